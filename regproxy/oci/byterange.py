@@ -1,0 +1,88 @@
+"""Parts of a representation, as `Range` names them (RFC 9110, section 14)."""
+
+import re
+from dataclasses import dataclass
+
+_SPEC = re.compile(r"(\d{1,18})?-(\d{1,18})?")
+_MOST_RANGES = 64  # RFC 9110, 14.2: many small ranges are an attack; such a header is ignored and the whole is sent
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes *start* to *stop*, stop excluded, of something *size* bytes long."""
+
+    start: int
+    stop: int
+    size: int
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def is_whole(self) -> bool:
+        return self.start == 0 and self.stop == self.size
+
+    def content_range(self) -> str:
+        """Write the value of `Content-Range`."""
+        return f"bytes {self.start}-{self.stop - 1}/{self.size}"
+
+
+class UnsatisfiableRange(ValueError):
+    """Not one of the ranges overlaps the representation; the answer is 416."""
+
+
+def whole(size: int) -> ByteRange:
+    return ByteRange(0, size, size)
+
+
+def parse(header: str | None, size: int) -> list[ByteRange]:
+    """List the ranges that *header* asks for; an empty list means the whole.
+
+    A header that is absent, malformed or in another unit is ignored, as RFC 9110 14.2 asks; raise `UnsatisfiableRange` where none of
+    the ranges overlaps.
+    """
+    unit, separator, specs = (header or "").partition("=")
+    if not separator or unit.strip().lower() != "bytes":
+        return []
+    parts = [part.strip() for part in specs.split(",") if part.strip()]
+    if not parts or len(parts) > _MOST_RANGES:
+        return []
+    found = []
+    for part in parts:
+        bounds = _bounds(part)
+        if bounds is None:
+            return []
+        first, last = bounds
+        if (byte_range := _clip(first, last, size)) is not None:
+            found.append(byte_range)
+    if not found:
+        raise UnsatisfiableRange(f"no part of {(header or '')[:80]!r} lies within {size} bytes")
+    return found
+
+
+def parse_content_range(header: str | None) -> ByteRange | None:
+    """Read `bytes first-last/size` from an upstream, or None if it is anything else."""
+    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", (header or "").strip())
+    if match is None:
+        return None
+    first, last, size = (int(group) for group in match.groups())
+    return ByteRange(first, last + 1, size) if first <= last < size else None
+
+
+def _bounds(part: str) -> tuple[int | None, int | None] | None:
+    match = _SPEC.fullmatch(part)
+    if match is None:
+        return None
+    first, last = (None if group is None else int(group) for group in match.groups())
+    if (first is None and last is None) or (first is not None and last is not None and last < first):
+        return None
+    return first, last
+
+
+def _clip(first: int | None, last: int | None, size: int) -> ByteRange | None:
+    if first is None:
+        start, stop = max(size - (last or 0), 0), size
+    else:
+        start, stop = first, size if last is None else min(last + 1, size)
+    return ByteRange(start, stop, size) if start < stop else None

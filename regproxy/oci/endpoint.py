@@ -1,0 +1,89 @@
+"""What a client asks, read from the method and the raw path (distribution-spec, Endpoints).
+
+The path is never decoded: no name, tag or digest needs an escape, so a `%` is simply not in the grammar, and neither is `..`.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from regproxy.oci import errors
+from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.reference import InvalidName, Target, is_name, parse_target
+
+_PULL = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|referrers)/(?P<reference>[^/]+)")
+_LIST = re.compile(r"/v2/(?P<name>.+)/tags/list")
+_READS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Is this a registry?"""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPull:
+    """A manifest, by tag or by digest."""
+
+    name: str
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPull:
+    """A blob, by digest."""
+
+    name: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class TagList:
+    """The tags of a repository."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrerList:
+    """The manifests that refer to a digest."""
+
+    name: str
+    digest: Digest
+
+
+Endpoint: TypeAlias = Ping | ManifestPull | BlobPull | TagList | ReferrerList
+
+
+def parse(method: str, path: str) -> Endpoint:
+    """Say what is asked; raise `RegistryError` for a write, a name that is none, or a path that is not ours."""
+    if path != "/v2" and not path.startswith("/v2/"):
+        raise errors.RegistryError("UNKNOWN", 404, "this is a registry: its paths begin with /v2/")
+    if method not in _READS:
+        raise errors.unsupported(f"regproxy is a cache to pull through: {method[:16]} is not supported, push to the registry itself")
+    if path in {"/v2", "/v2/"}:
+        return Ping()
+    if match := _PULL.fullmatch(path):
+        return _pull(match["name"], match["kind"], match["reference"])
+    if match := _LIST.fullmatch(path):
+        return TagList(_name(match["name"]))
+    raise errors.unsupported("no such endpoint in the distribution-spec's pull and listing categories", status=404)
+
+
+def _pull(name: str, kind: str, reference: str) -> Endpoint:
+    name = _name(name)
+    try:
+        if kind == "manifests":
+            return ManifestPull(name, parse_target(reference))
+        digest = Digest.parse(reference)
+    except InvalidDigest as error:
+        raise errors.digest_invalid(str(error)) from error
+    except InvalidName as error:
+        raise errors.RegistryError("TAG_INVALID", 400, str(error)) from error
+    return BlobPull(name, digest) if kind == "blobs" else ReferrerList(name, digest)
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise errors.name_invalid(f"{text[:160]!r} is not a repository name")
+    return text

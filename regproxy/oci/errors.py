@@ -1,0 +1,72 @@
+"""What a client is told when its request cannot be served (distribution-spec, Error Codes)."""
+
+import json
+
+
+class RegistryError(Exception):
+    """An answer with an OCI error body: the code and status a client understands, and a sentence for its user."""
+
+    def __init__(self, code: str, status: int, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.message = message
+        self.retry_after = retry_after
+
+    def body(self) -> bytes:
+        """Render the only form of error body there is."""
+        error = {"code": self.code, "message": self.message, "detail": None}
+        return json.dumps({"errors": [error]}, ensure_ascii=True).encode()
+
+
+def name_invalid(message: str) -> RegistryError:
+    return RegistryError("NAME_INVALID", 400, message)
+
+
+def name_unknown(message: str) -> RegistryError:
+    return RegistryError("NAME_UNKNOWN", 404, message)
+
+
+def digest_invalid(message: str) -> RegistryError:
+    return RegistryError("DIGEST_INVALID", 400, message)
+
+
+def manifest_unknown(message: str) -> RegistryError:
+    return RegistryError("MANIFEST_UNKNOWN", 404, message)
+
+
+def blob_unknown(message: str) -> RegistryError:
+    return RegistryError("BLOB_UNKNOWN", 404, message)
+
+
+def unauthorized_upstream(message: str) -> RegistryError:
+    """Say that upstream refused us.
+
+    403, never 401: a challenge of ours would make clients send us the passwords they hold for upstream.
+    """
+    return RegistryError("DENIED", 403, message)
+
+
+def denied(message: str) -> RegistryError:
+    return RegistryError("DENIED", 403, message)
+
+
+def unsupported(message: str, status: int = 405) -> RegistryError:
+    return RegistryError("UNSUPPORTED", status, message)
+
+
+def range_invalid(message: str) -> RegistryError:
+    return RegistryError("RANGE_INVALID", 416, message)
+
+
+def bad_gateway(message: str) -> RegistryError:
+    return RegistryError("UNKNOWN", 502, message)
+
+
+def gateway_timeout(message: str) -> RegistryError:
+    return RegistryError("UNKNOWN", 504, message)
+
+
+def unavailable(message: str, retry_after: int | None = None) -> RegistryError:
+    """Ask a client to come back later; never 429, which containerd answers with six requests at once."""
+    return RegistryError("UNAVAILABLE", 503, message, retry_after=retry_after)

@@ -1,0 +1,131 @@
+"""A manifest that is what it says: its bytes hash to its digest, its media type is not a matter of opinion.
+
+A body is JSON with one meaning. CVE-2021-41190: a document with both `manifests` and `layers` is an index to one client and an image
+to another, so such a body is refused; a `mediaType` in the body must agree with the Content-Type it came with (distribution-spec,
+Pulling manifests). schema1 is refused: its digest is not the hash of its bytes, and no current client takes it.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+# Without an explicit list old registries answer schema1, and others rewrite a list to one platform.
+ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST, "*/*;q=0.1"))
+
+LIMIT = 4 * 1024 * 1024  # distribution-spec: registries should take 4 MiB; more is an attack
+
+_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+"
+_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
+# What servers say when they do not know; then the body decides.
+_UNTYPED = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
+_INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+_IMAGES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+
+
+class InvalidManifest(ValueError):
+    """The body is not a manifest, or can be read in two ways."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A descriptor and the very bytes it describes."""
+
+    descriptor: Descriptor
+    body: bytes
+
+    @classmethod
+    def verify(cls, body: bytes, content_type: str, expected: Digest | None = None) -> Self:
+        """Make a manifest of what a registry sent; raise `InvalidManifest` or `DigestMismatch`.
+
+        *expected* is the digest it was asked by; without one, sha256 names it.
+        """
+        digest = Digest.of(body, expected.algorithm if expected else "sha256")
+        if expected is not None and digest != expected:
+            raise DigestMismatch(f"expected {expected}, got {digest}")
+        if len(body) > LIMIT:
+            raise InvalidManifest(f"a manifest of {len(body)} bytes is over the limit of {LIMIT}")
+        media_type = _media_type(_document(body), content_type)
+        return cls(Descriptor(media_type, digest, len(body)), body)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The parsed JSON; hostile until each field was looked at."""
+        return _document(self.body)
+
+    def children(self) -> list[Descriptor]:
+        """List what the manifest points to: manifests of an index, config and layers of an image; malformed ones left out."""
+        fields = ("manifests", "layers", "blobs")
+        listed = [item for field in fields if isinstance(items := self.document.get(field), list) for item in items]
+        found = [self.document.get("config"), *listed]
+        return [descriptor for item in found if (descriptor := parse_descriptor(item))]
+
+    @cached_property
+    def subject(self) -> Descriptor | None:
+        """The manifest this one refers to, for artifacts such as signatures."""
+        return parse_descriptor(self.document.get("subject"))
+
+
+def parse_descriptor(item: object) -> Descriptor | None:
+    """Read a descriptor out of a JSON document, or say None if it is not one."""
+    match item:
+        case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if size >= 0:
+            try:
+                return Descriptor(media_type, Digest.parse(text), size)
+            except InvalidDigest:
+                return None
+        case _:
+            return None
+
+
+def essence(content_type: str) -> str:
+    """Take the parameters off a Content-Type; clients should ignore them (distribution-spec, Pulling manifests)."""
+    return content_type.partition(";")[0].strip()
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InvalidManifest("the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise InvalidManifest("the body is not a JSON object")
+    return document
+
+
+def _media_type(document: dict[str, Any], content_type: str) -> str:
+    """Settle what the manifest is, or raise `InvalidManifest` where it could be two things."""
+    if "manifests" in document and not {"layers", "config", "fsLayers"}.isdisjoint(document):
+        raise InvalidManifest("the body is an image and an index at once (CVE-2021-41190)")
+    sent, written = essence(content_type), document.get("mediaType")
+    if written is not None and not isinstance(written, str):
+        raise InvalidManifest("mediaType is not a string")
+    if document.get("schemaVersion") == 1 or sent.startswith(_SCHEMA1) or (written or "").startswith(_SCHEMA1):
+        raise InvalidManifest("schema1 manifests are not supported: their digest is not the hash of their bytes")
+    if written and sent not in _UNTYPED and sent != written:
+        raise InvalidManifest(f"Content-Type {sent[:80]!r} is not the mediaType {written[:80]!r} of the body")
+    media_type = written or (_guess(document) if sent in _UNTYPED else sent)
+    _check_shape(media_type, document)
+    return media_type
+
+
+def _guess(document: dict[str, Any]) -> str:
+    """Name a body that has no mediaType, which only OCI allows (image-spec, manifest.md)."""
+    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+
+
+def _check_shape(media_type: str, document: dict[str, Any]) -> None:
+    if not _MEDIA_TYPE.fullmatch(media_type) or media_type.startswith("text/"):
+        raise InvalidManifest(f"{media_type[:80]!r} is not a manifest's media type")
+    if media_type in _INDEXES and "manifests" not in document:
+        raise InvalidManifest("an index without manifests")
+    if media_type in _IMAGES and "manifests" in document:
+        raise InvalidManifest("an image manifest with manifests")

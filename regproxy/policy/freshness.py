@@ -1,0 +1,74 @@
+"""Is a tag's record good enough, must upstream be asked, may a stale one be served (Kubernetes: imagePullPolicy).
+
+Times are seconds since the epoch: a record outlives restarts, so no monotonic clock can judge it. A record from the future, which a
+clock set back produces, counts as just checked once and no longer.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import assert_never
+
+from regproxy.oci.descriptor import Descriptor
+
+DAY = 86_400.0
+
+
+class PullPolicy(Enum):
+    """When a tag is looked up upstream, in Kubernetes' words."""
+
+    ALWAYS = "always"
+    IF_NOT_PRESENT = "if-not-present"
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+
+
+@dataclass(frozen=True, slots=True)
+class TagPolicy:
+    """The rule for the tags that *match*; durations in seconds."""
+
+    match: str = "*"
+    policy: PullPolicy = PullPolicy.ALWAYS
+    fresh_for: float = 300.0
+    stale_for: float = 7 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class TagRecord:
+    """What a tag meant when upstream was last asked."""
+
+    descriptor: Descriptor
+    checked_at: float
+
+
+class Verdict(Enum):
+    """What to do about a tag."""
+
+    FRESH = "fresh"  # serve the record
+    BEHIND = "behind"  # serve the record, and ask upstream behind the response
+    REVALIDATE = "revalidate"  # ask upstream whether it still means the same
+    MISS = "miss"  # nothing known: ask upstream
+    OFFLINE = "offline"  # nothing known, and upstream may not be asked
+
+
+def judge(record: TagRecord | None, rule: TagPolicy, now: float) -> Verdict:
+    """Say what the rule asks for, given what is known."""
+    if record is None:
+        return Verdict.OFFLINE if rule.policy is PullPolicy.NEVER else Verdict.MISS
+    match rule.policy:
+        case PullPolicy.ALWAYS:
+            return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.REVALIDATE
+        case PullPolicy.ON_FAILURE:
+            return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.BEHIND
+        case PullPolicy.IF_NOT_PRESENT | PullPolicy.NEVER:
+            return Verdict.FRESH
+        case _ as never:
+            assert_never(never)
+
+
+def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float) -> bool:
+    """Say whether a record may stand in for an upstream that is out of reach."""
+    return record is not None and _age(record, now) < rule.fresh_for + rule.stale_for
+
+
+def _age(record: TagRecord, now: float) -> float:
+    return abs(now - record.checked_at)

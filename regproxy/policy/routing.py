@@ -1,0 +1,140 @@
+"""Which upstream serves a request, and what may be pulled from it.
+
+`ns` is a lookup key in a closed world, never an address to dial: a name that is not configured is unknown, and no connection is made.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+
+from regproxy.oci import errors
+from regproxy.oci.reference import Repository, Target
+from regproxy.policy.freshness import TagPolicy
+
+DOCKER_HUB = "docker.io"
+
+
+class Trust(Enum):
+    """What a host is believed about."""
+
+    PULL = "pull"  # content by digest, which we check
+    RESOLVE = "resolve"  # what a tag means, which we cannot check
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Something no log, metric, error or disk may show."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user of an upstream."""
+
+    username: str
+    password: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One address that serves an upstream's content: `https://mirror.example.cn`."""
+
+    url: str
+    trust: frozenset[Trust] = frozenset(Trust)
+    prefix: str = ""
+    credential: Credential | None = None
+    realms: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return self.url.partition("://")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A registry by its name, the hosts that serve it, and the rules of its tags."""
+
+    name: str
+    hosts: tuple[Host, ...]
+    aliases: frozenset[str] = frozenset()
+    serve_as: frozenset[str] = frozenset()
+    tags: tuple[TagPolicy, ...] = (TagPolicy(),)
+    deny: tuple[str, ...] = ()
+
+    def tag_policy(self, name: str, tag: str) -> TagPolicy:
+        """Pick the first rule that matches `repository:tag`."""
+        subject = f"{name}:{tag}"
+        return next((rule for rule in self.tags if fnmatchcase(subject, rule.match)), TagPolicy())
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An upstream and the repository asked for there."""
+
+    upstream: Upstream
+    repository: Repository
+
+
+class Routes:
+    """All upstreams, by every name a client may use for them."""
+
+    def __init__(self, upstreams: Iterable[Upstream], default: str) -> None:
+        """Take the upstreams and the name of the one that serves requests naming no registry."""
+        by_name: dict[str, Upstream] = {}
+        served: dict[str, Upstream] = {}
+        for upstream in upstreams:
+            by_name.update(dict.fromkeys((upstream.name, *upstream.aliases), upstream))
+            served.update(dict.fromkeys(upstream.serve_as, upstream))
+        self._by_name: Mapping[str, Upstream] = MappingProxyType(by_name)
+        self._served: Mapping[str, Upstream] = MappingProxyType(served)
+        self._default = by_name[default]
+
+    def find(self, name: str, namespaces: list[str], host: str = "") -> Route:
+        """Find by `ns`, else by a Host we serve as, else by the first path component, else the default.
+
+        Raise `RegistryError`: NAME_UNKNOWN for a registry that is not configured.
+        """
+        if len(namespaces) > 1:
+            raise errors.name_invalid("ns was given more than once")
+        if namespaces:
+            upstream = self._named(namespaces[0])
+        else:
+            upstream = self._served.get(_without_default_port(host)) or self._prefixed(name) or self._default
+        return Route(upstream, Repository(upstream.name, _name_at(upstream, self._strip(upstream, name))))
+
+    def _named(self, namespace: str) -> Upstream:
+        upstream = self._by_name.get(_without_default_port(namespace))
+        if upstream is None:
+            raise errors.name_unknown(f"no upstream {namespace[:80]!r} is configured here")
+        return upstream
+
+    def _prefixed(self, name: str) -> Upstream | None:
+        first, _, rest = name.partition("/")
+        return self._by_name.get(first) if rest else None
+
+    def _strip(self, upstream: Upstream, name: str) -> str:
+        """Take a registry's own name off the front: k3s rewrites and sends `ns` as well."""
+        return name.partition("/")[2] if self._prefixed(name) is upstream else name
+
+
+def check_denied(route: Route, target: Target) -> None:
+    """Raise DENIED where the configuration forbids the pull; digests are matched as `repository@digest`."""
+    separator = "@" if ":" in str(target) else ":"
+    subject = f"{route.repository.name}{separator}{target}"
+    for pattern in route.upstream.deny:
+        if fnmatchcase(subject, pattern):
+            raise errors.denied(f"{route.upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
+
+
+def _name_at(upstream: Upstream, name: str) -> str:
+    """Put Docker Hub's official images where they are: `nginx` is `library/nginx`."""
+    return f"library/{name}" if upstream.name == DOCKER_HUB and "/" not in name else name
+
+
+def _without_default_port(host: str) -> str:
+    return host.lower().removesuffix(":443").removesuffix(":80")
