@@ -7,6 +7,7 @@ has a future of its own in a set.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -18,19 +19,15 @@ class Flights(Generic[Key, Result]):
 
     def __init__(self) -> None:
         self._waiters: dict[Key, set[asyncio.Future[Result]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Result]] = set()
 
     def __len__(self) -> int:
         return len(self._waiters)
 
     async def join(self, key: Key, call: Callable[[], Awaitable[Result]]) -> Result:
         """Wait for the call under *key*, starting it if there is none; everyone gets its result or its exception."""
-        waiters = self._waiters.get(key)
-        if waiters is None:
-            waiters = self._waiters[key] = set()
-            task = asyncio.create_task(self._fly(key, call), name=f"flight {key}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self.start(key, call)
+        waiters = self._waiters[key]
         waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         waiters.add(waiter)
         try:
@@ -38,26 +35,35 @@ class Flights(Generic[Key, Result]):
         finally:
             waiters.discard(waiter)
 
+    def start(self, key: Key, call: Callable[[], Awaitable[Result]]) -> None:
+        """Begin the call under *key* if there is none, and wait for nothing."""
+        if key in self._waiters:
+            return
+        self._waiters[key] = set()
+        task = asyncio.create_task(_fly(call), name=f"flight {key}")
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._land, key))
+
     async def close(self) -> None:
         """Cancel what is still in progress and wait until it is gone."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _fly(self, key: Key, call: Callable[[], Awaitable[Result]]) -> None:
-        try:
-            result = await call()
-        except asyncio.CancelledError:
-            for waiter in self._landed(key):
+    def _land(self, key: Key, task: asyncio.Task[Result]) -> None:
+        """End the flight: whoever asks from now on starts another. A callback runs even where the task was cancelled before it began."""
+        self._tasks.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        for waiter in self._waiters.pop(key):
+            if waiter.done():
+                continue
+            if task.cancelled():
                 waiter.cancel()
-            raise
-        except Exception as error:  # whatever it is, it belongs to those who wait, not to this task
-            for waiter in self._landed(key):
-                waiter.set_exception(error)
-        else:
-            for waiter in self._landed(key):
-                waiter.set_result(result)
+            elif failure is not None:
+                waiter.set_exception(failure)
+            else:
+                waiter.set_result(task.result())
 
-    def _landed(self, key: Key) -> list[asyncio.Future[Result]]:
-        """End the flight: whoever asks from now on starts another."""
-        return [waiter for waiter in self._waiters.pop(key) if not waiter.done()]
+
+async def _fly(call: Callable[[], Awaitable[Result]]) -> Result:
+    return await call()

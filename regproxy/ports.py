@@ -14,12 +14,13 @@ StoreError               the store could not keep or give content
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum
+from typing import BinaryIO, Protocol
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
-from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.freshness import TagRecord
 
 
@@ -47,6 +48,11 @@ class Throttled(UpstreamError):
 class Unavailable(UpstreamError):
     """It did not answer, or not in time, or with an error of its own."""
 
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        """Say whether it was silent rather than broken."""
+        super().__init__(message)
+        self.timed_out = timed_out
+
 
 class Corrupt(UpstreamError):
     """What it sent is not what it should be."""
@@ -54,10 +60,6 @@ class Corrupt(UpstreamError):
 
 class StoreError(Exception):
     """The store could not keep or give content."""
-
-
-class Busy(StoreError):
-    """Another process is writing this content."""
 
 
 class Full(StoreError):
@@ -74,6 +76,9 @@ class BlobBody(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the bytes as they arrive; raise `Unavailable` where they stop short of the promised length."""
 
+    def reject(self) -> None:
+        """Tell that the bytes were wrong: whoever sent them is asked last for a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class TagPage:
@@ -86,11 +91,15 @@ class TagPage:
 class Registry(Protocol):
     """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
 
-    async def resolve(self, repository: Repository, tag: Tag, within: float | None = None) -> Descriptor | None:
-        """Ask what *tag* means, by HEAD; None where the answer does not tell a digest, size and type. *within* is in seconds."""
+    @property
+    def is_resting(self) -> bool:
+        """Whether everyone who may resolve a tag failed a moment ago."""
+
+    async def resolve(self, reference: Reference) -> Digest | None:
+        """Ask by HEAD what a manifest's reference means now; None where the answer does not tell."""
 
     async def manifest(self, reference: Reference) -> Manifest:
-        """Fetch a manifest, verified."""
+        """Fetch a manifest by GET, verified."""
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""
@@ -108,20 +117,18 @@ class Registry(Protocol):
         """Let go of all connections."""
 
 
-class OpenFile(Protocol):
-    """An open file that others may be reading as well."""
-
-    def fileno(self) -> int: ...
-    def close(self) -> None: ...
-
-
-class InFile(Protocol):
-    """Committed content, open for reading; release it when done."""
+class Content(Protocol):
+    """Bytes that lie in a file, all of them or those that have arrived; release it when done."""
 
     @property
-    def file(self) -> OpenFile: ...
+    def file(self) -> BinaryIO: ...
+
     @property
     def size(self) -> int: ...
+
+    async def available(self, start: int, stop: int) -> int:
+        """Wait for bytes after *start*, and tell up to where, at most *stop*, they may be sent; raise what keeps them from coming."""
+
     def release(self) -> None: ...
 
 
@@ -129,36 +136,48 @@ class Ingest(Protocol):
     """Content on its way in, invisible until `commit`."""
 
     @property
-    def file(self) -> OpenFile:
-        """What was written so far, for reading."""
+    def file(self) -> BinaryIO:
+        """What was written so far, for reading; it stays open until `close`."""
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         """Append and hash; raise `StoreError`."""
+
+    def verify(self) -> None:
+        """Raise `DigestMismatch` unless what was written is what it should be."""
 
     async def commit(self) -> None:
         """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
 
     async def discard(self) -> None:
-        """Forget it, unless it was committed; those who read it may read on."""
+        """Forget what was not committed; those who have the file may read on."""
+
+    def close(self) -> None: ...
 
 
 class BlobStore(Protocol):
     """Content by digest. Nothing in it is unverified."""
 
-    async def open(self, digest: Digest, size: int) -> InFile | None:
+    async def open(self, digest: Digest, size: int) -> Content | None:
         """Open content of exactly *size* bytes; None where there is none such, whatever lies in its place."""
 
     async def read(self, digest: Digest, size: int) -> bytes | None:
         """Read and verify small content; None where there is none such."""
 
     async def write(self, digest: Digest, body: bytes) -> None:
-        """Keep small content; raise `StoreError`."""
+        """Keep small content; raise `DigestMismatch` or `StoreError`."""
 
     async def ingest(self, digest: Digest) -> Ingest:
-        """Begin to keep content; raise `Busy` or another `StoreError`."""
+        """Begin to keep content; raise `StoreError`."""
 
     async def check(self) -> None:
-        """Do a real read and write; raise `StoreError`."""
+        """Read and write for real; raise `StoreError`."""
+
+
+class Kind(Enum):
+    """What content was pulled as. A manifest fetched as a blob has no media type, so the two are kept apart."""
+
+    MANIFEST = "manifest"
+    BLOB = "blob"
 
 
 class Index(Protocol):
@@ -170,17 +189,14 @@ class Index(Protocol):
 
     async def drop_tag(self, reference: Reference) -> None: ...
 
-    async def held(self, repository: Repository, digest: Digest) -> Descriptor | None:
+    async def held(self, kind: Kind, repository: Repository, digest: Digest) -> Descriptor | None:
         """Describe content that *repository* is known to hold."""
 
-    async def content(self, digest: Digest) -> Descriptor | None:
+    async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
         """Describe content, whoever holds it."""
 
-    async def put(self, repository: Repository, descriptor: Descriptor) -> None:
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor) -> None:
         """Record that *repository* holds the content; the first media type recorded for a digest stays."""
-
-    async def forget(self, digest: Digest) -> None:
-        """Drop content that is no longer in the store, with all its holders."""
 
     async def listing(self, key: str) -> bytes | None:
         """Give the last answer to a listing, for when upstream is down."""

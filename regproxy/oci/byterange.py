@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-_SPEC = re.compile(r"(\d{1,18})?-(\d{1,18})?")
+_SPEC = re.compile(r"(\d{1,18})?-(\d{1,18})?", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII | re.IGNORECASE)
 _MOST_RANGES = 64  # RFC 9110, 14.2: many small ranges are an attack; such a header is ignored and the whole is sent
 
 
@@ -39,14 +40,15 @@ def whole(size: int) -> ByteRange:
 def parse(header: str | None, size: int) -> list[ByteRange]:
     """List the ranges that *header* asks for; an empty list means the whole.
 
-    A header that is absent, malformed or in another unit is ignored, as RFC 9110 14.2 asks; raise `UnsatisfiableRange` where none of
-    the ranges overlaps.
+    A header that is absent, malformed or in another unit is ignored, as RFC 9110 14.2 asks, and so is one whose ranges add up to more
+    than the whole (17.15). Nothing of an empty representation can be named, so it is sent as it is. Raise `UnsatisfiableRange` where
+    none of the ranges overlaps.
     """
     unit, separator, specs = (header or "").partition("=")
     if not separator or unit.strip().lower() != "bytes":
         return []
     parts = [part.strip() for part in specs.split(",") if part.strip()]
-    if not parts or len(parts) > _MOST_RANGES:
+    if not parts or len(parts) > _MOST_RANGES or size == 0:
         return []
     found = []
     for part in parts:
@@ -58,12 +60,12 @@ def parse(header: str | None, size: int) -> list[ByteRange]:
             found.append(byte_range)
     if not found:
         raise UnsatisfiableRange(f"no part of {(header or '')[:80]!r} lies within {size} bytes")
-    return found
+    return found if sum(byte_range.length for byte_range in found) <= size else []
 
 
 def parse_content_range(header: str | None) -> ByteRange | None:
     """Read `bytes first-last/size` from an upstream, or None if it is anything else."""
-    match = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", (header or "").strip())
+    match = _CONTENT_RANGE.fullmatch((header or "").strip())
     if match is None:
         return None
     first, last, size = (int(group) for group in match.groups())

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 -- RFC 9110's word for a character class
-_PARAMETER = re.compile(rf'\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
-_SCHEME = re.compile(rf"\s*({_TOKEN})(?=\s|,|$)")
+_PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+_SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?=\s|,|$)")
 _LIMIT = 8 * 1024  # a longer challenge is an attack; real ones are under 1 KiB
 
 
@@ -75,10 +75,5 @@ def _parse_parameters(header: str, position: int) -> tuple[dict[str, str], int]:
         name, quoted, bare = match.groups()
         value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
         parameters.setdefault(name.lower(), value)
-        position = _skip_comma(header, match.end())
-    return parameters, _skip_comma(header, position)
-
-
-def _skip_comma(header: str, position: int) -> int:
-    match = re.compile(r"[\s,]*").match(header, position)
-    return match.end() if match else position
+        position = match.end()
+    return parameters, position

@@ -60,14 +60,14 @@ def parse(method: str, path: str) -> Endpoint:
     if path != "/v2" and not path.startswith("/v2/"):
         raise errors.RegistryError("UNKNOWN", 404, "this is a registry: its paths begin with /v2/")
     if method not in _READS:
-        raise errors.unsupported(f"regproxy is a cache to pull through: {method[:16]} is not supported, push to the registry itself")
+        raise errors.write_unsupported(f"regproxy is a cache to pull through: {method[:16]} is not supported, push to the registry itself")
     if path in {"/v2", "/v2/"}:
         return Ping()
     if match := _PULL.fullmatch(path):
         return _pull(match["name"], match["kind"], match["reference"])
     if match := _LIST.fullmatch(path):
         return TagList(_name(match["name"]))
-    raise errors.unsupported("no such endpoint in the distribution-spec's pull and listing categories", status=404)
+    raise errors.endpoint_unsupported("no such endpoint in the distribution-spec's pull and listing categories")
 
 
 def _pull(name: str, kind: str, reference: str) -> Endpoint:

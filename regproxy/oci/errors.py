@@ -1,17 +1,19 @@
 """What a client is told when its request cannot be served (distribution-spec, Error Codes)."""
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class RegistryError(Exception):
     """An answer with an OCI error body: the code and status a client understands, and a sentence for its user."""
 
-    def __init__(self, code: str, status: int, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(self, code: str, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
         self.message = message
-        self.retry_after = retry_after
+        self.headers = headers
 
     def body(self) -> bytes:
         """Render the only form of error body there is."""
@@ -39,24 +41,24 @@ def blob_unknown(message: str) -> RegistryError:
     return RegistryError("BLOB_UNKNOWN", 404, message)
 
 
-def unauthorized_upstream(message: str) -> RegistryError:
-    """Say that upstream refused us.
+def denied(message: str) -> RegistryError:
+    """Refuse, also where upstream refused us.
 
     403, never 401: a challenge of ours would make clients send us the passwords they hold for upstream.
     """
     return RegistryError("DENIED", 403, message)
 
 
-def denied(message: str) -> RegistryError:
-    return RegistryError("DENIED", 403, message)
+def write_unsupported(message: str) -> RegistryError:
+    return RegistryError("UNSUPPORTED", 405, message, {"Allow": "GET, HEAD"})
 
 
-def unsupported(message: str, status: int = 405) -> RegistryError:
-    return RegistryError("UNSUPPORTED", status, message)
+def endpoint_unsupported(message: str) -> RegistryError:
+    return RegistryError("UNSUPPORTED", 404, message)
 
 
-def range_invalid(message: str) -> RegistryError:
-    return RegistryError("RANGE_INVALID", 416, message)
+def range_invalid(message: str, size: int) -> RegistryError:
+    return RegistryError("RANGE_INVALID", 416, message, {"Content-Range": f"bytes */{size}"})
 
 
 def bad_gateway(message: str) -> RegistryError:
@@ -67,6 +69,6 @@ def gateway_timeout(message: str) -> RegistryError:
     return RegistryError("UNKNOWN", 504, message)
 
 
-def unavailable(message: str, retry_after: int | None = None) -> RegistryError:
-    """Ask a client to come back later; never 429, which containerd answers with six requests at once."""
-    return RegistryError("UNAVAILABLE", 503, message, retry_after=retry_after)
+def unavailable(message: str, retry_after: int) -> RegistryError:
+    """Ask a client to come back in *retry_after* seconds; never 429, which containerd answers with six requests at once."""
+    return RegistryError("UNAVAILABLE", 503, message, {"Retry-After": str(retry_after)})

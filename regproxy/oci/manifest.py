@@ -2,7 +2,9 @@
 
 A body is JSON with one meaning. CVE-2021-41190: a document with both `manifests` and `layers` is an index to one client and an image
 to another, so such a body is refused; a `mediaType` in the body must agree with the Content-Type it came with (distribution-spec,
-Pulling manifests). schema1 is refused: its digest is not the hash of its bytes, and no current client takes it.
+Pulling manifests). Clients written in Go do not mind the case of a field's name and let the last of two of a name win, so fields that
+are named twice or spelt another way are refused too. So is schema1: its digest is not the hash of its bytes, and no current client
+takes it.
 """
 
 import json
@@ -29,6 +31,9 @@ _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^
 _UNTYPED = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
 _INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 _IMAGES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+_FIELDS = ("schemaVersion", "mediaType", "manifests", "config", "layers", "fsLayers", "blobs", "subject")
+_SPELLING = {field.casefold(): field for field in _FIELDS}
+_SIZES = range(2**63)  # int64 to Go, and to SQLite
 
 
 class InvalidManifest(ValueError):
@@ -77,7 +82,7 @@ class Manifest:
 def parse_descriptor(item: object) -> Descriptor | None:
     """Read a descriptor out of a JSON document, or say None if it is not one."""
     match item:
-        case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if size >= 0:
+        case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if type(size) is int and size in _SIZES:
             try:
                 return Descriptor(media_type, Digest.parse(text), size)
             except InvalidDigest:
@@ -88,17 +93,27 @@ def parse_descriptor(item: object) -> Descriptor | None:
 
 def essence(content_type: str) -> str:
     """Take the parameters off a Content-Type; clients should ignore them (distribution-spec, Pulling manifests)."""
-    return content_type.partition(";")[0].strip()
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
+        document = json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise InvalidManifest("the body is not JSON") from error
+        raise InvalidManifest("the body is not JSON with one meaning") from error
     if not isinstance(document, dict):
         raise InvalidManifest("the body is not a JSON object")
+    for name in document:
+        if _SPELLING.get(name.casefold(), name) != name:
+            raise InvalidManifest(f"{name[:80]!r} is a field to some clients and none to others")
     return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise InvalidManifest("a field is there twice")
+    return fields
 
 
 def _media_type(document: dict[str, Any], content_type: str) -> str:
@@ -108,9 +123,9 @@ def _media_type(document: dict[str, Any], content_type: str) -> str:
     sent, written = essence(content_type), document.get("mediaType")
     if written is not None and not isinstance(written, str):
         raise InvalidManifest("mediaType is not a string")
-    if document.get("schemaVersion") == 1 or sent.startswith(_SCHEMA1) or (written or "").startswith(_SCHEMA1):
+    if document.get("schemaVersion") == 1 or any(name.startswith(_SCHEMA1) for name in (sent, written or "")):
         raise InvalidManifest("schema1 manifests are not supported: their digest is not the hash of their bytes")
-    if written and sent not in _UNTYPED and sent != written:
+    if written and sent not in _UNTYPED and sent != written.lower():
         raise InvalidManifest(f"Content-Type {sent[:80]!r} is not the mediaType {written[:80]!r} of the body")
     media_type = written or (_guess(document) if sent in _UNTYPED else sent)
     _check_shape(media_type, document)
@@ -119,11 +134,15 @@ def _media_type(document: dict[str, Any], content_type: str) -> str:
 
 def _guess(document: dict[str, Any]) -> str:
     """Name a body that has no mediaType, which only OCI allows (image-spec, manifest.md)."""
-    return OCI_INDEX if "manifests" in document else OCI_MANIFEST
+    if "manifests" in document:
+        return OCI_INDEX
+    if "config" in document:
+        return OCI_MANIFEST
+    raise InvalidManifest("neither the body nor its Content-Type says what it is")
 
 
 def _check_shape(media_type: str, document: dict[str, Any]) -> None:
-    if not _MEDIA_TYPE.fullmatch(media_type) or media_type.startswith("text/"):
+    if not _MEDIA_TYPE.fullmatch(media_type) or media_type.lower().startswith("text/"):
         raise InvalidManifest(f"{media_type[:80]!r} is not a manifest's media type")
     if media_type in _INDEXES and "manifests" not in document:
         raise InvalidManifest("an index without manifests")

@@ -50,13 +50,18 @@ class Verdict(Enum):
     OFFLINE = "offline"  # nothing known, and upstream may not be asked
 
 
-def judge(record: TagRecord | None, rule: TagPolicy, now: float) -> Verdict:
-    """Say what the rule asks for, given what is known."""
+def judge(record: TagRecord | None, rule: TagPolicy, now: float, *, is_down: bool = False) -> Verdict:
+    """Say what the rule asks for, given what is known.
+
+    *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
+    """
     if record is None:
         return Verdict.OFFLINE if rule.policy is PullPolicy.NEVER else Verdict.MISS
     match rule.policy:
+        case PullPolicy.ALWAYS if _age(record, now) < rule.fresh_for:
+            return Verdict.FRESH
         case PullPolicy.ALWAYS:
-            return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.REVALIDATE
+            return Verdict.BEHIND if is_down and may_serve_stale(record, rule, now) else Verdict.REVALIDATE
         case PullPolicy.ON_FAILURE:
             return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.BEHIND
         case PullPolicy.IF_NOT_PRESENT | PullPolicy.NEVER:

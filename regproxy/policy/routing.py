@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from regproxy.oci import errors
-from regproxy.oci.reference import Repository, Target
+from regproxy.oci.reference import InvalidName, Repository, Target
 from regproxy.policy.freshness import TagPolicy
 
 DOCKER_HUB = "docker.io"
@@ -49,7 +49,8 @@ class Host:
     trust: frozenset[Trust] = frozenset(Trust)
     prefix: str = ""
     credential: Credential | None = None
-    realms: frozenset[str] = frozenset()
+    realms: frozenset[str] = frozenset()  # token services allowed beside our own origin and registrable domain
+    private_networks: frozenset[str] = frozenset()  # where redirects may lead beside public addresses, in CIDR form
 
     def __str__(self) -> str:
         return self.url.partition("://")[2]
@@ -97,7 +98,8 @@ class Routes:
     def find(self, name: str, namespaces: list[str], host: str = "") -> Route:
         """Find by `ns`, else by a Host we serve as, else by the first path component, else the default.
 
-        Raise `RegistryError`: NAME_UNKNOWN for a registry that is not configured.
+        Raise `RegistryError`: NAME_UNKNOWN for a registry that is not configured, NAME_INVALID for two, or for a name that is too
+        long once it is completed.
         """
         if len(namespaces) > 1:
             raise errors.name_invalid("ns was given more than once")
@@ -105,7 +107,10 @@ class Routes:
             upstream = self._named(namespaces[0])
         else:
             upstream = self._served.get(_without_default_port(host)) or self._prefixed(name) or self._default
-        return Route(upstream, Repository(upstream.name, _name_at(upstream, self._strip(upstream, name))))
+        try:
+            return Route(upstream, Repository(upstream.name, _name_at(upstream, self._strip(upstream, name))))
+        except InvalidName as error:
+            raise errors.name_invalid(str(error)) from error
 
     def _named(self, namespace: str) -> Upstream:
         upstream = self._by_name.get(_without_default_port(namespace))

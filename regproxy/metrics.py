@@ -1,0 +1,26 @@
+"""Every metric, declared once. Labels come from closed sets, never a repository, a digest or anything a client chose."""
+
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+REQUESTS = Counter("regproxy_requests_total", "Requests answered", ["endpoint", "upstream", "outcome"])
+SECONDS = Histogram(
+    "regproxy_request_seconds",
+    "From request to the last byte of the answer",
+    ["endpoint"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+SENT_BYTES = Counter("regproxy_sent_bytes_total", "Body bytes sent to clients", ["endpoint", "source"])
+UPSTREAM_REQUESTS = Counter("regproxy_upstream_requests_total", "Requests sent upstream", ["upstream", "host", "endpoint", "outcome"])
+UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received from upstream", ["upstream", "host"])
+TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
+FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store")
+FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
+STALE_SERVED = Counter("regproxy_stale_served_total", "Answers given from an old record because upstream was out of reach")
+CORRUPT = Counter("regproxy_corrupt_total", "Content found to be wrong, in the store or from an upstream")
+LOOP_LAG = Gauge("regproxy_loop_lag_seconds", "How late the event loop was at its last beat")
+
+
+def exposition() -> tuple[bytes, str]:
+    """Render all metrics; the second value is the Content-Type."""
+    return generate_latest(), CONTENT_TYPE_LATEST

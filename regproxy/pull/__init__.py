@@ -1,0 +1,1 @@
+"""The use cases: they ask the ports and obey the policies."""

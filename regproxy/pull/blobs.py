@@ -1,0 +1,116 @@
+"""Blobs: out of the store, out of a fill in progress, or out of one begun now.
+
+A stored blob is served only under a repository that is known to hold it: a digest learnt from somewhere is no right to read. Under
+another repository upstream is asked first, and the bytes are not fetched again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from regproxy.flights import Flights
+from regproxy.oci import errors
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.policy.routing import Route, check_denied
+from regproxy.ports import BlobStore, Content, Index, Kind, NotFound, Registry
+from regproxy.pull.fills import BLOB_TYPE, Fill, Fills
+from regproxy.pull.provenance import Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Content to be sent and released, and where it comes from."""
+
+    content: Content
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A blob's size in bytes, and who told."""
+
+    size: int
+    provenance: Provenance
+
+
+class Blobs:
+    """Answers blob pulls."""
+
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, fills: Fills) -> None:
+        """Take the ports."""
+        self._registries = registries
+        self._store = store
+        self._index = index
+        self._fills = fills
+        self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
+
+    async def open(self, route: Route, digest: Digest) -> Opened:
+        """Open the blob for sending; raise `RegistryError`, `UpstreamError` or `StoreError`."""
+        check_denied(route, digest)
+        try:
+            if (content := await self._stored(route.repository, digest)) is not None:
+                return Opened(content, Provenance.HIT)
+            return await self._fetched(route.repository, digest)
+        except NotFound as error:
+            raise errors.blob_unknown(str(error)) from error
+
+    async def describe(self, route: Route, digest: Digest) -> Described:
+        """Tell the blob's size without fetching it; raise as `open`."""
+        check_denied(route, digest)
+        repository = route.repository
+        try:
+            if (content := await self._stored(repository, digest)) is not None:
+                content.release()
+                return Described(content.size, Provenance.HIT)
+            size = await self._ask(repository, digest)
+            if size is not None:
+                return Described(size, Provenance.MISS)
+            opened = await self._fetched(repository, digest)
+            opened.content.release()
+            return Described(opened.content.size, opened.provenance)
+        except NotFound as error:
+            raise errors.blob_unknown(str(error)) from error
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+    async def _stored(self, repository: Repository, digest: Digest) -> Content | None:
+        held = await self._index.held(Kind.BLOB, repository, digest)
+        return None if held is None else await self._store.open(digest, held.size)
+
+    async def _fetched(self, repository: Repository, digest: Digest) -> Opened:
+        """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""
+        if (content := await self._borrowed(repository, digest)) is not None:
+            return Opened(content, Provenance.REVALIDATED)
+        fill = self._fills.find(digest)
+        if fill is not None and fill.repository != repository:
+            await self._ask(repository, digest)
+            return await self._follow(self._fills.join(repository, digest), Provenance.COLLAPSED)
+        return await self._follow(self._fills.join(repository, digest), Provenance.MISS if fill is None else Provenance.COLLAPSED)
+
+    async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
+        known = await self._index.known(Kind.BLOB, digest)
+        content = None if known is None else await self._store.open(digest, known.size)
+        if content is None:
+            return None
+        try:
+            await self._ask(repository, digest)
+            await self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size))
+        except BaseException:
+            content.release()
+            raise
+        return content
+
+    async def _follow(self, fill: Fill, provenance: Provenance) -> Opened:
+        try:
+            await fill.started()
+        except BaseException:
+            fill.release()
+            raise
+        return Opened(fill, provenance)
+
+    async def _ask(self, repository: Repository, digest: Digest) -> int | None:
+        """Make sure that upstream lets this repository have the blob."""
+        registry = self._registries[repository.registry]
+        return await self._flights.join((repository, digest), lambda: registry.describe(repository, digest))

@@ -1,0 +1,256 @@
+"""A blob being copied into the store while any number of clients read along.
+
+The copy belongs to nobody: it goes on when the client that caused it leaves, and when all have left. Its followers read the growing file
+at their own speed. None of them gets the last byte of its response before the digest is right, so a response that was wrong never looks
+complete. Receiving overlaps with hashing and writing: while a thread writes what has arrived, more arrives, up to a limit.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import BinaryIO
+
+from regproxy import metrics
+from regproxy.log import fields
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest, DigestMismatch
+from regproxy.oci.reference import Repository
+from regproxy.ports import BlobBody, BlobStore, Corrupt, Index, Ingest, Kind, Registry, StoreError, Unavailable, UpstreamError
+
+BLOB_TYPE = "application/octet-stream"
+_UNWRITTEN = 4 * 1024 * 1024  # bytes received and not yet on disk; past that upstream has to wait
+
+_log = logging.getLogger(__name__)
+
+
+class Fill:
+    """A copy in progress, with followers (port Content, once `started`)."""
+
+    def __init__(self, digest: Digest, repository: Repository) -> None:
+        """Describe what is copied; `Fills` drives it."""
+        self.digest = digest
+        self.repository = repository
+        self._ingest: Ingest | None = None
+        self._promised: int | None = None
+        self._written = 0
+        self._followers = 0
+        self._verified = False
+        self._error: Exception | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def __repr__(self) -> str:
+        of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
+        return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._followers} followers>"
+
+    @property
+    def file(self) -> BinaryIO:
+        if self._ingest is None:
+            raise RuntimeError("a fill has no file before it started")
+        return self._ingest.file
+
+    @property
+    def size(self) -> int:
+        if self._promised is None:
+            raise RuntimeError("a fill has no size before it started")
+        return self._promised
+
+    async def started(self) -> None:
+        """Wait until the size is known, or raise what keeps the blob from coming."""
+        while self._promised is None and self._error is None:
+            await self._news()
+        if self._promised is None and self._error is not None:
+            raise self._error
+
+    async def available(self, start: int, stop: int) -> int:
+        while True:
+            upto = min(self._written, stop) if self._verified else min(self._written, stop - 1)
+            if upto > start:
+                return upto
+            if self._error is not None:
+                raise self._error
+            await self._news()
+
+    def follow(self) -> None:
+        """Keep the file open until `release`."""
+        self._followers += 1
+
+    def release(self) -> None:
+        self._followers -= 1
+        self._close_if_done()
+
+    def begin(self, ingest: Ingest, promised: int | None) -> None:
+        self._ingest = ingest
+        self._promised = promised
+        self._tell()
+
+    def advance(self, count: int) -> None:
+        self._written += count
+        self._tell()
+
+    def verified(self) -> None:
+        """Let the last byte go: all of them are right."""
+        self._promised = self._written
+        self._verified = True
+        self._tell()
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self._tell()
+
+    def end(self) -> None:
+        """Say that nothing more will happen; the last one to leave closes the file."""
+        if self._error is None and not self._verified:
+            self.fail(Unavailable(f"the copy of {self.digest} was given up"))
+        self._followers += 1
+        self.release()
+
+    def _close_if_done(self) -> None:
+        is_over = self._verified or self._error is not None
+        if is_over and not self._followers and self._ingest is not None:
+            self._ingest.close()
+            self._ingest = None
+
+    async def _news(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    def _tell(self) -> None:
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Fills:
+    """The fills in progress, one per digest."""
+
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index) -> None:
+        """Take the ports."""
+        self._registries = registries
+        self._store = store
+        self._index = index
+        self._fills: dict[Digest, Fill] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._fills)
+
+    def find(self, digest: Digest) -> Fill | None:
+        return self._fills.get(digest)
+
+    def join(self, repository: Repository, digest: Digest) -> Fill:
+        """Follow the fill of *digest*, starting one out of *repository* if there is none; the caller releases it."""
+        fill = self._fills.get(digest)
+        if fill is None:
+            fill = self._fills[digest] = Fill(digest, repository)
+            fill.follow()  # before the task runs, so that the file cannot close in between
+            task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            fill.follow()
+        metrics.FOLLOWERS.inc()
+        return fill
+
+    async def drain(self, grace: float) -> None:
+        """Let the fills end within *grace* seconds, then give them up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, fill: Fill) -> None:
+        metrics.FILLS.inc()
+        try:
+            await self._copy(fill)
+        except (UpstreamError, StoreError) as error:
+            fill.fail(error)
+            _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
+        except Exception as error:
+            fill.fail(error)
+            _log.exception("fill broke", extra=fields(repository=str(fill.repository), fill=repr(fill)))
+        finally:
+            metrics.FILLS.dec()
+            del self._fills[fill.digest]
+            fill.end()
+
+    async def _copy(self, fill: Fill) -> None:
+        registry = self._registries[fill.repository.registry]
+        async with registry.blob(fill.repository, fill.digest) as body:
+            ingest = await self._store.ingest(fill.digest)
+            try:
+                fill.begin(ingest, body.size)
+                await _receive(body, _Writer(ingest, fill.advance))
+                _verify(fill, ingest, body)
+                await self._commit(fill, ingest)
+            finally:
+                await ingest.discard()
+
+    async def _commit(self, fill: Fill, ingest: Ingest) -> None:
+        """Keep what is right; a store that cannot is not the followers' trouble."""
+        fill.verified()
+        try:
+            await ingest.commit()
+            await self._index.put(Kind.BLOB, fill.repository, Descriptor(BLOB_TYPE, fill.digest, fill.size))
+        except StoreError as error:
+            _log.error("could not be kept", extra=fields(what=str(fill.digest), reason=str(error)))
+
+
+class _Writer:
+    """Writes behind the receiver's back, everything that has arrived at a time."""
+
+    def __init__(self, ingest: Ingest, advance: Callable[[int], None]) -> None:
+        self._ingest = ingest
+        self._advance = advance
+        self._unwritten: list[bytes] = []
+        self._size = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def put(self, chunk: bytes) -> None:
+        self._unwritten.append(chunk)
+        self._size += len(chunk)
+        if self._task is not None and (self._task.done() or self._size > _UNWRITTEN):
+            await self._task
+            self._task = None
+        if self._task is None:
+            self._task = asyncio.create_task(self._flush())
+
+    async def finish(self) -> None:
+        """Wait until all is written; raise what kept it from being."""
+        if self._task is not None:
+            await self._task
+        await self._flush()
+
+    async def stop(self) -> None:
+        """Wait for the write in progress, whatever became of it: the file must not close under it."""
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _flush(self) -> None:
+        while self._unwritten:
+            batch, self._unwritten, self._size = self._unwritten, [], 0
+            await self._ingest.write(batch)
+            self._advance(sum(map(len, batch)))
+
+
+async def _receive(body: BlobBody, writer: _Writer) -> None:
+    try:
+        async for chunk in body.chunks():
+            await writer.put(chunk)
+        await writer.finish()
+    finally:
+        await writer.stop()
+
+
+def _verify(fill: Fill, ingest: Ingest, body: BlobBody) -> None:
+    try:
+        ingest.verify()
+    except DigestMismatch as error:
+        metrics.CORRUPT.inc()
+        body.reject()
+        raise Corrupt(f"{body} sent wrong bytes for {fill.repository}: {error}") from error

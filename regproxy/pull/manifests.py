@@ -1,0 +1,175 @@
+"""Manifests: what a tag means, asked of upstream as seldom as the rules allow, and the bytes, verified before the first one leaves."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from regproxy import metrics
+from regproxy.flights import Flights
+from regproxy.log import fields
+from regproxy.oci import errors
+from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import InvalidManifest, Manifest
+from regproxy.oci.reference import Reference, Repository, Tag, Target
+from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
+from regproxy.policy.routing import Route, check_denied
+from regproxy.ports import BlobStore, Corrupt, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.pull.provenance import Provenance
+
+_IN_MEMORY = 64 * 1024 * 1024  # bytes of manifests kept ready; an image's is 2 KiB
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A manifest, where it came from, and what the client should be warned of."""
+
+    manifest: Manifest
+    provenance: Provenance
+    warning: str | None = None
+
+
+class Manifests:
+    """Answers manifest pulls."""
+
+    def __init__(
+        self, registries: Mapping[str, Registry], store: BlobStore, index: Index, clock: Callable[[], float], revalidate: float
+    ) -> None:
+        """Take the ports, a clock of epoch seconds, and how many seconds a known tag waits for upstream."""
+        self._registries = registries
+        self._store = store
+        self._index = index
+        self._clock = clock
+        self._revalidate = revalidate
+        self._flights: Flights[Reference, Pulled] = Flights()
+        self._bodies: LRUCache[Digest, Manifest] = LRUCache(_IN_MEMORY, getsizeof=lambda manifest: manifest.descriptor.size)
+
+    async def get(self, route: Route, target: Target) -> Pulled:
+        """Find the manifest; raise `RegistryError` or `UpstreamError`."""
+        check_denied(route, target)
+        reference = Reference(route.repository, target)
+        try:
+            if isinstance(target, Digest):
+                return await self._by_digest(reference, target)
+            return await self._by_tag(route, reference, target)
+        except NotFound as error:
+            raise errors.manifest_unknown(str(error)) from error
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+    async def _by_digest(self, reference: Reference, digest: Digest) -> Pulled:
+        if (manifest := await self._held(reference.repository, digest)) is not None:
+            return Pulled(manifest, Provenance.HIT)
+        return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
+
+    async def _by_tag(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
+        rule = route.upstream.tag_policy(route.repository.name, tag.name)
+        record = await self._record(reference)
+        known = await self._held(route.repository, record.descriptor.digest) if record else None
+        if record is None or known is None:
+            record = known = None
+        verdict = judge(record, rule, self._clock(), is_down=self._registries[route.upstream.name].is_resting)
+        if known is not None and verdict is Verdict.FRESH:
+            return Pulled(known, Provenance.HIT)
+        if known is not None and verdict is Verdict.BEHIND:
+            self._flights.start(reference, lambda: self._ask(reference, known))
+            return self._stale(route, reference, known, "upstream is asked behind this answer")
+        if verdict is Verdict.OFFLINE:
+            raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
+        return await self._asked(route, reference, rule, record, known)
+
+    async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None, known: Manifest | None) -> Pulled:
+        """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
+        try:
+            async with asyncio.timeout(None if known is None else self._revalidate):
+                return await self._flights.join(reference, lambda: self._ask(reference, known))
+        except (TimeoutError, Throttled, Unavailable, Corrupt) as error:
+            if known is None or not may_serve_stale(record, rule, self._clock()):
+                raise
+            reason = str(error) or f"{route.upstream.name} did not answer within {self._revalidate:g} s"
+            return self._stale(route, reference, known, reason)
+
+    def _stale(self, route: Route, reference: Reference, known: Manifest, reason: str) -> Pulled:
+        metrics.STALE_SERVED.inc()
+        _log.warning("stale served", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
+        return Pulled(known, Provenance.STALE, f"{reference} may be stale: {reason}")
+
+    async def _ask(self, reference: Reference, known: Manifest | None) -> Pulled:
+        """Find out what a tag means now, by HEAD where that can save a GET."""
+        registry = self._registries[reference.repository.registry]
+        if known is not None:
+            digest = await registry.resolve(reference)
+            if digest == known.descriptor.digest:
+                return await self._recorded(reference, known, Provenance.REVALIDATED)
+            if digest is not None and (manifest := await self._held(reference.repository, digest)) is not None:
+                return await self._recorded(reference, manifest, Provenance.REVALIDATED)
+        manifest = await self._keep(reference.repository, await registry.manifest(reference))
+        return await self._recorded(reference, manifest, Provenance.MISS)
+
+    async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
+        """Fetch by digest, or only make sure that this repository holds what another one brought."""
+        registry = self._registries[reference.repository.registry]
+        if (manifest := await self._anywhere(digest)) is not None:
+            if await registry.resolve(reference) != digest:
+                raise NotFound(f"{reference.repository.registry} does not confirm that it holds {reference}")
+            return Pulled(await self._keep(reference.repository, manifest), Provenance.REVALIDATED)
+        return Pulled(await self._keep(reference.repository, await registry.manifest(reference)), Provenance.MISS)
+
+    async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """Give a manifest that *repository* is known to hold, if its bytes are here and right."""
+        descriptor = await self._index.held(Kind.MANIFEST, repository, digest)
+        return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
+
+    async def _anywhere(self, digest: Digest) -> Manifest | None:
+        descriptor = await self._index.known(Kind.MANIFEST, digest)
+        return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
+
+    async def _read(self, digest: Digest, size: int, media_type: str) -> Manifest | None:
+        if (kept := self._bodies.get(digest)) is not None:
+            return kept
+        try:
+            body = await self._store.read(digest, size)
+            manifest = Manifest.verify(body, media_type, digest) if body is not None else None
+        except (StoreError, InvalidManifest) as error:
+            _log.error("a cached manifest cannot be read", extra=fields(digest=str(digest), reason=str(error)))
+            return None
+        if manifest is not None:
+            self._remember(manifest)
+        return manifest
+
+    async def _record(self, reference: Reference) -> TagRecord | None:
+        try:
+            return await self._index.tag(reference)
+        except StoreError as error:
+            _log.error("a tag's record cannot be read", extra=fields(reference=str(reference), reason=str(error)))
+            return None
+
+    async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
+        await attempt(self._index.put_tag(reference, TagRecord(manifest.descriptor, self._clock())), str(reference))
+        return Pulled(manifest, provenance)
+
+    async def _keep(self, repository: Repository, manifest: Manifest) -> Manifest:
+        """Store a manifest and who holds it; one that cannot be stored is served all the same."""
+        descriptor = manifest.descriptor
+        if await attempt(self._store.write(descriptor.digest, manifest.body), str(descriptor.digest)):
+            await attempt(self._index.put(Kind.MANIFEST, repository, descriptor), str(descriptor.digest))
+        return manifest
+
+    def _remember(self, manifest: Manifest) -> None:
+        if manifest.descriptor.size <= _IN_MEMORY:
+            self._bodies[manifest.descriptor.digest] = manifest
+
+
+async def attempt(work: Awaitable[None], what: str) -> bool:
+    """Keep something if the disk lets us: its troubles are not the client's."""
+    try:
+        await work
+    except StoreError as error:
+        _log.error("could not be kept", extra=fields(what=what, reason=str(error)))
+        return False
+    return True

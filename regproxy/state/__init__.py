@@ -1,0 +1,1 @@
+"""What is known about content and tags: the port Index."""

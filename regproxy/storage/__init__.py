@@ -1,0 +1,1 @@
+"""Where content lies: the port BlobStore."""

@@ -1,0 +1,1 @@
+"""One upstream and its hosts: the port Registry."""

@@ -1,0 +1,117 @@
+"""HTTP to one host: what is sent, how long it may take, and what foreign errors are called here.
+
+aiohttp's defaults are a browser's; a registry's bytes must arrive as they were sent (no decompression), signed URLs must stay as they
+are (no requoting), a large blob may take hours (no total timeout), and manifests must not queue behind blobs (a pool each).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from enum import Enum
+
+import aiohttp
+from yarl import URL
+
+from regproxy import __version__
+from regproxy.config import Timeouts
+from regproxy.policy.routing import Host
+from regproxy.ports import Corrupt, Unavailable
+from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver
+
+_FIELD_LIMIT = 32 * 1024  # signed Locations and tokens are longer than aiohttp's 8190
+_BUFFER = 256 * 1024  # bytes read ahead per response; twice that at most
+
+
+class Pool(Enum):
+    """What a connection is for."""
+
+    TOKEN = "token"  # noqa: S105 -- a label
+    MANIFEST = "manifest"
+    BLOB = "blob"
+
+
+_MOST_CONNECTIONS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 64}  # a host sees no more of us at once
+
+
+class Connections:
+    """Everything that is open to one host, and where that host may send us."""
+
+    def __init__(self, host: Host, timeouts: Timeouts) -> None:
+        """Open nothing yet."""
+        self._host = host
+        self._timeouts = timeouts
+        self._guard = Guard(URL(host.url).host or "", _names(host.realms), host.private_networks)
+        self._sessions: dict[Pool, aiohttp.ClientSession] = {}
+
+    @asynccontextmanager
+    async def request(
+        self, pool: Pool, method: str, url: URL, headers: Mapping[str, str], connect: float | None = None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request, following nothing; raise `Unavailable` or `Corrupt`. *connect* shortens the patience for a handshake."""
+        limits = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=min(connect or self._timeouts.connect, self._timeouts.connect),
+            sock_read=self._timeouts.silence,
+        )
+        with self.translated(url):
+            self._guard.check_literal(url.host or "")
+            async with asyncio.timeout(self._timeouts.headers):
+                response = await self._session(pool).request(method, url, headers=headers, allow_redirects=False, timeout=limits)
+        try:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise Corrupt(f"{url.host} sent an encoded body though asked for identity")
+            yield response
+        finally:
+            response.release() if response.content.is_eof() else response.close()
+
+    @contextmanager
+    def translated(self, url: URL) -> Iterator[None]:
+        """Turn what goes wrong on the way to *url* into our own errors."""
+        where = url.host if url.is_default_port() else f"{url.host}:{url.port}"
+        try:
+            yield
+        except (TimeoutError, aiohttp.ServerTimeoutError) as error:
+            raise Unavailable(f"{where} did not answer in time", timed_out=True) from error
+        except aiohttp.ClientConnectorError as error:
+            cause = error.os_error
+            if isinstance(cause, ForbiddenAddressError):
+                raise Corrupt(str(cause)) from error
+            raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
+        except ForbiddenAddressError as error:
+            raise Corrupt(str(error)) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise Unavailable(f"{where} broke off: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    def _session(self, pool: Pool) -> aiohttp.ClientSession:
+        session = self._sessions.get(pool)
+        if session is None:
+            connector = aiohttp.TCPConnector(limit=_MOST_CONNECTIONS[pool], resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
+            session = self._sessions[pool] = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"regproxy/{__version__}", "Accept-Encoding": "identity"},
+                auto_decompress=False,
+                requote_redirect_url=False,
+                read_bufsize=_BUFFER,
+                max_line_size=_FIELD_LIMIT,
+                max_field_size=_FIELD_LIMIT,
+            )
+        return session
+
+
+async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
+    """Read a body of at most *limit* bytes; raise `Corrupt` at the first byte over it."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > limit:
+            raise Corrupt(f"{response.url.host} sent {what} of more than {limit} bytes")
+    return bytes(body)
+
+
+def _names(realms: frozenset[str]) -> set[str]:
+    return {URL(f"//{realm}").host or "" for realm in realms}

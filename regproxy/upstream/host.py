@@ -1,0 +1,127 @@
+"""One address of an upstream: requests with the right token, redirects hop by hop, statuses into our errors."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from yarl import URL
+
+from regproxy import metrics
+from regproxy.config import Timeouts
+from regproxy.oci.challenge import parse_challenges
+from regproxy.oci.retry_after import parse_retry_after
+from regproxy.policy.routing import Host
+from regproxy.ports import Corrupt, NotFound, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.upstream.connections import Connections, Pool
+from regproxy.upstream.tokens import Tokens
+
+_MOST_HOPS = 10  # as containerd
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OUTCOMES: Mapping[type[UpstreamError], str] = {
+    NotFound: "not_found",
+    Refused: "refused",
+    Throttled: "throttled",
+    Unavailable: "unavailable",
+    Corrupt: "corrupt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request for `/v2/<name>/<rest>`."""
+
+    method: str
+    name: str
+    rest: str
+    pool: Pool
+    headers: Mapping[str, str] = field(default_factory=dict)
+    follow: bool = True  # off: a redirect is an answer, for it proves that the thing is there, and its target may not take a HEAD
+    connect: float | None = None  # seconds for a handshake, where a caller has less patience than usual
+
+
+class HostClient:
+    """Asks one host."""
+
+    def __init__(self, upstream: str, host: Host, timeouts: Timeouts) -> None:
+        """Open nothing yet."""
+        self.host = host
+        self.upstream = upstream
+        self.connections = Connections(host, timeouts)
+        self._tokens = Tokens(upstream, host, self.connections)
+        self._home = URL(host.url).origin()
+
+    @asynccontextmanager
+    async def ask(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Get a successful answer; raise `UpstreamError` for every other."""
+        outcome = "ok"
+        try:
+            async with self._hops(question) as response:
+                self._check(response, f"{self.upstream}/{question.name}")
+                yield response
+        except UpstreamError as error:
+            outcome = _OUTCOMES[type(error)]
+            raise
+        finally:
+            metrics.UPSTREAM_REQUESTS.labels(self.upstream, str(self.host), question.pool.value, outcome).inc()
+
+    async def close(self) -> None:
+        await self._tokens.close()
+        await self.connections.close()
+
+    @asynccontextmanager
+    async def _hops(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Follow redirects; what comes after a foreign hop gets no credential of ours, not even back at home."""
+        name = f"{self.host.prefix}/{question.name}" if self.host.prefix else question.name
+        url = URL(f"{self._home}/v2/{name}/{question.rest}", encoded=True)
+        at_home = True
+        for _ in range(_MOST_HOPS + 1):
+            async with self._authorized(question, url, name, at_home=at_home) as response:
+                location = response.headers.get("Location", "")
+                if not question.follow or response.status not in _REDIRECTS or not location:
+                    yield response
+                    return
+            url = _next_hop(url, location)
+            at_home = at_home and url.origin() == self._home
+        raise Corrupt(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
+
+    @asynccontextmanager
+    async def _authorized(self, question: Question, url: URL, name: str, *, at_home: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one hop; a 401 is answered once, with a token for that very origin."""
+        may_authorize = at_home or url.origin() != self._home
+        header = await self._tokens.authorization(url, name) if may_authorize else None
+        for is_last in (not may_authorize, True):
+            authorization = {"Authorization": header} if header else {}
+            headers = {**question.headers, **authorization}
+            async with self.connections.request(question.pool, question.method, url, headers, question.connect) as response:
+                if response.status != 401 or is_last:
+                    yield response
+                    return
+                challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+            header = await self._tokens.answer(challenges, url, name, rejected=header)
+
+    def _check(self, response: aiohttp.ClientResponse, what: str) -> None:
+        status, where = response.status, response.url.host
+        if status < 300 or status in _REDIRECTS:
+            return
+        if status == 404:
+            raise NotFound(f"{where} has no {what} (404)")
+        if status in {401, 403}:
+            raise Refused(f"{where} refused {'our credentials' if self.host.credential else 'us'} for {what} ({status})")
+        if status == 429:
+            retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
+            raise Throttled(f"{where} throttles us (429)", retry_after)
+        raise Unavailable(f"{where} answered {status} for {what}")
+
+
+def _next_hop(url: URL, location: str) -> URL:
+    """Resolve a Location byte by byte: what is signed must not be quoted anew."""
+    try:
+        target = url.join(URL(location, encoded=True))
+        bad = target.scheme not in {"http", "https"} or not target.host or target.user is not None
+    except ValueError:
+        bad = True
+    if bad or (url.scheme == "https" and target.scheme != "https"):
+        raise Corrupt(f"{url.host} redirected us to {location.partition('?')[0][:200]!r}, where we do not go")
+    return target

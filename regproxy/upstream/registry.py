@@ -1,0 +1,248 @@
+"""One upstream, however many hosts serve it (port Registry)."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from regproxy import metrics
+from regproxy.config import Timeouts
+from regproxy.oci.byterange import parse_content_range
+from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
+from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
+from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
+from regproxy.policy import failover
+from regproxy.policy.routing import Host, Trust, Upstream
+from regproxy.ports import Corrupt, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.upstream.connections import Pool, read_at_most
+from regproxy.upstream.host import HostClient, Question
+
+_LISTING_LIMIT = 8 * 1024 * 1024  # 60,000 tags of the longest kind
+_MOST_PAGES = 20  # of referrers, each up to 4 MiB by the spec; more is an attack
+_HANDSHAKE = 0.9  # seconds; when a record is at hand, a host that does not even shake hands is not worth a client's second
+
+Result = TypeVar("Result")
+
+
+class UpstreamRegistry:
+    """Asks an upstream's hosts in turn until one gives an answer."""
+
+    def __init__(self, upstream: Upstream, timeouts: Timeouts) -> None:
+        """Open nothing yet."""
+        self._upstream = upstream
+        self._clients = {host: HostClient(upstream.name, host, timeouts) for host in upstream.hosts}
+        self._rests: dict[Host, float] = {}  # until when, monotonic
+
+    @property
+    def is_resting(self) -> bool:
+        return all(host in self._resting() for host in failover.candidates(self._upstream.hosts, Trust.RESOLVE))
+
+    async def resolve(self, reference: Reference) -> Digest | None:
+        async def head(client: HostClient) -> Digest | None:
+            async with client.ask(_manifest_question("HEAD", reference, connect=_HANDSHAKE)) as response:
+                return _claimed_digest(response)
+
+        return await self._first(_need(reference), head)
+
+    async def manifest(self, reference: Reference) -> Manifest:
+        async def get(client: HostClient) -> Manifest:
+            async with client.ask(_manifest_question("GET", reference)) as response:
+                body = await self._body(client, response, LIMIT, "a manifest")
+                expected = reference.target if isinstance(reference.target, Digest) else None
+                try:
+                    return Manifest.verify(body, response.headers.get("Content-Type", ""), expected)
+                except (InvalidManifest, DigestMismatch) as error:
+                    metrics.CORRUPT.inc()
+                    raise Corrupt(f"{client.host} sent no valid manifest for {reference}: {error}") from error
+
+        return await self._first(_need(reference), get)
+
+    async def describe(self, repository: Repository, digest: Digest) -> int | None:
+        async def head(client: HostClient) -> int | None:
+            rest = f"blobs/{digest}"
+            try:
+                async with client.ask(Question("HEAD", repository.name, rest, Pool.MANIFEST, follow=False)) as response:
+                    if response.status == 200 and response.content_length is not None:
+                        return response.content_length
+            except (Refused, Unavailable):
+                pass  # public.ecr.aws answers 401 to HEAD even with a token, others 405: GET tells
+            async with client.ask(Question("GET", repository.name, rest, Pool.BLOB, {"Range": "bytes=0-0"})) as response:
+                if response.status == 206:
+                    part = parse_content_range(response.headers.get("Content-Range"))
+                    return part.size if part else None
+                return response.content_length
+
+        return await self._first(Trust.PULL, head)
+
+    @asynccontextmanager
+    async def blob(self, repository: Repository, digest: Digest) -> AsyncIterator["HostBody"]:
+        async with AsyncExitStack() as stack:
+
+            async def get(client: HostClient) -> HostBody:
+                question = Question("GET", repository.name, f"blobs/{digest}", Pool.BLOB)
+                response = await stack.enter_async_context(client.ask(question))
+                if response.status != 200:
+                    raise Corrupt(f"{client.host} answered {response.status} to a request for the whole of {digest}")
+                return HostBody(response, client, lambda: self._rest(client.host, failover.REST_AFTER_LIE))
+
+            yield await self._first(Trust.PULL, get)
+
+    async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:
+        query = {"last": last} if last else {}
+        if most is not None:
+            query["n"] = str(most)
+
+        async def get(client: HostClient) -> TagPage:
+            rest = str(URL("tags/list").with_query(query))
+            async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, {"Accept": "application/json"})) as response:
+                document = await self._document(client, response, "a list of tags")
+                return TagPage(_tags(document.get("tags")), _next_link(response) is not None)
+
+        return await self._first(Trust.RESOLVE, get)
+
+    async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
+        async def get(client: HostClient) -> list[dict[str, object]] | None:
+            found: list[dict[str, object]] = []
+            rest = f"referrers/{digest}"
+            for _ in range(_MOST_PAGES):
+                async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, {"Accept": OCI_INDEX})) as response:
+                    document = await self._document(client, response, "a list of referrers")
+                    found += [item for item in _list(document.get("manifests")) if isinstance(item, dict)]
+                    query = _next_link(response)
+                if query is None:
+                    return found
+                rest = f"referrers/{digest}?{query}"
+            raise Corrupt(f"{client.host} has more than {_MOST_PAGES} pages of referrers of {digest}")
+
+        try:
+            return await self._first(Trust.RESOLVE, get)
+        except NotFound:
+            return None
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+    async def _first(self, need: Trust, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
+        """Ask host after host; a host that fails rests, and what counts in the end is what a trusted one said."""
+        failures: list[tuple[Host, UpstreamError]] = []
+        for host in failover.candidates(self._upstream.hosts, need, self._resting()):
+            try:
+                result = await call(self._clients[host])
+            except UpstreamError as error:
+                failures.append((host, error))
+                self._judge(host, error)
+            else:
+                self._rests.pop(host, None)
+                return result
+        raise _verdict(self._upstream.name, failures)
+
+    def _judge(self, host: Host, error: UpstreamError) -> None:
+        match error:
+            case Throttled(retry_after=pause):
+                self._rest(host, failover.REST_AFTER_FAILURE if pause is None else pause)
+            case Unavailable():
+                self._rest(host, failover.REST_AFTER_FAILURE)
+            case Corrupt():
+                self._rest(host, failover.REST_AFTER_LIE)
+
+    def _rest(self, host: Host, seconds: float) -> None:
+        self._rests[host] = time.monotonic() + seconds
+
+    def _resting(self) -> set[Host]:
+        now = time.monotonic()
+        return {host for host, until in self._rests.items() if until > now}
+
+    async def _document(self, client: HostClient, response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
+        body = await self._body(client, response, _LISTING_LIMIT, what)
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise Corrupt(f"{client.host} sent {what} that is not a JSON object")
+        return document
+
+    async def _body(self, client: HostClient, response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
+        with client.connections.translated(response.url):
+            body = await read_at_most(response, limit, what)
+        metrics.UPSTREAM_BYTES.labels(self._upstream.name, str(client.host)).inc(len(body))
+        return body
+
+
+class HostBody:
+    """A blob that one host is sending (port BlobBody)."""
+
+    def __init__(self, response: aiohttp.ClientResponse, client: HostClient, reject: Callable[[], None]) -> None:
+        """Take a response whose headers have arrived."""
+        self._response = response
+        self._client = client
+        self.reject = reject
+        self.size = response.content_length
+
+    def __str__(self) -> str:
+        return str(self._client.host)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
+        with self._client.connections.translated(self._response.url):
+            async for chunk in self._response.content.iter_any():
+                received.inc(len(chunk))
+                yield chunk
+
+
+def _need(reference: Reference) -> Trust:
+    return Trust.RESOLVE if isinstance(reference.target, Tag) else Trust.PULL
+
+
+def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> UpstreamError:
+    """Choose the failure to tell: an answer of a host trusted to resolve, else a pause, else the outage."""
+    if len(failures) == 1:
+        return failures[0][1]
+    for host, error in failures:
+        if isinstance(error, NotFound | Refused) and Trust.RESOLVE in host.trust:
+            return error
+    for _, error in failures:
+        if isinstance(error, Throttled):
+            return error
+    silent = all(isinstance(error, Unavailable) and error.timed_out for _, error in failures)
+    return Unavailable(f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures), timed_out=silent)
+
+
+def _claimed_digest(response: aiohttp.ClientResponse) -> Digest | None:
+    try:
+        return Digest.parse(response.headers.get("Docker-Content-Digest", ""))
+    except InvalidDigest:
+        return None
+
+
+def _next_link(response: aiohttp.ClientResponse) -> str | None:
+    """Take the query of the next page, and nothing else: where a Link leads is not upstream's to say."""
+    try:
+        target = next((link.get("url") for relation, link in response.links.items() if relation == "next"), None)
+    except ValueError:
+        return None
+    return target.raw_query_string if isinstance(target, URL) else None
+
+
+def _manifest_question(method: str, reference: Reference, connect: float | None = None) -> Question:
+    headers = {"Accept": ACCEPT}
+    return Question(method, reference.repository.name, f"manifests/{reference.target}", Pool.MANIFEST, headers, connect=connect)
+
+
+def _tags(found: object) -> tuple[str, ...]:
+    tags = set()
+    for item in _list(found):
+        try:
+            tags.add(Tag.parse(str(item)).name)
+        except InvalidName:
+            continue
+    return tuple(sorted(tags))
+
+
+def _list(found: object) -> list[object]:
+    return found if isinstance(found, list) else []  # Huawei SWR: "tags": null

@@ -1,0 +1,35 @@
+"""The admin port: is it alive, is it ready, how is it doing. Never the registry API."""
+
+from aiohttp import web
+
+from regproxy import __version__, metrics
+from regproxy.ports import BlobStore, StoreError
+
+
+def admin_app(store: BlobStore) -> web.Application:
+    """Make the application of the admin port."""
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(_: web.Request) -> web.Response:
+        """Readiness is ours alone: an upstream that is down makes us no less able to serve what we have."""
+        try:
+            await store.check()
+        except StoreError as error:
+            return web.Response(status=503, text=f"not ready: {error}\n")
+        return web.Response(text="ready\n")
+
+    async def exposition(_: web.Request) -> web.Response:
+        body, content_type = metrics.exposition()
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
+    async def version(_: web.Request) -> web.Response:
+        return web.json_response({"version": __version__})
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
+    app.router.add_get("/metrics", exposition)
+    app.router.add_get("/api/v1/version", version)
+    return app

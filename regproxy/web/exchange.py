@@ -1,0 +1,47 @@
+"""One request and its answer, as the access line and the metrics tell of it."""
+
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from multidict import CIMultiDict
+
+from regproxy.pull.provenance import Provenance
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What became known of a request while it was answered."""
+
+    query: dict[str, list[str]] = field(default_factory=dict)
+    endpoint: str = "other"
+    namespace: str | None = None
+    upstream: str = ""
+    provenance: Provenance | None = None
+    failure: str | None = None
+    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+    def parameter(self, name: str) -> str | None:
+        """Give a query parameter's first value."""
+        return next(iter(self.query.get(name, [])), None)
+
+    def outcome(self, status: int) -> str:
+        """Sum up, in words of a closed set."""
+        if self.failure is not None and status < 400:
+            return "cut"
+        if status < 400 and self.provenance is not None:
+            return self.provenance.value
+        return {404: "unknown", 403: "denied"}.get(status, "ok" if status < 400 else "invalid" if status < 500 else "failed")
+
+    def decorate(self, headers: CIMultiDict[str]) -> None:
+        """Add what every answer carries."""
+        headers["Server"] = "regproxy"
+        headers["X-Request-Id"] = self.request_id
+        headers["Docker-Distribution-API-Version"] = "registry/2.0"
+        if self.namespace is not None:
+            headers["OCI-Namespace"] = self.namespace

@@ -1,0 +1,131 @@
+"""One function per endpoint: ask the use case, say it in HTTP."""
+
+import json
+from dataclasses import dataclass
+from typing import assert_never
+from urllib.parse import urlencode
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from regproxy.oci import byterange, errors
+from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
+from regproxy.oci.manifest import OCI_INDEX
+from regproxy.policy.routing import Route, Routes
+from regproxy.pull.blobs import Blobs
+from regproxy.pull.listings import Listings
+from regproxy.pull.manifests import Manifests
+from regproxy.web.exchange import Exchange
+from regproxy.web.responses import ContentResponse, blob_headers, content_headers, matches
+
+_MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """The endpoints of the registry port."""
+
+    routes: Routes
+    manifests: Manifests
+    blobs: Blobs
+    listings: Listings
+
+    async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
+        """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
+        if isinstance(endpoint, Ping):
+            return web.Response(body=b"{}", content_type="application/json")
+        namespaces = exchange.query.get("ns", [])
+        route = self.routes.find(endpoint.name, namespaces, request.headers.get("Host", ""))
+        exchange.upstream = route.upstream.name
+        exchange.namespace = next(iter(namespaces), None)
+        match endpoint:
+            case ManifestPull():
+                response = await self._manifest(request, route, endpoint, exchange)
+            case BlobPull():
+                response = await self._blob(request, route, endpoint, exchange)
+            case TagList():
+                response = await self._tags(request, route, endpoint, exchange)
+            case ReferrerList():
+                response = await self._referrers(route, endpoint, exchange)
+            case _ as never:
+                assert_never(never)
+        return response
+
+    async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, exchange: Exchange) -> web.StreamResponse:
+        pulled = await self.manifests.get(route, pull.target)
+        exchange.provenance = pulled.provenance
+        descriptor = pulled.manifest.descriptor
+        headers = content_headers(descriptor.digest, pulled.provenance)
+        if pulled.warning is not None:
+            headers["Warning"] = f"299 - {json.dumps(pulled.warning)}"
+        if matches(request.headers.get("If-None-Match"), descriptor.digest):
+            return web.Response(status=304, headers=headers)
+        headers["Content-Type"] = descriptor.media_type
+        return web.Response(body=pulled.manifest.body, headers=headers)
+
+    async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
+        if request.method == "HEAD":
+            described = await self.blobs.describe(route, pull.digest)
+            exchange.provenance = described.provenance
+            response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
+            response.content_length = described.size
+            return response
+        opened = await self.blobs.open(route, pull.digest)
+        exchange.provenance = opened.provenance
+        try:
+            headers = blob_headers(pull.digest, opened.provenance)
+            exchange.decorate(headers)
+            if matches(request.headers.get("If-None-Match"), pull.digest):
+                return web.Response(status=304, headers=headers)
+            ranges = _ranges(request, str(pull.digest), opened.content.size)
+            sending = ContentResponse(opened.content, ranges, headers)
+            exchange.failure = await sending.send(request, exchange.endpoint, opened.provenance.value)
+            return sending
+        finally:
+            opened.content.release()
+
+    async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.StreamResponse:
+        last, most = exchange.parameter("last") or "", _page_size(exchange.parameter("n"))
+        listed = await self.listings.tags(route, last, most)
+        exchange.provenance = listed.provenance
+        headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status()})
+        tags = listed.page.tags
+        if listed.page.has_more and tags:
+            query = {"n": str(most or len(tags)), "last": tags[-1]} | ({"ns": exchange.namespace} if exchange.namespace else {})
+            headers["Link"] = f'<{path_of(request)}?{urlencode(query)}>; rel="next"'
+        body = json.dumps({"name": asked.name, "tags": tags}).encode()
+        return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.StreamResponse:
+        wanted = exchange.parameter("artifactType")
+        listed = await self.listings.referrers(route, asked.digest, wanted)
+        exchange.provenance = listed.provenance
+        headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status(), "Content-Type": OCI_INDEX})
+        if wanted:
+            headers["OCI-Filters-Applied"] = "artifactType"
+        return web.Response(body=listed.body, headers=headers)
+
+
+def path_of(request: web.BaseRequest) -> str:
+    """Take the path as the client wrote it; an absolute form names a server too, which is not ours to obey (RFC 9112, 3.2.2)."""
+    target = request.raw_path.partition("?")[0]
+    return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
+
+
+def _ranges(request: web.BaseRequest, etag: str, size: int) -> list[byterange.ByteRange]:
+    """Read `Range`, unless `If-Range` names another representation (RFC 9110, 13.1.5)."""
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition.strip() != f'"{etag}"':
+        return []
+    try:
+        return byterange.parse(request.headers.get("Range"), size)
+    except byterange.UnsatisfiableRange as error:
+        raise errors.range_invalid(str(error), size) from error
+
+
+def _page_size(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise errors.RegistryError("PAGINATION_NUMBER_INVALID", 400, "n is not a number")
+    return min(int(text[:18]), _MOST_TAGS)

@@ -1,0 +1,116 @@
+"""What happens around every request: it is parsed, answered, whatever goes wrong is put in our words, and it is told of."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from regproxy import metrics
+from regproxy.log import fields
+from regproxy.oci import endpoint as endpoints
+from regproxy.oci import errors
+from regproxy.oci.errors import RegistryError
+from regproxy.ports import Corrupt, NotFound, Refused, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.web.exchange import Exchange
+from regproxy.web.handlers import Handlers, path_of
+from regproxy.web.responses import error_response
+
+_ENDPOINTS = {
+    endpoints.Ping: "ping",
+    endpoints.ManifestPull: "manifests",
+    endpoints.BlobPull: "blobs",
+    endpoints.TagList: "tags",
+    endpoints.ReferrerList: "referrers",
+}
+
+_MOST_PARAMETERS = 16  # clients send three at most
+
+_access = logging.getLogger("regproxy.access")
+_log = logging.getLogger(__name__)
+
+
+def observed(handlers: Handlers) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """Make the handler of the registry port."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        exchange = Exchange()
+        response: web.StreamResponse | None = None
+        try:
+            response = await _answered(handlers, request, exchange)
+            if not response.prepared:
+                exchange.decorate(response.headers)
+            return response
+        finally:
+            _tell(request, exchange, response)
+
+    return handle
+
+
+async def _answered(handlers: Handlers, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+    try:
+        endpoint = endpoints.parse(request.method, path_of(request))
+        exchange.endpoint = _ENDPOINTS[type(endpoint)]
+        exchange.query = _query(request)
+        return await handlers.answer(request, endpoint, exchange)
+    except RegistryError as error:
+        return error_response(error)
+    except UpstreamError as error:
+        exchange.failure = str(error)
+        return error_response(_upstream_failure(error))
+    except StoreError as error:
+        exchange.failure = str(error)
+        return error_response(errors.unavailable(f"the cache's own disk failed: {error}", retry_after=10))
+    except ConnectionError:
+        raise  # the client left
+    except Exception:
+        _log.exception("this is a bug", extra=fields(request_id=exchange.request_id))
+        return error_response(RegistryError("UNKNOWN", 500, f"this is a bug of regproxy; its log has more under {exchange.request_id}"))
+
+
+def _upstream_failure(error: UpstreamError) -> RegistryError:
+    """Say in a client's terms what an upstream did; never 401, never 429."""
+    match error:
+        case NotFound():
+            return RegistryError("NAME_UNKNOWN", 404, str(error))
+        case Refused():
+            return errors.denied(str(error))
+        case Throttled(retry_after=pause):
+            return errors.unavailable(str(error), retry_after=max(1, round(pause or 60)))
+        case Unavailable(timed_out=True):
+            return errors.gateway_timeout(str(error))
+        case Unavailable() | Corrupt():
+            return errors.bad_gateway(str(error))
+        case _:
+            raise TypeError(f"{type(error)} is no error of the ports") from error
+
+
+def _query(request: web.BaseRequest) -> dict[str, list[str]]:
+    try:
+        return parse_qs(request.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+    except ValueError as error:
+        raise RegistryError("UNSUPPORTED", 400, "a query of that many parameters") from error
+
+
+def _tell(request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse | None) -> None:
+    status = response.status if response is not None else 499  # nginx's word for a client that left
+    outcome = exchange.outcome(status) if response is not None else "left"
+    metrics.REQUESTS.labels(exchange.endpoint, exchange.upstream, outcome).inc()
+    metrics.SECONDS.labels(exchange.endpoint).observe(exchange.seconds)
+    _access.info(
+        "%s %s %d",
+        request.method,
+        request.raw_path[:512],
+        status,
+        extra=fields(
+            request_id=exchange.request_id,
+            client=request.remote,
+            endpoint=exchange.endpoint,
+            upstream=exchange.upstream,
+            outcome=outcome,
+            seconds=round(exchange.seconds, 6),
+            bytes=response.content_length if response is not None else None,
+            agent=request.headers.get("User-Agent", "")[:200],
+            failure=exchange.failure,
+        ),
+    )

@@ -1,0 +1,132 @@
+"""What goes back to a client: headers, bodies from memory, bodies from files by sendfile.
+
+aiohttp's own FileResponse is not used: it makes ETags of mtimes, answers 416 to several ranges, serves `.gz` siblings and hangs the
+client when a file ends early.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+
+from regproxy import metrics
+from regproxy.oci.byterange import ByteRange, whole
+from regproxy.oci.digest import Digest
+from regproxy.oci.errors import RegistryError
+from regproxy.ports import Content, StoreError, UpstreamError
+from regproxy.pull.provenance import Provenance
+
+_PATIENCE = 60.0  # seconds for a client to take _STRIDE bytes, or it is gone
+_STRIDE = 1024 * 1024
+_YEAR = "max-age=31536000, immutable"
+
+
+def error_response(error: RegistryError) -> web.Response:
+    """Render an error the way clients of the distribution-spec read it."""
+    return web.Response(body=error.body(), status=error.status, content_type="application/json", headers=error.headers)
+
+
+def content_headers(digest: Digest, provenance: Provenance) -> CIMultiDict[str]:
+    """Name the content and where it came from."""
+    return CIMultiDict(
+        {
+            "Docker-Content-Digest": str(digest),
+            "ETag": f'"{digest}"',
+            "Cache-Status": provenance.cache_status(),
+        }
+    )
+
+
+def blob_headers(digest: Digest, provenance: Provenance) -> CIMultiDict[str]:
+    headers = content_headers(digest, provenance)
+    headers["Content-Type"] = "application/octet-stream"
+    headers["Accept-Ranges"] = "bytes"
+    headers["Cache-Control"] = _YEAR
+    return headers
+
+
+def matches(header: str | None, digest: Digest) -> bool:
+    """Say whether `If-None-Match` names the digest; clients send it quoted, weak and bare (RFC 9110, 13.1.2)."""
+    if header is None:
+        return False
+    tags = {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}
+    return "*" in tags or str(digest) in tags
+
+
+class ContentResponse(web.StreamResponse):
+    """Sends ranges of content, as far as they have arrived, straight from its file."""
+
+    def __init__(self, content: Content, ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> None:
+        """Take content whose size is known; no ranges means the whole."""
+        super().__init__(status=206 if ranges else 200, headers=headers)
+        self._content = content
+        self._parts = _parts(ranges, self.headers) if len(ranges) > 1 else [(b"", ranges[0] if ranges else whole(content.size))]
+        self._end = f"\r\n--{_boundary(self.headers)}--\r\n".encode() if len(ranges) > 1 else b""
+        if len(ranges) == 1:
+            self.headers["Content-Range"] = ranges[0].content_range()
+        self.content_length = sum(len(head) + part.length for head, part in self._parts) + len(self._end)
+
+    async def send(self, request: web.BaseRequest, endpoint: str, source: str) -> str | None:
+        """Send it; where that fails on the way, end the connection short of the length and tell why.
+
+        Ending short, by FIN, is the only sign left once headers are out; containerd goes on from there with a Range.
+        """
+        writer = await self.prepare(request)
+        if writer is None or request.method == "HEAD":
+            return None
+        sent = metrics.SENT_BYTES.labels(endpoint, source)
+        try:
+            for head, part in self._parts:
+                if head:
+                    await writer.write(head)
+                await self._send_part(request, writer, part)
+                sent.inc(part.length)
+            if self._end:
+                await writer.write(self._end)
+        except (UpstreamError, StoreError, OSError, TimeoutError) as error:
+            self.force_close()
+            return str(error) or type(error).__name__
+        return None
+
+    async def _send_part(self, request: web.BaseRequest, writer: AbstractStreamWriter, part: ByteRange) -> None:
+        start = part.start
+        while start < part.stop:
+            stop = await self._content.available(start, part.stop)
+            while start < stop:
+                count = min(stop - start, _STRIDE)
+                async with asyncio.timeout(_PATIENCE):
+                    await _send_file(request, writer, self._content.file, start, count)
+                start += count
+
+
+async def _send_file(request: web.BaseRequest, writer: AbstractStreamWriter, file: BinaryIO, start: int, count: int) -> None:
+    """Send *count* bytes by sendfile, or by reading where the transport has none (TLS); raise `OSError` where the file is shorter."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client left")
+    loop = asyncio.get_running_loop()
+    if transport.get_extra_info("sslcontext") is None:
+        if await loop.sendfile(transport, file, start, count, fallback=False) != count:
+            raise OSError("the file is shorter than it was")
+        return
+    chunk = await loop.run_in_executor(None, os.pread, file.fileno(), count, start)
+    if len(chunk) != count:
+        raise OSError("the file is shorter than it was")
+    await writer.write(chunk)
+
+
+def _parts(ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> list[tuple[bytes, ByteRange]]:
+    """Frame several ranges as multipart/byteranges (RFC 9110, 14.6)."""
+    inner, boundary = headers["Content-Type"], secrets.token_hex(16)
+    headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+    frame = f"\r\n--{boundary}\r\nContent-Type: {inner}\r\nContent-Range: "
+    return [(f"{frame}{part.content_range()}\r\n\r\n".encode(), part) for part in ranges]
+
+
+def _boundary(headers: CIMultiDict[str]) -> str:
+    return headers["Content-Type"].partition("boundary=")[2]

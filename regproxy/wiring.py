@@ -1,0 +1,52 @@
+"""The one place that joins ports to adapters."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from regproxy.config import Settings
+from regproxy.policy.routing import Routes
+from regproxy.ports import BlobStore, Index, Registry
+from regproxy.pull.blobs import Blobs
+from regproxy.pull.fills import Fills
+from regproxy.pull.listings import Listings
+from regproxy.pull.manifests import Manifests
+from regproxy.state.sqlite import SqliteIndex
+from regproxy.storage.disk import DiskStore
+from regproxy.upstream.registry import UpstreamRegistry
+from regproxy.web.handlers import Handlers
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Everything that serves, joined together."""
+
+    handlers: Handlers
+    store: BlobStore
+    index: Index
+    fills: Fills
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
+    """Open store and index, join them to the use cases, and take everything apart in the end."""
+    async with AsyncExitStack() as stack:
+        store = DiskStore(settings.store.root)
+        stack.callback(store.close)
+        await store.prepare()
+        index = await SqliteIndex.open(settings.store.root / "index.db")
+        stack.push_async_callback(index.close)
+        registries: dict[str, Registry] = {}
+        for upstream in settings.upstreams:
+            registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts)
+            stack.push_async_callback(registry.close)
+        fills = Fills(registries, store, index)
+        stack.push_async_callback(fills.drain, settings.drain)
+        manifests = Manifests(registries, store, index, clock, settings.timeouts.revalidate)
+        stack.push_async_callback(manifests.close)
+        blobs = Blobs(registries, store, index, fills)
+        stack.push_async_callback(blobs.close)
+        routes = Routes(settings.upstreams, settings.default_upstream)
+        handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
+        yield Proxy(handlers, store, index, fills)

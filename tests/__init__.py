@@ -1,0 +1,1 @@
+"""What regproxy promises, and the means to try it."""

@@ -1,0 +1,56 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.oci import errors
+from regproxy.oci.errors import RegistryError
+
+# distribution-spec, Error Codes; those below the line are Docker's, and ours where there is none.
+KNOWN = {"NAME_INVALID", "NAME_UNKNOWN", "DIGEST_INVALID", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "DENIED", "UNSUPPORTED"}
+KNOWN |= {"RANGE_INVALID", "UNKNOWN", "UNAVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        pytest.param(errors.name_invalid("why"), "NAME_INVALID", 400, id="a name that is none"),
+        pytest.param(errors.name_unknown("why"), "NAME_UNKNOWN", 404, id="an unknown registry"),
+        pytest.param(errors.digest_invalid("why"), "DIGEST_INVALID", 400, id="a digest that is none"),
+        pytest.param(errors.manifest_unknown("why"), "MANIFEST_UNKNOWN", 404, id="no such manifest"),
+        pytest.param(errors.blob_unknown("why"), "BLOB_UNKNOWN", 404, id="no such blob"),
+        pytest.param(errors.denied("why"), "DENIED", 403, id="the configuration or upstream forbids it"),
+        pytest.param(errors.write_unsupported("why"), "UNSUPPORTED", 405, id="a write"),
+        pytest.param(errors.endpoint_unsupported("why"), "UNSUPPORTED", 404, id="no such endpoint"),
+        pytest.param(errors.range_invalid("why", 10), "RANGE_INVALID", 416, id="a range outside"),
+        pytest.param(errors.bad_gateway("why"), "UNKNOWN", 502, id="upstream lies"),
+        pytest.param(errors.gateway_timeout("why"), "UNKNOWN", 504, id="upstream is silent"),
+        pytest.param(errors.unavailable("why", 30), "UNAVAILABLE", 503, id="upstream is down"),
+    ],
+)
+def test_each_refusal_has_its_code_and_status(error: RegistryError, code: str, status: int) -> None:
+    assert (error.code, error.status, error.message, str(error)) == (code, status, "why", "why")
+    assert code in KNOWN
+    assert status not in {401, 429}
+    assert not {"WWW-Authenticate", "Content-Type", "Content-Length"} & set(error.headers)
+
+
+@pytest.mark.parametrize(
+    ("error", "headers"),
+    [
+        pytest.param(errors.unavailable("why", retry_after=30), {"Retry-After": "30"}, id="when to come back"),
+        pytest.param(errors.range_invalid("why", size=10), {"Content-Range": "bytes */10"}, id="how much there is"),
+        pytest.param(errors.write_unsupported("why"), {"Allow": "GET, HEAD"}, id="what may be done"),
+        pytest.param(errors.blob_unknown("why"), {}, id="nothing more"),
+    ],
+)
+def test_a_refusal_tells_in_its_headers_what_helps(error: RegistryError, headers: dict[str, str]) -> None:
+    assert error.headers == headers
+
+
+@given(st.text())
+def test_the_body_is_an_oci_error_in_ascii_whatever_the_message(message: str) -> None:
+    body = errors.denied(message).body()
+    assert json.loads(body) == {"errors": [{"code": "DENIED", "message": message, "detail": None}]}
+    assert body.isascii()

@@ -1,0 +1,191 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.oci.digest import Digest
+from regproxy.oci.errors import RegistryError
+from regproxy.oci.reference import Repository, Tag, Target
+from regproxy.policy.freshness import PullPolicy, TagPolicy
+from regproxy.policy.routing import Credential, Host, Route, Routes, Secret, Trust, Upstream, check_denied
+
+HUB = Upstream("docker.io", (Host("https://registry-1.docker.io"),), aliases=frozenset({"index.docker.io", "registry-1.docker.io"}))
+QUAY = Upstream("quay.io", (Host("https://quay.io"),), serve_as=frozenset({"quay.proxy.example", "10.0.0.1:5000"}))
+LOCAL = Upstream("registry.local:5000", (Host("http://registry.local:5000"),))
+ROUTES = Routes([HUB, QUAY, LOCAL], "docker.io")
+
+components = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
+names = st.lists(components | st.sampled_from(["docker.io", "quay.io"]), min_size=1, max_size=4).map("/".join)
+
+
+def refusal(name: str, namespaces: list[str], host: str = "") -> RegistryError:
+    with pytest.raises(RegistryError) as refused:
+        ROUTES.find(name, namespaces, host)
+    return refused.value
+
+
+@pytest.mark.parametrize(
+    ("name", "namespaces", "host", "found"),
+    [
+        pytest.param("library/nginx", ["docker.io"], "", "docker.io/library/nginx", id="ns"),
+        pytest.param("org/app", ["quay.io"], "", "quay.io/org/app", id="another ns"),
+        pytest.param("nginx", ["docker.io"], "", "docker.io/library/nginx", id="ns, an official image by its short name"),
+        pytest.param("org/app", ["index.docker.io"], "", "docker.io/org/app", id="ns, an alias"),
+        pytest.param("org/app", ["registry-1.docker.io:443"], "", "docker.io/org/app", id="ns, an alias with its port"),
+        pytest.param("org/app", ["Quay.IO"], "", "quay.io/org/app", id="ns in capitals"),
+        pytest.param("app", ["registry.local:5000"], "", "registry.local:5000/app", id="ns, a port of its own"),
+        pytest.param("quay.io/org/app", ["quay.io"], "", "quay.io/org/app", id="ns and the same name in the path"),
+        pytest.param("index.docker.io/nginx", ["docker.io"], "", "docker.io/library/nginx", id="ns and an alias in the path"),
+        pytest.param("quay.io/org/app", ["docker.io"], "", "docker.io/quay.io/org/app", id="ns and another name in the path"),
+        pytest.param("org/app", ["quay.io"], "10.0.0.1:5000", "quay.io/org/app", id="ns and a Host"),
+        pytest.param("org/app", ["docker.io"], "quay.proxy.example", "docker.io/org/app", id="ns against a Host"),
+        pytest.param("org/app", [], "quay.proxy.example", "quay.io/org/app", id="Host"),
+        pytest.param("app", [], "QUAY.proxy.example:443", "quay.io/app", id="Host in capitals, with its port"),
+        pytest.param("org/app", [], "10.0.0.1:5000", "quay.io/org/app", id="Host, an address"),
+        pytest.param("quay.io/org/app", [], "quay.proxy.example", "quay.io/org/app", id="Host and the same name in the path"),
+        pytest.param("docker.io/org/app", [], "quay.proxy.example", "quay.io/docker.io/org/app", id="Host and another name in the path"),
+        pytest.param("quay.io/org/app", [], "", "quay.io/org/app", id="path"),
+        pytest.param("docker.io/nginx", [], "", "docker.io/library/nginx", id="path, an official image by its short name"),
+        pytest.param("registry-1.docker.io/a/b", [], "evil.example", "docker.io/a/b", id="path, an alias, with any Host"),
+        pytest.param("quay.io", [], "", "docker.io/library/quay.io", id="a registry's name alone is an image"),
+        pytest.param("quay.io/quay.io/app", [], "", "quay.io/quay.io/app", id="a registry's name is taken off once"),
+        pytest.param("gcr.io/org/app", [], "", "docker.io/gcr.io/org/app", id="a registry that is not configured, in the path"),
+        pytest.param("nginx", [], "", "docker.io/library/nginx", id="default"),
+        pytest.param("org/app", [], "127.0.0.1:5000", "docker.io/org/app", id="default, with any Host"),
+    ],
+)
+def test_a_request_finds_its_registry(name: str, namespaces: list[str], host: str, found: str) -> None:
+    route = ROUTES.find(name, namespaces, host)
+    assert str(route.repository) == found
+    assert route.upstream.name == route.repository.registry
+
+
+@pytest.mark.parametrize(
+    "namespace",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param("gcr.io", id="a registry that is not configured"),
+        pytest.param("quay.io.evil.example", id="a longer name"),
+        pytest.param("evil.quay.io", id="a name below"),
+        pytest.param("quay.io.", id="a dot at the end"),
+        pytest.param("quay.io:5000", id="another port"),
+        pytest.param("quay.io/org", id="a path"),
+        pytest.param("user@quay.io", id="a user"),
+        pytest.param("https://quay.io", id="an address"),
+        pytest.param("169.254.169.254", id="a metadata service"),
+        pytest.param("quay.proxy.example", id="a name we only serve as"),
+        pytest.param("quay.io\r\nX-Evil: 1", id="two lines"),
+        pytest.param("q" * 10_000, id="no end"),
+    ],
+)
+def test_ns_opens_no_door_that_is_not_configured(namespace: str) -> None:
+    error = refusal("org/app", [namespace])
+    assert (error.code, error.status) == ("NAME_UNKNOWN", 404)
+    assert len(error.message) < 200
+
+
+def test_two_registries_for_one_request_are_refused() -> None:
+    error = refusal("org/app", ["docker.io", "quay.io"])
+    assert (error.code, error.status) == ("NAME_INVALID", 400)
+
+
+def test_a_name_that_grows_too_long_is_refused() -> None:
+    assert ROUTES.find("a" * 247, []).repository.name == "library/" + "a" * 247
+    error = refusal("a" * 248, [])
+    assert (error.code, error.status) == ("NAME_INVALID", 400)
+
+
+def test_the_default_must_be_an_upstream() -> None:
+    with pytest.raises(KeyError):
+        Routes([QUAY], "docker.io")
+
+
+def test_the_default_may_be_named_by_an_alias() -> None:
+    assert Routes([HUB, QUAY], "index.docker.io").find("a/b", []).upstream is HUB
+
+
+@given(
+    names, st.lists(st.sampled_from(["docker.io", "quay.io"]) | st.text(), max_size=2), st.text() | st.sampled_from(["quay.proxy.example"])
+)
+def test_any_request_finds_a_configured_registry_or_is_refused(name: str, namespaces: list[str], host: str) -> None:
+    try:
+        route = ROUTES.find(name, namespaces, host)
+    except RegistryError as error:
+        assert error.status in {400, 404}  # noqa: PT017 -- whether it is refused is what is open
+        return
+    assert route.upstream in (HUB, QUAY, LOCAL)
+    assert name.endswith(route.repository.name.removeprefix("library/"))
+
+
+@given(names)
+def test_one_name_is_a_repository_of_its_own_in_each_registry(name: str) -> None:
+    """FAULTS, S14: the registry is part of every key."""
+    repositories = {ROUTES.find(f"{registry}/{name}", []).repository for registry in ("docker.io", "quay.io")}
+    assert len(repositories) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "expected"),
+    [
+        pytest.param("library/nginx", "latest", PullPolicy.ALWAYS, id="the first rule"),
+        pytest.param("library/nginx", "1.27", PullPolicy.IF_NOT_PRESENT, id="the second rule"),
+        pytest.param("library/alpine", "latest", PullPolicy.ALWAYS, id="the first rule, another name"),
+        pytest.param("Library/nginx", "1.27", PullPolicy.NEVER, id="capitals are other letters"),
+        pytest.param("org/app", "1.27", PullPolicy.NEVER, id="the last rule"),
+    ],
+)
+def test_the_first_rule_that_matches_a_tag_counts(name: str, tag: str, expected: PullPolicy) -> None:
+    rules = (
+        TagPolicy("*:latest", PullPolicy.ALWAYS),
+        TagPolicy("library/*", PullPolicy.IF_NOT_PRESENT),
+        TagPolicy("*", PullPolicy.NEVER),
+    )
+    assert Upstream("docker.io", (), tags=rules).tag_policy(name, tag).policy is expected
+
+
+def test_a_tag_that_no_rule_matches_has_the_default_one() -> None:
+    assert Upstream("docker.io", (), tags=(TagPolicy("x:y", PullPolicy.NEVER),)).tag_policy("a", "b") == TagPolicy()
+
+
+DIGEST = Digest.of(b"")
+
+
+@pytest.mark.parametrize(
+    ("deny", "target", "denied"),
+    [
+        pytest.param((), Tag("latest"), False, id="nothing is denied"),
+        pytest.param(("*:latest",), Tag("latest"), True, id="a tag"),
+        pytest.param(("*:latest",), Tag("1.27"), False, id="another tag"),
+        pytest.param(("*:latest",), DIGEST, False, id="a tag, asked by digest"),
+        pytest.param(("library/*",), DIGEST, True, id="repositories, asked by digest"),
+        pytest.param((f"*@{DIGEST}",), DIGEST, True, id="a digest"),
+        pytest.param((f"*@{DIGEST}",), Tag("latest"), False, id="a digest, asked by tag"),
+        pytest.param(("a/*", "library/nginx:*"), Tag("1.27"), True, id="the second of two patterns"),
+        pytest.param(("nginx:*",), Tag("1.27"), False, id="part of a name"),
+        pytest.param(("LIBRARY/*",), Tag("1.27"), False, id="capitals"),
+    ],
+)
+def test_what_the_configuration_denies_is_refused(deny: tuple[str, ...], target: Target, denied: bool) -> None:
+    route = Route(Upstream("docker.io", (), deny=deny), Repository("docker.io", "library/nginx"))
+    if not denied:
+        check_denied(route, target)
+        return
+    with pytest.raises(RegistryError, match="the configuration denies") as refused:
+        check_denied(route, target)
+    assert (refused.value.code, refused.value.status) == ("DENIED", 403)
+    assert "docker.io/library/nginx" in refused.value.message
+
+
+def test_a_host_alone_is_trusted_with_everything() -> None:
+    assert Host("https://quay.io").trust == {Trust.PULL, Trust.RESOLVE}
+
+
+def test_a_host_is_called_by_its_address_without_the_scheme() -> None:
+    assert str(Host("https://mirror.example:8443/path")) == "mirror.example:8443/path"
+
+
+def test_a_secret_is_shown_nowhere() -> None:
+    host = Host("https://quay.io", credential=Credential("robot", Secret("hunter2")))
+    upstream = Upstream("quay.io", (host,))
+    shown = [f"{each!r} {each!s} {each}" for each in (Secret("hunter2"), host.credential, host, upstream, Routes([upstream], "quay.io"))]
+    assert "hunter2" not in "".join(shown)
+    assert str(Secret("hunter2")) == "***"

@@ -1,0 +1,137 @@
+"""A whole regproxy in this process, between fake registries and clients that look at every byte."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import yaml
+from multidict import CIMultiDict
+from yarl import URL
+
+from regproxy.config import load
+from regproxy.web.admin import admin_app
+from regproxy.web.app import admin_port, registry_port
+from regproxy.wiring import Proxy, assembled
+
+LOOPBACK = "127.0.0.1"
+QUICK = {"connect": "1s", "headers": "1s", "silence": "1s", "revalidate": "500ms"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got, as far as it got it."""
+
+    status: int
+    headers: CIMultiDict[str]
+    body: bytes
+    is_whole: bool = True
+
+
+@dataclass
+class Rig:
+    """A running regproxy and a client of it."""
+
+    proxy: Proxy
+    port: int
+    admin_port: int
+    session: aiohttp.ClientSession = field(repr=False)
+
+    async def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        """Ask and read to the end, however that comes."""
+        url = URL(f"http://{LOOPBACK}:{self.port}{path}", encoded=True)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.session.request(method, url, headers=sent, allow_redirects=False) as response:
+            body = bytearray()
+            try:
+                async for chunk in response.content.iter_any():
+                    body += chunk
+            except aiohttp.ClientPayloadError:
+                return Answer(response.status, CIMultiDict(response.headers), bytes(body), is_whole=False)
+            return Answer(response.status, CIMultiDict(response.headers), bytes(body))
+
+    async def metrics(self) -> str:
+        async with self.session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
+            return await response.text()
+
+    async def settled(self) -> None:
+        """Wait until no fill is in progress."""
+        async with asyncio.timeout(20):
+            while len(self.proxy.fills):
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def rig(root: Path, upstreams: Mapping[str, Any], **settings: Any) -> AsyncIterator[Rig]:
+    """Run regproxy on a store at *root* with *upstreams*, each a host's URL or a mapping as in the configuration."""
+    document = {
+        "listen": f"{LOOPBACK}:5000",
+        "default_upstream": next(iter(upstreams)),
+        "store": {"root": str(root)},
+        "timeouts": QUICK,
+        "drain": "1s",
+        "upstreams": {name: _upstream(value) for name, value in upstreams.items()},
+        **settings,
+    }
+    path = root.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(document))
+    configured = load(path, {})
+    async with (
+        assembled(configured) as proxy,
+        admin_port(admin_app(proxy.store), LOOPBACK, 0) as admin,
+        registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
+        aiohttp.ClientSession(
+            auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+        ) as session,
+    ):
+        yield Rig(proxy, port, admin, session)
+
+
+def _upstream(value: Any) -> Any:
+    return {"hosts": [{"url": value}]} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes as they came over a socket, and how it ended."""
+
+    received: bytes
+    was_reset: bool
+
+    @property
+    def body(self) -> bytes:
+        return self.received.partition(b"\r\n\r\n")[2]
+
+
+async def raw(port: int, request: bytes, read: int | None = None) -> Raw:
+    """Send bytes and read until the end, or until *read* bytes came and then leave."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    received = bytearray()
+    try:
+        writer.write(request)
+        while chunk := await asyncio.wait_for(reader.read(65536), 30):
+            received += chunk
+            if read is not None and len(received) >= read:
+                break
+        return Raw(bytes(received), was_reset=False)
+    except ConnectionResetError:
+        return Raw(bytes(received), was_reset=True)
+    finally:
+        writer.close()
+
+
+def get(path: str, **headers: str) -> bytes:
+    """Write a GET request that wants the connection closed."""
+    lines = [f"GET {path} HTTP/1.1", "Host: proxy", "Connection: close", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def free_port() -> int:
+    """Find a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,192 @@
+"""What the disk store promises: nothing in it is unverified, nothing it finds is believed."""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.digest import Digest, DigestMismatch
+from regproxy.ports import StoreError
+from regproxy.storage.disk import DiskStore
+
+BODY = b"layer " * 10_000
+DIGEST = Digest.of(BODY)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DiskStore]:
+    store = DiskStore(tmp_path / "store")
+    await store.prepare()
+    yield store
+    store.close()
+
+
+def _path(tmp_path: Path, digest: Digest = DIGEST) -> Path:
+    return tmp_path / "store" / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 100)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "inside").write_text("x")
+
+
+def _symlink(path: Path) -> None:
+    target = path.with_name("target")
+    path.rename(target)
+    path.symlink_to(target)
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+async def test_content_comes_back_as_it_was_written(store: DiskStore) -> None:
+    await store.write(DIGEST, BODY)
+    content = await store.open(DIGEST, len(BODY))
+    assert content is not None
+    assert os.pread(content.file.fileno(), content.size, 0) == BODY
+    assert await content.available(0, content.size) == content.size
+    content.release()
+    assert await store.read(DIGEST, len(BODY)) == BODY
+
+
+async def test_wrong_content_gets_no_name(store: DiskStore, tmp_path: Path) -> None:
+    with pytest.raises(DigestMismatch):
+        await store.write(DIGEST, BODY + b"!")
+    assert not _path(tmp_path).exists()
+    assert list((tmp_path / "store" / "ingest").iterdir()) == []
+
+
+async def test_content_on_its_way_in_is_invisible(store: DiskStore) -> None:
+    ingest = await store.ingest(DIGEST)
+    await ingest.write([BODY])
+    assert await store.open(DIGEST, len(BODY)) is None
+    await ingest.commit()
+    content = await store.open(DIGEST, len(BODY))
+    assert content is not None
+    content.release()
+    ingest.close()
+
+
+async def test_readers_of_an_ingest_read_on_after_it_was_discarded(store: DiskStore) -> None:
+    ingest = await store.ingest(DIGEST)
+    await ingest.write([BODY])
+    await ingest.discard()
+    assert os.pread(ingest.file.fileno(), len(BODY), 0) == BODY
+    ingest.close()
+
+
+@pytest.mark.parametrize("damage", [_truncate, _empty, _grow, _directory, _symlink, _fifo])
+async def test_d08_what_is_not_a_file_of_the_right_size_is_a_miss(
+    store: DiskStore, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    await store.write(DIGEST, BODY)
+    await asyncio.to_thread(damage, _path(tmp_path))
+    assert await store.open(DIGEST, len(BODY)) is None
+    assert await store.read(DIGEST, len(BODY)) is None
+    await store.write(DIGEST, BODY)
+    assert await store.read(DIGEST, len(BODY)) == BODY
+
+
+async def test_d08_a_file_that_shrinks_while_it_is_kept_open_is_a_miss(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    content = await store.open(DIGEST, len(BODY))
+    assert content is not None
+    content.release()
+    _truncate(_path(tmp_path))
+    assert await store.open(DIGEST, len(BODY)) is None
+
+
+async def test_d09_a_deleted_file_is_a_miss_even_if_it_was_kept_open(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    content = await store.open(DIGEST, len(BODY))
+    assert content is not None
+    _path(tmp_path).unlink()
+    assert await store.open(DIGEST, len(BODY)) is None
+    assert os.pread(content.file.fileno(), len(BODY), 0) == BODY, "who reads it may read on"
+    content.release()
+
+
+async def test_small_content_is_verified_at_every_read(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    with _path(tmp_path).open("r+b") as file:
+        file.write(b"L")
+    assert await store.read(DIGEST, len(BODY)) is None
+    assert not _path(tmp_path).exists(), "it was put aside"
+
+
+async def test_descriptors_kept_open_are_bounded(store: DiskStore) -> None:
+    bodies = [str(number).encode() for number in range(600)]
+    before = len(os.listdir("/proc/self/fd"))
+    for body in bodies:
+        await store.write(Digest.of(body), body)
+        content = await store.open(Digest.of(body), len(body))
+        assert content is not None
+        content.release()
+    assert len(os.listdir("/proc/self/fd")) - before <= 520
+
+
+async def test_simultaneous_opens_of_one_blob_leak_no_descriptor(store: DiskStore) -> None:
+    await store.write(DIGEST, BODY)
+    before = len(os.listdir("/proc/self/fd"))
+    opened = await asyncio.gather(*(store.open(DIGEST, len(BODY)) for _ in range(50)))
+    for content in opened:
+        assert content is not None
+        content.release()
+    assert len(os.listdir("/proc/self/fd")) - before <= 1
+
+
+async def test_nobody_else_may_read_the_store(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    assert stat.S_IMODE(_path(tmp_path).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "store" / "blobs").stat().st_mode) == 0o700
+
+
+async def test_what_a_crash_left_is_cleared_away(store: DiskStore, tmp_path: Path) -> None:
+    """Except what a living process is still writing: the kernel knows, because it holds the lock."""
+    alive = await store.ingest(DIGEST)
+    orphan = tmp_path / "store" / "ingest" / "dead.1234"
+    orphan.write_bytes(b"half a blob")
+    again = DiskStore(tmp_path / "store")
+    await again.prepare()
+    assert not orphan.exists()
+    await alive.write([BODY])
+    await alive.commit()
+    alive.close()
+    assert await again.read(DIGEST, len(BODY)) == BODY
+    again.close()
+
+
+@pytest.mark.parametrize("found", [{"important.txt": "mine"}, {"layout": "regproxy store, layout 99\n"}], ids=["not ours", "another layout"])
+async def test_a_directory_that_is_no_store_of_ours_is_refused(tmp_path: Path, found: dict[str, str]) -> None:
+    for name, text in found.items():
+        (tmp_path / name).write_text(text)
+    store = DiskStore(tmp_path)
+    with pytest.raises(StoreError, match=str(tmp_path)):
+        await store.prepare()
+    store.close()
+
+
+async def test_readiness_reads_and_writes_for_real(store: DiskStore, tmp_path: Path) -> None:
+    await store.check()
+    (tmp_path / "store" / "layout").unlink()
+    with pytest.raises(StoreError):
+        await store.check()
