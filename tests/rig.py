@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import yaml
@@ -61,12 +60,11 @@ class Rig:
     async def settled(self) -> None:
         """Wait until no fill is in progress."""
         async with asyncio.timeout(20):
-            while len(self.proxy.fills):
-                await asyncio.sleep(0.01)
+            await self.proxy.fills.idle()
 
 
 @asynccontextmanager
-async def rig(root: Path, upstreams: Mapping[str, Any], **settings: Any) -> AsyncIterator[Rig]:
+async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -> AsyncIterator[Rig]:
     """Run regproxy on a store at *root* with *upstreams*, each a host's URL or a mapping as in the configuration."""
     document = {
         "listen": f"{LOOPBACK}:5000",
@@ -91,7 +89,7 @@ async def rig(root: Path, upstreams: Mapping[str, Any], **settings: Any) -> Asyn
         yield Rig(proxy, port, admin, session)
 
 
-def _upstream(value: Any) -> Any:
+def _upstream(value: object) -> object:
     return {"hosts": [{"url": value}]} if isinstance(value, str) else value
 
 

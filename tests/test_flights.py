@@ -83,6 +83,18 @@ async def test_a_caller_that_leaves_does_not_disturb_the_others() -> None:
     assert await asyncio.gather(*others) == ["answer"] * 2
 
 
+async def test_a_caller_that_leaves_as_the_call_ends_does_not_disturb_the_others() -> None:
+    async def call() -> str:
+        asyncio.get_running_loop().call_soon(first.cancel)
+        return "answer"
+
+    flights = Flights[str, str]()
+    first, other = (asyncio.create_task(flights.join("key", call)) for _ in range(2))
+    assert await other == "answer"
+    assert first.cancelled()
+    assert len(flights) == 0
+
+
 async def test_a_call_goes_on_when_all_its_callers_have_left() -> None:
     flights, call = Flights[str, str](), Call()
     callers = join(flights, call, 3)

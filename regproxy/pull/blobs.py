@@ -15,6 +15,7 @@ from regproxy.oci.reference import Repository
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Content, Index, Kind, NotFound, Registry
 from regproxy.pull.fills import BLOB_TYPE, Fill, Fills
+from regproxy.pull.keeping import kept
 from regproxy.pull.provenance import Provenance
 
 
@@ -81,25 +82,22 @@ class Blobs:
 
     async def _fetched(self, repository: Repository, digest: Digest) -> Opened:
         """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""
-        if (content := await self._borrowed(repository, digest)) is not None:
-            return Opened(content, Provenance.REVALIDATED)
         fill = self._fills.find(digest)
-        if fill is not None and fill.repository != repository:
+        is_elsewhere = repository not in fill.holders if fill else await self._index.known(Kind.BLOB, digest) is not None
+        if is_elsewhere:
             await self._ask(repository, digest)
-            return await self._follow(self._fills.join(repository, digest), Provenance.COLLAPSED)
-        return await self._follow(self._fills.join(repository, digest), Provenance.MISS if fill is None else Provenance.COLLAPSED)
+            if (fill := self._fills.find(digest)) is not None:
+                fill.holders.add(repository)
+            elif (content := await self._borrowed(repository, digest)) is not None:
+                return Opened(content, Provenance.REVALIDATED)
+        provenance = Provenance.MISS if self._fills.find(digest) is None else Provenance.COLLAPSED
+        return await self._follow(self._fills.join(repository, digest), provenance)
 
     async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
         known = await self._index.known(Kind.BLOB, digest)
         content = None if known is None else await self._store.open(digest, known.size)
-        if content is None:
-            return None
-        try:
-            await self._ask(repository, digest)
-            await self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size))
-        except BaseException:
-            content.release()
-            raise
+        if content is not None:
+            await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size)), digest)
         return content
 
     async def _follow(self, fill: Fill, provenance: Provenance) -> Opened:

@@ -16,6 +16,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.oci.reference import Repository
 from regproxy.ports import BlobBody, BlobStore, Corrupt, Index, Ingest, Kind, Registry, StoreError, Unavailable, UpstreamError
+from regproxy.pull.keeping import kept
 
 BLOB_TYPE = "application/octet-stream"
 _UNWRITTEN = 4 * 1024 * 1024  # bytes received and not yet on disk; past that upstream has to wait
@@ -30,17 +31,18 @@ class Fill:
         """Describe what is copied; `Fills` drives it."""
         self.digest = digest
         self.repository = repository
+        self.holders = {repository}  # the repositories that upstream lets have it
         self._ingest: Ingest | None = None
         self._promised: int | None = None
         self._written = 0
-        self._followers = 0
+        self._readers = 1  # the copy itself; the others follow
         self._verified = False
         self._error: Exception | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
         of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
-        return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._followers} followers>"
+        return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
 
     @property
     def file(self) -> BinaryIO:
@@ -68,15 +70,18 @@ class Fill:
                 return upto
             if self._error is not None:
                 raise self._error
+            if self._verified:
+                raise Unavailable(f"{self.digest} is shorter than upstream promised")
             await self._news()
 
     def follow(self) -> None:
         """Keep the file open until `release`."""
-        self._followers += 1
+        self._readers += 1
 
     def release(self) -> None:
-        self._followers -= 1
-        self._close_if_done()
+        self._readers -= 1
+        if not self._readers and self._ingest is not None:
+            self._ingest.close()
 
     def begin(self, ingest: Ingest, promised: int | None) -> None:
         self._ingest = ingest
@@ -98,17 +103,10 @@ class Fill:
         self._tell()
 
     def end(self) -> None:
-        """Say that nothing more will happen; the last one to leave closes the file."""
+        """Say that nothing more will happen."""
         if self._error is None and not self._verified:
             self.fail(Unavailable(f"the copy of {self.digest} was given up"))
-        self._followers += 1
         self.release()
-
-    def _close_if_done(self) -> None:
-        is_over = self._verified or self._error is not None
-        if is_over and not self._followers and self._ingest is not None:
-            self._ingest.close()
-            self._ingest = None
 
     async def _news(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -147,14 +145,17 @@ class Fills:
         fill = self._fills.get(digest)
         if fill is None:
             fill = self._fills[digest] = Fill(digest, repository)
-            fill.follow()  # before the task runs, so that the file cannot close in between
             task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        else:
-            fill.follow()
+        fill.follow()
         metrics.FOLLOWERS.inc()
         return fill
+
+    async def idle(self) -> None:
+        """Wait until none is in progress."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def drain(self, grace: float) -> None:
         """Let the fills end within *grace* seconds, then give them up."""
@@ -167,7 +168,8 @@ class Fills:
     async def _run(self, fill: Fill) -> None:
         metrics.FILLS.inc()
         try:
-            await self._copy(fill)
+            if await self._copy(fill):
+                await self._record(fill)
         except (UpstreamError, StoreError) as error:
             fill.fail(error)
             _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
@@ -179,7 +181,8 @@ class Fills:
             del self._fills[fill.digest]
             fill.end()
 
-    async def _copy(self, fill: Fill) -> None:
+    async def _copy(self, fill: Fill) -> bool:
+        """Fetch and verify the blob, and say whether the store kept it."""
         registry = self._registries[fill.repository.registry]
         async with registry.blob(fill.repository, fill.digest) as body:
             ingest = await self._store.ingest(fill.digest)
@@ -187,18 +190,18 @@ class Fills:
                 fill.begin(ingest, body.size)
                 await _receive(body, _Writer(ingest, fill.advance))
                 _verify(fill, ingest, body)
-                await self._commit(fill, ingest)
+                fill.verified()
+                return await kept(ingest.commit(), fill.digest)
             finally:
                 await ingest.discard()
 
-    async def _commit(self, fill: Fill, ingest: Ingest) -> None:
-        """Keep what is right; a store that cannot is not the followers' trouble."""
-        fill.verified()
-        try:
-            await ingest.commit()
-            await self._index.put(Kind.BLOB, fill.repository, Descriptor(BLOB_TYPE, fill.digest, fill.size))
-        except StoreError as error:
-            _log.error("could not be kept", extra=fields(what=str(fill.digest), reason=str(error)))
+    async def _record(self, fill: Fill) -> None:
+        """Index the blob under everyone who may have it, those included who join meanwhile."""
+        recorded: set[Repository] = set()
+        while missing := fill.holders - recorded:
+            for repository in missing:
+                await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, fill.digest, fill.size)), fill.digest)
+            recorded |= missing
 
 
 class _Writer:

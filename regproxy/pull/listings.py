@@ -12,7 +12,8 @@ from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Tag
 from regproxy.policy.routing import Route
 from regproxy.ports import Corrupt, Index, NotFound, Registry, TagPage, Throttled, Unavailable
-from regproxy.pull.manifests import Manifests, attempt
+from regproxy.pull.keeping import kept
+from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
 
 Result = TypeVar("Result")
@@ -90,11 +91,11 @@ class Listings:
         try:
             text = await ask()
         except (Throttled, Unavailable, Corrupt):
-            kept = await self._index.listing(key)
-            if kept is None:
+            known = await self._index.listing(key)
+            if known is None:
                 raise
-            return kept.decode(), Provenance.STALE
-        await attempt(self._index.put_listing(key, text.encode()), key)
+            return known.decode(), Provenance.STALE
+        await kept(self._index.put_listing(key, text.encode()), key)
         return text, Provenance.MISS
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -17,6 +17,7 @@ from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Corrupt, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.pull.keeping import kept
 from regproxy.pull.provenance import Provenance
 
 _IN_MEMORY = 64 * 1024 * 1024  # bytes of manifests kept ready; an image's is 2 KiB
@@ -130,8 +131,8 @@ class Manifests:
         return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
 
     async def _read(self, digest: Digest, size: int, media_type: str) -> Manifest | None:
-        if (kept := self._bodies.get(digest)) is not None:
-            return kept
+        if (remembered := self._bodies.get(digest)) is not None:
+            return remembered
         try:
             body = await self._store.read(digest, size)
             manifest = Manifest.verify(body, media_type, digest) if body is not None else None
@@ -150,26 +151,16 @@ class Manifests:
             return None
 
     async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
-        await attempt(self._index.put_tag(reference, TagRecord(manifest.descriptor, self._clock())), str(reference))
+        await kept(self._index.put_tag(reference, TagRecord(manifest.descriptor, self._clock())), reference)
         return Pulled(manifest, provenance)
 
     async def _keep(self, repository: Repository, manifest: Manifest) -> Manifest:
         """Store a manifest and who holds it; one that cannot be stored is served all the same."""
         descriptor = manifest.descriptor
-        if await attempt(self._store.write(descriptor.digest, manifest.body), str(descriptor.digest)):
-            await attempt(self._index.put(Kind.MANIFEST, repository, descriptor), str(descriptor.digest))
+        if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
+            await kept(self._index.put(Kind.MANIFEST, repository, descriptor), descriptor.digest)
         return manifest
 
     def _remember(self, manifest: Manifest) -> None:
         if manifest.descriptor.size <= _IN_MEMORY:
             self._bodies[manifest.descriptor.digest] = manifest
-
-
-async def attempt(work: Awaitable[None], what: str) -> bool:
-    """Keep something if the disk lets us: its troubles are not the client's."""
-    try:
-        await work
-    except StoreError as error:
-        _log.error("could not be kept", extra=fields(what=what, reason=str(error)))
-        return False
-    return True

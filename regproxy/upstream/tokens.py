@@ -97,7 +97,7 @@ class Tokens:
     def _demand(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> Demand:
         try:
             realm = url.join(URL(challenge.realm))
-            allowed = is_allowed_realm(realm, url, self._host.realms)
+            allowed = bool(challenge.realm) and is_allowed_realm(realm, url, self._host.realms)
         except ValueError:
             allowed = False
         if not allowed:

@@ -12,7 +12,9 @@ from regproxy.oci.reference import InvalidName, Reference, Repository, Tag, is_n
 NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 
-names = st.from_regex(NAME, fullmatch=True).filter(lambda name: len(name) <= 255)
+runs = st.text("az09", min_size=1, max_size=9)
+components = st.builds("".join, st.lists(st.tuples(st.sampled_from([".", "_", "__", "-", "---"]), runs).map("".join), max_size=3))
+names = st.lists(st.builds("{}{}".format, runs, components), min_size=1, max_size=5).map("/".join)
 tags = st.from_regex(TAG, fullmatch=True)
 
 

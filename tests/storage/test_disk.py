@@ -28,6 +28,10 @@ def _path(tmp_path: Path, digest: Digest = DIGEST) -> Path:
     return tmp_path / "store" / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
 
 
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def _truncate(path: Path) -> None:
     os.truncate(path, 100)
 
@@ -95,9 +99,7 @@ async def test_readers_of_an_ingest_read_on_after_it_was_discarded(store: DiskSt
 
 
 @pytest.mark.parametrize("damage", [_truncate, _empty, _grow, _directory, _symlink, _fifo])
-async def test_d08_what_is_not_a_file_of_the_right_size_is_a_miss(
-    store: DiskStore, tmp_path: Path, damage: Callable[[Path], None]
-) -> None:
+async def test_d08_what_is_not_a_file_of_the_right_size_is_a_miss(store: DiskStore, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     await store.write(DIGEST, BODY)
     await asyncio.to_thread(damage, _path(tmp_path))
     assert await store.open(DIGEST, len(BODY)) is None
@@ -135,23 +137,23 @@ async def test_small_content_is_verified_at_every_read(store: DiskStore, tmp_pat
 
 async def test_descriptors_kept_open_are_bounded(store: DiskStore) -> None:
     bodies = [str(number).encode() for number in range(600)]
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_files()
     for body in bodies:
         await store.write(Digest.of(body), body)
         content = await store.open(Digest.of(body), len(body))
         assert content is not None
         content.release()
-    assert len(os.listdir("/proc/self/fd")) - before <= 520
+    assert _open_files() - before <= 520
 
 
 async def test_simultaneous_opens_of_one_blob_leak_no_descriptor(store: DiskStore) -> None:
     await store.write(DIGEST, BODY)
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_files()
     opened = await asyncio.gather(*(store.open(DIGEST, len(BODY)) for _ in range(50)))
     for content in opened:
         assert content is not None
         content.release()
-    assert len(os.listdir("/proc/self/fd")) - before <= 1
+    assert _open_files() - before <= 1
 
 
 async def test_nobody_else_may_read_the_store(store: DiskStore, tmp_path: Path) -> None:
@@ -175,7 +177,9 @@ async def test_what_a_crash_left_is_cleared_away(store: DiskStore, tmp_path: Pat
     again.close()
 
 
-@pytest.mark.parametrize("found", [{"important.txt": "mine"}, {"layout": "regproxy store, layout 99\n"}], ids=["not ours", "another layout"])
+@pytest.mark.parametrize(
+    "found", [{"important.txt": "mine"}, {"layout": "regproxy store, layout 99\n"}], ids=["not ours", "another layout"]
+)
 async def test_a_directory_that_is_no_store_of_ours_is_refused(tmp_path: Path, found: dict[str, str]) -> None:
     for name, text in found.items():
         (tmp_path / name).write_text(text)

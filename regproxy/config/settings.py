@@ -1,0 +1,242 @@
+"""The settings: what a configuration file may say, and what it comes to.
+
+`Document` is the file's shape. `Settings` is what the program runs by: the same, its upstreams being those of the policy.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
+
+from regproxy.config.units import Address, Filled, HostName, Listening, Network, Origin, Prefix, Seconds, duration_text
+from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
+from regproxy.policy.routing import DOCKER_HUB, Credential, Host, Secret, Trust, Upstream
+
+Place: TypeAlias = tuple[str | int, ...]
+"""Where in the document: `("upstreams", "docker.io", "hosts", 0)`."""
+
+_WILDCARDS = frozenset({"0.0.0.0", "::"})
+
+
+class Model(BaseModel):
+    """A mapping of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    later: ClassVar[frozenset[str]] = frozenset()  # keys of the contract that no code obeys yet
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_set(cls, value: object) -> object:
+        """Let a key whose children are all commented out mean its default."""
+        if not isinstance(value, dict):
+            return value
+        return {key: each for key, each in value.items() if each is not None or key not in cls.model_fields}
+
+
+def _one_process(value: object) -> object:
+    if value not in ("auto", "1", 1):
+        raise ValueError("is neither auto nor 1: this version runs one process")
+    return value if value == "auto" else 1
+
+
+def _no_tilde(value: Path) -> Path:
+    if value.parts[:1] and value.parts[0].startswith("~"):
+        raise ValueError("must be written in full: ~ is not expanded here")
+    return value
+
+
+class StoreSettings(Model):
+    """Where content is kept."""
+
+    later = frozenset({"max_size", "high_watermark", "low_watermark"})
+    kind: Literal["disk"] = "disk"
+    root: Annotated[Path, AfterValidator(_no_tilde)]
+
+
+Patience: TypeAlias = Annotated[Seconds, Field(gt=0)]
+
+
+class Timeouts(Model):
+    """How long an upstream is waited for, in seconds; there is no limit on a whole transfer."""
+
+    connect: Patience = 3.0
+    headers: Patience = 5.0
+    silence: Patience = 10.0
+    revalidate: Patience = 2.0
+
+
+class Basics(Model):
+    """Everything but the upstreams."""
+
+    listen: Listening = Address("0.0.0.0", 5000)
+    admin_listen: Listening = Address("127.0.0.1", 5001)
+    workers: Annotated[Literal["auto"] | int, BeforeValidator(_one_process)] = "auto"
+    default_upstream: str = DOCKER_HUB
+    store: StoreSettings
+    timeouts: Timeouts = Timeouts()
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    drain: Annotated[Seconds, Field(ge=0)] = 30.0
+
+
+class CredentialEntry(Model):
+    """A user of an upstream, or of one host."""
+
+    later = frozenset({"docker_config"})
+    username: Filled
+    password: Filled = Field(repr=False)
+
+    def credential(self) -> Credential:
+        return Credential(self.username, Secret(self.password))
+
+
+class HostEntry(Model):
+    """One address of an upstream."""
+
+    url: Origin
+    trust: Annotated[frozenset[Trust], Field(min_length=1)] = frozenset(Trust)
+    prefix: Prefix = ""
+    credentials: CredentialEntry | None = None
+    realms: frozenset[HostName] = frozenset()
+    private_networks: frozenset[Network] = frozenset()
+
+
+class TagEntry(Model):
+    """The rule for some tags."""
+
+    match: Filled = "*"
+    policy: PullPolicy = PullPolicy.ALWAYS
+    fresh_for: Seconds = 300.0
+    stale_for: Seconds = 7 * DAY
+
+    def tag_policy(self) -> TagPolicy:
+        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for)
+
+
+def _resolvable(hosts: Sequence[HostEntry]) -> Sequence[HostEntry]:
+    if not any(Trust.RESOLVE in host.trust for host in hosts):
+        raise ValueError("no host is trusted to resolve: nobody could say what a tag means")
+    return hosts
+
+
+class UpstreamEntry(Model):
+    """An upstream; what it says of credentials, realms and networks holds for its hosts."""
+
+    aliases: tuple[HostName, ...] = ()
+    serve_as: tuple[HostName, ...] = ()
+    hosts: Annotated[tuple[HostEntry, ...], AfterValidator(_resolvable)]
+    credentials: CredentialEntry | None = None
+    realms: frozenset[HostName] = frozenset()
+    private_networks: frozenset[Network] = frozenset()
+    tags: tuple[TagEntry, ...] = (TagEntry(),)
+    deny: tuple[Filled, ...] = ()
+
+    def upstream(self, name: str) -> Upstream:
+        hosts = tuple(self._host(entry) for entry in self.hosts)
+        return Upstream(
+            name=name,
+            hosts=hosts,
+            aliases=frozenset(self.aliases),
+            serve_as=frozenset(self.serve_as),
+            tags=tuple(tag.tag_policy() for tag in self.tags),
+            deny=self.deny,
+        )
+
+    def names(self, name: str) -> Iterator[tuple[Place, str]]:
+        """List all that a client may call it, and where that is said."""
+        place: Place = ("upstreams", name)
+        yield place, name
+        yield from (((*place, "aliases", index), alias) for index, alias in enumerate(self.aliases))
+        yield from (((*place, "serve_as", index), host) for index, host in enumerate(self.serve_as))
+
+    def _host(self, entry: HostEntry) -> Host:
+        # The registry's password is not for its mirrors: a host trusted only to pull is a stranger, and carries its own.
+        shared = self.credentials if Trust.RESOLVE in entry.trust else None
+        credentials = entry.credentials or shared
+        return Host(
+            url=entry.url,
+            trust=entry.trust,
+            prefix=entry.prefix,
+            credential=credentials.credential() if credentials else None,
+            realms=entry.realms | self.realms,
+            private_networks=entry.private_networks | self.private_networks,
+        )
+
+
+class Document(Basics):
+    """The whole file."""
+
+    later = frozenset({"redis"})
+    upstreams: dict[HostName, UpstreamEntry]
+
+    def contradictions(self) -> Iterator[tuple[Place, str]]:
+        """Find what is wrong between settings that are each right."""
+        if _collide(self.listen, self.admin_listen):
+            yield ("admin_listen",), "is the address of listen as well: each needs its own"
+        owners: dict[str, str] = {}
+        for upstream, entry in self.upstreams.items():
+            for place, name in entry.names(upstream):
+                if owners.setdefault(name, upstream) != upstream:
+                    yield place, f"is already a name of upstream {owners[name]}"
+        known = {*self.upstreams, *(alias for entry in self.upstreams.values() for alias in entry.aliases)}
+        if self.default_upstream not in known:
+            yield ("default_upstream",), f"is not a configured upstream: {', '.join(sorted(self.upstreams))}"
+
+    def settings(self) -> "Settings":
+        basics = {name: getattr(self, name) for name in Basics.model_fields}
+        return Settings(**basics, upstreams=tuple(entry.upstream(name) for name, entry in self.upstreams.items()))
+
+
+class Settings(Basics):
+    """What the program runs by; durations in seconds."""
+
+    upstreams: tuple[InstanceOf[Upstream], ...]
+
+    def effective(self) -> dict[str, Any]:
+        """Say it in the words of the file, every default spelled out, secrets hidden."""
+        basics = self.model_dump(mode="json", exclude={"upstreams"})
+        return {**basics, "upstreams": {upstream.name: _written(upstream) for upstream in self.upstreams}}
+
+    def as_yaml(self) -> str:
+        return yaml.safe_dump(self.effective(), sort_keys=False, allow_unicode=True)
+
+
+def _collide(one: Address, other: Address) -> bool:
+    return one.port == other.port != 0 and (one.host == other.host or not _WILDCARDS.isdisjoint({one.host, other.host}))
+
+
+def _written(upstream: Upstream) -> dict[str, Any]:
+    return {
+        "aliases": sorted(upstream.aliases),
+        "serve_as": sorted(upstream.serve_as),
+        "hosts": [_written_host(host) for host in upstream.hosts],
+        "tags": [
+            {
+                "match": rule.match,
+                "policy": rule.policy.value,
+                "fresh_for": duration_text(rule.fresh_for),
+                "stale_for": duration_text(rule.stale_for),
+            }
+            for rule in upstream.tags
+        ],
+        "deny": list(upstream.deny),
+    }
+
+
+def _written_host(host: Host) -> dict[str, Any]:
+    credentials: dict[str, Any] = {}
+    if host.credential:
+        credentials["credentials"] = {"username": host.credential.username, "password": str(host.credential.password)}
+    return {
+        "url": host.url,
+        "trust": _values(host.trust),
+        "prefix": host.prefix,
+        **credentials,
+        "realms": sorted(host.realms),
+        "private_networks": sorted(host.private_networks),
+    }
+
+
+def _values(trust: Collection[Trust]) -> list[str]:
+    return [each.value for each in Trust if each in trust]

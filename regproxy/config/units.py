@@ -1,0 +1,128 @@
+"""What a single value may look like: addresses, durations, host names, URLs, networks.
+
+Every `ValueError` here is a predicate, such as "is not a duration": whoever reports it knows the value and whether it may be shown.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_network
+from typing import Annotated, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+
+from regproxy.oci.reference import is_name
+
+_SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"  # RFC 1123, and the _ that container networks allow
+_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_PORT = re.compile(r"\d{1,5}")
+_LAST_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def address(value: object) -> Address:
+    if isinstance(value, Address):
+        return value
+    host, _, port = str(value).rpartition(":")
+    if not _is_host(host) or not _is_port(port):
+        raise ValueError("is not an address such as 0.0.0.0:5000 or [::]:5000")
+    return Address(host.strip("[]"), int(port))
+
+
+def seconds(value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    found = _DURATION.fullmatch(str(value))
+    if not found:
+        raise ValueError("is not a duration such as 250ms, 5s, 5m, 12h or 7d")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def duration_text(duration: float) -> str:
+    """Write seconds in the largest unit that needs no fraction."""
+    whole = ((duration / size, unit) for unit, size in _SECONDS.items() if duration >= size and (duration / size).is_integer())
+    count, unit = next(whole, (duration, "s"))
+    return f"{int(count) if count.is_integer() else count}{unit}"
+
+
+def host_name(value: str) -> str:
+    """Accept a host name with an optional port, in the one spelling by which it will be looked up."""
+    host, colon, port = value.rpartition(":")
+    if not _is_host(host if colon else value) or (colon and not _is_port(port)):
+        raise ValueError("is not a host name in lower case, with an optional :port")
+    if port in {"80", "443"} and colon:
+        raise ValueError("must be written without the default ports :80 and :443")
+    return value
+
+
+def origin(value: str) -> str:
+    """Accept `http(s)://host[:port]`; a final slash is dropped."""
+    form = "must be http:// or https:// and a host, such as https://mirror.example.cn:5000"
+    try:
+        parts = urlsplit(value.lower())
+        port = parts.port
+    except ValueError:
+        raise ValueError(form) from None
+    if "@" in parts.netloc:
+        raise ValueError("must not carry a user name or password: they belong under credentials")
+    host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
+    if parts.scheme not in {"http", "https"} or not _is_host(host):
+        raise ValueError(form)
+    if parts.path not in {"", "/"} or "?" in value or "#" in value:
+        raise ValueError("must not have a path, query or fragment (prefix is put in front of every repository)")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        reason = ", without host bits" if "host bits" in str(error) else ""
+        raise ValueError(f"is not a network such as 10.0.0.0/8 or fd00::/8{reason}") from None
+
+
+def repository_prefix(value: str) -> str:
+    if value and not is_name(value):
+        raise ValueError("is not the beginning of a repository name, such as dockerhub or mirrors/dockerhub")
+    return value
+
+
+def filled(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _is_host(text: str) -> bool:
+    if text.startswith("[") and text.endswith("]"):
+        try:
+            IPv6Address(text[1:-1])
+        except ValueError:
+            return False
+        return True
+    return _HOST.fullmatch(text) is not None
+
+
+def _is_port(text: str) -> bool:
+    return _PORT.fullmatch(text) is not None and int(text) <= _LAST_PORT
+
+
+Listening: TypeAlias = Annotated[Address, BeforeValidator(address), PlainSerializer(str)]
+Seconds: TypeAlias = Annotated[float, BeforeValidator(seconds), PlainSerializer(duration_text)]
+HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
+Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
+Network: TypeAlias = Annotated[str, AfterValidator(network)]
+Prefix: TypeAlias = Annotated[str, AfterValidator(repository_prefix)]
+Filled: TypeAlias = Annotated[str, AfterValidator(filled)]

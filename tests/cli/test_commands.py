@@ -1,0 +1,82 @@
+"""The commands, as an operator's shell sees them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from regproxy import __version__
+from regproxy.cli import app
+from regproxy.config import load
+
+SECRET = "correct horse battery staple"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "regproxy.yaml"
+
+
+def ran(*arguments: str | Path, **environ: str) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environ)
+
+
+def test_version_is_told() -> None:
+    result = ran("--version")
+    assert (result.exit_code, result.stdout) == (0, f"regproxy {__version__}\n")
+
+
+def test_check_prints_what_the_configuration_comes_to(file: Path) -> None:
+    file.write_text("log_level: debug\nstore: {root: /data}")
+    result = ran("check", "--config", file)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert yaml.safe_load(result.stdout) == load(file, {}).effective()
+
+
+def test_check_without_a_file_prints_the_defaults() -> None:
+    result = ran("check", REGPROXY__STORE__ROOT="/data")
+    assert result.exit_code == 0
+    assert yaml.safe_load(result.stdout) == load(None, {"REGPROXY__STORE__ROOT": "/data"}).effective()
+
+
+def test_check_hides_secrets(file: Path) -> None:
+    file.write_text('upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}')
+    result = ran("check", "--config", file, SECRET=SECRET)
+    assert result.exit_code == 0
+    assert SECRET not in result.output
+    assert "***" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_mistakes_are_told_line_by_line_and_nothing_is_done(command: str, file: Path) -> None:
+    file.write_text("stor: {}\ndrain: 5")
+    result = ran(command, "--config", file)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        f"{file}: drain: '5' is not a duration such as 250ms, 5s, 5m, 12h or 7d",
+        f"{file}: stor: unknown key; did you mean store?",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_the_file_may_be_named_by_the_environment(command: str, file: Path) -> None:
+    result = ran(command, REGPROXY_CONFIG=str(file))
+    assert (result.exit_code, result.stderr) == (2, f"{file}: cannot be read: No such file or directory\n")
+
+
+def test_an_option_goes_before_the_environment(file: Path, tmp_path: Path) -> None:
+    file.touch()
+    assert ran("check", "--config", file, REGPROXY_CONFIG=str(tmp_path / "none")).exit_code == 0
+
+
+def test_the_module_is_the_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "regproxy", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"regproxy {__version__}\n"
+
+
+def test_checking_loads_no_http_stack() -> None:
+    code = "import sys, regproxy.cli; sys.exit('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,565 @@
+"""The configuration: what it comes to, and what an operator is told when it cannot be used."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.config import Address, ConfigError, Settings, load
+from regproxy.config.builtin import BUILTIN
+from regproxy.config.environment import default_root
+from regproxy.config.settings import Document, Model
+from regproxy.config.units import duration_text, seconds
+from regproxy.policy.freshness import PullPolicy, TagPolicy
+from regproxy.policy.routing import Credential, Host, Routes, Secret, Trust, Upstream
+
+REFERENCE = Path(__file__).parents[1] / "config" / "regproxy.yaml"
+SECRET = "correct horse battery staple"
+NOTHING: Mapping[str, str] = {}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "regproxy.yaml"
+
+
+def settings(file: Path, text: str, environ: Mapping[str, str] = NOTHING) -> Settings:
+    file.write_text(text)
+    return load(file, environ)
+
+
+def mistakes(file: Path, text: str, environ: Mapping[str, str] = NOTHING) -> list[str]:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load(file, environ)
+    return [line.replace(str(file), "FILE") for line in caught.value.mistakes]
+
+
+def upstream(found: Settings, name: str) -> Upstream:
+    return next(each for each in found.upstreams if each.name == name)
+
+
+class TestDefaults:
+    """What no file says."""
+
+    def test_no_file_and_an_empty_one_come_to_the_same(self, file: Path) -> None:
+        assert settings(file, "") == settings(file, "# nothing\n") == load(None, {})
+
+    def test_the_well_known_registries_are_served(self) -> None:
+        found = load(None, {})
+        assert [each.name for each in found.upstreams] == list(BUILTIN)
+        assert upstream(found, "docker.io") == Upstream(
+            name="docker.io",
+            hosts=(Host("https://registry-1.docker.io", realms=frozenset({"auth.docker.io"})),),
+            aliases=frozenset({"index.docker.io", "registry-1.docker.io"}),
+        )
+        assert upstream(found, "quay.io") == Upstream("quay.io", (Host("https://quay.io"),))
+
+    def test_every_duration_is_in_seconds(self) -> None:
+        found = load(None, {})
+        assert dict(found.timeouts) == {"connect": 3.0, "headers": 5.0, "silence": 10.0, "revalidate": 2.0}
+        assert found.drain == 30.0
+
+    def test_the_registry_listens_everywhere_and_the_admin_port_only_here(self) -> None:
+        found = load(None, {})
+        assert (found.listen, found.admin_listen) == (Address("0.0.0.0", 5000), Address("127.0.0.1", 5001))
+
+    def test_the_upstreams_are_what_routing_takes(self) -> None:
+        found = load(None, {})
+        route = Routes(found.upstreams, found.default_upstream).find("nginx", [])
+        assert str(route.repository) == "docker.io/library/nginx"
+
+
+class TestReferenceFile:
+    """config/regproxy.yaml: every setting, at its default, with its reason."""
+
+    def test_it_says_what_no_file_says(self) -> None:
+        assert load(REFERENCE, {}) == load(None, {})
+
+    def test_no_setting_is_missing_from_it(self) -> None:
+        text = REFERENCE.read_text()
+        unmentioned = [".".join(path) for path in unsaid(Document, yaml.safe_load(text)) if f"{path[-1]}:" not in text]
+        assert unmentioned == []
+
+    def test_the_text_search_is_only_for_what_is_off_by_default(self) -> None:
+        absent = {path[:-1] for path in unsaid(Document, yaml.safe_load(REFERENCE.read_text()))}
+        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials")}
+
+    def test_every_setting_there_has_a_reason(self) -> None:
+        lines = REFERENCE.read_text().splitlines()
+        top = [index for index, line in enumerate(lines) if line[:1].isalpha()]
+        explained = [index for index in top if lines[index - 1].startswith("#") or lines[index + 1].lstrip().startswith("#")]
+        assert top == explained
+
+
+def unsaid(model: type[Model], said: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """List the fields of *model* that *said* does not have; the first of several entries, and docker.io, stand for all."""
+    if isinstance(said, list):
+        said = said[0]
+    mapping = said.get("docker.io", said) if isinstance(said, dict) else {}
+    for name, field in model.model_fields.items():
+        if name not in mapping:
+            yield (*path, name)
+        inner = model_in(field.annotation)
+        if inner:
+            yield from unsaid(inner, mapping.get(name), (*path, name))
+
+
+def model_in(annotation: object) -> type[Model] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next(filter(None, map(model_in, get_args(annotation))), None)
+
+
+class TestUpstreams:
+    """Registries, and what they are to the policy."""
+
+    def test_a_listed_one_replaces_single_keys_of_the_built_in_one(self, file: Path) -> None:
+        found = upstream(settings(file, "upstreams: {docker.io: {deny: ['*:latest']}}"), "docker.io")
+        default = upstream(load(None, {}), "docker.io")
+        assert found.deny == ("*:latest",)
+        assert (found.hosts, found.aliases) == (default.hosts, default.aliases)
+
+    def test_a_list_replaces_the_built_in_list_whole(self, file: Path) -> None:
+        assert upstream(settings(file, "upstreams: {docker.io: {aliases: []}}"), "docker.io").aliases == frozenset()
+
+    def test_a_new_one_is_added_to_the_built_in_ones(self, file: Path) -> None:
+        found = settings(file, "upstreams: {harbor.example.cn:8443: {hosts: [{url: https://harbor.example.cn:8443}]}}")
+        assert [each.name for each in found.upstreams] == [*BUILTIN, "harbor.example.cn:8443"]
+
+    @pytest.mark.parametrize(
+        "text",
+        ["upstreams:", "upstreams: {quay.io: }", "upstreams: {docker.io: {aliases: , hosts: }}", "timeouts: {connect: }", "store:"],
+        ids=["all upstreams", "an upstream", "built-in keys", "a value", "a group"],
+    )
+    def test_what_is_left_empty_is_at_its_default(self, file: Path, text: str) -> None:
+        assert settings(file, text) == load(None, {})
+
+    def test_the_example_of_the_contract_comes_to_policy_types(self, file: Path) -> None:
+        text = """
+        upstreams:
+          docker.io:
+            serve_as: [hub.cache.example.cn]
+            hosts:
+              - {url: "https://Mirror.example.cn/", trust: [pull], prefix: dockerhub, realms: [token.example.cn]}
+              - url: https://registry-1.docker.io
+            credentials: {username: "${DOCKER_USER}", password: "${DOCKER_PASSWORD}"}
+            private_networks: [10.0.0.0/8]
+            tags:
+              - {match: "library/*:1.*", policy: if-not-present}
+              - {fresh_for: 0s, stale_for: 12h}
+        """
+        found = upstream(settings(file, text, {"DOCKER_USER": "bob", "DOCKER_PASSWORD": SECRET}), "docker.io")
+        mirror, hub = found.hosts
+        assert mirror == Host(
+            url="https://mirror.example.cn",
+            trust=frozenset({Trust.PULL}),
+            prefix="dockerhub",
+            realms=frozenset({"token.example.cn", "auth.docker.io"}),
+            private_networks=frozenset({"10.0.0.0/8"}),
+        )
+        assert hub == Host(
+            url="https://registry-1.docker.io",
+            credential=Credential("bob", Secret(SECRET)),
+            realms=frozenset({"auth.docker.io"}),
+            private_networks=frozenset({"10.0.0.0/8"}),
+        )
+        assert found.serve_as == frozenset({"hub.cache.example.cn"})
+        assert found.tags == (TagPolicy("library/*:1.*", PullPolicy.IF_NOT_PRESENT), TagPolicy(fresh_for=0.0, stale_for=43_200.0))
+
+    def test_a_mirror_trusted_only_to_pull_is_not_given_the_registrys_password(self, file: Path) -> None:
+        text = """
+        upstreams:
+          quay.io:
+            hosts: [{url: https://mirror, trust: [pull]}, {url: https://quay.io}]
+            credentials: {username: bob, password: s3cret}
+        """
+        mirror, registry = upstream(settings(file, text), "quay.io").hosts
+        assert mirror.credential is None
+        assert registry.credential == Credential("bob", Secret("s3cret"))
+
+    def test_a_hosts_own_credentials_go_before_the_upstreams(self, file: Path) -> None:
+        text = """
+        upstreams:
+          quay.io:
+            hosts: [{url: https://quay.io, credentials: {username: own, password: mine}}]
+            credentials: {username: bob, password: s3cret}
+        """
+        (host,) = upstream(settings(file, text), "quay.io").hosts
+        assert host.credential == Credential("own", Secret("mine"))
+
+    def test_a_name_may_be_its_own_alias_and_serve_as(self, file: Path) -> None:
+        found = settings(file, "upstreams: {quay.io: {aliases: [quay.io], serve_as: [quay.io]}}")
+        assert upstream(found, "quay.io").serve_as == frozenset({"quay.io"})
+
+
+class TestValues:
+    """What a single value may be."""
+
+    @pytest.mark.parametrize(
+        ("text", "value"), [("250ms", 0.25), ("5s", 5.0), ("1.5s", 1.5), ("5m", 300.0), ("12h", 43_200.0), ("7d", 604_800.0), ("0s", 0.0)]
+    )
+    def test_a_duration_has_a_number_and_a_unit(self, text: str, value: float) -> None:
+        assert seconds(text) == value
+
+    @given(st.one_of(st.integers(0, 10**9).map(float), st.integers(0, 10**7).map(lambda number: number / 1000)))
+    def test_a_duration_reads_as_it_was_written(self, duration: float) -> None:
+        assert seconds(duration_text(duration)) == pytest.approx(duration, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("text", "address"),
+        [
+            ("127.0.0.1:0", Address("127.0.0.1", 0)),
+            ("'[::]:5000'", Address("::", 5000)),
+            ("localhost:80", Address("localhost", 80)),
+        ],
+        ids=["any free port", "IPv6", "a name"],
+    )
+    def test_an_address_is_a_host_and_a_port(self, file: Path, text: str, address: Address) -> None:
+        found = settings(file, f"listen: {text}").listen
+        assert found == address
+        assert str(found) == text.strip("'")
+
+    @pytest.mark.parametrize("text", ["no", "0123", "12:30", "1e3", "2026-01-01"], ids=str)
+    def test_yaml_does_not_guess_what_a_password_is(self, file: Path, text: str) -> None:
+        found = settings(file, f"upstreams: {{quay.io: {{credentials: {{username: {text}, password: {text}}}}}}}")
+        assert upstream(found, "quay.io").hosts[0].credential == Credential(text, Secret(text))
+
+    def test_what_a_variable_holds_is_text_not_yaml(self, file: Path) -> None:
+        value = "{a: ${HOME}, *b} # c"
+        text = 'upstreams: {quay.io: {credentials: {username: u, password: "x${SECRET}y"}}}'
+        found = settings(file, text, {"SECRET": value})
+        assert upstream(found, "quay.io").hosts[0].credential == Credential("u", Secret(f"x{value}y"))
+
+    def test_anchors_and_merges_work(self, file: Path) -> None:
+        text = "upstreams:\n  quay.io: &mine {tags: [{fresh_for: 1s}], deny: [a]}\n  ghcr.io:\n    <<: *mine\n    deny: [b]\n"
+        found = upstream(settings(file, text), "ghcr.io")
+        assert (found.tags[0].fresh_for, found.deny) == (1.0, ("b",))
+
+    def test_one_process_may_be_asked_for(self, file: Path) -> None:
+        assert settings(file, "workers: 1").workers == 1
+
+
+class TestEnvironment:
+    """`REGPROXY__...` overrides any key."""
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "REGPROXY__UPSTREAMS__DOCKER.IO__HOSTS__0__PREFIX",
+            "REGPROXY__UPSTREAMS__DOCKER_IO__HOSTS__0__PREFIX",
+            "regproxy__upstreams__docker.io__hosts__0__prefix",
+        ],
+        ids=["dots as they are", "dots as a shell can write them", "lower case"],
+    )
+    def test_a_variable_overrides_a_key_of_a_built_in_upstream(self, name: str) -> None:
+        assert upstream(load(None, {name: "hub"}), "docker.io").hosts[0].prefix == "hub"
+
+    def test_a_variable_goes_before_the_file(self, file: Path) -> None:
+        environ = {"REGPROXY__STORE__ROOT": "/b", "REGPROXY__TIMEOUTS__CONNECT": "1s"}
+        found = settings(file, "store: {root: /a}\ntimeouts: {headers: 1s}", environ)
+        assert (found.store.root, found.timeouts.connect, found.timeouts.headers) == (Path("/b"), 1.0, 1.0)
+
+    def test_an_empty_variable_counts_as_not_set(self) -> None:
+        assert load(None, {"REGPROXY__LOG_LEVEL": ""}) == load(None, {})
+
+    def test_a_value_is_taken_as_it_stands(self) -> None:
+        prefix = "REGPROXY__UPSTREAMS__QUAY.IO__CREDENTIALS__"
+        found = load(None, {prefix + "USERNAME": "bob", prefix + "PASSWORD": "'${HOME}' #1"})
+        assert upstream(found, "quay.io").hosts[0].credential == Credential("bob", Secret("'${HOME}' #1"))
+
+    def test_an_exact_key_goes_before_a_similar_one(self, file: Path) -> None:
+        text = "upstreams: {a-b.c: {hosts: [{url: http://x}]}, a.b.c: {hosts: [{url: http://y}]}}"
+        found = settings(file, text, {"REGPROXY__UPSTREAMS__A.B.C__HOSTS__0__URL": "http://z"})
+        assert [upstream(found, name).hosts[0].url for name in ("a-b.c", "a.b.c")] == ["http://x", "http://z"]
+
+    @pytest.mark.parametrize(
+        ("name", "value", "line"),
+        [
+            ("REGPROXY__LOG_LEVEL", "loud", "REGPROXY__LOG_LEVEL: log_level: 'loud' is not one of debug, info, warning, error"),
+            ("REGPROXY__STORE__ROT", "/x", "REGPROXY__STORE__ROT: store.rot: unknown key; did you mean root?"),
+            ("REGPROXY__STOER__ROOT", "/x", "REGPROXY__STOER__ROOT: stoer: unknown key; did you mean store?"),
+            (
+                "REGPROXY__UPSTREAMS__QUAY.IO__HOSTS__1__URL",
+                "http://x",
+                "REGPROXY__UPSTREAMS__QUAY.IO__HOSTS__1__URL: '1' is not the number of an item: the list has 1, counted from 0",
+            ),
+            (
+                "REGPROXY__UPSTREAMS__QUAY.IO__HOSTS__0__URL__X",
+                "x",
+                "REGPROXY__UPSTREAMS__QUAY.IO__HOSTS__0__URL__X: there is nothing to put 'x' into: its parent is a single value",
+            ),
+        ],
+        ids=["a bad value", "an unknown key", "an unknown group", "no such item", "below a value"],
+    )
+    def test_a_mistake_names_its_variable(self, name: str, value: str, line: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            load(None, {name: value})
+        assert caught.value.mistakes == [line]
+
+
+class TestStoreRoot:
+    """Where content is kept when nobody says."""
+
+    def test_it_is_the_systems_place_where_that_can_be_made(self, tmp_path: Path) -> None:
+        assert default_root({"HOME": "/home/bob"}, tmp_path / "lib" / "regproxy") == tmp_path / "lib" / "regproxy"
+
+    @pytest.mark.parametrize(
+        ("environ", "root"),
+        [
+            ({"HOME": "/home/bob"}, "/home/bob/.cache/regproxy"),
+            ({"HOME": "/home/bob", "XDG_CACHE_HOME": "/fast"}, "/fast/regproxy"),
+            ({"HOME": "/home/bob", "XDG_CACHE_HOME": "fast"}, "/home/bob/.cache/regproxy"),
+        ],
+        ids=["no XDG", "XDG", "XDG ignores relative paths"],
+    )
+    def test_it_is_the_users_cache_directory_otherwise(self, file: Path, environ: Mapping[str, str], root: str) -> None:
+        file.touch()
+        assert default_root(environ, file / "nothing can be made below a file") == Path(root)
+
+    def test_without_a_home_the_systems_place_is_all_there_is(self, file: Path) -> None:
+        file.touch()
+        assert default_root({}, file / "lib") == file / "lib"
+
+
+HOSTS = "upstreams: {x.io: {hosts: [%s]}}"
+
+
+class TestMistakes:
+    """One clear line for each, saying where and what."""
+
+    @pytest.mark.parametrize(
+        ("text", "line"),
+        [
+            pytest.param("stor: {}", "stor: unknown key; did you mean store?", id="an unknown key, and the nearest known one"),
+            pytest.param(
+                "timeouts: {zzz: 1s}", "timeouts.zzz: unknown key; known here: connect, headers, silence, revalidate", id="one like none"
+            ),
+            pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
+            pytest.param("redis: {url: r}", "redis: is not supported by this version yet", id="redis"),
+            pytest.param("store: {max_size: 1GiB}", "store.max_size: is not supported by this version yet", id="max_size"),
+            pytest.param("store: {high_watermark: 85%}", "store.high_watermark: is not supported by this version yet", id="watermarks"),
+            pytest.param("workers: 4", "workers: '4' is neither auto nor 1: this version runs one process", id="many processes"),
+            pytest.param("workers: [1]", "workers: is neither auto nor 1: this version runs one process", id="a list of processes"),
+            pytest.param("store: {kind: s3}", "store.kind: 's3' is not one of disk", id="another store"),
+            pytest.param("store: {root: [a]}", "store.root: must be a path", id="a root that is a list"),
+            pytest.param("store: {root: ~/x}", "store.root: '~/x' must be written in full: ~ is not expanded here", id="a tilde"),
+            pytest.param("store: disk", "store: 'disk' must be a mapping (key: value)", id="a value for a group"),
+            pytest.param("upstreams: [a]", "upstreams: must be a mapping (key: value)", id="a list of upstreams"),
+            pytest.param("listen: 5000", "listen: '5000' is not an address such as 0.0.0.0:5000 or [::]:5000", id="a port alone"),
+            pytest.param("listen: ::1:80", "listen: '::1:80' is not an address such as 0.0.0.0:5000 or [::]:5000", id="IPv6 without []"),
+            pytest.param("listen: a:65536", "listen: 'a:65536' is not an address such as 0.0.0.0:5000 or [::]:5000", id="no such port"),
+            pytest.param("drain: 30", "drain: '30' is not a duration such as 250ms, 5s, 5m, 12h or 7d", id="no unit"),
+            pytest.param("timeouts: {connect: 0s}", "timeouts.connect: '0s' must be more than 0s", id="no patience at all"),
+            pytest.param(
+                "admin_listen: 0.0.0.0:5000",
+                "admin_listen: '0.0.0.0:5000' is the address of listen as well: each needs its own",
+                id="one address for both ports",
+            ),
+            pytest.param(
+                "admin_listen: 127.0.0.1:5000",
+                "admin_listen: '127.0.0.1:5000' is the address of listen as well: each needs its own",
+                id="one address inside the other",
+            ),
+            pytest.param("upstreams: {x.io: {}}", "upstreams.x.io.hosts: is missing", id="no hosts"),
+            pytest.param(
+                HOSTS % "", "upstreams.x.io.hosts: no host is trusted to resolve: nobody could say what a tag means", id="no host"
+            ),
+            pytest.param(
+                HOSTS % "{url: https://a, trust: [pull]}",
+                "upstreams.x.io.hosts: no host is trusted to resolve: nobody could say what a tag means",
+                id="only mirrors",
+            ),
+            pytest.param(
+                HOSTS % "{url: https://a, trust: [pul]}",
+                "upstreams.x.io.hosts[0].trust[0]: 'pul' is not one of pull, resolve",
+                id="a misspelt trust",
+            ),
+            pytest.param(
+                HOSTS % "{url: https://a}, {url: https://b, trust: []}",
+                "upstreams.x.io.hosts[1].trust: must not be empty",
+                id="trusted with nothing",
+            ),
+            pytest.param(
+                HOSTS % "{url: https://a, prefix: /x}",
+                "upstreams.x.io.hosts[0].prefix: '/x' is not the beginning of a repository name, such as dockerhub or mirrors/dockerhub",
+                id="a prefix that is a path",
+            ),
+            pytest.param(
+                HOSTS % "{url: https://a, private_networks: [10.0.0.1/8]}",
+                "upstreams.x.io.hosts[0].private_networks[0]: '10.0.0.1/8' is not a network such as 10.0.0.0/8 or fd00::/8, "
+                "without host bits",
+                id="a network with host bits",
+            ),
+            pytest.param(
+                "upstreams: {quay.io: {private_networks: [lan]}}",
+                "upstreams.quay.io.private_networks[0]: 'lan' is not a network such as 10.0.0.0/8 or fd00::/8",
+                id="a network that is none",
+            ),
+            pytest.param(
+                "upstreams: {quay.io: {realms: ['https://a/token']}}",
+                "upstreams.quay.io.realms[0]: 'https://a/token' is not a host name in lower case, with an optional :port",
+                id="a realm that is a URL",
+            ),
+            pytest.param(
+                "upstreams: {quay.io: {serve_as: ['a.io:443']}}",
+                "upstreams.quay.io.serve_as[0]: 'a.io:443' must be written without the default ports :80 and :443",
+                id="a default port",
+            ),
+            pytest.param(
+                "upstreams: {quay.io: {tags: [{policy: Always}]}}",
+                "upstreams.quay.io.tags[0].policy: 'Always' is not one of always, if-not-present, never, on-failure",
+                id="a policy in capitals",
+            ),
+            pytest.param("upstreams: {quay.io: {deny: latest}}", "upstreams.quay.io.deny: 'latest' must be a list", id="no list"),
+            pytest.param(
+                "upstreams: {Q/io: {hosts: [{url: http://a}]}}",
+                "upstreams.Q/io: is not a host name in lower case, with an optional :port",
+                id="an upstream that is no host name",
+            ),
+            pytest.param(
+                "default_upstream: x.io",
+                f"default_upstream: 'x.io' is not a configured upstream: {', '.join(sorted(BUILTIN))}",
+                id="an unknown default",
+            ),
+            pytest.param(
+                "upstreams: {quay.io: {aliases: [index.docker.io]}}",
+                "upstreams.quay.io.aliases[0]: 'index.docker.io' is already a name of upstream docker.io",
+                id="an alias of two",
+            ),
+            pytest.param(
+                "upstreams: {quay.io: {serve_as: [a.io]}, ghcr.io: {serve_as: [b.io, a.io]}}",
+                "upstreams.ghcr.io.serve_as[1]: 'a.io' is already a name of upstream quay.io",
+                id="a serve_as of two",
+            ),
+            pytest.param(
+                "upstreams: {registry-1.docker.io: {hosts: [{url: http://a}]}}",
+                "upstreams.registry-1.docker.io: is already a name of upstream docker.io",
+                id="the name of one, the alias of another",
+            ),
+            pytest.param("log_level: ${LEVEL}", "log_level: environment variable LEVEL is not set", id="a variable that is not set"),
+            pytest.param("log_level: info\nlog_level: info", "line 2: 'log_level' is given twice", id="a key twice"),
+            pytest.param("store:\n  root: /a\n  root: /b", "line 3: 'root' is given twice", id="an inner key twice"),
+            pytest.param("a: [", "line 1: expected the node content, but found '<stream end>'", id="no YAML"),
+            pytest.param("store:\n\t root: /a", "line 2: found character '\\t' that cannot start any token", id="a tab"),
+            pytest.param("- a", "must be a mapping (key: value)", id="a list as a whole"),
+            pytest.param("a: 1\n---\nb: 1", "line 2: but found another document", id="two documents"),
+            pytest.param("a: \x00", "is not YAML: unacceptable character #x0000: special characters are not allowed", id="binary"),
+            pytest.param("{[a]: b}", "line 1: found unhashable key", id="a key that is a list"),
+        ],
+    )
+    def test_each_is_one_clear_line(self, file: Path, text: str, line: str) -> None:
+        assert mistakes(file, text) == [f"FILE: {line}"]
+
+    @pytest.mark.parametrize(
+        "url",
+        ["mirror.example.cn", "ftp://a", "https://", "https://a b", "https://a:99999", "https://[::1", "https://a:b"],
+        ids=["no scheme", "another scheme", "no host", "a space", "no such port", "half of IPv6", "no number"],
+    )
+    def test_a_url_is_http_and_a_host(self, file: Path, url: str) -> None:
+        form = "must be http:// or https:// and a host, such as https://mirror.example.cn:5000"
+        assert mistakes(file, HOSTS % f"{{url: '{url}'}}") == [f"FILE: upstreams.x.io.hosts[0].url: {url!r} {form}"]
+
+    @pytest.mark.parametrize(
+        "url", ["https://a/v2", "https://a/?b", "https://a?b", "https://a#b"], ids=["path", "both", "query", "fragment"]
+    )
+    def test_a_url_ends_at_its_host(self, file: Path, url: str) -> None:
+        (line,) = mistakes(file, HOSTS % f"{{url: '{url}'}}")
+        assert line.endswith("must not have a path, query or fragment (prefix is put in front of every repository)")
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:5000", "https://[::1]:5000", "https://[fd00::1]", "http://registry"], ids=str)
+    def test_a_url_may_be_any_host_and_port(self, file: Path, url: str) -> None:
+        assert upstream(settings(file, HOSTS % f"{{url: '{url}'}}"), "x.io").hosts[0].url == url
+
+    def test_all_are_told_at_once(self, file: Path) -> None:
+        text = "listen: x\nlisten: y\ndrain: 1\nredis: {}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
+        assert len(mistakes(file, text, {"REGPROXY__STORE__KIND": "s3", "REGPROXY__LISTEN__X": "1"})) == 9
+
+    def test_a_missing_file_is_said_to_be_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file or directory"):
+            load(tmp_path / "none.yaml", {})
+
+    def test_a_file_of_another_encoding_is_said_to_be_one(self, file: Path) -> None:
+        file.write_bytes("log_level: ж".encode("utf-16"))
+        with pytest.raises(ConfigError, match="is not UTF-8 text"):
+            load(file, {})
+
+
+class TestSecrets:
+    """They are in no mistake and in no output."""
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "credentials: {username: u, password: [{secret}]}",
+            "credentials: {username: [{secret}], password: p}",
+            "credentials: {secret}",
+            "credentials: {username: u, password:hunter2}",
+            "credentials: {username: u, pasword: {secret}}",
+            "passwd: {secret}",
+            "hosts: [{url: 'https://u:{secret}@a'}]",
+            "hosts: [{url: 'https://a/?token={secret}'}]",
+            "aliases: ['{secret}']",
+            "deny: '{secret}'",
+            "credentials: {username: u, password: *hunter2}",
+            "credentials: {username: u, password: !hunter2 x}",
+        ],
+        ids=[
+            "a password that is a list",
+            "a user name that is a list",
+            "no mapping",
+            "a space forgotten",
+            "a misspelt key",
+            "a made-up key",
+            "user information",
+            "a query",
+            "an alias",
+            "something else entirely",
+            "a password that YAML takes for an alias",
+            "a password that YAML takes for a tag",
+        ],
+    )
+    def test_no_mistake_shows_one(self, file: Path, given: str) -> None:
+        entry = given.replace("{secret}", "${SECRET}" if "'" in given else "'${SECRET}'")
+        text = f"upstreams: {{quay.io: {{{entry}}}}}"
+        told = "\n".join(mistakes(file, text, {"SECRET": SECRET}))
+        assert told
+        assert SECRET not in told
+        assert "hunter2" not in told
+
+    @pytest.mark.parametrize("half", ["username: u", "password: p", "username: u, password: ''"], ids=["user", "password", "empty"])
+    def test_credentials_have_two_halves(self, file: Path, half: str) -> None:
+        (line,) = mistakes(file, f"upstreams: {{quay.io: {{credentials: {{{half}}}}}}}")
+        assert line.startswith("FILE: upstreams.quay.io.credentials.")
+        assert line.endswith(("is missing", "must not be empty"))
+
+    def test_settings_and_their_text_hide_them(self, file: Path) -> None:
+        text = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'
+        found = settings(file, text, {"SECRET": SECRET})
+        assert SECRET not in repr(found)
+        assert SECRET not in found.as_yaml()
+        assert found.effective()["upstreams"]["quay.io"]["hosts"][0]["credentials"] == {"username": "bob", "password": "***"}
+
+
+class TestEffective:
+    """What `regproxy check` prints."""
+
+    def test_it_is_a_configuration_that_comes_to_itself(self, file: Path) -> None:
+        text = """
+        listen: "[::1]:0"
+        drain: 90s
+        timeouts: {connect: 250ms}
+        upstreams: {quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], deny: ["*"]}}
+        """
+        found = settings(file, text)
+        assert settings(file, found.as_yaml()) == found
+
+    def test_it_can_be_said_in_json(self) -> None:
+        found = load(None, {}).effective()
+        assert json.loads(json.dumps(found)) == found
+        assert found["upstreams"]["docker.io"]["tags"] == [{"match": "*", "policy": "always", "fresh_for": "5m", "stale_for": "7d"}]
