@@ -1,0 +1,133 @@
+"""One registry, one proxy and one daemon per client for the whole folder; each in its own short folder."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .client import Client
+from .containerd import Containerd, ContainerdPull, write_hosts
+from .docker import Docker
+from .images import Image, Images
+from .podman import Podman
+from .processes import unmount_below
+from .programs import program
+from .proxy import HUB, NAMED, Proxy
+from .registry import Registry
+from .skopeo import Skopeo
+from .tokens import TokenService
+
+Folders = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Folders]:
+    """Make folders with short paths, for Unix sockets; they go at the end, with all that is mounted there."""
+    root = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
+
+    def make(name: str) -> Path:
+        (root / name).mkdir()
+        return root / name
+
+    yield make
+    unmount_below(root)
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def images() -> Images:
+    return Images(program("busybox", "busybox-static"), program("zstd", "zstd"))
+
+
+@pytest.fixture(scope="session")
+def tokens() -> Iterator[TokenService]:
+    service = TokenService()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(folder: Folders, tokens: TokenService, images: Images) -> Iterator[Registry]:
+    registry = Registry(program("docker-registry", "docker-registry"), folder("registry"), tokens)
+    registry.start()
+    for image in images.all:
+        registry.push(image)
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture(scope="session")
+def proxy(folder: Folders, registry: Registry, tokens: TokenService) -> Iterator[Proxy]:
+    proxy = Proxy(folder("proxy"), registry, tokens)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+    assert proxy.complaints() == []
+
+
+@pytest.fixture(scope="session")
+def containerd(folder: Folders) -> Iterator[Containerd]:
+    containerd = Containerd(folder("containerd"))
+    containerd.start()
+    yield containerd
+    containerd.stop()
+
+
+@pytest.fixture(scope="session")
+def containerd_with_a_host_of_its_own(containerd: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    return ContainerdPull(containerd, write_hosts(folder("hosts"), NAMED, proxy.url), NAMED)
+
+
+@pytest.fixture(scope="session")
+def containerd_by_default(containerd: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    return ContainerdPull(containerd, write_hosts(folder("hosts-default"), "_default", proxy.url), HUB)
+
+
+@pytest.fixture(scope="session")
+def containerd_with_a_path(containerd: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    url = f"{proxy.url}/v2/{NAMED}"
+    return ContainerdPull(containerd, write_hosts(folder("hosts-path"), NAMED, url, verbatim=True), NAMED)
+
+
+@pytest.fixture(scope="session")
+def skopeo(folder: Folders, proxy: Proxy) -> Client:
+    return Skopeo(folder("skopeo"), proxy.authority)
+
+
+@pytest.fixture(scope="session")
+def skopeo_with_a_path(folder: Folders, proxy: Proxy) -> Skopeo:
+    return Skopeo(folder("skopeo-path"), f"{proxy.authority}/{NAMED}")
+
+
+@pytest.fixture(scope="session")
+def podman(folder: Folders, proxy: Proxy) -> Client:
+    return Podman(folder("podman"), HUB, proxy.authority)
+
+
+@pytest.fixture(scope="session")
+def podman_with_a_path(folder: Folders, proxy: Proxy) -> Client:
+    return Podman(folder("podman-path"), NAMED, f"{proxy.authority}/{NAMED}")
+
+
+@pytest.fixture(scope="session")
+def docker(folder: Folders, proxy: Proxy) -> Iterator[Docker]:
+    docker = Docker(folder("docker"), proxy.url)
+    docker.start()
+    yield docker
+    docker.stop()
+
+
+@pytest.fixture
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Get the client whose fixture the test names, with nothing pulled before or left behind."""
+    client: Client = request.getfixturevalue(request.param)
+    yield client
+    client.forget()
+
+
+@pytest.fixture
+def image(request: pytest.FixtureRequest, images: Images) -> Image:
+    image: Image = getattr(images, request.param)
+    return image

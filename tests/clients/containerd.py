@@ -1,0 +1,87 @@
+"""containerd, with folders of its own and hosts.toml files that know no host but ours."""
+
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from .images import Image
+from .processes import Daemon, is_accepting, run
+from .programs import program, require_root
+
+_CONFIGURATION = """
+version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+
+[grpc]
+  address = "{folder}/containerd.sock"
+
+[ttrpc]
+  address = "{folder}/ttrpc.sock"
+"""
+
+# The server is ours too: without it containerd would go on to the registry itself.
+_HOSTS = """
+server = "{url}"
+override_path = {verbatim}
+
+[host."{url}"]
+  capabilities = ["pull", "resolve"]
+  override_path = {verbatim}
+"""
+
+
+class Containerd:
+    """A containerd daemon; its socket's path must be short, so *folder* must be."""
+
+    def __init__(self, folder: Path) -> None:
+        require_root()
+        program("runc", "runc")
+        self._ctr = program("ctr", "containerd")
+        self._socket = folder / "containerd.sock"
+        self._containers = count()
+        configuration = folder / "config.toml"
+        configuration.write_text(_CONFIGURATION.format(folder=folder))
+        self._daemon = Daemon([program("containerd", "containerd"), "--config", configuration], folder / "log")
+
+    def start(self) -> None:
+        self._daemon.start(lambda: is_accepting(self._socket))
+
+    def stop(self) -> None:
+        self._daemon.stop()
+
+    def ctr(self, *words: str | Path) -> str:
+        return run([self._ctr, "--address", self._socket, *words])
+
+    def run(self, reference: str) -> str:
+        return self.ctr("run", "--rm", reference, f"container-{next(self._containers)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerdPull:
+    """Pulls from one registry by containerd, with the hosts.toml files below *hosts*."""
+
+    containerd: Containerd
+    hosts: Path
+    registry: str
+
+    def pull(self, image: Image) -> None:
+        self.containerd.ctr("images", "pull", "--hosts-dir", self.hosts, image.at(self.registry))
+
+    def check(self, image: Image) -> None:
+        listed = self.containerd.ctr("images", "list", f"name=={image.at(self.registry)}")
+        assert image.top.digest in listed
+        assert self.containerd.run(image.at(self.registry)).strip() == image.says
+
+    def forget(self) -> None:
+        for name in self.containerd.ctr("images", "list", "--quiet").split():
+            self.containerd.ctr("images", "remove", "--sync", name)
+        assert not self.containerd.ctr("content", "list", "--quiet")
+
+
+def write_hosts(folder: Path, name: str, url: str, *, verbatim: bool = False) -> Path:
+    """Send the pulls of the registry *name*, or `_default`, to *url*; *verbatim* adds no /v2 to it (override_path)."""
+    (folder / name).mkdir(parents=True)
+    (folder / name / "hosts.toml").write_text(_HOSTS.format(url=url, verbatim=str(verbatim).lower()))
+    return folder

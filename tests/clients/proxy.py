@@ -1,0 +1,74 @@
+"""The program under test: `regproxy serve` in its own process, with its store kept over restarts."""
+
+import json
+import sys
+from itertools import product
+from pathlib import Path
+
+from .fetch import Answer, ask
+from .images import Image
+from .processes import Daemon, free_port
+from .registry import Registry
+from .tokens import PASSWORD, USERNAME, TokenService
+
+HUB = "docker.io"
+NAMED = "registry.test"
+
+
+class Proxy:
+    """A regproxy whose upstreams all end at one registry.
+
+    docker.io is the default upstream, asked without credentials; registry.test has credentials, and its tags are
+    asked for at every pull.
+    """
+
+    def __init__(self, folder: Path, registry: Registry, tokens: TokenService) -> None:
+        listen, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.authority = listen
+        self.url = f"http://{listen}"
+        self._ready = f"http://{admin}/readyz"
+        upstream = {"hosts": [{"url": registry.url}], "realms": [tokens.authority]}
+        always = {"match": "*", "policy": "always", "fresh_for": "0s", "stale_for": "7d"}
+        credentials = {"username": USERNAME, "password": PASSWORD}
+        configuration = {
+            "listen": listen,
+            "admin_listen": admin,
+            "default_upstream": HUB,
+            "store": {"root": str(folder / "store")},
+            "upstreams": {HUB: upstream, NAMED: upstream | {"tags": [always], "credentials": credentials}},
+        }
+        (folder / "regproxy.yaml").write_text(json.dumps(configuration))
+        command: list[str | Path] = [sys.executable, "-m", "regproxy", "serve", "--config", folder / "regproxy.yaml"]
+        self._daemon = Daemon(command, folder / "regproxy.log")
+
+    def start(self) -> None:
+        self._daemon.start(self._is_ready)
+
+    def stop(self) -> None:
+        self._daemon.stop()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def complaints(self) -> list[str]:
+        """List what it logged that nobody should ever see: errors, and lines that are no log records."""
+        lines = self._daemon.log.read_text().splitlines()
+        return [line for line in lines if not line.startswith("{") or json.loads(line)["level"] in ("error", "critical")]
+
+    def get(self, path: str) -> Answer:
+        return ask("GET", f"{self.url}{path}")
+
+    def warm(self, image: Image) -> None:
+        """Have all of *image* cached, under either upstream."""
+        paths = [f"manifests/{name}" for name in (image.reference, *(manifest.digest for manifest in image.manifests))]
+        paths += [f"blobs/{blob.digest}" for blob in image.blobs]
+        for upstream, path in product((HUB, NAMED), paths):
+            answer = self.get(f"/v2/{image.repository}/{path}?ns={upstream}")
+            assert answer.status == 200, (path, answer)
+
+    def _is_ready(self) -> bool:
+        try:
+            return ask("GET", self._ready).status == 200
+        except OSError:
+            return False

@@ -1,0 +1,48 @@
+"""skopeo, which copies an image into a plain folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+from .content import sha256
+from .images import Image
+from .processes import run
+from .programs import program
+
+
+class Skopeo:
+    """Copies what is below *prefix*, such as `127.0.0.1:5000/registry.test`, all platforms of it."""
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._skopeo: list[str | Path] = [program("skopeo", "skopeo"), "--policy", folder / "policy.json"]
+        self._copies = folder / "copies"
+        self._prefix = prefix
+        (folder / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
+        self._copies.mkdir()
+
+    def pull(self, image: Image, name: str = "") -> None:
+        """Copy to a folder of the image's own, or called *name*."""
+        source = f"docker://{image.at(self._prefix)}"
+        run([*self._skopeo, "copy", "--all", "--src-tls-verify=false", source, f"dir:{self._copy(image, name)}"])
+
+    def check(self, image: Image, name: str = "") -> None:
+        """Find manifest.json in the `dir:` copy, and every other document and blob under the hex of its digest."""
+        files = {path.name: path.read_bytes() for path in self._copy(image, name).iterdir()}
+        documents = [*image.blobs, *image.manifests[:-1]]
+        assert files["manifest.json"] == image.top.body
+        for document in documents:
+            hexadecimal = document.digest.removeprefix("sha256:")
+            found = files.get(hexadecimal) or files[f"{hexadecimal}.manifest.json"]
+            assert sha256(found) == document.digest
+
+    def forget(self) -> None:
+        shutil.rmtree(self._copies)
+        self._copies.mkdir()
+
+    def inspect(self, image: Image) -> dict[str, object]:
+        source = f"docker://{image.at(self._prefix)}"
+        told: dict[str, object] = json.loads(run([*self._skopeo, "inspect", "--tls-verify=false", source]))
+        return told
+
+    def _copy(self, image: Image, name: str) -> Path:
+        return self._copies / (name or image.repository.replace("/", "-"))
