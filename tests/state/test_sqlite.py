@@ -1,0 +1,87 @@
+"""What the index promises: it survives restarts, and losing it costs questions only."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.freshness import TagRecord
+from regproxy.ports import Kind, StoreError
+from regproxy.state.sqlite import SqliteIndex
+
+NGINX = Repository("docker.io", "library/nginx")
+OTHER = Repository("docker.io", "library/other")
+DESCRIPTOR = Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(b"manifest"), 8)
+REFERENCE = Reference(NGINX, Tag("1.27"))
+
+
+@pytest.fixture
+async def index(tmp_path: Path) -> AsyncIterator[SqliteIndex]:
+    index = await SqliteIndex.open(tmp_path / "index.db")
+    yield index
+    await index.close()
+
+
+async def test_a_record_survives_a_restart(tmp_path: Path) -> None:
+    index = await SqliteIndex.open(tmp_path / "index.db")
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 123.5))
+    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
+    await index.close()
+    again = await SqliteIndex.open(tmp_path / "index.db")
+    assert await again.tag(REFERENCE) == TagRecord(DESCRIPTOR, 123.5)
+    assert await again.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
+    await again.close()
+
+
+async def test_content_is_held_by_those_it_was_put_for_and_known_to_all(index: SqliteIndex) -> None:
+    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
+    assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
+    assert await index.held(Kind.BLOB, OTHER, DESCRIPTOR.digest) is None
+    assert await index.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) is None
+    assert await index.known(Kind.BLOB, DESCRIPTOR.digest) == DESCRIPTOR
+
+
+async def test_the_first_media_type_of_a_digest_stays(index: SqliteIndex) -> None:
+    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
+    await index.put(Kind.MANIFEST, OTHER, Descriptor("application/json", DESCRIPTOR.digest, 8))
+    held = await index.held(Kind.MANIFEST, OTHER, DESCRIPTOR.digest)
+    assert held == DESCRIPTOR
+
+
+async def test_a_dropped_tag_is_unknown(index: SqliteIndex) -> None:
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
+    await index.drop_tag(REFERENCE)
+    assert await index.tag(REFERENCE) is None
+
+
+async def test_listings_are_kept_and_replaced(index: SqliteIndex) -> None:
+    assert await index.listing("tags a") is None
+    await index.put_listing("tags a", b"1")
+    await index.put_listing("tags a", b"2")
+    assert await index.listing("tags a") == b"2"
+
+
+@pytest.mark.parametrize("damage", [b"this is no database at all, and long enough" * 200, b"SQLite format 3\x00" + b"\xff" * 5000])
+async def test_a_damaged_index_is_put_aside_and_begun_anew(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "index.db"
+    path.write_bytes(damage)
+    index = await SqliteIndex.open(path)
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
+    assert await index.tag(REFERENCE) is not None
+    await index.close()
+    assert _put_aside(tmp_path) == [damage]
+
+
+def _put_aside(root: Path) -> list[bytes]:
+    return [path.read_bytes() for path in root.glob("index.damaged-*")]
+
+
+async def test_troubles_of_the_database_are_troubles_of_the_store(index: SqliteIndex) -> None:
+    await index._db.execute("DROP TABLE tags")
+    with pytest.raises(StoreError, match="index"):
+        await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
+    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
+    assert await index.known(Kind.BLOB, DESCRIPTOR.digest) == DESCRIPTOR
