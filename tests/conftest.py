@@ -1,4 +1,4 @@
-"""What the rows of the fault matrix share: an upstream that can misbehave and a regproxy in front of it."""
+"""What tests of the whole share: an upstream that can misbehave and a regproxy in front of it. Fast tests run first."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +7,13 @@ import pytest
 
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
+
+_SLOWEST_LAST = ("faults", "clients")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what takes milliseconds before what starts whole programs."""
+    items.sort(key=lambda item: max(_SLOWEST_LAST.index(part) + 1 if part in _SLOWEST_LAST else 0 for part in item.path.parts))
 
 
 @pytest.fixture

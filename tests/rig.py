@@ -87,6 +87,13 @@ async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -
         ) as session,
     ):
         yield Rig(proxy, port, admin, session)
+    assert _left_behind() == []
+
+
+def _left_behind() -> list[str]:
+    """Name the work of ours that should have ended with us."""
+    names = [task.get_name() for task in asyncio.all_tasks() if not task.done()]
+    return [name for name in names if name.startswith(("fill ", "flight "))]
 
 
 def _upstream(value: object) -> object:

@@ -117,6 +117,7 @@ class TestUpstreamIsDown:
         upstream.add_image(NAME, "1", [BLOB])
         manifest = await proxy.ask(_tag("1"))
         assert (await proxy.ask(_path(upstream.add_blob(NAME, BLOB)))).status == 200
+        await proxy.settled()
         await upstream.stop()
         return manifest
 
