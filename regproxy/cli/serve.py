@@ -1,6 +1,11 @@
 """`regproxy serve`: load the configuration, then run the server."""
 
+import typer
+
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.ports import StoreError
+
+_CANNOT_START = 1  # exit status: the configuration is right, the machine is in the way
 
 
 def serve(config: ConfigFile = None) -> None:
@@ -8,4 +13,8 @@ def serve(config: ConfigFile = None) -> None:
     settings = loaded(config)
     from regproxy import server  # noqa: PLC0415  an HTTP stack that other commands and mistakes need not wait for
 
-    server.run(settings)
+    try:
+        server.run(settings)
+    except (StoreError, OSError) as error:
+        typer.echo(f"regproxy cannot serve: {error}", err=True)
+        raise typer.Exit(_CANNOT_START) from None

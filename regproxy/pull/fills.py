@@ -57,11 +57,14 @@ class Fill:
         return self._promised
 
     async def started(self) -> None:
-        """Wait until the size is known, or raise what keeps the blob from coming."""
-        while self._promised is None and self._error is None:
+        """Wait until the size is known, or raise what keeps the blob from coming.
+
+        An empty blob has no last byte to hold back, so it starts when it is verified (distribution #4191: empty bodies served for years).
+        """
+        while not self._promised and not self._verified:
+            if self._error is not None:
+                raise self._error
             await self._news()
-        if self._promised is None and self._error is not None:
-            raise self._error
 
     async def available(self, start: int, stop: int) -> int:
         while True:

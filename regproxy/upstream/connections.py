@@ -6,7 +6,7 @@ are (no requoting), a large blob may take hours (no total timeout), and manifest
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
 
 import aiohttp
@@ -30,7 +30,8 @@ class Pool(Enum):
     BLOB = "blob"
 
 
-_MOST_CONNECTIONS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 64}  # a host sees no more of us at once
+_MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 128}  # a host sees no more of us at once
+_REST_OF_A_BODY = 64 * 1024  # bytes worth reading of a redirect or a refusal, to keep its connection
 
 
 class Connections:
@@ -42,27 +43,33 @@ class Connections:
         self._timeouts = timeouts
         self._guard = Guard(URL(host.url).host or "", _names(host.realms), host.private_networks)
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
+        self._turns = {pool: asyncio.Semaphore(most) for pool, most in _MOST_REQUESTS.items()}
 
     @asynccontextmanager
     async def request(
         self, pool: Pool, method: str, url: URL, headers: Mapping[str, str], connect: float | None = None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request, following nothing; raise `Unavailable` or `Corrupt`. *connect* shortens the patience for a handshake."""
+        """Send one request, following nothing; raise `Unavailable` or `Corrupt`. *connect* shortens the patience for a handshake.
+
+        Waiting for one's turn is our doing, not the host's, and does not count against its patience.
+        """
         limits = aiohttp.ClientTimeout(
             total=None,
             sock_connect=min(connect or self._timeouts.connect, self._timeouts.connect),
             sock_read=self._timeouts.silence,
         )
-        with self.translated(url):
-            self._guard.check_literal(url.host or "")
-            async with asyncio.timeout(self._timeouts.headers):
-                response = await self._session(pool).request(method, url, headers=headers, allow_redirects=False, timeout=limits)
-        try:
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise Corrupt(f"{url.host} sent an encoded body though asked for identity")
-            yield response
-        finally:
-            response.release() if response.content.is_eof() else response.close()
+        async with self._turns[pool]:
+            with self.translated(url):
+                self._guard.check_literal(url.host or "")
+                async with asyncio.timeout(self._timeouts.headers):
+                    response = await self._session(pool).request(method, url, headers=headers, allow_redirects=False, timeout=limits)
+            try:
+                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                    raise Corrupt(f"{url.host} sent an encoded body though asked for identity")
+                yield response
+                await _finish(response)
+            finally:
+                response.close()
 
     @contextmanager
     def translated(self, url: URL) -> Iterator[None]:
@@ -89,7 +96,7 @@ class Connections:
     def _session(self, pool: Pool) -> aiohttp.ClientSession:
         session = self._sessions.get(pool)
         if session is None:
-            connector = aiohttp.TCPConnector(limit=_MOST_CONNECTIONS[pool], resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
+            connector = aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
             session = self._sessions[pool] = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -101,6 +108,13 @@ class Connections:
                 max_field_size=_FIELD_LIMIT,
             )
         return session
+
+
+async def _finish(response: aiohttp.ClientResponse) -> None:
+    """Read what is left of a short body: only then may the connection be used again."""
+    if response.content_length is not None and response.content_length <= _REST_OF_A_BODY:
+        with suppress(aiohttp.ClientError, TimeoutError):
+            await response.read()
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:

@@ -80,3 +80,19 @@ def test_the_module_is_the_program() -> None:
 def test_checking_loads_no_http_stack() -> None:
     code = "import sys, regproxy.cli; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_machine_in_the_way_is_told_in_one_line(file: Path, tmp_path: Path) -> None:
+    """The configuration is right, so the status is another than for mistakes in it."""
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "photo.jpg").write_bytes(b"mine")
+    file.write_text(f"listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nstore: {{root: {tmp_path / 'precious'}}}")
+    done = subprocess.run(
+        [sys.executable, "-m", "regproxy", "serve", "--config", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"regproxy cannot serve: {tmp_path}/precious is not empty and not a store of regproxy: give it a directory of its own\n"
+    )
+    assert (tmp_path / "precious" / "photo.jpg").read_bytes() == b"mine"

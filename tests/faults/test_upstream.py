@@ -96,6 +96,26 @@ async def test_a_response_that_cannot_go_on_ends_by_fin_short_of_its_length(upst
     assert not answer.was_reset
 
 
+async def test_an_empty_body_is_no_blob_just_because_it_is_short(upstream: FakeRegistry, proxy: Rig) -> None:
+    """With a length of 0 there is no last byte to hold back (distribution #4191 served such bodies for years)."""
+    digest, nothing = upstream.add_blob(NAME, BLOB), upstream.add_blob(NAME, b"")
+    upstream.misbehave(str(digest), Lie(b""), times=1)
+    assert (await proxy.ask(_path(digest))).status == 502
+    assert (await proxy.ask(_path(nothing))).status == 200
+    assert (await proxy.ask(_path(digest))).body == BLOB
+
+
+async def test_more_blobs_than_connections_wait_for_their_turn(upstream: FakeRegistry, proxy: Rig) -> None:
+    """Waiting is our doing: it must not look like a silent host."""
+    digests = [upstream.add_blob(NAME, f"blob {number}".encode()) for number in range(300)]
+    gate = Hold()
+    upstream.misbehave("/blobs/", gate)
+    asking = [asyncio.create_task(proxy.ask(_path(digest))) for digest in digests]
+    await upstream.seen("/blobs/", times=128)
+    gate.event.set()
+    assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 300
+
+
 async def test_u08_a_host_that_lied_is_asked_last(tmp_path: Path) -> None:
     async with FakeRegistry() as liar, FakeRegistry() as honest:
         digest = liar.add_blob(NAME, BLOB)
