@@ -1,0 +1,29 @@
+# Any Debian image with Python 3.11 or later and its venv module will do; deploy/make-base-image.sh makes one without Docker Hub.
+ARG BASE_IMAGE=python:3.13-slim
+
+FROM ${BASE_IMAGE} AS build
+# Another index than PyPI: docker build --build-arg PIP_INDEX_URL=... It stays in this stage; the image does not know it.
+ARG PIP_INDEX_URL
+WORKDIR /src
+# pip installs from outside, so that the image itself has none.
+RUN python3 -m venv /pip && /pip/bin/pip install --quiet --no-cache-dir "pip>=25.1" && python3 -m venv --without-pip /opt/regproxy
+COPY pyproject.toml README.md ./
+COPY regproxy regproxy
+RUN /pip/bin/pip --python /opt/regproxy install --no-cache-dir --no-warn-script-location .
+
+FROM ${BASE_IMAGE}
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/regproxy --shell /usr/sbin/nologin regproxy \
+    && install --directory --owner=regproxy --group=regproxy --mode=0750 /var/lib/regproxy
+COPY --from=build /opt/regproxy /opt/regproxy
+COPY config/docker.yaml /etc/regproxy/regproxy.yaml
+ENV PATH=/opt/regproxy/bin:$PATH \
+    REGPROXY_CONFIG=/etc/regproxy/regproxy.yaml
+# By number: Kubernetes' runAsNonRoot cannot judge a name.
+USER 10001:10001
+VOLUME /var/lib/regproxy
+EXPOSE 5000 5001
+# A configuration that moves the admin port needs a health check of its own.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python3", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:5001/healthz', timeout=2)"]
+ENTRYPOINT ["regproxy"]
+CMD ["serve"]
