@@ -33,12 +33,21 @@ class Secret:
         return "***"
 
 
+class CredentialKind(Enum):
+    """What the secret of a credential is (docker, config.json)."""
+
+    PASSWORD = "password"  # noqa: S105 -- a label
+    IDENTITY = "identity token"  # a refresh token: traded for tokens at the token service
+    REGISTRY = "registry token"  # a token already: sent as it is
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A user of an upstream."""
 
     username: str
     password: Secret
+    kind: CredentialKind = CredentialKind.PASSWORD
 
 
 @dataclass(frozen=True, slots=True)

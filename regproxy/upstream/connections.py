@@ -47,7 +47,13 @@ class Connections:
 
     @asynccontextmanager
     async def request(
-        self, pool: Pool, method: str, url: URL, headers: Mapping[str, str], connect: float | None = None
+        self,
+        pool: Pool,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        connect: float | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request, following nothing; raise `Unavailable` or `Corrupt`. *connect* shortens the patience for a handshake.
 
@@ -62,7 +68,9 @@ class Connections:
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(self._timeouts.headers):
-                    response = await self._session(pool).request(method, url, headers=headers, allow_redirects=False, timeout=limits)
+                    response = await self._session(pool).request(
+                        method, url, headers=headers, data=form, allow_redirects=False, timeout=limits
+                    )
             try:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise Corrupt(f"{url.host} sent an encoded body though asked for identity")

@@ -1,15 +1,15 @@
 """Authorization for the requests to one host (distribution, token authentication; RFC 7617).
 
-A token is asked for once per realm, service and scope, however many requests wait for it; after the first challenge of an origin it is
-sent with every request, so that no further one makes an unauthorised round trip. Our credential goes to token services only where
-`is_allowed_realm` says so, and never along a redirect.
+A token is asked for once per realm, service, scope and credential, however many requests wait for it, and so is the news that there is
+none. After the first challenge of an origin it is sent with every request, so that no further one makes an unauthorised round trip, and
+it is renewed behind the requests before it ends. Our credential goes to token services only where `is_allowed_realm` says so, and never
+along a redirect.
 """
 
-import base64
-import json
+import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from cachetools import LRUCache
 from yarl import URL
@@ -17,49 +17,45 @@ from yarl import URL
 from regproxy import metrics
 from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
-from regproxy.oci.retry_after import parse_retry_after
-from regproxy.policy.routing import Credential, Host, Secret
-from regproxy.ports import Corrupt, Refused, Throttled, Unavailable
-from regproxy.upstream.connections import Connections, Pool, read_at_most
+from regproxy.policy.routing import Credential, CredentialKind, Host
+from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, SETTLED_AFTER, Token
+from regproxy.ports import Corrupt, Refused, Throttled, UpstreamError
+from regproxy.upstream.connections import Connections
 from regproxy.upstream.realm import is_allowed_realm
+from regproxy.upstream.token_service import Demand, TokenService, basic
 
-_LIMIT = 256 * 1024  # a token is a few KiB; a larger answer is an attack
 _KEPT = 10_000  # tokens in memory; one is about 3 KiB
-# distribution, token.md: 60 s where the service says nothing; quay says nothing and means an hour, and a token rejected early is renewed.
-_DEFAULT_LIFE = 300.0
-_SHORTEST_LIFE, _LONGEST_LIFE = 60.0, 12 * 3600.0
-_MARGIN = 0.9  # of its life a token is used; the rest is for clocks and for requests on their way
+_READING = frozenset({"pull", "metadata_read"})  # what a challenge may ask us to ask for; Azure lists tags only with metadata_read
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A value for the Authorization header, and until when it is good (monotonic seconds)."""
+class _Failure(NamedTuple):
+    """Why there is no token, and until when that is believed."""
 
-    value: Secret
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """What a token is asked by; tokens of different demands are never mixed."""
-
-    realm: URL
-    service: str
-    scopes: tuple[str, ...]
-    credential: Credential | None
+    error: UpstreamError
+    until: float
 
 
 class Tokens:
     """The tokens of one host and of the places it redirects to."""
 
-    def __init__(self, upstream: str, host: Host, connections: Connections) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        host: Host,
+        connections: Connections,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         """Know nothing; the first challenge tells."""
         self._upstream = upstream
         self._host = host
         self._home = URL(host.url).origin()
-        self._connections = connections
+        self._service = TokenService(upstream, connections, clock, chance)
+        self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
         self._tokens: LRUCache[Demand, Token] = LRUCache(_KEPT)
+        self._failures: LRUCache[Demand, _Failure] = LRUCache(_KEPT)
+        self._replaced: LRUCache[Demand, float] = LRUCache(_KEPT)  # when a rejected token was last replaced
         self._flights: Flights[Demand, Token] = Flights()
 
     async def authorization(self, url: URL, name: str) -> str | None:
@@ -83,16 +79,22 @@ class Tokens:
 
     async def _authorize(self, challenge: Challenge, url: URL, name: str, rejected: str | None) -> str | None:
         credential = self._host.credential if url.origin() == self._home else None
+        if credential is not None and (challenge.scheme == "basic" or credential.kind is CredentialKind.REGISTRY):
+            return self._presented(credential, url, name, rejected)
         if challenge.scheme == "basic":
-            header = _basic(credential) if credential else None
-            if header is not None and header == rejected:
-                raise Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)")
-            return header
-        demand = self._demand(challenge, url, name, credential)
-        token = self._tokens.get(demand)
-        if token is None or token.expires_at <= time.monotonic() or _bearer(token) == rejected:
-            token = await self._flights.join(demand, lambda: self._exchange(demand))
-        return _bearer(token)
+            return None
+        return (await self._token(self._demand(challenge, url, name, credential), rejected)).bearer()
+
+    def _presented(self, credential: Credential, url: URL, name: str, rejected: str | None) -> str:
+        """Send a credential as it is; what was refused a moment ago is not sent again, for accounts are locked that way."""
+        is_token = credential.kind is CredentialKind.REGISTRY
+        header = f"Bearer {credential.password.value}" if is_token else basic(credential)
+        demand = Demand(url.origin(), "", (name,), credential)
+        if header == rejected:
+            refusal = Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)")
+            self._failures[demand] = _Failure(refusal, self._clock() + REFUSED_FOR)
+        self._check_failure(demand)
+        return header
 
     def _demand(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> Demand:
         try:
@@ -107,73 +109,67 @@ class Tokens:
             )
         return Demand(realm, challenge.service, _scopes(challenge, name), credential)
 
-    async def _exchange(self, demand: Demand) -> Token:
+    async def _token(self, demand: Demand, rejected: str | None) -> Token:
+        token, now = self._tokens.get(demand), self._clock()
+        is_rejected = token is not None and token.bearer() == rejected
+        if token is None or token.expires_at <= now or is_rejected:
+            self._check_failure(demand)
+            if is_rejected and now < self._replaced.get(demand, 0.0) + SETTLED_AFTER:
+                raise Refused(f"{self._host} refuses fresh tokens for {demand}: no access, or no such thing")
+            return await self._flights.join(demand, lambda: self._exchange(demand, is_replacement=is_rejected))
+        if token.renew_at <= now and self._failure(demand) is None:
+            self._flights.start(demand, lambda: self._exchange(demand))
+        return token
+
+    async def _exchange(self, demand: Demand, *, is_replacement: bool = False) -> Token:
         outcome = "error"
         try:
-            token = await self._ask(demand)
+            token = await self._service.ask(demand)
             outcome = "ok"
-        except Refused:
-            outcome = "refused"
+        except UpstreamError as error:
+            outcome = "refused" if isinstance(error, Refused) else "error"
+            self._failures[demand] = _Failure(error, self._clock() + _believed_for(error))
             raise
         finally:
             metrics.TOKEN_REQUESTS.labels(self._upstream, outcome).inc()
         self._tokens[demand] = token
+        if is_replacement:
+            self._replaced[demand] = self._clock()
         return token
 
-    async def _ask(self, demand: Demand) -> Token:
-        query = [("service", demand.service)] if demand.service else []
-        query += [("scope", scope) for scope in demand.scopes]
-        headers = {"Accept": "application/json"}
-        if demand.credential:
-            headers["Authorization"] = _basic(demand.credential)
-            query.append(("account", demand.credential.username))
-        url = demand.realm.extend_query(query)
-        async with self._connections.request(Pool.TOKEN, "GET", url, headers) as response:
-            if response.status != 200:
-                raise self._refusal(response.status, response.headers.get("Retry-After"), demand)
-            with self._connections.translated(url):
-                body = await read_at_most(response, _LIMIT, "a token")
-        return _read_token(body, demand.realm.host or "")
+    def _failure(self, demand: Demand) -> _Failure | None:
+        failure = self._failures.get(demand)
+        return failure if failure is not None and self._clock() < failure.until else None
 
-    def _refusal(self, status: int, retry_after: str | None, demand: Demand) -> Exception:
-        service, scopes = demand.realm.host, " ".join(demand.scopes)
-        if status in {400, 401, 403, 404}:
-            whose = "our credentials" if demand.credential else "an anonymous token"
-            return Refused(
-                f"the token service {service} refused {whose} for {self._upstream} {scopes} ({status}): no access, or no such thing"
-            )
-        if status == 429:
-            return Throttled(f"the token service {service} throttles us (429)", parse_retry_after(retry_after, time.time()))
-        return Unavailable(f"the token service {service} answered {status}")
+    def _check_failure(self, demand: Demand) -> None:
+        """Raise what went wrong a moment ago, with the rest of the pause if one was asked for."""
+        failure = self._failure(demand)
+        if failure is None:
+            return
+        if isinstance(failure.error, Throttled):
+            raise Throttled(str(failure.error), failure.until - self._clock())
+        raise failure.error.with_traceback(None)  # else each raise makes its traceback longer
 
 
-def _read_token(body: bytes, service: str) -> Token:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise Corrupt(f"the token service {service} did not answer with JSON")
-    value = document.get("token") or document.get("access_token")
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
-        raise Corrupt(f"the token service {service} answered without a token")
-    life = document.get("expires_in")
-    seconds = float(life) if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE
-    return Token(Secret(value), time.monotonic() + _MARGIN * min(max(seconds, _SHORTEST_LIFE), _LONGEST_LIFE))
+def _believed_for(error: UpstreamError) -> float:
+    match error:
+        case Refused():
+            return REFUSED_FOR
+        case Throttled(retry_after=pause):
+            return REFUSED_FOR if pause is None else pause
+        case _:
+            return FAILED_FOR
 
 
 def _scopes(challenge: Challenge, name: str) -> tuple[str, ...]:
-    """Ask for *name* in the way this origin wants: its own words where they fit, the same words for another repository."""
+    """Ask for *name* in the way this origin wants: the same reading of it that the challenge names for this or another repository.
+
+    What we need comes first, since some services look no further (go-containerregistry).
+    """
     scopes = parse_scopes(challenge.scope)
-    if any(scope.startswith("repository:") for scope in scopes):
-        return (str(Scope.pull(name)),)
-    return tuple(scopes) or (str(Scope.pull(name)),)
-
-
-def _bearer(token: Token) -> str:
-    return f"Bearer {token.value.value}"
-
-
-def _basic(credential: Credential) -> str:
-    pair = f"{credential.username}:{credential.password.value}"
-    return "Basic " + base64.b64encode(pair.encode()).decode()
+    named = [scope for scope in scopes if scope.startswith("repository:")]
+    others = [scope for scope in scopes if scope not in named]
+    if others and not named:
+        return tuple(others)
+    actions = {"pull", *(action for scope in named for action in scope.rpartition(":")[2].split(","))} & _READING
+    return (str(Scope("repository", name, ",".join(sorted(actions, reverse=True)))), *others)

@@ -1,0 +1,40 @@
+"""How long a token is used, when it is renewed, and how long a failure to get one is believed.
+
+What a token service says of a token's life is taken with care: quay says nothing and means an hour, others say zero or a billion. Nothing
+it says about the time of day counts, as its clock is not ours. A token that is rejected early is renewed at once, so a guess costs little.
+"""
+
+from dataclasses import dataclass
+
+from regproxy.policy.routing import Secret
+
+_DEFAULT_LIFE = 300.0  # distribution, token.md: 60 s where the service says nothing; see quay above
+_SHORTEST_LIFE, _LONGEST_LIFE = 60.0, 12 * 3600.0  # token.md: services should not go under 60 s
+_MARGIN = 0.9  # of its life a token is used; the rest is for clocks and for requests on their way
+_RENEWED_FROM, _RENEWED_TO = 0.6, 0.8  # of its use: behind the requests, and not all tokens at one moment
+
+# A token rejected within this time of replacing another rejected one is no accident: another exchange would bring the same.
+SETTLED_AFTER = 10.0
+REFUSED_FOR = 30.0  # Docker Hub locks a user out after a few wrong passwords
+FAILED_FOR = 1.0  # whoever waits for a dead token service shares one failure; the next second tries again
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token; times in seconds since the epoch."""
+
+    value: Secret
+    renew_at: float
+    expires_at: float
+
+    def bearer(self) -> str:
+        """Write the value of `Authorization`."""
+        return f"Bearer {self.value.value}"
+
+
+def issued(value: str, life: object, now: float, chance: float) -> Token:
+    """Make a token of what a service said; *chance*, from 0 to 1, spreads the renewals."""
+    is_number = isinstance(life, int | float) and not isinstance(life, bool)
+    seconds = float(life) if is_number and isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE
+    use = _MARGIN * min(max(seconds, _SHORTEST_LIFE), _LONGEST_LIFE)
+    return Token(Secret(value), now + use * (_RENEWED_FROM + (_RENEWED_TO - _RENEWED_FROM) * chance), now + use)

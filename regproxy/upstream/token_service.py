@@ -1,0 +1,119 @@
+"""Asking a token service: the forms a question may take, and what is made of the answer.
+
+distribution, docs/content/spec/auth: token.md (GET with Basic) and oauth.md (POST with a form). GET is asked first: Azure and Google
+answer a password's form with 400 and 404. An identity token has only the form.
+"""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yarl import URL
+
+from regproxy.oci.retry_after import parse_retry_after
+from regproxy.policy import tokens
+from regproxy.policy.routing import Credential, CredentialKind
+from regproxy.policy.tokens import Token
+from regproxy.ports import Corrupt, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.upstream.connections import Connections, Pool, read_at_most
+
+_LIMIT = 256 * 1024  # a token is a few KiB; a larger answer is an attack
+_PATIENCE = 4.0  # seconds for an exchange in all: a miss is to fail within five, and its 401 took some of them
+_OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a token is asked by; tokens of different demands are never mixed."""
+
+    realm: URL
+    service: str
+    scopes: tuple[str, ...]
+    credential: Credential | None
+
+    def __str__(self) -> str:
+        return f"{self.realm.host} {' '.join(self.scopes)}"
+
+
+class TokenService:
+    """Asks for tokens on behalf of one upstream."""
+
+    def __init__(self, upstream: str, connections: Connections, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+        """Take a clock of epoch seconds, and the chance that spreads renewals."""
+        self._upstream = upstream
+        self._connections = connections
+        self._clock = clock
+        self._chance = chance
+
+    async def ask(self, demand: Demand) -> Token:
+        """Exchange the demand for a token; raise `UpstreamError`."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                status, body = await self._answer(demand)
+        except TimeoutError as error:
+            raise Unavailable(f"the token service {demand.realm.host} did not answer within {_PATIENCE:g} s", timed_out=True) from error
+        if status != 200:
+            raise self._refusal(status, demand)
+        return self._read(body, demand.realm.host or "")
+
+    async def _answer(self, demand: Demand) -> tuple[int, bytes]:
+        credential = demand.credential
+        if credential is not None and credential.kind is CredentialKind.IDENTITY:
+            return await self._post(demand, {"grant_type": "refresh_token", "refresh_token": credential.password.value})
+        status, body = await self._get(demand)
+        if credential is not None and status in _OTHER_METHOD:
+            grant = {"grant_type": "password", "username": credential.username, "password": credential.password.value}
+            return await self._post(demand, grant)
+        return status, body
+
+    async def _get(self, demand: Demand) -> tuple[int, bytes]:
+        query = [("service", demand.service)] if demand.service else []
+        query += [("scope", scope) for scope in demand.scopes]
+        authorization = {}
+        if demand.credential:
+            authorization["Authorization"] = basic(demand.credential)
+            query.append(("account", demand.credential.username))
+        return await self._send("GET", demand.realm.extend_query(query), authorization, None)
+
+    async def _post(self, demand: Demand, grant: dict[str, str]) -> tuple[int, bytes]:
+        form = {"client_id": "regproxy", "service": demand.service, "scope": " ".join(demand.scopes), **grant}
+        return await self._send("POST", demand.realm, {}, form)
+
+    async def _send(self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None) -> tuple[int, bytes]:
+        headers = {"Accept": "application/json", **headers}
+        async with self._connections.request(Pool.TOKEN, method, url, headers, form=form) as response:
+            if response.status == 429:
+                pause = parse_retry_after(response.headers.get("Retry-After"), time.time())
+                raise Throttled(f"the token service {url.host} throttles us (429)", pause)
+            with self._connections.translated(url):
+                return response.status, await read_at_most(response, _LIMIT, "a token")
+
+    def _refusal(self, status: int, demand: Demand) -> UpstreamError:
+        service, scopes = demand.realm.host, " ".join(demand.scopes)
+        if status in {400, 401, 403, 404, 405}:
+            whose = "our credentials" if demand.credential else "an anonymous token"
+            return Refused(
+                f"the token service {service} refused {whose} for {self._upstream} {scopes} ({status}): no access, or no such thing"
+            )
+        return Unavailable(f"the token service {service} answered {status}")
+
+    def _read(self, body: bytes, service: str) -> Token:
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise Corrupt(f"the token service {service} did not answer with JSON")
+        value = document.get("token") or document.get("access_token")
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
+            raise Corrupt(f"the token service {service} answered without a token")
+        return tokens.issued(value, document.get("expires_in"), self._clock(), self._chance())
+
+
+def basic(credential: Credential) -> str:
+    """Write the value of `Authorization` (RFC 7617)."""
+    pair = f"{credential.username}:{credential.password.value}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()

@@ -1,0 +1,159 @@
+"""Token services and their faults, by row."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.deeds import Hold, Status
+from tests.fakes.registry import FakeRegistry
+from tests.rig import Rig, rig
+
+NAME = "library/app"
+TAG = f"/v2/{NAME}/manifests/1?ns=docker.io"
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeRegistry]:
+    async with FakeRegistry("password") as registry:
+        yield registry
+
+
+def _host(registry: FakeRegistry) -> dict[str, object]:
+    return {"url": registry.url, "credentials": {"username": registry.username, "password": registry.password}}
+
+
+@asynccontextmanager
+async def _running(tmp_path: Path, *registries: FakeRegistry, **settings: object) -> AsyncIterator[Rig]:
+    """Run a regproxy that asks about a tag at every pull."""
+    names = ["docker.io", "quay.io", "ghcr.io"]
+    upstreams = {name: {"hosts": [_host(each)], "tags": [{"fresh_for": "0s"}]} for name, each in zip(names, registries, strict=False)}
+    async with rig(tmp_path / "store", upstreams, **settings) as proxy:
+        yield proxy
+
+
+async def test_u21_five_hundred_rejections_are_one_token_request(upstream: FakeRegistry, tmp_path: Path) -> None:
+    blobs = [upstream.add_blob(NAME, b"blob %d" % number) for number in range(500)]
+    upstream.add_image(NAME, "1", [b"layer"])
+    async with _running(tmp_path, upstream, timeouts={"headers": "30s"}) as proxy:
+        assert (await proxy.ask(TAG)).status == 200
+        upstream.expire_tokens()
+        asking = (proxy.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io") for digest in blobs)
+        assert {answer.status for answer in await asyncio.gather(*asking)} == {200}
+    assert len(upstream.issued) == 2
+
+
+async def test_after_the_first_challenge_no_request_goes_without_a_token(upstream: FakeRegistry, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        upstream.add_image(f"library/{name}", "1", [b"layer"])
+    async with _running(tmp_path, upstream) as proxy:
+        for name in ("a", "b", "c", "a", "b", "c"):
+            assert (await proxy.ask(f"/v2/library/{name}/manifests/1?ns=docker.io")).status == 200
+    assert sum(entry.status == 401 for entry in upstream.ledger) == 1
+    assert upstream.count("GET", "token") == 3
+
+
+class TestTokenServiceIsOut:
+    """Row U22: what is cached is served, what is not fails in words, within the 5 s that the service has."""
+
+    @pytest.fixture
+    async def proxy(self, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
+        """Run a regproxy that has one image and no token."""
+        upstream.add_image(NAME, "1", [b"layer"])
+        async with _running(tmp_path, upstream) as proxy:
+            assert (await proxy.ask(TAG)).status == 200
+            upstream.expire_tokens()
+            yield proxy
+
+    @pytest.mark.parametrize("status", [500, 503])
+    async def test_u22_broken(self, upstream: FakeRegistry, proxy: Rig, status: int) -> None:
+        upstream.misbehave("/token", Status(status))
+        assert (await proxy.ask(TAG)).status == 200
+        answer = await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")
+        assert (answer.status, f"token service 127.0.0.1 answered {status}" in answer.body.decode()) == (502, True)
+
+    async def test_u22_silent(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        upstream.misbehave("/token", Hold())
+        assert (await proxy.ask(TAG)).status == 200
+        answer = await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")
+        assert (answer.status, b"did not answer in time" in answer.body) == (504, True)
+
+    async def test_u22_refusing(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        upstream.misbehave("/token", Status(403))
+        answer = await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")
+        assert (answer.status, b"refused our credentials" in answer.body) == (403, True)
+
+    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"token": 5}', b'{"token": "a b"}', b'{"token": "a\\nb"}'])
+    async def test_u22_lying(self, upstream: FakeRegistry, proxy: Rig, body: bytes) -> None:
+        upstream.token_reply = body
+        assert (await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")).status == 502
+
+    async def test_u22_throttling_is_no_429_of_ours(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        upstream.misbehave("/token", Status(429, {"Retry-After": "77"}))
+        answer = await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "77")
+
+
+ANSWERS = [
+    pytest.param({}, id="no life"),
+    pytest.param({"expires_in": 0}, id="no time"),
+    pytest.param({"expires_in": -1}, id="negative"),
+    pytest.param({"expires_in": 1_000_000_000}, id="thirty years"),
+    pytest.param({"expires_in": "soon"}, id="words"),
+    pytest.param({"expires_in": 300, "issued_at": "2099-01-01T00:00:00Z"}, id="issued in the future"),
+]
+
+
+@pytest.mark.parametrize("key", ["token", "access_token"])
+@pytest.mark.parametrize("said", ANSWERS)
+async def test_u23_whatever_is_said_of_its_life_a_token_is_used_more_than_once(
+    upstream: FakeRegistry, tmp_path: Path, said: dict[str, object], key: str
+) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    upstream.token_reply = lambda token: {key: token, **said}
+    async with _running(tmp_path, upstream) as proxy:
+        for _ in range(10):
+            assert (await proxy.ask(TAG)).status == 200
+    assert len(upstream.issued) == 1
+
+
+async def test_u24_a_token_rejected_though_fresh_is_renewed_once_and_no_more(upstream: FakeRegistry, tmp_path: Path) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    upstream.rejects_tokens = True
+    async with _running(tmp_path, upstream) as proxy:
+        for _ in range(10):
+            answer = await proxy.ask(TAG)
+            assert (answer.status, "WWW-Authenticate" in answer.headers) == (403, False)
+    assert len(upstream.issued) == 2
+
+
+async def test_u24_a_wrong_password_is_sent_once(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Docker Hub locks the user out for ten minutes after a few."""
+    upstream.add_image(NAME, "1", [b"layer"])
+    async with _running(tmp_path, upstream) as proxy:
+        upstream.password = "changed"
+        answers = await asyncio.gather(*(proxy.ask(TAG) for _ in range(100)))
+        assert {answer.status for answer in answers} == {403}
+    assert upstream.count("GET", "token") == 1
+
+
+async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -> None:
+    async with FakeRegistry("password", password="one") as one, FakeRegistry("password", password="two") as two:
+        names = [f"library/{letter}" for letter in "abcde"]
+        paths = []
+        for registry, namespace in ((one, "docker.io"), (two, "quay.io")):
+            for name in names:
+                found = [registry.add_blob(name, f"{namespace} {name} {number}".encode()) for number in range(40)]
+                paths += [f"/v2/{name}/blobs/{digest}?ns={namespace}" for digest in found]
+        random.Random(4).shuffle(paths)
+        async with _running(tmp_path, one, two) as proxy:
+            answers = await asyncio.gather(*(proxy.ask(path) for path in paths))
+        assert {answer.status for answer in answers} == {200}
+        for registry in (one, two):
+            sent = [entry for entry in registry.ledger if entry.kind == "blobs" and entry.status == 200]
+            scopes = [registry.tokens[entry.headers["authorization"].removeprefix("Bearer ")] for entry in sent]
+            assert [{f"repository:{entry.repository}:pull"} for entry in sent] == scopes
+            assert registry.count("GET", "token") == len(names)

@@ -1,0 +1,217 @@
+"""Tokens by a clock of the tests, before a real token service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs
+
+import pytest
+from yarl import URL
+
+from regproxy.config import Timeouts
+from regproxy.oci.challenge import Challenge, parse_challenges
+from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
+from regproxy.ports import Refused, Throttled, Unavailable
+from regproxy.upstream.connections import Connections
+from regproxy.upstream.tokens import Tokens
+from tests.fakes.deeds import Hold, Status
+from tests.fakes.entry import Entry, on
+from tests.fakes.registry import FakeRegistry
+
+NAME = "library/app"
+USER = Credential("user", Secret("secret-password"))
+
+
+class Clock:
+    """Stands still until told."""
+
+    def __init__(self) -> None:
+        self.now = 1_785_585_600.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Subject:
+    """Tokens, the registry they are for, and what it challenges with."""
+
+    def __init__(self, tokens: Tokens, registry: FakeRegistry, clock: Clock) -> None:
+        self.tokens = tokens
+        self.registry = registry
+        self.clock = clock
+        self.url = URL(registry.url)
+
+    def challenge(self, name: str = NAME) -> list[Challenge]:
+        return parse_challenges([f'Bearer realm="{self.registry.url}/token",service="s",scope="repository:{name}:pull"'])
+
+    async def answer(self, rejected: str | None = None) -> str:
+        return await self.tokens.answer(self.challenge(), self.url, NAME, rejected)
+
+    async def authorization(self) -> str | None:
+        return await self.tokens.authorization(self.url, NAME)
+
+    @property
+    def asked(self) -> list[Entry]:
+        return [entry for entry in self.registry.ledger if entry.kind == "token"]
+
+
+@asynccontextmanager
+async def prepared(credential: Credential | None = None) -> AsyncIterator[Subject]:
+    async with FakeRegistry("password" if credential else "anonymous") as registry:
+        host = Host(registry.url, credential=credential)
+        connections = Connections(host, Timeouts())
+        clock = Clock()
+        tokens = Tokens("docker.io", host, connections, clock, lambda: 0.5)
+        try:
+            yield Subject(tokens, registry, clock)
+        finally:
+            await tokens.close()
+            await connections.close()
+
+
+async def test_a_thousand_who_need_a_token_ask_once() -> None:
+    async with prepared() as subject:
+        headers = await asyncio.gather(*(subject.answer() for _ in range(1000)))
+        assert len(set(headers)) == len(subject.asked) == 1
+
+
+async def test_a_token_is_renewed_behind_the_requests() -> None:
+    async with prepared() as subject:
+        first = await subject.answer()
+        subject.clock.now += 200
+        renewal = Hold()
+        subject.registry.misbehave("/token", renewal, times=1)
+        assert await subject.authorization() == first, "nobody waits for the renewal"
+        await renewal.reached.wait()
+        assert await subject.authorization() == first
+        renewal.event.set()
+        subject.clock.now += 100
+        second = await subject.authorization()
+        assert (second != first, len(subject.asked)) == (True, 2)
+
+
+async def test_a_renewal_that_fails_harms_nobody_and_is_not_repeated_at_once() -> None:
+    async with prepared() as subject:
+        first = await subject.answer()
+        subject.clock.now += 200
+        subject.registry.misbehave("/token", Status(500))
+        for _ in range(5):
+            assert await subject.authorization() == first
+            await subject.registry.seen("/token", 2)
+            await asyncio.sleep(0)
+        assert len(subject.asked) <= 3
+
+
+async def test_a_token_past_its_time_is_not_sent() -> None:
+    async with prepared() as subject:
+        first = await subject.answer()
+        subject.clock.now += 271
+        assert await subject.authorization() != first
+
+
+@pytest.mark.parametrize(
+    ("deed", "error", "memory"),
+    [
+        pytest.param(Status(401), Refused, 30, id="refused"),
+        pytest.param(Status(500), Unavailable, 1, id="broken"),
+        pytest.param(Status(429, {"Retry-After": "120"}), Throttled, 120, id="throttled"),
+    ],
+)
+async def test_a_failure_reaches_all_who_wait_and_is_remembered_for_a_while(deed: Status, error: type[Exception], memory: float) -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/token", deed)
+        failures = await asyncio.gather(*(subject.answer() for _ in range(100)), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {error}
+        subject.clock.now += memory - 0.1
+        with pytest.raises(error):
+            await subject.answer()
+        assert len(subject.asked) == 1
+        subject.registry.behave()
+        subject.clock.now += 0.2
+        assert await subject.answer()
+
+
+async def test_the_rest_of_a_pause_is_told() -> None:
+    async with prepared() as subject:
+        subject.registry.misbehave("/token", Status(429, {"Retry-After": "120"}))
+        with pytest.raises(Throttled):
+            await subject.answer()
+        subject.clock.now += 100
+        with pytest.raises(Throttled) as caught:
+            await subject.answer()
+        assert caught.value.retry_after == pytest.approx(20)
+
+
+async def test_a_rejected_token_is_replaced_once_and_again_only_after_a_while() -> None:
+    async with prepared() as subject:
+        first = await subject.answer()
+        second = await subject.answer(first)
+        with pytest.raises(Refused):
+            await subject.answer(second)
+        assert len(subject.asked) == 2
+        subject.clock.now += 11
+        assert await subject.answer(second) != second
+
+
+async def test_a_late_rejection_of_an_old_token_gets_the_new_one() -> None:
+    async with prepared() as subject:
+        first = await subject.answer()
+        second = await subject.answer(first)
+        assert await subject.answer(first) == second
+        assert len(subject.asked) == 2
+
+
+async def test_an_identity_token_is_traded_by_form_and_never_in_a_query() -> None:
+    async with prepared(Credential("", Secret("the-refresh-token"), CredentialKind.IDENTITY)) as subject:
+        assert (await subject.answer()).startswith("Bearer token-")
+        (asked,) = subject.asked
+        form = {"grant_type": ["refresh_token"], "refresh_token": ["the-refresh-token"], "client_id": ["regproxy"], "service": ["s"]}
+        assert (asked.method, parse_qs(asked.body.decode())) == ("POST", form | {"scope": [f"repository:{NAME}:pull"]})
+        assert "refresh" not in asked.path
+
+
+async def test_a_registry_token_is_sent_as_it_is() -> None:
+    async with prepared(Credential("", Secret("ready-made"), CredentialKind.REGISTRY)) as subject:
+        assert await subject.answer() == "Bearer ready-made"
+        assert subject.asked == []
+        with pytest.raises(Refused, match="refused our credentials"):
+            await subject.answer("Bearer ready-made")
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_service_that_takes_no_get_is_given_the_form(status: int) -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave(on("GET", "/token"), Status(status))
+        assert (await subject.answer()).startswith("Bearer token-")
+        assert [entry.method for entry in subject.asked] == ["GET", "POST"]
+        assert b"grant_type=password" in subject.asked[1].body
+
+
+async def test_a_password_that_basic_refused_is_not_sent_again_for_a_while() -> None:
+    async with prepared(USER) as subject:
+        basic = parse_challenges(['Basic realm="r"'])
+        header = await subject.tokens.answer(basic, subject.url, NAME, None)
+        for rejected in (header, None):
+            with pytest.raises(Refused):
+                await subject.tokens.answer(basic, subject.url, NAME, rejected)
+        subject.clock.now += 31
+        assert await subject.authorization() == header
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        pytest.param("", ["repository:library/app:pull"], id="nothing"),
+        pytest.param("repository:other:pull", ["repository:library/app:pull"], id="for another repository"),
+        pytest.param("repository:library/app:", ["repository:library/app:pull"], id="empty actions, as Huawei sends"),
+        pytest.param("repository:library/app:metadata_read", ["repository:library/app:pull,metadata_read"], id="Azure's tag lists"),
+        pytest.param("repository:library/app:pull,push,delete", ["repository:library/app:pull"], id="more than reading"),
+        pytest.param("registry:catalog:* repository:a:pull", ["repository:library/app:pull", "registry:catalog:*"], id="several"),
+        pytest.param("aws", ["aws"], id="a word of its own"),
+    ],
+)
+async def test_the_scope_is_what_the_origin_wants_for_our_repository(said: str, asked: list[str]) -> None:
+    async with prepared() as subject:
+        challenge = parse_challenges([f'Bearer realm="{subject.registry.url}/token?a=b",scope="{said}"'])
+        await subject.tokens.answer(challenge, subject.url, NAME, None)
+        assert subject.asked[0].query == {"a": ["b"], "scope": asked}
