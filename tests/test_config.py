@@ -16,7 +16,7 @@ from regproxy.config.environment import default_root
 from regproxy.config.settings import Document, Model
 from regproxy.config.units import duration_text, seconds
 from regproxy.policy.freshness import PullPolicy, TagPolicy
-from regproxy.policy.routing import Credential, Host, Routes, Secret, Trust, Upstream
+from regproxy.policy.routing import Credential, DockerConfig, Host, Routes, Secret, Trust, Upstream
 
 REFERENCE = Path(__file__).parents[1] / "config" / "regproxy.yaml"
 SECRET = "correct horse battery staple"
@@ -171,6 +171,20 @@ class TestUpstreams:
         )
         assert found.serve_as == frozenset({"hub.cache.example.cn"})
         assert found.tags == (TagPolicy("library/*:1.*", PullPolicy.IF_NOT_PRESENT), TagPolicy(fresh_for=0.0, stale_for=43_200.0))
+
+    def test_credentials_may_be_in_a_file_that_knows_the_registry_by_all_its_names(self, file: Path) -> None:
+        text = """
+        upstreams:
+          docker.io:
+            hosts: [{url: "https://mirror:5000", trust: [pull], credentials: {docker_config: /m}}, {url: https://registry-1.docker.io}]
+            credentials: {docker_config: /etc/config.json}
+        """
+        found = settings(file, text)
+        mirror, hub = upstream(found, "docker.io").hosts
+        names = ("registry-1.docker.io", "docker.io", "index.docker.io")
+        assert mirror.docker_config == DockerConfig(Path("/m"), ("mirror:5000",))
+        assert hub.docker_config == DockerConfig(Path("/etc/config.json"), names)
+        assert settings(file, found.as_yaml()) == found
 
     def test_a_mirror_trusted_only_to_pull_is_not_given_the_registrys_password(self, file: Path) -> None:
         text = """
@@ -537,6 +551,10 @@ class TestSecrets:
         (line,) = mistakes(file, f"upstreams: {{quay.io: {{credentials: {{{half}}}}}}}")
         assert line.startswith("FILE: upstreams.quay.io.credentials.")
         assert line.endswith(("is missing", "must not be empty"))
+
+    def test_a_user_and_a_file_do_not_go_together(self, file: Path) -> None:
+        text = "upstreams: {quay.io: {credentials: {docker_config: /x, username: u}}}"
+        assert mistakes(file, text) == ["FILE: upstreams.quay.io.credentials.username: does not go with docker_config, which has its own"]
 
     def test_settings_and_their_text_hide_them(self, file: Path) -> None:
         text = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'

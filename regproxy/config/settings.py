@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationInfo, model_validator
 
 from regproxy.config.units import Address, Filled, HostName, Listening, Network, Origin, Prefix, Seconds, duration_text
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
-from regproxy.policy.routing import DOCKER_HUB, Credential, Host, Secret, Trust, Upstream
+from regproxy.policy.routing import DOCKER_HUB, Credential, DockerConfig, Host, Secret, Trust, Upstream
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where in the document: `("upstreams", "docker.io", "hosts", 0)`."""
@@ -80,15 +80,25 @@ class Basics(Model):
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
 
 
+def _half(value: str | None, found: ValidationInfo) -> str | None:
+    """A user name and a password go together, and not with a file that has its own."""
+    has_file = found.data.get("docker_config") is not None
+    if value is None and not has_file:
+        raise ValueError("is missing")
+    if value is not None and has_file:
+        raise ValueError("does not go with docker_config, which has its own")
+    return value
+
+
 class CredentialEntry(Model):
     """A user of an upstream, or of one host."""
 
-    later = frozenset({"docker_config"})
-    username: Filled
-    password: Filled = Field(repr=False)
+    docker_config: Annotated[Path, AfterValidator(_no_tilde)] | None = None
+    username: Annotated[Filled | None, AfterValidator(_half)] = None
+    password: Annotated[Filled | None, AfterValidator(_half)] = Field(None, repr=False)
 
-    def credential(self) -> Credential:
-        return Credential(self.username, Secret(self.password))
+    def credential(self) -> Credential | None:
+        return Credential(self.username, Secret(self.password)) if self.username and self.password else None
 
 
 class HostEntry(Model):
@@ -133,7 +143,7 @@ class UpstreamEntry(Model):
     deny: tuple[Filled, ...] = ()
 
     def upstream(self, name: str) -> Upstream:
-        hosts = tuple(self._host(entry) for entry in self.hosts)
+        hosts = tuple(self._host(entry, (name, *self.aliases)) for entry in self.hosts)
         return Upstream(
             name=name,
             hosts=hosts,
@@ -150,15 +160,17 @@ class UpstreamEntry(Model):
         yield from (((*place, "aliases", index), alias) for index, alias in enumerate(self.aliases))
         yield from (((*place, "serve_as", index), host) for index, host in enumerate(self.serve_as))
 
-    def _host(self, entry: HostEntry) -> Host:
+    def _host(self, entry: HostEntry, names: tuple[str, ...]) -> Host:
         # The registry's password is not for its mirrors: a host trusted only to pull is a stranger, and carries its own.
-        shared = self.credentials if Trust.RESOLVE in entry.trust else None
-        credentials = entry.credentials or shared
+        is_registry = Trust.RESOLVE in entry.trust
+        credentials = entry.credentials or (self.credentials if is_registry else None)
+        servers = dict.fromkeys((entry.url.partition("://")[2], *(names if is_registry else ())))
         return Host(
             url=entry.url,
             trust=entry.trust,
             prefix=entry.prefix,
             credential=credentials.credential() if credentials else None,
+            docker_config=DockerConfig(credentials.docker_config, tuple(servers)) if credentials and credentials.docker_config else None,
             realms=entry.realms | self.realms,
             private_networks=entry.private_networks | self.private_networks,
         )
@@ -228,6 +240,8 @@ def _written_host(host: Host) -> dict[str, Any]:
     credentials: dict[str, Any] = {}
     if host.credential:
         credentials["credentials"] = {"username": host.credential.username, "password": str(host.credential.password)}
+    if host.docker_config:
+        credentials["credentials"] = {"docker_config": str(host.docker_config.path)}
     return {
         "url": host.url,
         "trust": _values(host.trust),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
+from pathlib import Path
 from types import MappingProxyType
 
 from regproxy.oci import errors
@@ -51,6 +52,14 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class DockerConfig:
+    """A docker config.json, and the names by which it may know a registry, best first."""
+
+    path: Path
+    servers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One address that serves an upstream's content: `https://mirror.example.cn`."""
 
@@ -58,8 +67,13 @@ class Host:
     trust: frozenset[Trust] = frozenset(Trust)
     prefix: str = ""
     credential: Credential | None = None
+    docker_config: DockerConfig | None = None  # instead of a credential
     realms: frozenset[str] = frozenset()  # token services allowed beside our own origin and registrable domain
     private_networks: frozenset[str] = frozenset()  # where redirects may lead beside public addresses, in CIDR form
+
+    @property
+    def has_credentials(self) -> bool:
+        return self.credential is not None or self.docker_config is not None
 
     def __str__(self) -> str:
         return self.url.partition("://")[2]

@@ -108,7 +108,7 @@ class HostClient:
         if status == 404:
             raise NotFound(f"{where} has no {what} (404)")
         if status in {401, 403}:
-            raise Refused(f"{where} refused {'our credentials' if self.host.credential else 'us'} for {what} ({status})")
+            raise Refused(f"{where} refused {'our credentials' if self.host.has_credentials else 'us'} for {what} ({status})")
         if status == 429:
             retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
             raise Throttled(f"{where} throttles us (429)", retry_after)

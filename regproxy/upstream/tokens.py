@@ -21,6 +21,7 @@ from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, SETTLED_AFTER, Token
 from regproxy.ports import Corrupt, Refused, Throttled, UpstreamError
 from regproxy.upstream.connections import Connections
+from regproxy.upstream.credentials import Credentials
 from regproxy.upstream.realm import is_allowed_realm
 from regproxy.upstream.token_service import Demand, TokenService, basic
 
@@ -50,6 +51,7 @@ class Tokens:
         self._upstream = upstream
         self._host = host
         self._home = URL(host.url).origin()
+        self._credentials = Credentials(host)
         self._service = TokenService(upstream, connections, clock, chance)
         self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
@@ -76,9 +78,10 @@ class Tokens:
 
     async def close(self) -> None:
         await self._flights.close()
+        await self._credentials.close()
 
     async def _authorize(self, challenge: Challenge, url: URL, name: str, rejected: str | None) -> str | None:
-        credential = self._host.credential if url.origin() == self._home else None
+        credential = await self._credentials.find(name) if url.origin() == self._home else None
         if credential is not None and (challenge.scheme == "basic" or credential.kind is CredentialKind.REGISTRY):
             return self._presented(credential, url, name, rejected)
         if challenge.scheme == "basic":

@@ -1,6 +1,7 @@
 """Token services and their faults, by row."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -157,3 +158,18 @@ async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -
             scopes = [registry.tokens[entry.headers["authorization"].removeprefix("Bearer ")] for entry in sent]
             assert [{f"repository:{entry.repository}:pull"} for entry in sent] == scopes
             assert registry.count("GET", "token") == len(names)
+
+
+async def test_s09_a_docker_config_gives_a_password_to_its_own_registry_alone(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Pulled with it from one registry, while a second one with a similar name is asked without."""
+    upstream.add_image(NAME, "1", [b"layer"])
+    entry = {"username": upstream.username, "password": upstream.password}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auths": {"reg.example": entry}}))
+    async with FakeRegistry("basic", password=upstream.password) as other:
+        shared = {"credentials": {"docker_config": str(config)}}
+        upstreams = {name: {"hosts": [{"url": each.url}], **shared} for name, each in (("reg.example", upstream), ("areg.example", other))}
+        async with rig(tmp_path / "store", upstreams) as proxy:
+            assert (await proxy.ask(f"/v2/{NAME}/manifests/1?ns=reg.example")).status == 200
+            assert (await proxy.ask(f"/v2/{NAME}/manifests/1?ns=areg.example")).status == 403
+        assert all("authorization" not in request.headers for request in other.ledger)
