@@ -18,6 +18,11 @@ FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store")
 FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
 STALE_SERVED = Counter("regproxy_stale_served_total", "Answers given from an old record because upstream was out of reach")
 CORRUPT = Counter("regproxy_corrupt_total", "Content found to be wrong, in the store or from an upstream")
+STORE_BYTES = Gauge("regproxy_store_bytes", "Bytes on the store's disk, in content and on its way in")
+STORE_BLOBS = Gauge("regproxy_store_blobs", "Blobs and manifests in the store")
+STORE_REFUSING = Gauge("regproxy_store_refusing", "1 while the store takes nothing, and pulls go on from upstream")
+NOT_KEPT = Counter("regproxy_not_kept_total", "Blobs and manifests that were served and could not be kept")
+EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make room")
 LOOP_LAG = Gauge("regproxy_loop_lag_seconds", "How late the event loop was at its last beat")
 
 

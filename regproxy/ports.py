@@ -117,30 +117,52 @@ class Registry(Protocol):
         """Let go of all connections."""
 
 
-class Content(Protocol):
-    """Bytes that lie in a file, all of them or those that have arrived; release it when done."""
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where bytes lie: a file, an offset in it, how many."""
 
-    @property
-    def file(self) -> BinaryIO: ...
+    file: BinaryIO
+    offset: int
+    length: int
+
+
+class Content(Protocol):
+    """Bytes that lie in files, all of them or those that have arrived; release it when done."""
 
     @property
     def size(self) -> int: ...
 
-    async def available(self, start: int, stop: int) -> int:
-        """Wait for bytes after *start*, and tell up to where, at most *stop*, they may be sent; raise what keeps them from coming."""
+    async def extent(self, start: int, stop: int) -> Extent:
+        """Wait for bytes from *start* on, and tell where some of those before *stop* lie that may be sent.
+
+        Asking says that what is before *start* will not be asked for again. Raise what keeps the bytes from coming.
+        """
+
+    async def spoiled(self) -> None:
+        """Put it aside: its bytes cannot be read."""
 
     def release(self) -> None: ...
 
 
 class Ingest(Protocol):
-    """Content on its way in, invisible until `commit`."""
+    """Content on its way in, invisible until `commit`.
+
+    Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
+    slowest of them reads, and `commit` says why it was not kept.
+    """
 
     @property
-    def file(self) -> BinaryIO:
-        """What was written so far, for reading; it stays open until `close`."""
+    def is_whole(self) -> bool:
+        """Whether all that was written can still be read, by somebody who joins now."""
 
     async def write(self, chunks: Sequence[bytes]) -> None:
-        """Append and hash; raise `StoreError`."""
+        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
+
+    def extent(self, start: int, stop: int) -> Extent:
+        """Tell where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
+
+    def readers_at(self, slowest: int | None) -> None:
+        """Learn where the slowest reader is; None where nobody reads."""
 
     def verify(self) -> None:
         """Raise `DigestMismatch` unless what was written is what it should be."""
@@ -149,7 +171,7 @@ class Ingest(Protocol):
         """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
 
     async def discard(self) -> None:
-        """Forget what was not committed; those who have the file may read on."""
+        """Forget what was not committed; those who read it may read on."""
 
     def close(self) -> None: ...
 
@@ -166,11 +188,11 @@ class BlobStore(Protocol):
     async def write(self, digest: Digest, body: bytes) -> None:
         """Keep small content; raise `DigestMismatch` or `StoreError`."""
 
-    async def ingest(self, digest: Digest) -> Ingest:
-        """Begin to keep content; raise `StoreError`."""
+    async def ingest(self, digest: Digest, size: int | None) -> Ingest:
+        """Begin to keep content of *size* bytes, as far as that is known."""
 
-    async def check(self) -> None:
-        """Read and write for real; raise `StoreError`."""
+    async def check(self) -> str | None:
+        """Read for real, or raise `StoreError`; tell why nothing can be kept at the moment."""
 
 
 class Kind(Enum):

@@ -32,7 +32,7 @@ class Proxy:
 async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
     """Open store and index, join them to the use cases, and take everything apart in the end."""
     async with AsyncExitStack() as stack:
-        store = DiskStore(settings.store.root)
+        store = DiskStore(settings.store.root, settings.store.limits())
         stack.callback(store.close)
         await store.prepare()
         index = await SqliteIndex.open(settings.store.root / "index.db")

@@ -14,7 +14,7 @@ from regproxy.config import Address, ConfigError, Settings, load
 from regproxy.config.builtin import BUILTIN
 from regproxy.config.environment import default_root
 from regproxy.config.settings import Document, Model
-from regproxy.config.units import duration_text, seconds
+from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
 from regproxy.policy.freshness import PullPolicy, TagPolicy
 from regproxy.policy.routing import Credential, DockerConfig, Host, Routes, Secret, Trust, Upstream
 
@@ -225,6 +225,18 @@ class TestValues:
     def test_a_duration_reads_as_it_was_written(self, duration: float) -> None:
         assert seconds(duration_text(duration)) == pytest.approx(duration, rel=1e-12)
 
+    @pytest.mark.parametrize(("text", "count"), [("1B", 1), ("1.5KiB", 1536), ("200GiB", 200 * 2**30), ("2TiB", 2 * 2**40)])
+    def test_a_size_has_a_number_and_a_binary_unit(self, text: str, count: int) -> None:
+        assert size(text) == count
+
+    @given(st.integers(1, 2**50))
+    def test_a_size_reads_as_it_was_written(self, count: int) -> None:
+        assert size(size_text(count)) == count
+
+    @given(st.integers(1, 100))
+    def test_a_share_reads_as_it_was_written(self, percent: int) -> None:
+        assert share(share_text(percent / 100)) == percent / 100
+
     @pytest.mark.parametrize(
         ("text", "address"),
         [
@@ -356,8 +368,15 @@ class TestMistakes:
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
             pytest.param("redis: {url: r}", "redis: is not supported by this version yet", id="redis"),
-            pytest.param("store: {max_size: 1GiB}", "store.max_size: is not supported by this version yet", id="max_size"),
-            pytest.param("store: {high_watermark: 85%}", "store.high_watermark: is not supported by this version yet", id="watermarks"),
+            pytest.param("store: {max_size: 200}", "store.max_size: '200' is not a size such as 512MiB, 200GiB or 2TiB", id="a bare size"),
+            pytest.param("store: {max_size: 0GiB}", "store.max_size: '0GiB' leaves room for nothing", id="no size at all"),
+            pytest.param(
+                "store: {high_watermark: 101%}", "store.high_watermark: '101%' is not a percentage such as 85%", id="more than everything"
+            ),
+            pytest.param("store: {high_watermark: 0.85}", "store.high_watermark: '0.85' is not a percentage such as 85%", id="a fraction"),
+            pytest.param(
+                "store: {high_watermark: 70%}", "store.low_watermark: is not below high_watermark (70%)", id="watermarks that cross"
+            ),
             pytest.param("workers: 4", "workers: '4' is neither auto nor 1: this version runs one process", id="many processes"),
             pytest.param("workers: [1]", "workers: is neither auto nor 1: this version runs one process", id="a list of processes"),
             pytest.param("store: {kind: s3}", "store.kind: 's3' is not one of disk", id="another store"),

@@ -10,8 +10,22 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationInfo, model_validator
 
-from regproxy.config.units import Address, Filled, HostName, Listening, Network, Origin, Prefix, Seconds, duration_text
+from regproxy.config.units import (
+    Address,
+    Filled,
+    HostName,
+    Listening,
+    Network,
+    Origin,
+    Prefix,
+    Seconds,
+    Share,
+    Size,
+    duration_text,
+    share_text,
+)
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
+from regproxy.policy.room import Limits
 from regproxy.policy.routing import DOCKER_HUB, Credential, DockerConfig, Host, Secret, Trust, Upstream
 
 Place: TypeAlias = tuple[str | int, ...]
@@ -50,9 +64,14 @@ def _no_tilde(value: Path) -> Path:
 class StoreSettings(Model):
     """Where content is kept."""
 
-    later = frozenset({"max_size", "high_watermark", "low_watermark"})
     kind: Literal["disk"] = "disk"
     root: Annotated[Path, AfterValidator(_no_tilde)]
+    max_size: Size | None = None
+    high_watermark: Share = 0.85
+    low_watermark: Share = 0.75
+
+    def limits(self) -> Limits:
+        return Limits(self.max_size, self.high_watermark, self.low_watermark)
 
 
 Patience: TypeAlias = Annotated[Seconds, Field(gt=0)]
@@ -186,6 +205,8 @@ class Document(Basics):
         """Find what is wrong between settings that are each right."""
         if _collide(self.listen, self.admin_listen):
             yield ("admin_listen",), "is the address of listen as well: each needs its own"
+        if self.store.low_watermark >= self.store.high_watermark:
+            yield ("store", "low_watermark"), f"is not below high_watermark ({share_text(self.store.high_watermark)})"
         owners: dict[str, str] = {}
         for upstream, entry in self.upstreams.items():
             for place, name in entry.names(upstream):

@@ -15,10 +15,14 @@ from regproxy.oci.reference import is_name
 
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_BYTES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)(TiB|GiB|MiB|KiB|B)")
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"  # RFC 1123, and the _ that container networks allow
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _PORT = re.compile(r"\d{1,5}")
 _LAST_PORT = 65_535
+_WHOLE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,36 @@ def duration_text(duration: float) -> str:
     whole = ((duration / size, unit) for unit, size in _SECONDS.items() if duration >= size and (duration / size).is_integer())
     count, unit = next(whole, (duration, "s"))
     return f"{int(count) if count.is_integer() else count}{unit}"
+
+
+def size(value: object) -> int:
+    if isinstance(value, int):
+        return value
+    found = _SIZE.fullmatch(str(value))
+    if not found:
+        raise ValueError("is not a size such as 512MiB, 200GiB or 2TiB")
+    if not (count := int(float(found[1]) * _BYTES[found[2]])):
+        raise ValueError("leaves room for nothing")
+    return count
+
+
+def size_text(value: int) -> str:
+    """Write bytes in the largest unit that needs no fraction."""
+    count, unit = next((value // each, unit) for unit, each in _BYTES.items() if value % each == 0)
+    return f"{count}{unit}"
+
+
+def share(value: object) -> float:
+    if isinstance(value, float):
+        return value
+    found = _PERCENT.fullmatch(str(value))
+    if not found or not 0 < float(found[1]) <= _WHOLE:
+        raise ValueError("is not a percentage such as 85%")
+    return float(found[1]) / _WHOLE
+
+
+def share_text(value: float) -> str:
+    return f"{value * _WHOLE:g}%"
 
 
 def host_name(value: str) -> str:
@@ -121,6 +155,8 @@ def _is_port(text: str) -> bool:
 
 Listening: TypeAlias = Annotated[Address, BeforeValidator(address), PlainSerializer(str)]
 Seconds: TypeAlias = Annotated[float, BeforeValidator(seconds), PlainSerializer(duration_text)]
+Size: TypeAlias = Annotated[int, BeforeValidator(size), PlainSerializer(size_text)]
+Share: TypeAlias = Annotated[float, BeforeValidator(share), PlainSerializer(share_text)]
 HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]

@@ -14,8 +14,8 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Content, Index, Kind, NotFound, Registry
-from regproxy.pull.fills import BLOB_TYPE, Fill, Fills
-from regproxy.pull.keeping import kept
+from regproxy.pull.fills import BLOB_TYPE, Fills, Follower
+from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 
 
@@ -77,13 +77,13 @@ class Blobs:
         await self._flights.close()
 
     async def _stored(self, repository: Repository, digest: Digest) -> Content | None:
-        held = await self._index.held(Kind.BLOB, repository, digest)
-        return None if held is None else await self._store.open(digest, held.size)
+        held = await found(self._index.held(Kind.BLOB, repository, digest), digest)
+        return None if held is None else await found(self._store.open(digest, held.size), digest)
 
     async def _fetched(self, repository: Repository, digest: Digest) -> Opened:
         """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""
         fill = self._fills.find(digest)
-        is_elsewhere = repository not in fill.holders if fill else await self._index.known(Kind.BLOB, digest) is not None
+        is_elsewhere = repository not in fill.holders if fill else await self._known(digest) is not None
         if is_elsewhere:
             await self._ask(repository, digest)
             if (fill := self._fills.find(digest)) is not None:
@@ -93,20 +93,23 @@ class Blobs:
         provenance = Provenance.MISS if self._fills.find(digest) is None else Provenance.COLLAPSED
         return await self._follow(self._fills.join(repository, digest), provenance)
 
+    async def _known(self, digest: Digest) -> Descriptor | None:
+        return await found(self._index.known(Kind.BLOB, digest), digest)
+
     async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
-        known = await self._index.known(Kind.BLOB, digest)
-        content = None if known is None else await self._store.open(digest, known.size)
+        known = await self._known(digest)
+        content = None if known is None else await found(self._store.open(digest, known.size), digest)
         if content is not None:
             await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size)), digest)
         return content
 
-    async def _follow(self, fill: Fill, provenance: Provenance) -> Opened:
+    async def _follow(self, follower: Follower, provenance: Provenance) -> Opened:
         try:
-            await fill.started()
+            await follower.started()
         except BaseException:
-            fill.release()
+            follower.release()
             raise
-        return Opened(fill, provenance)
+        return Opened(follower, provenance)
 
     async def _ask(self, repository: Repository, digest: Digest) -> int | None:
         """Make sure that upstream lets this repository have the blob."""

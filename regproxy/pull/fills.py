@@ -8,14 +8,13 @@ complete. Receiving overlaps with hashing and writing: while a thread writes wha
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import BinaryIO
 
 from regproxy import metrics
 from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.oci.reference import Repository
-from regproxy.ports import BlobBody, BlobStore, Corrupt, Index, Ingest, Kind, Registry, StoreError, Unavailable, UpstreamError
+from regproxy.ports import BlobBody, BlobStore, Corrupt, Extent, Index, Ingest, Kind, Registry, StoreError, Unavailable, UpstreamError
 from regproxy.pull.keeping import kept
 
 BLOB_TYPE = "application/octet-stream"
@@ -25,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class Fill:
-    """A copy in progress, with followers (port Content, once `started`)."""
+    """A copy in progress, with followers."""
 
     def __init__(self, digest: Digest, repository: Repository) -> None:
         """Describe what is copied; `Fills` drives it."""
@@ -36,6 +35,7 @@ class Fill:
         self._promised: int | None = None
         self._written = 0
         self._readers = 1  # the copy itself; the others follow
+        self._followers: set[Follower] = set()
         self._verified = False
         self._error: Exception | None = None
         self._waiters: set[asyncio.Future[None]] = set()
@@ -43,12 +43,6 @@ class Fill:
     def __repr__(self) -> str:
         of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
         return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
-
-    @property
-    def file(self) -> BinaryIO:
-        if self._ingest is None:
-            raise RuntimeError("a fill has no file before it started")
-        return self._ingest.file
 
     @property
     def size(self) -> int:
@@ -66,20 +60,40 @@ class Fill:
                 raise self._error
             await self._news()
 
-    async def available(self, start: int, stop: int) -> int:
+    async def extent(self, start: int, stop: int) -> Extent:
+        """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
         while True:
             upto = min(self._written, stop) if self._verified else min(self._written, stop - 1)
-            if upto > start:
-                return upto
+            if upto > start and self._ingest is not None:
+                return self._ingest.extent(start, upto)
             if self._error is not None:
                 raise self._error
             if self._verified:
                 raise Unavailable(f"{self.digest} is shorter than upstream promised")
             await self._news()
 
-    def follow(self) -> None:
-        """Keep the file open until `release`."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether somebody who joins now can have all of it."""
+        return self._ingest is None or self._ingest.is_whole
+
+    def follow(self) -> "Follower":
+        """Read along until `release`."""
         self._readers += 1
+        follower = Follower(self)
+        self._followers.add(follower)
+        self.moved()
+        return follower
+
+    def leave(self, follower: "Follower") -> None:
+        self._followers.discard(follower)
+        self.moved()
+        self.release()
+
+    def moved(self) -> None:
+        """Tell the ingest how far its readers are."""
+        if self._ingest is not None:
+            self._ingest.readers_at(min((follower.position for follower in self._followers), default=None))
 
     def release(self) -> None:
         self._readers -= 1
@@ -89,6 +103,7 @@ class Fill:
     def begin(self, ingest: Ingest, promised: int | None) -> None:
         self._ingest = ingest
         self._promised = promised
+        self.moved()
         self._tell()
 
     def advance(self, count: int) -> None:
@@ -126,6 +141,33 @@ class Fill:
                 waiter.set_result(None)
 
 
+class Follower:
+    """One reader of a fill, and how far it is (port Content)."""
+
+    def __init__(self, fill: Fill) -> None:
+        """Begin at the beginning."""
+        self.position = 0
+        self._fill = fill
+
+    @property
+    def size(self) -> int:
+        return self._fill.size
+
+    async def started(self) -> None:
+        await self._fill.started()
+
+    async def extent(self, start: int, stop: int) -> Extent:
+        self.position = start
+        self._fill.moved()
+        return await self._fill.extent(start, stop)
+
+    async def spoiled(self) -> None:
+        """Leave it to the copy, which finds out for itself when it is written."""
+
+    def release(self) -> None:
+        self._fill.leave(self)
+
+
 class Fills:
     """The fills in progress, one per digest."""
 
@@ -141,19 +183,20 @@ class Fills:
         return len(self._fills)
 
     def find(self, digest: Digest) -> Fill | None:
-        return self._fills.get(digest)
-
-    def join(self, repository: Repository, digest: Digest) -> Fill:
-        """Follow the fill of *digest*, starting one out of *repository* if there is none; the caller releases it."""
+        """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""
         fill = self._fills.get(digest)
+        return fill if fill is not None and fill.is_whole else None
+
+    def join(self, repository: Repository, digest: Digest) -> Follower:
+        """Follow the fill of *digest*, starting one out of *repository* if there is none; the caller releases it."""
+        fill = self.find(digest)
         if fill is None:
             fill = self._fills[digest] = Fill(digest, repository)
             task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        fill.follow()
         metrics.FOLLOWERS.inc()
-        return fill
+        return fill.follow()
 
     async def idle(self) -> None:
         """Wait until none is in progress."""
@@ -181,14 +224,15 @@ class Fills:
             _log.exception("fill broke", extra=fields(repository=str(fill.repository), fill=repr(fill)))
         finally:
             metrics.FILLS.dec()
-            del self._fills[fill.digest]
+            if self._fills.get(fill.digest) is fill:
+                del self._fills[fill.digest]
             fill.end()
 
     async def _copy(self, fill: Fill) -> bool:
         """Fetch and verify the blob, and say whether the store kept it."""
         registry = self._registries[fill.repository.registry]
         async with registry.blob(fill.repository, fill.digest) as body:
-            ingest = await self._store.ingest(fill.digest)
+            ingest = await self._store.ingest(fill.digest, body.size)
             try:
                 fill.begin(ingest, body.size)
                 await _receive(body, _Writer(ingest, fill.advance))

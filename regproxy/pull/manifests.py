@@ -17,7 +17,7 @@ from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Corrupt, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
-from regproxy.pull.keeping import kept
+from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 
 _IN_MEMORY = 64 * 1024 * 1024  # bytes of manifests kept ready; an image's is 2 KiB
@@ -123,11 +123,11 @@ class Manifests:
 
     async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Give a manifest that *repository* is known to hold, if its bytes are here and right."""
-        descriptor = await self._index.held(Kind.MANIFEST, repository, digest)
+        descriptor = await found(self._index.held(Kind.MANIFEST, repository, digest), digest)
         return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
 
     async def _anywhere(self, digest: Digest) -> Manifest | None:
-        descriptor = await self._index.known(Kind.MANIFEST, digest)
+        descriptor = await found(self._index.known(Kind.MANIFEST, digest), digest)
         return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
 
     async def _read(self, digest: Digest, size: int, media_type: str) -> Manifest | None:
@@ -144,11 +144,7 @@ class Manifests:
         return manifest
 
     async def _record(self, reference: Reference) -> TagRecord | None:
-        try:
-            return await self._index.tag(reference)
-        except StoreError as error:
-            _log.error("a tag's record cannot be read", extra=fields(reference=str(reference), reason=str(error)))
-            return None
+        return await found(self._index.tag(reference), reference)
 
     async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
         await kept(self._index.put_tag(reference, TagRecord(manifest.descriptor, self._clock())), reference)

@@ -17,39 +17,43 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
-
-from cachetools import LRUCache
+from typing import BinaryIO, TypeVar
+from weakref import WeakValueDictionary
 
 from regproxy import metrics
 from regproxy.oci.digest import Digest
+from regproxy.policy.room import FileSystem, Limits, on_disk
 from regproxy.ports import Full, StoreError
+from regproxy.storage.ingest import DiskIngest, Growing, path_of
+from regproxy.storage.opened import OpenBlob, OpenFiles
+from regproxy.storage.room import Room
+from regproxy.storage.trouble import Trouble
 
 _LAYOUT = "regproxy store, layout 1\n"
 _THREADS = 16  # a bound on calls in progress, so that a slow disk cannot start a thread for each of them
+_PATIENCE = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
 _OPEN_FILES = 512  # descriptors kept for the next hit; the default limit on open files is 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Result = TypeVar("Result")
 
 
-class Runner(Protocol):
-    """Runs a call on a thread of the disk; `OSError` comes out as `StoreError`."""
-
-    async def __call__(self, call: Callable[..., Result], *args: object) -> Result: ...
-
-
 class DiskStore:
     """A directory full of content."""
 
-    def __init__(self, root: Path) -> None:
-        """Take the directory; `prepare` makes it usable."""
+    def __init__(self, root: Path, limits: Limits = Limits(), patience: float = _PATIENCE) -> None:  # noqa: B008 -- frozen
+        """Take the directory, how much it may hold, and how many seconds a disk call may take; `prepare` makes it usable."""
         self._root = root
+        self._patience = patience
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
-        self._open: LRUCache[Digest, OpenBlob] = _OpenFiles(_OPEN_FILES)
+        self._open = OpenFiles(_OPEN_FILES)
+        self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
+        self._trouble = Trouble()
+        self.room = Room(limits, partial(self._run, self._measure))
 
     async def prepare(self) -> None:
         """Make or recognise the store and clear away what a crash left; raise `StoreError` where it is not ours."""
@@ -63,7 +67,7 @@ class DiskStore:
         file = await self._run(self._open_file, digest, size)
         if file is None:
             return None
-        blob = OpenBlob(file, size)
+        blob = self._live[digest] = OpenBlob(file, size, partial(self.quarantine, digest))
         held = blob.hold()
         self._open.pop(digest, None)  # whoever opened it at the same time
         self._open[digest] = blob
@@ -73,7 +77,7 @@ class DiskStore:
         return await self._run(self._read, digest, size)
 
     async def write(self, digest: Digest, body: bytes) -> None:
-        ingest = await self.ingest(digest)
+        ingest = await self.ingest(digest, len(body))
         try:
             await ingest.write([body])
             await ingest.commit()
@@ -81,23 +85,72 @@ class DiskStore:
             await ingest.discard()
             ingest.close()
 
-    async def ingest(self, digest: Digest) -> "DiskIngest":
-        return await self._run(lambda: DiskIngest(digest, self._root, self._run))
+    async def ingest(self, digest: Digest, size: int | None) -> DiskIngest:
+        return DiskIngest(digest, self._run, self._trouble, await self._growing(digest, size))
 
-    async def check(self) -> None:
+    async def remove(self, digest: Digest) -> int:
+        """Remove content, and tell how many bytes that frees; those who read it read on, and its room is free when they are done."""
+        size = await self._run(self._remove, digest)
+        freed = partial(self.room.put, -on_disk(size))
+        reader = self._live.get(digest)
+        self._open.pop(digest, None)
+        if reader is not None:
+            reader.when_closed(freed)
+        else:
+            freed()
+        return on_disk(size)
+
+    async def quarantine(self, digest: Digest) -> None:
+        """Put content aside that turned out wrong."""
+        self._open.pop(digest, None)
+        await self._run(self._quarantine, path_of(self._root, digest))
+
+    async def check(self) -> str | None:
         await self._run(self._check)
+        return self._trouble.reason
 
     def close(self) -> None:
         while self._open:
             self._open.popitem()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _growing(self, digest: Digest, size: int | None) -> Growing | StoreError:
+        """Take room and make a file, or tell why that is not possible."""
+        try:
+            reservation = await self.room.reserve(size or 0)
+        except StoreError as error:
+            return error
+        try:
+            return await self._run(Growing, self._root, digest, reservation)
+        except BaseException as error:
+            reservation.release()
+            if isinstance(error, StoreError):
+                return error
+            raise
+
     async def _run(self, call: Callable[..., Result], *args: object) -> Result:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+            async with asyncio.timeout(self._patience):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+        except TimeoutError as error:
+            raise StoreError(f"the store at {self._root} did not answer within {self._patience:g} s") from error
         except OSError as error:
             kind = Full if error.errno in _NO_ROOM else StoreError
             raise kind(f"the store at {self._root} failed: {error}") from error
+
+    def _measure(self) -> FileSystem:
+        status = os.statvfs(self._root)
+        used = status.f_blocks - status.f_bfree  # as df counts: what is reserved for root is neither used nor there
+        return FileSystem((used + status.f_bavail) * status.f_frsize, status.f_bavail * status.f_frsize)
+
+    def _remove(self, digest: Digest) -> int:
+        path = path_of(self._root, digest)
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size
 
     def _prepare(self) -> None:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,13 +169,10 @@ class DiskStore:
     def _check(self) -> None:
         if (self._root / "layout").read_text() != _LAYOUT:
             raise StoreError(f"{self._root} is no longer the store it was")
-        with tempfile.TemporaryFile(dir=self._root / "ingest") as probe:
-            probe.write(b"ready?")
-            probe.flush()
 
     def _open_file(self, digest: Digest, size: int) -> BinaryIO | None:
         """Open without following links or waiting for pipes; what has another size is put aside."""
-        path = _path(self._root, digest)
+        path = path_of(self._root, digest)
         try:
             file = open(path, "rb", buffering=0, opener=_open_plain)  # noqa: SIM115 -- the caller closes it
         except FileNotFoundError:
@@ -147,7 +197,7 @@ class DiskStore:
             body = file.read(size)
         if Digest.of(body, digest.algorithm) == digest:
             return body
-        self._quarantine(_path(self._root, digest))
+        self._quarantine(path_of(self._root, digest))
         return None
 
     def _quarantine(self, path: Path) -> None:
@@ -156,110 +206,8 @@ class DiskStore:
         metrics.CORRUPT.inc()
 
 
-class OpenBlob:
-    """Committed content with a descriptor that stays open for the next hit (port Content)."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        """Own *file*; whoever keeps this object holds it once."""
-        self.file = file
-        self.size = size
-        self._holders = 1
-
-    def is_intact(self, size: int) -> bool:
-        """Say whether the file is still there and still *size* bytes long: one fstat, no thread."""
-        status = os.fstat(self.file.fileno())
-        return status.st_size == size and status.st_nlink > 0
-
-    def hold(self) -> "OpenBlob":
-        self._holders += 1
-        return self
-
-    async def available(self, start: int, stop: int) -> int:  # noqa: ARG002 -- all of it is there
-        return stop
-
-    def release(self) -> None:
-        self._holders -= 1
-        if not self._holders:
-            self.file.close()
-
-
-class _OpenFiles(LRUCache[Digest, OpenBlob]):
-    """The descriptors kept open; one that falls out is closed by its last reader."""
-
-    def __delitem__(self, digest: Digest) -> None:
-        blob = self[digest]
-        super().__delitem__(digest)
-        blob.release()
-
-
-class DiskIngest:
-    """A file that grows under a name nobody asks for (port Ingest)."""
-
-    def __init__(self, digest: Digest, root: Path, run: Runner) -> None:
-        """Create the file; disk calls go through *run*."""
-        descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex[:16]}.", dir=root / "ingest")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        self.file: BinaryIO = os.fdopen(descriptor, "rb+", buffering=0)
-        self._path: Path | None = Path(path)
-        self._final = _path(root, digest)
-        self._verifier = digest.verifier()
-        self._run = run
-        self._offset = 0
-
-    async def write(self, chunks: Sequence[bytes]) -> None:
-        await self._run(self._write, chunks)
-
-    def verify(self) -> None:
-        self._verifier.check()
-
-    async def commit(self) -> None:
-        self.verify()
-        await self._run(self._commit)
-
-    async def discard(self) -> None:
-        await self._run(self._discard)
-
-    def close(self) -> None:
-        self.file.close()
-
-    def _write(self, chunks: Sequence[bytes]) -> None:
-        for chunk in chunks:
-            self._verifier.update(chunk)
-            view = memoryview(chunk)
-            while view:
-                written = os.pwrite(self.file.fileno(), view, self._offset)
-                self._offset += written
-                view = view[written:]
-
-    def _commit(self) -> None:
-        if self._path is None:
-            return
-        os.fsync(self.file.fileno())
-        self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._path.rename(self._final)
-        self._path = None
-        _sync_directory(self._final.parent)
-
-    def _discard(self) -> None:
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-            self._path = None
-
-
-def _path(root: Path, digest: Digest) -> Path:
-    return root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
-
-
 def _open_plain(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove_if_orphan(path: Path) -> None:

@@ -13,12 +13,12 @@ def admin_app(store: BlobStore) -> web.Application:
         return web.Response(text="ok\n")
 
     async def ready(_: web.Request) -> web.Response:
-        """Readiness is ours alone: an upstream that is down makes us no less able to serve what we have."""
+        """Readiness is ours alone: an upstream that is down, or a disk that is full, makes us no less able to serve what we have."""
         try:
-            await store.check()
+            trouble = await store.check()
         except StoreError as error:
             return web.Response(status=503, text=f"not ready: {error}\n")
-        return web.Response(text="ready\n")
+        return web.Response(text=f"ready, but the store takes nothing: {trouble}\n" if trouble else "ready\n")
 
     async def exposition(_: web.Request) -> web.Response:
         body, content_type = metrics.exposition()

@@ -5,10 +5,10 @@ client when a file ends early.
 """
 
 import asyncio
+import errno
 import os
 import secrets
 from collections.abc import Sequence
-from typing import BinaryIO
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -18,7 +18,7 @@ from regproxy import metrics
 from regproxy.oci.byterange import ByteRange, whole
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
-from regproxy.ports import Content, StoreError, UpstreamError
+from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.provenance import Provenance
 
 _PATIENCE = 60.0  # seconds for a client to take _STRIDE bytes, or it is gone
@@ -90,33 +90,35 @@ class ContentResponse(web.StreamResponse):
                 await writer.write(self._end)
         except (UpstreamError, StoreError, OSError, TimeoutError) as error:
             self.force_close()
+            if isinstance(error, OSError) and error.errno == errno.EIO:
+                await self._content.spoiled()
             return str(error) or type(error).__name__
         return None
 
     async def _send_part(self, request: web.BaseRequest, writer: AbstractStreamWriter, part: ByteRange) -> None:
         start = part.start
         while start < part.stop:
-            stop = await self._content.available(start, part.stop)
-            while start < stop:
-                count = min(stop - start, _STRIDE)
+            extent = await self._content.extent(start, part.stop)
+            for sent in range(0, extent.length, _STRIDE):
+                piece = Extent(extent.file, extent.offset + sent, min(extent.length - sent, _STRIDE))
                 async with asyncio.timeout(_PATIENCE):
-                    await _send_file(request, writer, self._content.file, start, count)
-                start += count
+                    await _send_piece(request, writer, piece)
+            start += extent.length
 
 
-async def _send_file(request: web.BaseRequest, writer: AbstractStreamWriter, file: BinaryIO, start: int, count: int) -> None:
-    """Send *count* bytes by sendfile, or by reading where the transport has none (TLS); raise `OSError` where the file is shorter."""
+async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> None:
+    """Send it by sendfile, or by reading where the transport has none (TLS); raise `OSError` where the file is shorter."""
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left")
     loop = asyncio.get_running_loop()
     if transport.get_extra_info("sslcontext") is None:
-        if await loop.sendfile(transport, file, start, count, fallback=False) != count:
-            raise OSError("the file is shorter than it was")
+        if await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False) != piece.length:
+            raise OSError(errno.EIO, "the file is shorter than it was")
         return
-    chunk = await loop.run_in_executor(None, os.pread, file.fileno(), count, start)
-    if len(chunk) != count:
-        raise OSError("the file is shorter than it was")
+    chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), piece.length, piece.offset)
+    if len(chunk) != piece.length:
+        raise OSError(errno.EIO, "the file is shorter than it was")
     await writer.write(chunk)
 
 

@@ -1,0 +1,187 @@
+"""Content on its way in: to a file, or, where the disk does not take it, past us.
+
+What the disk has taken stays readable; from the byte on that it refused, the content lives in a window of memory, and is not kept.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+from regproxy.log import fields
+from regproxy.oci.digest import Digest
+from regproxy.ports import Extent, Full, StoreError
+from regproxy.storage.room import Reservation
+from regproxy.storage.trouble import Trouble
+from regproxy.storage.window import Window
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class Runner(Protocol):
+    """Runs a call on a thread of the disk; `OSError` comes out as `StoreError`."""
+
+    async def __call__(self, call: Callable[..., Result], *args: object) -> Result: ...
+
+
+class Growing:
+    """A file under a name nobody asks for, and the room it takes; locked as long as we live."""
+
+    def __init__(self, root: Path, digest: Digest, reservation: Reservation) -> None:
+        """Create the file; raise `OSError`."""
+        descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex[:16]}.", dir=root / "ingest")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        self.file: BinaryIO = os.fdopen(descriptor, "rb+", buffering=0)
+        self.reservation = reservation
+        self._path: Path | None = Path(path)
+        self._final = path_of(root, digest)
+        self.is_committed = False
+
+    def write(self, piece: memoryview, offset: int) -> int:
+        return os.pwrite(self.file.fileno(), piece, offset)
+
+    def commit(self) -> int:
+        """Make durable, then give it its name; tell the size of what it replaced."""
+        if self._path is None:
+            raise FileNotFoundError("it was discarded")
+        os.fsync(self.file.fileno())
+        self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        replaced = self._final.stat().st_size if self._final.is_file() else 0
+        self._path.rename(self._final)
+        self._path = None
+        self.is_committed = True
+        _sync_directory(self._final.parent)
+        return replaced
+
+    def discard(self) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+
+class DiskIngest:
+    """Content that is hashed as it comes, and kept if it can be (port Ingest)."""
+
+    def __init__(self, digest: Digest, run: Runner, trouble: Trouble, growing: Growing | StoreError) -> None:
+        """Write to a file, or, where there is none, remember why; disk calls go through *run*."""
+        self._run = run
+        self._trouble = trouble
+        self._growing = growing if isinstance(growing, Growing) else None
+        self._refused: StoreError | None = None
+        if isinstance(growing, StoreError):
+            self._refuse(growing)
+        self._verifier = digest.verifier()
+        self._window: Window | None = None
+        self._slowest: int | None = None
+        self._on_disk = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self._window is None or self._window.begin <= self._on_disk
+
+    @property
+    def written(self) -> int:
+        """How many bytes can be read, those included that have gone since."""
+        return self._on_disk if self._window is None else self._window.end
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        # Not on the disk's threads: a disk that hangs must not keep us from knowing what is right.
+        await asyncio.to_thread(self._hash, chunks)
+        before = self._on_disk
+        if self._growing is not None and self._refused is None:
+            await self._keep(self._growing, chunks)
+        if self._refused is not None:
+            await self._pass(chunks, self._on_disk - before, self._refused)
+
+    def extent(self, start: int, stop: int) -> Extent:
+        if self._growing is not None and start < self._on_disk:
+            return Extent(self._growing.file, start, min(stop, self._on_disk) - start)
+        if self._window is None or start < self._window.begin:
+            raise StoreError("the content is not kept, and its beginning is gone")
+        return self._window.extent(start, stop)
+
+    def readers_at(self, slowest: int | None) -> None:
+        self._slowest = slowest
+        if self._window is not None:
+            self._window.readers_at(slowest)
+
+    def verify(self) -> None:
+        self._verifier.check()
+
+    async def commit(self) -> None:
+        self.verify()
+        if self._refused is not None:
+            raise self._refused
+        if self._growing is not None and not self._growing.is_committed:
+            try:
+                self._growing.reservation.settle(await self._run(self._growing.commit))
+            except StoreError as error:
+                self._trouble.begin(error)
+                raise
+            self._trouble.end()
+
+    async def discard(self) -> None:
+        if self._growing is None or self._growing.is_committed:
+            return
+        try:
+            await self._run(self._growing.discard)
+        except StoreError as error:
+            _log.warning("an orphan is left for the next start to remove", extra=fields(reason=str(error)))
+        self._growing.reservation.release()
+
+    def close(self) -> None:
+        for part in (self._growing, self._window):
+            if part is not None:
+                part.file.close()
+
+    def _hash(self, chunks: Sequence[bytes]) -> None:
+        for chunk in chunks:
+            self._verifier.update(chunk)
+
+    async def _keep(self, growing: Growing, chunks: Sequence[bytes]) -> None:
+        try:
+            if not growing.reservation.use(sum(map(len, chunks))):
+                raise Full("more came than was promised, and there is no room for it")
+            await self._run(self._append, growing, chunks)
+        except StoreError as error:
+            self._refuse(error)
+
+    def _refuse(self, reason: StoreError) -> None:
+        self._refused = reason
+        self._trouble.begin(reason)
+
+    def _append(self, growing: Growing, chunks: Sequence[bytes]) -> None:
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                written = growing.write(view, self._on_disk)
+                self._on_disk += written
+                view = view[written:]
+
+    async def _pass(self, chunks: Sequence[bytes], already: int, reason: StoreError) -> None:
+        """Pass on all but the *already* written; raise *reason* where nobody reads."""
+        if self._window is None and self._slowest is not None:
+            self._window = Window(self._on_disk, self._slowest)
+        for chunk in chunks:
+            view = memoryview(chunk)[already:]
+            already = max(0, already - len(chunk))
+            if self._window is None or not await self._window.write(view):
+                raise reason
+
+
+def path_of(root: Path, digest: Digest) -> Path:
+    return root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""Why the store takes nothing right now: told once a minute, shown by the readiness probe, over with the next thing that is kept."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from regproxy import metrics
+from regproxy.log import fields
+from regproxy.ports import StoreError
+
+_EVERY = 60.0  # seconds between two lines of log: a full disk is no news at each pull
+
+_log = logging.getLogger(__name__)
+
+
+class Trouble:
+    """The last reason why something was not kept, until something is kept again."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take a clock of seconds."""
+        self.reason: str | None = None
+        self._clock = clock
+        self._told_at: float | None = None
+
+    def begin(self, error: StoreError) -> None:
+        self.reason = str(error)
+        metrics.NOT_KEPT.inc()
+        metrics.STORE_REFUSING.set(1)
+        if self._told_at is None or self._clock() - self._told_at >= _EVERY:
+            self._told_at = self._clock()
+            _log.error("the store takes nothing: pulls go on from upstream", extra=fields(reason=self.reason))
+
+    def end(self) -> None:
+        if self.reason is not None:
+            _log.info("the store takes content again")
+            metrics.STORE_REFUSING.set(0)
+        self.reason = None

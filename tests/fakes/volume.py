@@ -1,0 +1,28 @@
+"""File systems of their own, with room for little; they take root, and are skipped without it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+def mount(*arguments: str | Path) -> None:
+    """Mount, or skip the test where that is not allowed; fail instead where the environment demands every test."""
+    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = f"no file system can be mounted here: {done.stderr.strip()}"
+        (pytest.fail if os.environ.get("REGPROXY_REQUIRE_CLIENTS") == "1" else pytest.skip)(reason)
+
+
+@contextmanager
+def tmpfs(place: Path, options: str) -> Iterator[Path]:
+    """Mount a file system in memory: `size=8m`, `nr_inodes=64`."""
+    place.mkdir(parents=True, exist_ok=True)
+    mount("-t", "tmpfs", "-o", options, "tmpfs", place)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)

@@ -1,0 +1,215 @@
+"""The disk takes nothing: clients must not notice, operators must, and it ends by itself; by row."""
+
+import asyncio
+import os
+import resource
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.digest import Digest
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.volume import tmpfs
+from tests.rig import Rig, get, raw, rig
+
+NAME = "library/app"
+MIB = 1024 * 1024
+LARGE = os.urandom(20 * MIB)
+SMALL = os.urandom(MIB)
+
+
+def _blob(digest: Digest) -> str:
+    return f"/v2/{NAME}/blobs/{digest}?ns=docker.io"
+
+
+def _left(volume: Path) -> list[str]:
+    return [path.name for path in (volume / "ingest").iterdir()]
+
+
+def _use_up_inodes(place: Path) -> None:
+    for number in range(64):
+        (place / str(number)).mkdir()
+
+
+@asynccontextmanager
+async def _on(volume: Path, upstream: FakeRegistry, **store: object) -> AsyncIterator[Rig]:
+    async with rig(volume, {"docker.io": upstream.url}, store={"root": str(volume), **store}) as running:
+        yield running
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """Give a store's root of 8 MiB."""
+    with tmpfs(tmp_path / "volume", "size=8m") as place:
+        yield place
+
+
+async def _ready(proxy: Rig) -> tuple[int, str]:
+    async with proxy.session.get(f"http://127.0.0.1:{proxy.admin_port}/readyz") as response:
+        return response.status, await response.text()
+
+
+async def test_d02_a_blob_larger_than_the_disk_passes_through(upstream: FakeRegistry, volume: Path) -> None:
+    """Other caches: nginx fails such a pull; docker-registry serves it and leaves the disk 100 % full."""
+    digest = upstream.add_blob(NAME, LARGE)
+    async with _on(volume, upstream) as proxy:
+        for _ in range(2):
+            answer = await proxy.ask(_blob(digest))
+            assert answer.body == LARGE
+            await proxy.settled()
+        assert shutil.disk_usage(volume).free > 4 * MIB
+        assert _left(volume) == []
+        assert "regproxy_store_refusing 1.0" in await proxy.metrics()
+        status, text = await _ready(proxy)
+        assert status == 200
+        assert "takes nothing" in text
+
+
+async def test_d02_a_disk_that_fills_up_in_the_middle_is_not_the_clients_trouble(upstream: FakeRegistry, volume: Path) -> None:
+    """Somebody else fills the volume after our reservation: ENOSPC comes from the write."""
+    body = os.urandom(4 * MIB)
+    digest = upstream.add_blob(NAME, body)
+    async with _on(volume, upstream, high_watermark="100%") as proxy:
+        (volume / "lost+found").write_bytes(bytes(6 * MIB))
+        answers = await asyncio.gather(*(proxy.ask(_blob(digest)) for _ in range(5)))
+        assert {answer.body for answer in answers} == {body}
+        await proxy.settled()
+        assert _left(volume) == []
+        (volume / "lost+found").unlink()
+        assert (await proxy.ask(_blob(digest))).body == body
+        await proxy.settled()
+        assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
+        assert "regproxy_store_refusing 0.0" in await proxy.metrics()
+
+
+async def test_d03_manifest_and_index_without_room_are_served_from_upstream(upstream: FakeRegistry, volume: Path) -> None:
+    described = upstream.add_image(NAME, "1", [SMALL])
+    async with _on(volume, upstream) as proxy:
+        with pytest.raises(OSError, match="No space"):
+            (volume / "lost+found").write_bytes(bytes(9 * MIB))
+        for target in ("1", str(described.digest)):
+            answer = await proxy.ask(f"/v2/{NAME}/manifests/{target}?ns=docker.io")
+            assert (answer.status, Digest.of(answer.body)) == (200, described.digest)
+        assert (await proxy.ask(_blob(Digest.of(SMALL)))).body == SMALL
+        await proxy.settled()
+        assert [path for path in (volume / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_d04_a_disk_without_inodes_is_a_full_one(upstream: FakeRegistry, tmp_path: Path) -> None:
+    digest = upstream.add_blob(NAME, SMALL)
+    with tmpfs(tmp_path / "volume", "size=8m,nr_inodes=24") as volume:
+        async with _on(volume, upstream) as proxy:
+            with pytest.raises(OSError, match="No space"):
+                _use_up_inodes(volume / "quarantine")
+            assert (await proxy.ask(_blob(digest))).body == SMALL
+            await proxy.settled()
+            shutil.rmtree(volume / "quarantine")
+            assert (await proxy.ask(_blob(digest))).body == SMALL
+            await proxy.settled()
+            assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
+
+
+async def test_d17_a_disk_that_became_read_only_serves_hits_and_passes_the_rest(upstream: FakeRegistry, proxy: Rig, tmp_path: Path) -> None:
+    kept, other = upstream.add_blob(NAME, SMALL), upstream.add_blob(NAME, LARGE)
+    await proxy.ask(_blob(kept))
+    await proxy.settled()
+    with tmpfs(tmp_path / "store" / "ingest", "ro"):
+        assert (await proxy.ask(_blob(kept))).headers["Cache-Status"] == "regproxy; hit"
+        assert (await proxy.ask(_blob(other))).body == LARGE
+        assert "Read-only" in (await _ready(proxy))[1]
+    assert (await proxy.ask(_blob(other))).body == LARGE
+    await proxy.settled()
+    assert (await _ready(proxy))[1] == "ready\n"
+
+
+async def test_d18_a_volume_that_is_gone_is_not_written_beside(upstream: FakeRegistry, proxy: Rig, tmp_path: Path) -> None:
+    """What lies under a mount point is the root's file system, and not ours to fill."""
+    digest = upstream.add_blob(NAME, SMALL)
+    root = tmp_path / "store"
+    root.rename(tmp_path / "unmounted")
+    root.mkdir()
+    assert (await proxy.ask(_blob(digest))).body == SMALL
+    await proxy.settled()
+    assert list(root.iterdir()) == []
+    assert (await _ready(proxy))[0] == 503
+    root.rmdir()
+    (tmp_path / "unmounted").rename(root)
+    assert (await proxy.ask(_blob(digest))).body == SMALL
+    await proxy.settled()
+    assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
+
+
+@contextmanager
+def _file_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_d28_a_limit_on_file_sizes_is_a_full_disk(upstream: FakeRegistry, proxy: Rig) -> None:
+    digest = upstream.add_blob(NAME, LARGE)
+    with _file_limit(17 * MIB):
+        assert (await proxy.ask(_blob(digest))).body == LARGE
+        await proxy.settled()
+
+
+async def test_d29_a_blob_larger_than_the_store_passes_through(upstream: FakeRegistry, tmp_path: Path) -> None:
+    kept, other = upstream.add_blob(NAME, SMALL), upstream.add_blob(NAME, LARGE)
+    async with _on(tmp_path / "store", upstream, max_size="8MiB") as proxy:
+        await proxy.ask(_blob(kept))
+        await proxy.settled()
+        assert (await proxy.ask(_blob(other))).body == LARGE
+        assert (await proxy.ask(_blob(kept))).headers["Cache-Status"] == "regproxy; hit", "nothing went for what cannot fit anyway"
+
+
+async def test_a_client_that_leaves_what_is_not_kept_ends_the_download(upstream: FakeRegistry, volume: Path) -> None:
+    """A fill outlives its request so that it is kept; what cannot be kept would be fetched for nobody."""
+    body = os.urandom(40 * MIB)
+    digest = upstream.add_blob(NAME, body)
+    async with _on(volume, upstream) as proxy:
+        await raw(proxy.port, get(_blob(digest)), read=MIB)
+        await proxy.settled()
+        assert upstream.ledger[-1].sent < len(body)
+
+
+async def test_readers_of_different_speed_all_get_every_byte(upstream: FakeRegistry, volume: Path) -> None:
+    digest = upstream.add_blob(NAME, LARGE)
+
+    async def slowly(proxy: Rig) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port, limit=65536)
+        writer.write(get(_blob(digest)))
+        body = bytearray()
+        while chunk := await reader.read(65536):
+            body += chunk
+            await asyncio.sleep(0)
+        writer.close()
+        return bytes(body).partition(b"\r\n\r\n")[2]
+
+    async with _on(volume, upstream) as proxy:
+        slow, fast = await asyncio.gather(slowly(proxy), asyncio.gather(*(proxy.ask(_blob(digest)) for _ in range(4))))
+        assert slow == LARGE
+        assert {answer.body for answer in fast} == {LARGE}
+
+
+def _remove(place: Path) -> None:
+    shutil.rmtree(place)
+
+
+def _rename(place: Path) -> None:
+    place.rename(place.with_name("lost+found"))
+
+
+@pytest.mark.parametrize("deny", [_remove, _rename])
+async def test_b15_the_disks_errors_do_not_reach_the_client(
+    upstream: FakeRegistry, proxy: Rig, tmp_path: Path, deny: Callable[[Path], None]
+) -> None:
+    digest = upstream.add_blob(NAME, SMALL)
+    deny(tmp_path / "store" / "ingest")
+    answer = await proxy.ask(_blob(digest))
+    assert (answer.status, answer.body) == (200, SMALL)

@@ -1,0 +1,129 @@
+"""Content on its way in where the disk does not take it: it passes, and every byte is right."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.digest import Digest, DigestMismatch
+from regproxy.policy.room import Limits
+from regproxy.ports import Extent, Full
+from regproxy.storage.disk import DiskStore
+from regproxy.storage.ingest import DiskIngest
+from regproxy.storage.window import WINDOW
+
+MIB = 1024 * 1024
+LARGE = os.urandom(3 * MIB) * 12
+DIGEST = Digest.of(LARGE)
+
+
+@pytest.fixture
+async def tiny(tmp_path: Path) -> AsyncIterator[DiskStore]:
+    store = DiskStore(tmp_path / "store", Limits(max_size=4 * MIB))
+    await store.prepare()
+    yield store
+    store.close()
+
+
+def _read(extent: Extent) -> bytes:
+    return os.pread(extent.file.fileno(), extent.length, extent.offset)
+
+
+async def _write(ingest: DiskIngest, body: bytes) -> None:
+    for start in range(0, len(body), MIB):
+        await ingest.write([body[start : start + MIB]])
+
+
+async def _read_all(ingest: DiskIngest, size: int) -> bytes:
+    """Read what may be read, telling as we go; a byte that is not there yet is waited for."""
+    body = bytearray()
+    ingest.readers_at(0)
+    while len(body) < size:
+        if len(body) < ingest.written:
+            body += _read(ingest.extent(len(body), ingest.written))
+            ingest.readers_at(len(body))
+        await asyncio.sleep(0)
+    return bytes(body)
+
+
+@pytest.mark.parametrize("promised", [len(LARGE), None], ids=["known to be too large", "found out on the way"])
+async def test_what_has_no_room_passes_whole(tiny: DiskStore, tmp_path: Path, promised: int | None) -> None:
+    ingest = await tiny.ingest(DIGEST, promised)
+    ingest.readers_at(0)
+    body, _ = await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
+    assert body == LARGE
+    with pytest.raises(Full):
+        await ingest.commit()
+    await ingest.discard()
+    ingest.close()
+    assert tiny.room.held == tiny.room.promised == 0
+    assert list((tmp_path / "store" / "ingest").iterdir()) == []
+
+
+async def test_what_passes_and_is_wrong_is_known_to_be_wrong(tiny: DiskStore) -> None:
+    ingest = await tiny.ingest(Digest.of(b"something else"), len(LARGE))
+    ingest.readers_at(0)
+    await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
+    with pytest.raises(DigestMismatch):
+        ingest.verify()
+    ingest.close()
+
+
+async def test_memory_is_bounded_by_the_slowest_reader(tiny: DiskStore) -> None:
+    ingest = await tiny.ingest(DIGEST, len(LARGE))
+    ingest.readers_at(0)
+    await _write(ingest, LARGE[:WINDOW])
+    assert ingest.is_whole
+    ingest.readers_at(MIB)
+    await ingest.write([LARGE[WINDOW : WINDOW + MIB]])
+    assert [ingest.is_whole] == [False], "the first byte has gone"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await ingest.write([LARGE[WINDOW + MIB : WINDOW + 2 * MIB]])
+    ingest.readers_at(None)
+    with pytest.raises(Full):
+        await ingest.write([b"more"])
+    ingest.close()
+
+
+async def test_what_nobody_reads_does_not_pass(tiny: DiskStore) -> None:
+    ingest = await tiny.ingest(DIGEST, len(LARGE))
+    with pytest.raises(Full):
+        await _write(ingest, LARGE)
+    ingest.close()
+
+
+async def test_room_is_promised_before_it_is_written(tiny: DiskStore) -> None:
+    first = await tiny.ingest(DIGEST, 3 * MIB)
+    assert tiny.room.promised == 3 * MIB
+    second = await tiny.ingest(DIGEST, 2 * MIB)
+    assert tiny.room.promised == 3 * MIB, "the second is not kept"
+    for ingest in (first, second):
+        await ingest.discard()
+        ingest.close()
+    assert tiny.room.promised == 0
+
+
+async def test_the_room_that_is_held_is_what_lies_on_the_disk(tiny: DiskStore, tmp_path: Path) -> None:
+    bodies = [os.urandom(size) for size in (1, 5000, MIB)]
+    for body in bodies:
+        await tiny.write(Digest.of(body), body)
+    blocks = sum(path.stat().st_blocks * 512 for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file())
+    assert tiny.room.held == blocks
+    for body in bodies:
+        await tiny.remove(Digest.of(body))
+    assert tiny.room.held == 0
+
+
+async def test_d10_room_is_counted_until_the_last_reader_is_done(tiny: DiskStore) -> None:
+    body = os.urandom(MIB)
+    await tiny.write(Digest.of(body), body)
+    content = await tiny.open(Digest.of(body), MIB)
+    assert content is not None
+    await tiny.remove(Digest.of(body))
+    assert _read(await content.extent(0, MIB)) == body
+    assert tiny.room.held == MIB
+    content.release()
+    assert tiny.room.held == 0
