@@ -5,6 +5,7 @@ are (no requoting), a large blob may take hours (no total timeout), and manifest
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
@@ -30,6 +31,8 @@ class Pool(Enum):
     BLOB = "blob"
 
 
+# Seconds to the head of an answer, whatever is configured: a miss behind a silent token service is to fail within five, its 401 included.
+_PATIENCE = {Pool.TOKEN: 4.0, Pool.MANIFEST: math.inf, Pool.BLOB: math.inf}
 _MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 128}  # a host sees no more of us at once
 _REST_OF_A_BODY = 64 * 1024  # bytes worth reading of a redirect or a refusal, to keep its connection
 
@@ -67,7 +70,7 @@ class Connections:
         async with self._turns[pool]:
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
-                async with asyncio.timeout(self._timeouts.headers):
+                async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE[pool])):
                     response = await self._session(pool).request(
                         method, url, headers=headers, data=form, allow_redirects=False, timeout=limits
                     )

@@ -21,7 +21,7 @@ from regproxy.ports import Corrupt, Refused, Throttled, Unavailable, UpstreamErr
 from regproxy.upstream.connections import Connections, Pool, read_at_most
 
 _LIMIT = 256 * 1024  # a token is a few KiB; a larger answer is an attack
-_PATIENCE = 4.0  # seconds for an exchange in all: a miss is to fail within five, and its 401 took some of them
+_PATIENCE = 4.0  # seconds for a body of a few KiB
 _OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
 
 
@@ -50,11 +50,7 @@ class TokenService:
 
     async def ask(self, demand: Demand) -> Token:
         """Exchange the demand for a token; raise `UpstreamError`."""
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                status, body = await self._answer(demand)
-        except TimeoutError as error:
-            raise Unavailable(f"the token service {demand.realm.host} did not answer within {_PATIENCE:g} s", timed_out=True) from error
+        status, body = await self._answer(demand)
         if status != 200:
             raise self._refusal(status, demand)
         return self._read(body, demand.realm.host or "")
@@ -89,7 +85,8 @@ class TokenService:
                 pause = parse_retry_after(response.headers.get("Retry-After"), time.time())
                 raise Throttled(f"the token service {url.host} throttles us (429)", pause)
             with self._connections.translated(url):
-                return response.status, await read_at_most(response, _LIMIT, "a token")
+                async with asyncio.timeout(_PATIENCE):
+                    return response.status, await read_at_most(response, _LIMIT, "a token")
 
     def _refusal(self, status: int, demand: Demand) -> UpstreamError:
         service, scopes = demand.realm.host, " ".join(demand.scopes)
