@@ -1,0 +1,122 @@
+"""How a blob is fetched: in one stream, or in pieces over several connections where that is faster.
+
+From a host known to be near and fast all of it is asked for at once. Else the first piece is small and asked for by range, so that its
+answer tells the size of the whole and whether ranges are honoured. Its speed decides: a fast connection gets the rest in one request, a
+slow one is joined by others, as long as they add up to more. Pieces are handed out from the front, none further ahead than a window, so
+that what has to wait for its turn fits in memory.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+FIRST = 4 * 1024 * 1024  # most blobs are smaller than this, and done after one request
+WINDOW = 16 * 1024 * 1024  # bytes between what is on disk and what may be asked for
+WORTHWHILE = 8 * 1024 * 1024  # bytes to go; for less, connections are not worth opening
+NEAR = 0.05  # seconds to an answer: at this distance a connection's window is no limit
+FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distance that limits it
+_FIRST_LOOK = 0.05, 256 * 1024  # seconds and bytes after which a rate means something
+_LOOK = 0.5  # seconds between two looks: a few round trips around the world
+_GROWTH = 1.15  # connections that add less than this are not worth it
+
+
+def is_near(first_byte: float | None, rate: float | None) -> bool:
+    """Judge by what was measured of a host; one nobody knows is taken to be far."""
+    return first_byte is not None and first_byte < NEAR and (rate is None or rate >= FAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes *start* to *stop* of a blob, stop excluded."""
+
+    start: int
+    stop: int
+
+
+class Stage(Enum):
+    """How far the plan has come in finding out how many connections help."""
+
+    FIRST = "the first piece tells how fast one connection is"
+    SOME = "some more are tried"
+    ALL = "all are tried"
+    SETTLED = "what was best stays"
+
+
+@dataclass(slots=True)
+class Meter:
+    """Bytes per second since the first of them."""
+
+    began: float | None = None
+    received: int = 0
+
+    def add(self, count: int, now: float) -> None:
+        if self.began is None:
+            self.began = now  # what comes with the first look took its time before it
+        else:
+            self.received += count
+
+    def tells(self, stage: Stage, now: float) -> bool:
+        elapsed = now - self.began if self.began is not None else 0.0
+        seconds, enough = _FIRST_LOOK
+        return (elapsed >= seconds and self.received >= enough) if stage is Stage.FIRST else elapsed >= _LOOK
+
+    def rate(self, now: float) -> float:
+        return self.received / max(now - self.began, 1e-6) if self.began is not None else 0.0
+
+
+@dataclass(slots=True)
+class Plan:
+    """The rest of a blob, from *offset* on, each byte handed out once."""
+
+    size: int
+    offset: int
+    most: int  # connections
+    width: int = 0  # connections wanted; 0 before anything is known
+    stage: Stage = Stage.FIRST
+    _meter: Meter = field(default_factory=Meter)
+    _rate: float = 0.0  # at the stage before
+    _narrower: int = 1  # connections at the stage before
+
+    @property
+    def is_exhausted(self) -> bool:
+        return self.offset >= self.size
+
+    def take(self, front: int, busy: int) -> Piece | None:
+        """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way."""
+        if self.is_exhausted or not self.width:
+            return None
+        if self.width == 1:
+            stop = self.size
+        else:
+            stop = min(self.offset + WINDOW // self.most, self.size)
+            if busy >= self.width or stop > front + WINDOW:
+                return None
+        piece = Piece(self.offset, stop)
+        self.offset = stop
+        return piece
+
+    def received(self, count: int, now: float) -> None:
+        """Note that bytes came, and see whether it is time to change the width."""
+        self._meter.add(count, now)
+        if self.stage is Stage.SETTLED or not self._meter.tells(self.stage, now):
+            return
+        rate = self._meter.rate(now)
+        match self.stage:
+            case Stage.FIRST:
+                is_worthwhile = self.most > 1 and rate < FAST and self.size - self.offset >= WORTHWHILE
+                self._go(Stage.SOME if is_worthwhile else Stage.SETTLED, (self.most + 1) // 2 if is_worthwhile else 1)
+            case Stage.SOME:
+                grew = rate >= _GROWTH * self._rate
+                self._go(Stage.ALL if grew else Stage.SETTLED, self.most if grew else self._narrower)
+            case Stage.ALL:
+                self._go(Stage.SETTLED, self.most if rate >= _GROWTH * self._rate else self._narrower)
+        self._rate = rate
+        self._meter = Meter()
+
+    def finish(self) -> None:
+        """Stop looking: the first piece came too quickly to tell, so one connection does."""
+        if self.stage is Stage.FIRST:
+            self._go(Stage.SETTLED, 1)
+
+    def _go(self, stage: Stage, width: int) -> None:
+        self._narrower = self.width or 1
+        self.stage, self.width = stage, width

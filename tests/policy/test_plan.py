@@ -1,0 +1,97 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.policy.plan import FAST, FIRST, WINDOW, Piece, Plan, Stage, is_near
+
+MIB = 1024 * 1024
+SIZE = 96 * MIB
+
+
+def _measured(plan: Plan, *rates: float) -> Plan:
+    """Receive at one rate after the other, as long as the plan looks."""
+    now = 0.0
+    plan.received(1, now)
+    for rate in rates:
+        stage = plan.stage
+        while plan.stage is stage and stage is not Stage.SETTLED:
+            now += 0.1
+            plan.received(int(rate * 0.1), now)
+        plan.received(1, now)
+    return plan
+
+
+def test_a_fast_connection_gets_all_the_rest() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 2 * FAST)
+    assert plan.take(front=0, busy=1) == Piece(FIRST, SIZE)
+    assert plan.take(front=0, busy=2) is None
+
+
+def test_a_first_piece_that_is_over_before_anything_could_be_measured_is_fast() -> None:
+    plan = Plan(SIZE, FIRST, most=12)
+    assert plan.take(front=0, busy=1) is None
+    plan.finish()
+    assert plan.take(front=0, busy=0) == Piece(FIRST, SIZE)
+
+
+WIDTHS = [
+    pytest.param([8e6, 8e6], 1, id="nothing gained: one"),
+    pytest.param([8e6, 40e6, 41e6], 6, id="some gained, no more by more: some"),
+    pytest.param([8e6, 40e6, 80e6], 12, id="the more the faster: all"),
+]
+
+
+@pytest.mark.parametrize(("rates", "width"), WIDTHS)
+def test_there_are_more_connections_only_while_throughput_grows(rates: list[float], width: int) -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), *rates)
+    assert (plan.stage, plan.width) == (Stage.SETTLED, width)
+
+
+@pytest.mark.parametrize(("size", "most"), [(FIRST + MIB, 12), (SIZE, 1)], ids=["little left", "told not to"])
+def test_more_connections_are_not_tried_where_they_are_not_worth_it(size: int, most: int) -> None:
+    assert _measured(Plan(size, FIRST, most=most), 1e6).width == 1
+
+
+def test_nothing_is_asked_for_beyond_the_window() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 40e6, 80e6)
+    taken = [piece for _ in range(100) if (piece := plan.take(front=MIB, busy=0))]
+    assert MIB + WINDOW - WINDOW // 12 < taken[-1].stop <= MIB + WINDOW
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 4 * MIB), st.floats(0, 1), st.booleans()), max_size=400)
+
+
+@given(st.integers(0, 200 * MIB), st.integers(0, FIRST), st.integers(1, 64), STEPS)
+def test_every_plan_covers_the_blob_exactly_once(size: int, offset: int, most: int, steps: list[tuple[int, float, bool]]) -> None:
+    """Whatever the rates were, and in whatever order pieces end: what was handed out is whole and without overlaps."""
+    offset = min(offset, size)
+    plan, now, pieces, busy = Plan(size, offset, most), 0.0, list[Piece](), list[Piece]()
+    for count, seconds, ends in steps:
+        now += seconds
+        plan.received(count, now)
+        if ends and busy:
+            busy.pop(count % len(busy))
+        front = min((piece.start for piece in busy), default=plan.offset)
+        while piece := plan.take(front, len(busy)):
+            busy.append(piece)
+            pieces.append(piece)
+            assert plan.width == 1 or len(busy) <= plan.width
+    plan.finish()
+    while piece := plan.take(plan.offset, 0):
+        pieces.append(piece)
+    assert [piece.start for piece in pieces] == [offset, *(piece.stop for piece in pieces[:-1])][: len(pieces)]
+    assert (pieces[-1].stop if pieces else offset) == size
+
+
+@pytest.mark.parametrize(
+    ("first_byte", "rate", "near"),
+    [
+        pytest.param(None, None, False, id="unknown"),
+        pytest.param(0.004, None, True, id="answers at once"),
+        pytest.param(0.004, 2.0 * FAST, True, id="answers at once, fast"),
+        pytest.param(0.004, FAST / 4, False, id="answers at once, slow"),
+        pytest.param(0.2, 2.0 * FAST, False, id="far"),
+    ],
+)
+def test_all_is_asked_for_at_once_only_where_a_host_is_known_to_be_near(first_byte: float | None, rate: float | None, near: bool) -> None:
+    assert is_near(first_byte, rate) == near
