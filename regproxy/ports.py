@@ -9,6 +9,7 @@ UpstreamError            an upstream could not give what was asked
 StoreError               the store could not keep or give content
 +- Busy                  somebody else is writing this content
 +- Full                  there is no room
++- Gone                  what was left behind is no longer there
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -66,18 +67,33 @@ class Full(StoreError):
     """There is no room for it."""
 
 
+class Gone(StoreError):
+    """What was left behind is no longer there."""
+
+
 class BlobBody(Protocol):
-    """A blob on its way from an upstream."""
+    """A part of a blob, or all of it, on its way from one host of an upstream; its text names the host."""
+
+    @property
+    def start(self) -> int:
+        """Where in the blob the first byte belongs: what was asked for, or 0 where the host sends the whole whatever it is asked."""
+
+    @property
+    def stop(self) -> int | None:
+        """Where in the blob it will end; None where that was not said."""
 
     @property
     def size(self) -> int | None:
-        """The length upstream promised, in bytes; None where it promised none."""
+        """The length of the whole blob that the host promised, in bytes; None where it promised none."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes as they arrive; raise `Unavailable` where they stop short of the promised length."""
+        """Yield the bytes as they arrive; raise `Unavailable` where they stop coming."""
 
     def reject(self) -> None:
-        """Tell that the bytes were wrong: whoever sent them is asked last for a while."""
+        """Tell that the bytes were wrong: whoever sent them is asked last for a long while."""
+
+    def suspect(self) -> None:
+        """Tell that the bytes may have been wrong: whoever sent them is asked last for a short while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,21 @@ class TagPage:
 
     tags: tuple[str, ...]
     has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """How a host of an upstream is doing; durations in seconds, None where nothing was measured."""
+
+    url: str
+    rank: int  # 1: asked first for a blob
+    rests_for: float
+    first_byte: float | None
+    bytes_per_second: float | None
+    failures: float  # remembered; they fade
+    lies: int
+    honours_ranges: bool
+    last_error: str
 
 
 class Registry(Protocol):
@@ -104,8 +135,23 @@ class Registry(Protocol):
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""
 
-    def blob(self, repository: Repository, digest: Digest) -> AbstractAsyncContextManager[BlobBody]:
-        """Open a blob; the bytes are unverified."""
+    def hosts(self) -> list[HostStatus]:
+        """Tell of each host how it is doing, best first."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether whoever is best for a blob is so near and fast that one request for all of it is the best plan."""
+
+    def may_repeat(self) -> bool:
+        """Take the right to ask once more after a request that brought nothing, and say whether there was one: they are few."""
+
+    def blob(
+        self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None
+    ) -> AbstractAsyncContextManager[BlobBody]:
+        """Open a blob from *start* to *stop*, or to its end, at whichever host is best; the bytes are unverified.
+
+        A host that failed, here or while it sent, is asked last next time: asking again is how a broken transfer goes on.
+        """
 
     async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:
         """List tags after *last*, at most *most* where the upstream minds that."""
@@ -170,6 +216,9 @@ class Ingest(Protocol):
     async def commit(self) -> None:
         """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
 
+    def leave(self) -> None:
+        """Keep what was written so far for somebody to go on with, whatever `discard` says later."""
+
     async def discard(self) -> None:
         """Forget what was not committed; those who read it may read on."""
 
@@ -188,8 +237,11 @@ class BlobStore(Protocol):
     async def write(self, digest: Digest, body: bytes) -> None:
         """Keep small content; raise `DigestMismatch` or `StoreError`."""
 
-    async def ingest(self, digest: Digest, size: int | None) -> Ingest:
-        """Begin to keep content of *size* bytes, as far as that is known."""
+    async def resumable(self, digest: Digest) -> int:
+        """Tell how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
+
+    async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> Ingest:
+        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`."""
 
     async def check(self) -> str | None:
         """Read for real, or raise `StoreError`; tell why nothing can be kept at the moment."""

@@ -1,7 +1,7 @@
 """The one place that joins ports to adapters."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -26,6 +26,7 @@ class Proxy:
     store: BlobStore
     index: Index
     fills: Fills
+    registries: Mapping[str, Registry]
 
 
 @asynccontextmanager
@@ -41,12 +42,12 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         for upstream in settings.upstreams:
             registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts)
             stack.push_async_callback(registry.close)
-        fills = Fills(registries, store, index)
+        fills = Fills(registries, store, index, settings.downloads, settings.timeouts.progress)
         stack.push_async_callback(fills.drain, settings.drain)
         manifests = Manifests(registries, store, index, clock, settings.timeouts.revalidate)
         stack.push_async_callback(manifests.close)
-        blobs = Blobs(registries, store, index, fills)
+        blobs = Blobs(registries, store, index, fills, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
         routes = Routes(settings.upstreams, settings.default_upstream)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
-        yield Proxy(handlers, store, index, fills)
+        yield Proxy(handlers, store, index, fills, registries)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import yaml
@@ -57,6 +58,12 @@ class Rig:
         async with self.session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
             return await response.text()
 
+    async def hosts(self, upstream: str = "docker.io") -> list[dict[str, Any]]:
+        """Ask the admin port how an upstream's hosts are doing, best first."""
+        async with self.session.get(f"http://{LOOPBACK}:{self.admin_port}/api/v1/upstreams") as response:
+            found: list[dict[str, Any]] = (await response.json())[upstream]["hosts"]
+            return found
+
     async def settled(self) -> None:
         """Wait until no fill is in progress."""
         async with asyncio.timeout(20):
@@ -80,7 +87,7 @@ async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -
     configured = load(path, {})
     async with (
         assembled(configured) as proxy,
-        admin_port(admin_app(proxy.store), LOOPBACK, 0) as admin,
+        admin_port(admin_app(proxy.store, proxy.registries), LOOPBACK, 0) as admin,
         registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)

@@ -62,7 +62,9 @@ class TestDefaults:
 
     def test_every_duration_is_in_seconds(self) -> None:
         found = load(None, {})
-        assert dict(found.timeouts) == {"connect": 3.0, "headers": 5.0, "silence": 10.0, "revalidate": 2.0}
+        timeouts = found.timeouts
+        assert (timeouts.connect, timeouts.headers, timeouts.silence, timeouts.revalidate) == (3.0, 5.0, 10.0, 2.0)
+        assert (timeouts.trickle, timeouts.least_rate, timeouts.progress) == (30.0, 16 * 1024, 15.0)
         assert found.drain == 30.0
 
     def test_the_registry_listens_everywhere_and_the_admin_port_only_here(self) -> None:
@@ -364,7 +366,9 @@ class TestMistakes:
         [
             pytest.param("stor: {}", "stor: unknown key; did you mean store?", id="an unknown key, and the nearest known one"),
             pytest.param(
-                "timeouts: {zzz: 1s}", "timeouts.zzz: unknown key; known here: connect, headers, silence, revalidate", id="one like none"
+                "timeouts: {zzz: 1s}",
+                "timeouts.zzz: unknown key; known here: connect, headers, silence, trickle, least_rate, progress, revalidate",
+                id="one like none",
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
             pytest.param("redis: {url: r}", "redis: is not supported by this version yet", id="redis"),

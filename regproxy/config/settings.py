@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -26,7 +27,7 @@ from regproxy.config.units import (
 )
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
 from regproxy.policy.room import Limits
-from regproxy.policy.routing import DOCKER_HUB, Credential, DockerConfig, Host, Secret, Trust, Upstream
+from regproxy.policy.routing import DOCKER_HUB, Credential, DockerConfig, Host, Secret, Tls, Trust, Upstream
 
 Place: TypeAlias = tuple[str | int, ...]
 """Where in the document: `("upstreams", "docker.io", "hosts", 0)`."""
@@ -83,7 +84,20 @@ class Timeouts(Model):
     connect: Patience = 3.0
     headers: Patience = 5.0
     silence: Patience = 10.0
+    trickle: Patience = 30.0
+    least_rate: Size = 16 * 1024
+    progress: Patience = 15.0
     revalidate: Patience = 2.0
+
+
+ColdRanges: TypeAlias = Literal["fill", "wait", "pass"]
+
+
+class Downloads(Model):
+    """How a blob that is not here is fetched."""
+
+    connections: Annotated[int, Field(ge=1, le=64)] = 12
+    cold_ranges: ColdRanges = "fill"
 
 
 class Basics(Model):
@@ -95,6 +109,7 @@ class Basics(Model):
     default_upstream: str = DOCKER_HUB
     store: StoreSettings
     timeouts: Timeouts = Timeouts()
+    downloads: Downloads = Downloads()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
 
@@ -120,6 +135,35 @@ class CredentialEntry(Model):
         return Credential(self.username, Secret(self.password)) if self.username and self.password else None
 
 
+def _readable(value: str) -> str:
+    try:
+        with Path(value).open("rb"):
+            return value
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror or error}") from None
+
+
+Readable: TypeAlias = Annotated[str, AfterValidator(_readable)]
+
+
+class TlsEntry(Model):
+    """How a host is known, and how we are known to it."""
+
+    ca: Readable | None = None
+    certificate: Readable | None = None
+    key: Readable | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _key_fits(self) -> "TlsEntry":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("has a key without a certificate")
+        return self
+
+    def tls(self) -> Tls:
+        return Tls(self.ca, self.certificate, self.key, self.insecure)
+
+
 class HostEntry(Model):
     """One address of an upstream."""
 
@@ -129,6 +173,8 @@ class HostEntry(Model):
     credentials: CredentialEntry | None = None
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
+    tls: TlsEntry = TlsEntry()
+    proxy: Origin | None = None
 
 
 class TagEntry(Model):
@@ -158,6 +204,7 @@ class UpstreamEntry(Model):
     credentials: CredentialEntry | None = None
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
+    proxy: Origin | None = None
     tags: tuple[TagEntry, ...] = (TagEntry(),)
     deny: tuple[Filled, ...] = ()
 
@@ -192,6 +239,8 @@ class UpstreamEntry(Model):
             docker_config=DockerConfig(credentials.docker_config, tuple(servers)) if credentials and credentials.docker_config else None,
             realms=entry.realms | self.realms,
             private_networks=entry.private_networks | self.private_networks,
+            tls=entry.tls.tls(),
+            proxy=entry.proxy or self.proxy,
         )
 
 
@@ -270,6 +319,8 @@ def _written_host(host: Host) -> dict[str, Any]:
         **credentials,
         "realms": sorted(host.realms),
         "private_networks": sorted(host.private_networks),
+        "tls": asdict(host.tls),
+        "proxy": host.proxy,
     }
 
 

@@ -63,6 +63,15 @@ def parse(header: str | None, size: int) -> list[ByteRange]:
     return found if sum(byte_range.length for byte_range in found) <= size else []
 
 
+def single(header: str | None) -> tuple[int, int | None] | None:
+    """Read one range that names its beginning: from where, and to where (excluded) if that is said; None if it is anything else."""
+    unit, separator, spec = (header or "").partition("=")
+    if not separator or unit.strip().lower() != "bytes":
+        return None
+    first, last = _bounds(spec.strip()) or (None, None)
+    return None if first is None else (first, None if last is None else last + 1)
+
+
 def parse_content_range(header: str | None) -> ByteRange | None:
     """Read `bytes first-last/size` from an upstream, or None if it is anything else."""
     match = _CONTENT_RANGE.fullmatch((header or "").strip())

@@ -1,17 +1,145 @@
-"""Which host is asked next, and which one is left alone for a while."""
+"""Which host is asked next, which one is left alone for a while, and how often anyone is asked again.
 
-from collections.abc import Collection, Sequence
+Hosts are told apart by what was measured: the one expected to send a blob soonest comes first, which is how pulls go to the near region
+without a map. Two things keep that honest: a host that failed rests, and is then tried by one request before it is trusted by all; and
+a host nobody has asked for a while is asked once, lest yesterday's figures decide for ever.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from regproxy.policy.routing import Host, Trust
 
 REST_AFTER_FAILURE = 10.0  # seconds: long enough to spare a dead host, short enough to notice that it is back
 REST_AFTER_LIE = 600.0  # wrong bytes are no hiccup
+EXPLORE_AFTER = 120.0  # seconds without a question; one request in two minutes is a price nobody notices
+_LONGEST_REST = 120.0  # a host that fails again at every probe
+_PROBE = 10.0  # seconds that a probe has before another request tries its luck
+_HALF_LIFE = 60.0  # seconds after which a failure counts half
+_NEWEST = 0.3  # what one measurement weighs against all before it
+_PENALTY = 1.0  # seconds that each remembered failure is held against a host
+_TYPICAL = 4 * 1024 * 1024  # bytes of a piece or a small layer: what "soonest" is judged by
 
 
-def candidates(hosts: Sequence[Host], need: Trust, resting: Collection[Host] = ()) -> list[Host]:
-    """List the hosts that may answer *need*, rested ones first.
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of a host; times are monotonic seconds."""
 
-    A resting host failed lately. It comes last, not never: when every other host is down too, asking it beats failing the pull.
+    asked_at: float
+    first_byte: float | None = None  # seconds from a question to its answer
+    rate: float | None = None  # bytes per second, of one connection
+    failures: float = 0.0  # as of `failed_at`; they fade
+    failed_at: float = 0.0
+    rests_until: float = -math.inf
+    in_a_row: int = 0  # failures since the last answer
+    lies: int = 0
+    honours_ranges: bool = True
+    last_error: str = ""
+
+    def is_resting(self, now: float) -> bool:
+        return now < self.rests_until
+
+    def remembered_failures(self, now: float) -> float:
+        return self.failures * math.pow(0.5, max(now - self.failed_at, 0.0) / _HALF_LIFE)
+
+    def cost(self, now: float) -> float:
+        """Expect a typical blob after this many seconds; a host without figures comes after those that have some."""
+        if self.first_byte is None:
+            return math.inf
+        transfer = 0.0 if self.rate is None else _TYPICAL / self.rate
+        return self.first_byte + transfer + _PENALTY * self.remembered_failures(now)
+
+
+def asked(record: Record, now: float) -> Record:
+    """Note a question; a host whose rest is over is tried by this one alone, and rests for all others until it answers."""
+    is_probe = record.in_a_row > 0 and not record.is_resting(now)
+    return replace(record, asked_at=now, rests_until=now + _PROBE if is_probe else record.rests_until)
+
+
+def answered(record: Record, seconds: float) -> Record:
+    """Note that headers came after *seconds*: whatever was wrong is over, except a lie."""
+    rests_until = record.rests_until if record.lies else -math.inf
+    return replace(record, first_byte=_blend(record.first_byte, seconds), in_a_row=0, rests_until=rests_until)
+
+
+def sent(record: Record, count: int, seconds: float) -> Record:
+    """Note that *count* bytes of a body took *seconds* of waiting."""
+    return replace(record, rate=_blend(record.rate, count / max(seconds, 1e-6)))
+
+
+def failed(record: Record, now: float, why: str, pause: float | None = None) -> Record:
+    """Note a failure; each one in a row doubles the rest, unless the host said itself how long it wants to be left alone."""
+    rest = min(REST_AFTER_FAILURE * 2**record.in_a_row, _LONGEST_REST) if pause is None else pause
+    return replace(
+        record,
+        failures=record.remembered_failures(now) + 1,
+        failed_at=now,
+        rests_until=max(record.rests_until, now + rest),
+        in_a_row=min(record.in_a_row + 1, 8),
+        last_error=why,
+    )
+
+
+def lied(record: Record, now: float, why: str) -> Record:
+    return replace(failed(record, now, why, REST_AFTER_LIE), lies=record.lies + 1)
+
+
+def candidates(
+    hosts: Sequence[Host], need: Trust, records: Mapping[Host, Record], now: float, *, from_the_middle: bool = False
+) -> list[Host]:
+    """List the hosts that may answer *need*, best first.
+
+    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull. Where the middle of a blob
+    is wanted, a host that always sends the whole comes after those that do not.
     """
     able = [host for host in hosts if need in host.trust]
-    return sorted(able, key=lambda host: host in resting)
+    resting = {host: records[host].is_resting(now) for host in able}
+    awake = [host for host in able if not resting[host]]
+    neglected = min(awake, key=lambda host: records[host].asked_at, default=None)
+    if neglected is not None and now - records[neglected].asked_at < EXPLORE_AFTER:
+        neglected = None
+
+    def place(host: Host) -> tuple[bool, bool, bool, float]:
+        record = records[host]
+        lacks_ranges = from_the_middle and not record.honours_ranges
+        return resting[host], lacks_ranges, host is not neglected, record.cost(now)
+
+    return sorted(able, key=place)
+
+
+@dataclass(slots=True)
+class Budget:
+    """Extra requests, as a share of the ordinary ones: when everything fails, asking again must not double the load."""
+
+    share: float
+    left: float  # to begin with, and never more than that
+
+    def __post_init__(self) -> None:
+        self._most = self.left
+
+    _most: float = 0.0
+
+    def earn(self) -> None:
+        self.left = min(self.left + self.share, self._most)
+
+    def spend(self) -> bool:
+        """Take one, and say whether there was one."""
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+def pause(futile: int, chance: float) -> float:
+    """Wait this many seconds after the *futile*-th failure in a row; *chance* in [0, 1) spreads those who fail at the same time."""
+    return min(0.1 * 2**futile, 2.0) * (0.5 + chance) if futile else 0.0
+
+
+def hedge_after(record: Record) -> float:
+    """Say after how many seconds of silence another host is asked too: well above what is usual for this one."""
+    return max(0.25, 3 * record.first_byte) if record.first_byte is not None else 1.0
+
+
+def _blend(old: float | None, new: float) -> float:
+    return new if old is None else old + _NEWEST * (new - old)

@@ -60,6 +60,16 @@ class DockerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """How a host is known, and how we are known to it; paths of PEM files, and none where the system's way is right."""
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One address that serves an upstream's content: `https://mirror.example.cn`."""
 
@@ -70,6 +80,8 @@ class Host:
     docker_config: DockerConfig | None = None  # instead of a credential
     realms: frozenset[str] = frozenset()  # token services allowed beside our own origin and registrable domain
     private_networks: frozenset[str] = frozenset()  # where redirects may lead beside public addresses, in CIDR form
+    tls: Tls = Tls()
+    proxy: str | None = None  # an HTTP proxy on the way to it
 
     @property
     def has_credentials(self) -> bool:

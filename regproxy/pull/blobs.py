@@ -7,13 +7,16 @@ another repository upstream is asked first, and the bytes are not fetched again.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from regproxy.config import ColdRanges
 from regproxy.flights import Flights
 from regproxy.oci import errors
+from regproxy.oci.byterange import ByteRange
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.routing import Route, check_denied
-from regproxy.ports import BlobStore, Content, Index, Kind, NotFound, Registry
+from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
+from regproxy.pull.download import Download
 from regproxy.pull.fills import BLOB_TYPE, Fills, Follower
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
@@ -28,6 +31,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """A part of a blob that is not here, on its way through; close it when done."""
+
+    download: Download
+    part: ByteRange
+    provenance: Provenance = Provenance.PASSED
+
+
+@dataclass(frozen=True, slots=True)
 class Described:
     """A blob's size in bytes, and who told."""
 
@@ -38,20 +50,29 @@ class Described:
 class Blobs:
     """Answers blob pulls."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, fills: Fills) -> None:
-        """Take the ports."""
+    def __init__(
+        self, registries: Mapping[str, Registry], store: BlobStore, index: Index, fills: Fills, cold_ranges: ColdRanges, patience: float
+    ) -> None:
+        """Take the ports, what becomes of a part of a blob that is not here, and how many seconds its reader waits for a byte."""
+        self._cold_ranges = cold_ranges
+        self._patience = patience
         self._registries = registries
         self._store = store
         self._index = index
         self._fills = fills
         self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
 
-    async def open(self, route: Route, digest: Digest) -> Opened:
-        """Open the blob for sending; raise `RegistryError`, `UpstreamError` or `StoreError`."""
+    async def open(self, route: Route, digest: Digest, part: tuple[int, int | None] | None = None) -> Opened | Passing:
+        """Open the blob for sending, or just a *part* of it, from where to where.
+
+        Raise `RegistryError`, `UpstreamError` or `StoreError`.
+        """
         check_denied(route, digest)
         try:
             if (content := await self._stored(route.repository, digest)) is not None:
                 return Opened(content, Provenance.HIT)
+            if part is not None and (passing := await self._passed(route.repository, digest, *part)) is not None:
+                return passing
             return await self._fetched(route.repository, digest)
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error
@@ -95,6 +116,28 @@ class Blobs:
 
     async def _known(self, digest: Digest) -> Descriptor | None:
         return await found(self._index.known(Kind.BLOB, digest), digest)
+
+    async def _passed(self, repository: Repository, digest: Digest, start: int, stop: int | None) -> Passing | None:
+        """Get a part by itself, where that is sooner than the fill comes to it; None where the fill is the better way."""
+        if self._cold_ranges == "wait" or await self._known(digest) is not None:
+            return None
+        if self._cold_ranges == "fill":
+            fill = self._fills.begin(repository, digest)
+            # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
+            if stop is None or fill.is_near(stop):
+                return None
+        download = Download(self._registries[repository.registry], repository, digest, start, stop, patience=self._patience)
+        try:
+            await download.begin()
+            if download.is_ranged and download.size is not None and download.stop is not None:
+                return Passing(download, ByteRange(start, download.stop, download.size))
+        except (Unavailable, Corrupt, Throttled):
+            pass  # the fill tells how long the blob is, or what is wrong
+        except BaseException:
+            await download.close()
+            raise
+        await download.close()
+        return None
 
     async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
         known = await self._known(digest)

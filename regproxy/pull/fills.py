@@ -9,15 +9,37 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from cachetools import LRUCache
+
 from regproxy import metrics
+from regproxy.config import Downloads
 from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.oci.reference import Repository
-from regproxy.ports import BlobBody, BlobStore, Corrupt, Extent, Index, Ingest, Kind, Registry, StoreError, Unavailable, UpstreamError
-from regproxy.pull.keeping import kept
+from regproxy.policy.plan import FIRST
+from regproxy.ports import (
+    BlobStore,
+    Corrupt,
+    Extent,
+    Gone,
+    Index,
+    Ingest,
+    Kind,
+    NotFound,
+    Refused,
+    Registry,
+    StoreError,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
+from regproxy.pull import blame
+from regproxy.pull.download import Download
+from regproxy.pull.keeping import found, kept
 
 BLOB_TYPE = "application/octet-stream"
+_DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
 _UNWRITTEN = 4 * 1024 * 1024  # bytes received and not yet on disk; past that upstream has to wait
 
 _log = logging.getLogger(__name__)
@@ -49,6 +71,10 @@ class Fill:
         if self._promised is None:
             raise RuntimeError("a fill has no size before it started")
         return self._promised
+
+    def is_near(self, stop: int) -> bool:
+        """Whether bytes up to *stop* are here, or come with what is being asked for anyway."""
+        return stop <= self._written + FIRST
 
     async def started(self) -> None:
         """Wait until the size is known, or raise what keeps the blob from coming.
@@ -100,9 +126,10 @@ class Fill:
         if not self._readers and self._ingest is not None:
             self._ingest.close()
 
-    def begin(self, ingest: Ingest, promised: int | None) -> None:
+    def begin(self, ingest: Ingest, promised: int | None, written: int) -> None:
         self._ingest = ingest
         self._promised = promised
+        self._written = written
         self.moved()
         self._tell()
 
@@ -171,8 +198,11 @@ class Follower:
 class Fills:
     """The fills in progress, one per digest."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index) -> None:
-        """Take the ports."""
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads, patience: float) -> None:
+        """Take the ports, and for how many seconds followers may be left without a byte."""
+        self._downloads = downloads
+        self._patience = patience
+        self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
         self._registries = registries
         self._store = store
         self._index = index
@@ -189,14 +219,18 @@ class Fills:
 
     def join(self, repository: Repository, digest: Digest) -> Follower:
         """Follow the fill of *digest*, starting one out of *repository* if there is none; the caller releases it."""
+        metrics.FOLLOWERS.inc()
+        return self.begin(repository, digest).follow()
+
+    def begin(self, repository: Repository, digest: Digest) -> Fill:
+        """Start the fill of *digest* if there is none, and follow nothing."""
         fill = self.find(digest)
         if fill is None:
             fill = self._fills[digest] = Fill(digest, repository)
             task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        metrics.FOLLOWERS.inc()
-        return fill.follow()
+        return fill
 
     async def idle(self) -> None:
         """Wait until none is in progress."""
@@ -230,17 +264,48 @@ class Fills:
 
     async def _copy(self, fill: Fill) -> bool:
         """Fetch and verify the blob, and say whether the store kept it."""
+        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
+        try:
+            return await self._copy_from(fill, start)
+        except Gone:
+            return await self._copy_from(fill, 0)
+
+    async def _copy_from(self, fill: Fill, start: int) -> bool:
+        connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
-        async with registry.blob(fill.repository, fill.digest) as body:
-            ingest = await self._store.ingest(fill.digest, body.size)
+        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
+        try:
+            await download.begin()
+            ingest = await self._store.ingest(fill.digest, download.size, start)
             try:
-                fill.begin(ingest, body.size)
-                await _receive(body, _Writer(ingest, fill.advance))
-                _verify(fill, ingest, body)
+                fill.begin(ingest, download.size, start)
+                await _receive(download, fill, ingest)
+                await self._verify(fill, ingest, download)
                 fill.verified()
                 return await kept(ingest.commit(), fill.digest)
+            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError):
+                ingest.leave()
+                raise
             finally:
                 await ingest.discard()
+        finally:
+            await download.close()
+
+    async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
+        """Raise `Corrupt` for wrong bytes, and find out who sent them."""
+        doubts = self._doubts.pop(fill.digest, None)
+        try:
+            ingest.verify()
+        except DigestMismatch as error:
+            metrics.CORRUPT.inc()
+            senders = blame.senders(download.segments)
+            if len(senders) == 1 and not download.start:
+                download.segments[0].body.reject()
+            elif ingest.is_whole:
+                self._doubts[fill.digest] = await asyncio.to_thread(blame.statements, ingest, download.segments)
+            raise Corrupt(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
+        if doubts is not None and ingest.is_whole:
+            await asyncio.to_thread(blame.convict, ingest, doubts)
 
     async def _record(self, fill: Fill) -> None:
         """Index the blob under everyone who may have it, those included who join meanwhile."""
@@ -288,19 +353,14 @@ class _Writer:
             self._advance(sum(map(len, batch)))
 
 
-async def _receive(body: BlobBody, writer: _Writer) -> None:
+async def _receive(download: Download, fill: Fill, ingest: Ingest) -> None:
+    def written(count: int) -> None:
+        fill.advance(count)
+        download.advance(count)
+
+    writer = _Writer(ingest, written)
     try:
-        async for chunk in body.chunks():
-            await writer.put(chunk)
+        await download.run(writer.put)
         await writer.finish()
     finally:
         await writer.stop()
-
-
-def _verify(fill: Fill, ingest: Ingest, body: BlobBody) -> None:
-    try:
-        ingest.verify()
-    except DigestMismatch as error:
-        metrics.CORRUPT.inc()
-        body.reject()
-        raise Corrupt(f"{body} sent wrong bytes for {fill.repository}: {error}") from error

@@ -9,6 +9,7 @@ class Provenance(Enum):
     HIT = "hit"  # nothing
     MISS = "miss"  # it was fetched
     COLLAPSED = "collapsed"  # it was being fetched for somebody else
+    PASSED = "passed"  # a part of it was fetched for this answer alone, and could not be verified
     REVALIDATED = "revalidated"  # upstream says it is still the same
     STALE = "stale"  # upstream is out of reach, this is what we knew
 
@@ -21,6 +22,7 @@ _PARAMETERS = {
     Provenance.HIT: "hit",
     Provenance.MISS: "fwd=miss",
     Provenance.COLLAPSED: "fwd=miss; collapsed",
+    Provenance.PASSED: "fwd=miss; detail=unverified",
     Provenance.REVALIDATED: "fwd=stale; fwd-status=200",
     Provenance.STALE: "fwd=stale; detail=upstream-out-of-reach",
 }

@@ -3,7 +3,7 @@
     ROOT/
       layout                    which layout this is
       blobs/sha256/ab/<hex>     verified, durable, never changed
-      ingest/<hex>.<random>     on its way in; locked by whoever writes it
+      ingest/<hex>.<random>     on its way in; locked by whoever writes it, and gone on with if its writer died
       quarantine/               what lay under a valid name and was wrong
 
 A file gets its name after its hash was right and fsync had returned: a crash may lose it, but no valid name stands over wrong bytes.
@@ -17,6 +17,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,8 +28,8 @@ from weakref import WeakValueDictionary
 from regproxy import metrics
 from regproxy.oci.digest import Digest
 from regproxy.policy.room import FileSystem, Limits, on_disk
-from regproxy.ports import Full, StoreError
-from regproxy.storage.ingest import DiskIngest, Growing, path_of
+from regproxy.ports import Full, Gone, StoreError
+from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.room import Room
 from regproxy.storage.trouble import Trouble
@@ -36,6 +37,7 @@ from regproxy.storage.trouble import Trouble
 _LAYOUT = "regproxy store, layout 1\n"
 _THREADS = 16  # a bound on calls in progress, so that a slow disk cannot start a thread for each of them
 _PATIENCE = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
+_LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it
 _OPEN_FILES = 512  # descriptors kept for the next hit; the default limit on open files is 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -85,8 +87,21 @@ class DiskStore:
             await ingest.discard()
             ingest.close()
 
-    async def ingest(self, digest: Digest, size: int | None) -> DiskIngest:
-        return DiskIngest(digest, self._run, self._trouble, await self._growing(digest, size))
+    async def resumable(self, digest: Digest) -> int:
+        return await self._run(left_behind, self._root, digest)
+
+    async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> DiskIngest:
+        growing = await self._growing(digest, size, start)
+        if start and isinstance(growing, StoreError):
+            raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
+        ingest = DiskIngest(digest, self._run, self._trouble, growing)
+        try:
+            await ingest.read_again(start)
+        except StoreError as error:
+            await ingest.discard()
+            ingest.close()
+            raise Gone(f"what was here of {digest} cannot be gone on with: {error}") from error
+        return ingest
 
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on, and its room is free when they are done."""
@@ -114,14 +129,14 @@ class DiskStore:
             self._open.popitem()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _growing(self, digest: Digest, size: int | None) -> Growing | StoreError:
-        """Take room and make a file, or tell why that is not possible."""
+    async def _growing(self, digest: Digest, size: int | None, start: int) -> Growing | StoreError:
+        """Take room and make a file, or take one over, or tell why that is not possible."""
         try:
             reservation = await self.room.reserve(size or 0)
         except StoreError as error:
             return error
         try:
-            return await self._run(Growing, self._root, digest, reservation)
+            return await self._run(Growing, self._root, digest, reservation, start)
         except BaseException as error:
             reservation.release()
             if isinstance(error, StoreError):
@@ -211,7 +226,9 @@ def _open_plain(path: str, flags: int) -> int:
 
 
 def _remove_if_orphan(path: Path) -> None:
-    """Remove what no living process writes: the kernel gives a dead one's lock back."""
+    """Remove what no living process writes, for the kernel gives a dead one's lock back, and nobody is likely to go on with."""
+    if path.is_file() and not path.is_symlink() and path.stat().st_size and time.time() - path.stat().st_mtime < _LEFT_FOR:
+        return
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
         return

@@ -8,16 +8,18 @@ import fcntl
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from regproxy.log import fields
 from regproxy.oci.digest import Digest
-from regproxy.ports import Extent, Full, StoreError
+from regproxy.ports import Extent, Full, Gone, StoreError
 from regproxy.storage.room import Reservation
 from regproxy.storage.trouble import Trouble
 from regproxy.storage.window import Window
+
+_READ = 4 * 1024 * 1024
 
 Result = TypeVar("Result")
 
@@ -33,13 +35,12 @@ class Runner(Protocol):
 class Growing:
     """A file under a name nobody asks for, and the room it takes; locked as long as we live."""
 
-    def __init__(self, root: Path, digest: Digest, reservation: Reservation) -> None:
-        """Create the file; raise `OSError`."""
-        descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex[:16]}.", dir=root / "ingest")
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    def __init__(self, root: Path, digest: Digest, reservation: Reservation, start: int = 0) -> None:
+        """Create the file, or take over one that has *start* bytes; raise `OSError`."""
+        self._path: Path | None
+        descriptor, self._path = _taken_over(root, digest, start) if start else _created(root, digest)
         self.file: BinaryIO = os.fdopen(descriptor, "rb+", buffering=0)
         self.reservation = reservation
-        self._path: Path | None = Path(path)
         self._final = path_of(root, digest)
         self.is_committed = False
 
@@ -58,6 +59,10 @@ class Growing:
         self.is_committed = True
         _sync_directory(self._final.parent)
         return replaced
+
+    def leave(self) -> None:
+        """Have `discard` leave the file where it is."""
+        self._path = None
 
     def discard(self) -> None:
         if self._path is not None:
@@ -89,6 +94,16 @@ class DiskIngest:
     def written(self) -> int:
         """How many bytes can be read, those included that have gone since."""
         return self._on_disk if self._window is None else self._window.end
+
+    async def read_again(self, stop: int) -> None:
+        """Hash what was taken over: it is believed no more than what comes from upstream; raise `StoreError`."""
+        while self._growing is not None and self._on_disk < stop:
+            count = min(_READ, stop - self._on_disk)
+            chunk = await self._run(os.pread, self._growing.file.fileno(), count, self._on_disk)
+            if not chunk or not self._growing.reservation.use(len(chunk)):
+                raise Gone("it is shorter than it was, or there is no room for it")
+            await asyncio.to_thread(self._verifier.update, chunk)
+            self._on_disk += len(chunk)
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         # Not on the disk's threads: a disk that hangs must not keep us from knowing what is right.
@@ -125,6 +140,10 @@ class DiskIngest:
                 self._trouble.begin(error)
                 raise
             self._trouble.end()
+
+    def leave(self) -> None:
+        if self._growing is not None and self._refused is None and not self._growing.is_committed:
+            self._growing.leave()
 
     async def discard(self) -> None:
         if self._growing is None or self._growing.is_committed:
@@ -173,6 +192,36 @@ class DiskIngest:
             already = max(0, already - len(chunk))
             if self._window is None or not await self._window.write(view):
                 raise reason
+
+
+def left_behind(root: Path, digest: Digest) -> int:
+    """Leave out the last byte: asking for one is how upstream is asked whether it may be had at all."""
+    return max(max((path.stat().st_size for path in _unfinished(root, digest)), default=0) - 1, 0)
+
+
+def _unfinished(root: Path, digest: Digest) -> Iterator[Path]:
+    return (root / "ingest").glob(f"{digest.hex}.*")
+
+
+def _created(root: Path, digest: Digest) -> tuple[int, Path]:
+    descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex}.", dir=root / "ingest")
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return descriptor, Path(path)
+
+
+def _taken_over(root: Path, digest: Digest, start: int) -> tuple[int, Path]:
+    """Lock a file that nobody writes any more and that has at least *start* bytes, and cut it to them; raise `OSError`."""
+    for path in _unfinished(root, digest):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_size >= start:
+                os.truncate(descriptor, start)
+                return descriptor, path
+        except BlockingIOError:
+            pass
+        os.close(descriptor)
+    raise FileNotFoundError(f"the first {start} bytes of {digest} are gone")
 
 
 def path_of(root: Path, digest: Digest) -> Path:

@@ -6,6 +6,7 @@ are (no requoting), a large blob may take hours (no total timeout), and manifest
 
 import asyncio
 import math
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
@@ -15,7 +16,7 @@ from yarl import URL
 
 from regproxy import __version__
 from regproxy.config import Timeouts
-from regproxy.policy.routing import Host
+from regproxy.policy.routing import Host, Tls
 from regproxy.ports import Corrupt, Unavailable
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver
 
@@ -44,7 +45,7 @@ class Connections:
         """Open nothing yet."""
         self._host = host
         self._timeouts = timeouts
-        self._guard = Guard(URL(host.url).host or "", _names(host.realms), host.private_networks)
+        self._guard = Guard(URL(host.url).host or "", _names(host.realms | _proxies(host)), host.private_networks)
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
         self._turns = {pool: asyncio.Semaphore(most) for pool, most in _MOST_REQUESTS.items()}
 
@@ -72,7 +73,7 @@ class Connections:
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE[pool])):
                     response = await self._session(pool).request(
-                        method, url, headers=headers, data=form, allow_redirects=False, timeout=limits
+                        method, url, headers=headers, data=form, allow_redirects=False, timeout=limits, proxy=self._host.proxy
                     )
             try:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -107,7 +108,7 @@ class Connections:
     def _session(self, pool: Pool) -> aiohttp.ClientSession:
         session = self._sessions.get(pool)
         if session is None:
-            connector = aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
+            connector = aiohttp.TCPConnector(limit=0, ssl=_context(self._host.tls), resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
             session = self._sessions[pool] = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -136,6 +137,22 @@ async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str) 
         if len(body) > limit:
             raise Corrupt(f"{response.url.host} sent {what} of more than {limit} bytes")
     return bytes(body)
+
+
+def _context(tls: Tls) -> ssl.SSLContext | bool:
+    """Say how the host is verified; redirects of the host are followed under the same rules."""
+    if tls == Tls():
+        return True
+    context = ssl.create_default_context(cafile=tls.ca)
+    if tls.certificate is not None:
+        context.load_cert_chain(tls.certificate, tls.key)
+    if tls.insecure:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _proxies(host: Host) -> frozenset[str]:
+    return frozenset() if host.proxy is None else frozenset({host.proxy.partition("://")[2]})
 
 
 def _names(realms: frozenset[str]) -> set[str]:

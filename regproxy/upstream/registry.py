@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import aiohttp
@@ -15,15 +15,22 @@ from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
 from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
-from regproxy.policy import failover
+from regproxy.policy import failover, plan
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, HostStatus, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.upstream.body import HostBody, open_body
 from regproxy.upstream.connections import Pool, read_at_most
+from regproxy.upstream.health import Health
 from regproxy.upstream.host import HostClient, Question
+from regproxy.upstream.racing import first_answer
 
 _LISTING_LIMIT = 8 * 1024 * 1024  # 60,000 tags of the longest kind
 _MOST_PAGES = 20  # of referrers, each up to 4 MiB by the spec; more is an attack
 _HANDSHAKE = 0.9  # seconds; when a record is at hand, a host that does not even shake hands is not worth a client's second
+_HEDGED = 0.03  # of the requests for blobs may be asked of two hosts at once
+_MOST_HEDGES = 3.0  # in a row, before that share is earned
+_REPEATED = 0.1  # of the requests for blobs may be repetitions of one that brought nothing
+_MOST_REPEATS = 20.0  # in a row
 
 Result = TypeVar("Result")
 
@@ -35,11 +42,25 @@ class UpstreamRegistry:
         """Open nothing yet."""
         self._upstream = upstream
         self._clients = {host: HostClient(upstream.name, host, timeouts) for host in upstream.hosts}
-        self._rests: dict[Host, float] = {}  # until when, monotonic
+        self._timeouts = timeouts
+        self._health = Health(upstream)
+        self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
+        self._repeats = failover.Budget(share=_REPEATED, left=_MOST_REPEATS)
 
     @property
     def is_resting(self) -> bool:
-        return all(host in self._resting() for host in failover.candidates(self._upstream.hosts, Trust.RESOLVE))
+        return all(self._health.is_resting(host) for host in self._health.candidates(Trust.RESOLVE))
+
+    def hosts(self) -> list[HostStatus]:
+        return self._health.statuses()
+
+    @property
+    def is_near(self) -> bool:
+        best = next((self._health[host] for host in self._health.candidates(Trust.PULL)), None)
+        return best is not None and plan.is_near(best.first_byte, best.rate)
+
+    def may_repeat(self) -> bool:
+        return self._repeats.spend()
 
     async def resolve(self, reference: Reference) -> Digest | None:
         async def head(client: HostClient) -> Digest | None:
@@ -79,17 +100,20 @@ class UpstreamRegistry:
         return await self._first(Trust.PULL, head)
 
     @asynccontextmanager
-    async def blob(self, repository: Repository, digest: Digest) -> AsyncIterator["HostBody"]:
-        async with AsyncExitStack() as stack:
+    async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> AsyncIterator[HostBody]:
+        async def get(host: Host) -> HostBody:
+            return await self._ask(host, lambda client: open_body(client, self._health, self._timeouts, repository, digest, start, stop))
 
-            async def get(client: HostClient) -> HostBody:
-                question = Question("GET", repository.name, f"blobs/{digest}", Pool.BLOB)
-                response = await stack.enter_async_context(client.ask(question))
-                if response.status != 200:
-                    raise Corrupt(f"{client.host} answered {response.status} to a request for the whole of {digest}")
-                return HostBody(response, client, lambda: self._rest(client.host, failover.REST_AFTER_LIE))
-
-            yield await self._first(Trust.PULL, get)
+        hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0)
+        self._hedges.earn()
+        self._repeats.earn()
+        found = await first_answer(hosts, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
+        if isinstance(found, list):
+            raise _verdict(self._upstream.name, found)
+        try:
+            yield found
+        finally:
+            await found.close()
 
     async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:
         query = {"last": last} if last else {}
@@ -128,34 +152,26 @@ class UpstreamRegistry:
             await client.close()
 
     async def _first(self, need: Trust, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
-        """Ask host after host; a host that fails rests, and what counts in the end is what a trusted one said."""
+        """Ask host after host; what counts in the end is what a trusted one said."""
         failures: list[tuple[Host, UpstreamError]] = []
-        for host in failover.candidates(self._upstream.hosts, need, self._resting()):
+        for host in self._health.candidates(need):
             try:
-                result = await call(self._clients[host])
+                return await self._ask(host, call)
             except UpstreamError as error:
                 failures.append((host, error))
-                self._judge(host, error)
-            else:
-                self._rests.pop(host, None)
-                return result
         raise _verdict(self._upstream.name, failures)
 
-    def _judge(self, host: Host, error: UpstreamError) -> None:
-        match error:
-            case Throttled(retry_after=pause):
-                self._rest(host, failover.REST_AFTER_FAILURE if pause is None else pause)
-            case Unavailable():
-                self._rest(host, failover.REST_AFTER_FAILURE)
-            case Corrupt():
-                self._rest(host, failover.REST_AFTER_LIE)
-
-    def _rest(self, host: Host, seconds: float) -> None:
-        self._rests[host] = time.monotonic() + seconds
-
-    def _resting(self) -> set[Host]:
-        now = time.monotonic()
-        return {host for host, until in self._rests.items() if until > now}
+    async def _ask(self, host: Host, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
+        """Ask one host, and remember how that went."""
+        self._health.asked(host)
+        began = time.monotonic()
+        try:
+            result = await call(self._clients[host])
+        except UpstreamError as error:
+            self._health.failed(host, error)
+            raise
+        self._health.answered(host, time.monotonic() - began)
+        return result
 
     async def _document(self, client: HostClient, response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
         body = await self._body(client, response, _LISTING_LIMIT, what)
@@ -172,27 +188,6 @@ class UpstreamRegistry:
             body = await read_at_most(response, limit, what)
         metrics.UPSTREAM_BYTES.labels(self._upstream.name, str(client.host)).inc(len(body))
         return body
-
-
-class HostBody:
-    """A blob that one host is sending (port BlobBody)."""
-
-    def __init__(self, response: aiohttp.ClientResponse, client: HostClient, reject: Callable[[], None]) -> None:
-        """Take a response whose headers have arrived."""
-        self._response = response
-        self._client = client
-        self.reject = reject
-        self.size = response.content_length
-
-    def __str__(self) -> str:
-        return str(self._client.host)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
-        with self._client.connections.translated(self._response.url):
-            async for chunk in self._response.content.iter_any():
-                received.inc(len(chunk))
-                yield chunk
 
 
 def _need(reference: Reference) -> Trust:

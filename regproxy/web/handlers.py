@@ -12,11 +12,11 @@ from regproxy.oci import byterange, errors
 from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.policy.routing import Route, Routes
-from regproxy.pull.blobs import Blobs
+from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.web.exchange import Exchange
-from regproxy.web.responses import ContentResponse, blob_headers, content_headers, matches
+from regproxy.web.responses import ContentResponse, PassedResponse, blob_headers, content_headers, matches
 
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
 
@@ -70,8 +70,10 @@ class Handlers:
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
             response.content_length = described.size
             return response
-        opened = await self.blobs.open(route, pull.digest)
+        opened = await self.blobs.open(route, pull.digest, _wanted_part(request, str(pull.digest)))
         exchange.provenance = opened.provenance
+        if isinstance(opened, Passing):
+            return await self._pass(request, pull, opened, exchange)
         try:
             headers = blob_headers(pull.digest, opened.provenance)
             exchange.decorate(headers)
@@ -83,6 +85,16 @@ class Handlers:
             return sending
         finally:
             opened.content.release()
+
+    async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, exchange: Exchange) -> web.StreamResponse:
+        try:
+            headers = blob_headers(pull.digest, passing.provenance)
+            exchange.decorate(headers)
+            sending = PassedResponse(passing.part, headers)
+            exchange.failure = await sending.send(request, passing.download.run, exchange.endpoint, passing.provenance.value)
+            return sending
+        finally:
+            await passing.download.close()
 
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.StreamResponse:
         last, most = exchange.parameter("last") or "", _page_size(exchange.parameter("n"))
@@ -110,6 +122,13 @@ def path_of(request: web.BaseRequest) -> str:
     """Take the path as the client wrote it; an absolute form names a server too, which is not ours to obey (RFC 9112, 3.2.2)."""
     target = request.raw_path.partition("?")[0]
     return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
+
+
+def _wanted_part(request: web.BaseRequest, etag: str) -> tuple[int, int | None] | None:
+    """Read what can be answered without knowing the blob: one range, on no condition."""
+    if "If-None-Match" in request.headers or request.headers.get("If-Range", f'"{etag}"').strip() != f'"{etag}"':
+        return None
+    return byterange.single(request.headers.get("Range"))
 
 
 def _ranges(request: web.BaseRequest, etag: str, size: int) -> list[byterange.ByteRange]:

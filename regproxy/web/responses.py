@@ -8,7 +8,8 @@ import asyncio
 import errno
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -23,6 +24,7 @@ from regproxy.pull.provenance import Provenance
 
 _PATIENCE = 60.0  # seconds for a client to take _STRIDE bytes, or it is gone
 _STRIDE = 1024 * 1024
+Put: TypeAlias = Callable[[bytes], Awaitable[None]]
 _YEAR = "max-age=31536000, immutable"
 
 
@@ -104,6 +106,33 @@ class ContentResponse(web.StreamResponse):
                 async with asyncio.timeout(_PATIENCE):
                     await _send_piece(request, writer, piece)
             start += extent.length
+
+
+class PassedResponse(web.StreamResponse):
+    """Sends a range as it comes from upstream."""
+
+    def __init__(self, part: ByteRange, headers: CIMultiDict[str]) -> None:
+        super().__init__(status=206, headers=headers)
+        self.headers["Content-Range"] = part.content_range()
+        self.content_length = part.length
+
+    async def send(self, request: web.BaseRequest, run: Callable[[Put], Awaitable[None]], endpoint: str, source: str) -> str | None:
+        """Let *run* give the bytes; where that fails on the way, end the connection short of the length and tell why."""
+        sent = metrics.SENT_BYTES.labels(endpoint, source)
+        await self.prepare(request)
+
+        async def put(chunk: bytes) -> None:
+            async with asyncio.timeout(_PATIENCE):
+                await self.write(chunk)
+            sent.inc(len(chunk))
+
+        try:
+            await run(put)
+            await self.write_eof()
+        except (UpstreamError, OSError, TimeoutError) as error:
+            self.force_close()
+            return str(error) or type(error).__name__
+        return None
 
 
 async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
-from tests.fakes.deeds import Chunked, Cut, Deed, Flood, Headers, Lie, NoLength
+from tests.fakes.deeds import Chunked, Deed, Flood, Headers, Lie, NoLength, NoRanges, ShortChunked
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, get, raw, rig
@@ -95,9 +95,8 @@ async def test_a_blob_that_is_a_manifest_too_does_not_change_its_type(upstream: 
 
 
 INCOMPLETE = [
-    pytest.param([NoLength(at=500)], id="no length, FIN"),
-    pytest.param([NoLength(at=500, rst=True)], id="no length, RST"),
-    pytest.param([Chunked(), Cut(500)], id="chunked, cut"),
+    pytest.param([NoRanges(), NoLength(at=500)], id="no length, FIN"),
+    pytest.param([NoRanges(), ShortChunked(at=500)], id="chunked, and well formed"),
     pytest.param([Lie(lambda body: body[:500] + b'{"errors": []}'.ljust(len(body) - 500))], id="an error up to the length"),
 ]
 

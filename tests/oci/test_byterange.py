@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regproxy.oci.byterange import ByteRange, UnsatisfiableRange, parse, parse_content_range, whole
+from regproxy.oci.byterange import ByteRange, UnsatisfiableRange, parse, parse_content_range, single, whole
 
 SIZE = 1000
 
@@ -145,3 +145,19 @@ def test_an_upstream_says_which_part_it_sends(header: str | None, expected: Byte
 def test_a_part_that_upstream_names_lies_within_its_size(header: str) -> None:
     found = parse_content_range(header)
     assert found is None or 0 <= found.start < found.stop <= found.size
+
+
+@pytest.mark.parametrize(
+    ("header", "part"),
+    [
+        pytest.param("bytes=5-9", (5, 10), id="from, to"),
+        pytest.param("Bytes = 5-", (5, None), id="to the end"),
+        pytest.param("bytes=-5", None, id="where it begins depends on the size"),
+        pytest.param("bytes=0-1,3-4", None, id="several"),
+        pytest.param("bytes=9-5", None, id="backwards"),
+        pytest.param("lines=1-2", None, id="another unit"),
+        pytest.param(None, None, id="none"),
+    ],
+)
+def test_one_range_can_be_read_before_the_size_is_known(header: str | None, part: tuple[int, int | None] | None) -> None:
+    assert single(header) == part

@@ -1,39 +1,150 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regproxy.policy.failover import REST_AFTER_FAILURE, REST_AFTER_LIE, candidates
+from regproxy.policy import failover
+from regproxy.policy.failover import EXPLORE_AFTER, REST_AFTER_FAILURE, REST_AFTER_LIE, Budget, Record, candidates
 from regproxy.policy.routing import Host, Trust
 
 MIRROR = Host("https://mirror.example", trust=frozenset({Trust.PULL}))
 SECOND = Host("https://second.example", trust=frozenset({Trust.PULL}))
 ORIGIN = Host("https://registry.example")
 HOSTS = [MIRROR, SECOND, ORIGIN]
+NOW = 1000.0
+UNKNOWN = Record(asked_at=NOW)
+RESTING = failover.failed(UNKNOWN, NOW, "did not answer")
 
 
-@pytest.mark.parametrize(
-    ("need", "resting", "asked"),
-    [
-        pytest.param(Trust.PULL, set(), [MIRROR, SECOND, ORIGIN], id="content, from all in their order"),
-        pytest.param(Trust.RESOLVE, set(), [ORIGIN], id="a tag, from the one that is believed"),
-        pytest.param(Trust.PULL, {MIRROR}, [SECOND, ORIGIN, MIRROR], id="content, from the one that rests last"),
-        pytest.param(Trust.PULL, {MIRROR, ORIGIN}, [SECOND, MIRROR, ORIGIN], id="content, from those that rest last, in their order"),
-        pytest.param(Trust.PULL, {MIRROR, SECOND, ORIGIN}, [MIRROR, SECOND, ORIGIN], id="content, although all rest"),
-        pytest.param(Trust.RESOLVE, {ORIGIN}, [ORIGIN], id="a tag, although the only one believed rests"),
-    ],
-)
-def test_hosts_are_asked_in_their_order_and_those_that_failed_last(need: Trust, resting: set[Host], asked: list[Host]) -> None:
-    assert candidates(HOSTS, need, resting) == asked
+def _records(**known: Record) -> dict[Host, Record]:
+    return {MIRROR: known.get("mirror", UNKNOWN), SECOND: known.get("second", UNKNOWN), ORIGIN: known.get("origin", UNKNOWN)}
 
 
-def test_a_plain_mirror_is_never_asked_what_a_tag_means() -> None:
-    assert candidates([MIRROR, SECOND], Trust.RESOLVE, {SECOND}) == []
+ORDERS = [
+    pytest.param(Trust.PULL, _records(), [MIRROR, SECOND, ORIGIN], id="nothing known: their order"),
+    pytest.param(Trust.RESOLVE, _records(), [ORIGIN], id="a tag: the one that is believed"),
+    pytest.param(Trust.PULL, _records(mirror=RESTING), [SECOND, ORIGIN, MIRROR], id="one rests: last"),
+    pytest.param(
+        Trust.PULL, _records(mirror=RESTING, second=RESTING, origin=RESTING), [MIRROR, SECOND, ORIGIN], id="all rest: all the same"
+    ),
+    pytest.param(Trust.RESOLVE, _records(origin=RESTING), [ORIGIN], id="the only one believed rests: never refused"),
+    pytest.param(
+        Trust.PULL,
+        _records(mirror=replace(UNKNOWN, first_byte=0.3), origin=replace(UNKNOWN, first_byte=0.1)),
+        [ORIGIN, MIRROR, SECOND],
+        id="the quicker answer first, those without figures after them",
+    ),
+    pytest.param(
+        Trust.PULL,
+        _records(mirror=replace(UNKNOWN, first_byte=0.01, rate=1e6), second=replace(UNKNOWN, first_byte=0.2, rate=50e6)),
+        [SECOND, MIRROR, ORIGIN],
+        id="what counts is when a layer is here",
+    ),
+    pytest.param(
+        Trust.PULL,
+        _records(mirror=replace(UNKNOWN, first_byte=0.1), origin=replace(UNKNOWN, asked_at=NOW - EXPLORE_AFTER)),
+        [ORIGIN, MIRROR, SECOND],
+        id="one nobody has asked for a while: once",
+    ),
+]
 
 
-@given(st.permutations(HOSTS), st.sampled_from(Trust), st.sets(st.sampled_from(HOSTS)))
-def test_no_host_that_may_answer_is_left_out(hosts: list[Host], need: Trust, resting: set[Host]) -> None:
-    assert set(candidates(hosts, need, resting)) == {host for host in hosts if need in host.trust}
+@pytest.mark.parametrize(("need", "records", "asked"), ORDERS)
+def test_the_best_host_is_asked_first_and_those_that_failed_last(need: Trust, records: dict[Host, Record], asked: list[Host]) -> None:
+    assert candidates(HOSTS, need, records, NOW) == asked
 
 
-def test_a_lie_is_resented_longer_than_a_hiccup() -> None:
-    assert 0 < REST_AFTER_FAILURE < REST_AFTER_LIE
+def test_for_the_middle_of_a_blob_a_host_that_only_sends_the_whole_comes_late() -> None:
+    records = _records(mirror=replace(UNKNOWN, honours_ranges=False))
+    assert candidates(HOSTS, Trust.PULL, records, NOW, from_the_middle=True) == [SECOND, ORIGIN, MIRROR]
+    assert candidates(HOSTS, Trust.PULL, records, NOW) == HOSTS
+
+
+ACTS = st.tuples(st.sampled_from(["answer", "fail", "lie", "refuse to wait"]), st.floats(0, 300))
+
+
+@given(st.permutations(HOSTS), st.sampled_from(Trust), st.lists(st.tuples(st.sampled_from(HOSTS), ACTS)))
+def test_no_host_that_may_answer_is_left_out(hosts: list[Host], need: Trust, history: list[tuple[Host, tuple[str, float]]]) -> None:
+    records, now = _records(), NOW
+    for host, (act, seconds) in history:
+        now += seconds
+        records[host] = _after(records[host], act, now)
+    assert set(candidates(hosts, need, records, now)) == {host for host in hosts if need in host.trust}
+
+
+@given(st.lists(ACTS, min_size=1, max_size=30))
+def test_no_schedule_starves_a_host_for_ever(acts: list[tuple[str, float]]) -> None:
+    """Whatever happened to a host, once its rest is over it is asked first within the time of exploring."""
+    records = _records(second=replace(UNKNOWN, first_byte=0.001, rate=1e9), origin=replace(UNKNOWN, first_byte=0.001))
+    now = NOW
+    for act, seconds in acts:
+        now += seconds
+        records[MIRROR] = _after(records[MIRROR], act, now)
+    clock = max(now, records[MIRROR].rests_until)
+    end = clock + len(HOSTS) * EXPLORE_AFTER
+    while (first := candidates(HOSTS, Trust.PULL, records, clock)[0]) is not MIRROR:
+        assert clock <= end, "it was never asked again"
+        records[first] = failover.answered(failover.asked(records[first], clock), 0.001)
+        clock += 10.0
+
+
+def _after(record: Record, act: str, now: float) -> Record:
+    record = failover.asked(record, now)
+    match act:
+        case "answer":
+            return failover.sent(failover.answered(record, 5.0), 1000, 5.0)
+        case "fail":
+            return failover.failed(record, now, "broke off")
+        case "lie":
+            return failover.lied(record, now, "sent wrong bytes")
+    return failover.failed(record, now, "throttles us", 60.0)
+
+
+def test_a_host_whose_rest_is_over_is_tried_by_one_request_alone() -> None:
+    later = NOW + REST_AFTER_FAILURE
+    assert not RESTING.is_resting(later)
+    probed = failover.asked(RESTING, later)
+    assert probed.is_resting(later)
+    assert not failover.answered(probed, 0.1).is_resting(later)
+
+
+def test_each_failure_in_a_row_doubles_the_rest() -> None:
+    again = failover.failed(RESTING, NOW + REST_AFTER_FAILURE, "did not answer")
+    assert again.rests_until - (NOW + REST_AFTER_FAILURE) == 2 * REST_AFTER_FAILURE
+
+
+def test_a_host_that_says_how_long_it_wants_to_be_left_alone_is_taken_at_its_word() -> None:
+    assert failover.failed(UNKNOWN, NOW, "throttles us", 77.0).rests_until == NOW + 77.0
+
+
+def test_a_lie_is_resented_longer_than_a_hiccup_and_an_answer_does_not_make_up_for_it() -> None:
+    liar = failover.lied(UNKNOWN, NOW, "sent wrong bytes")
+    assert liar.rests_until == NOW + REST_AFTER_LIE
+    assert failover.answered(liar, 0.1).is_resting(NOW + REST_AFTER_FAILURE)
+
+
+def test_failures_fade() -> None:
+    assert RESTING.remembered_failures(NOW + 600) < 0.01 < RESTING.remembered_failures(NOW)
+
+
+@given(st.lists(st.booleans()))
+def test_extra_requests_stay_a_share_of_the_ordinary_ones(asks: list[bool]) -> None:
+    budget = Budget(share=0.1, left=2)
+    spent = 0
+    for wants in asks:
+        budget.earn()
+        spent += wants and budget.spend()
+    assert spent <= 2 + 0.1 * len(asks)
+
+
+@given(st.integers(0, 50), st.floats(0, 1, exclude_max=True))
+def test_pauses_grow_to_a_bound_and_the_first_attempt_does_not_wait(futile: int, chance: float) -> None:
+    assert failover.pause(0, chance) == 0
+    assert 0 <= failover.pause(futile, chance) <= 3
+
+
+def test_a_host_is_given_its_usual_time_before_another_is_asked_too() -> None:
+    assert failover.hedge_after(replace(UNKNOWN, first_byte=0.5)) == 1.5
+    assert failover.hedge_after(replace(UNKNOWN, first_byte=0.001)) == 0.25
+    assert failover.hedge_after(UNKNOWN) == 1.0

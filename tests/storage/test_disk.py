@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest, DigestMismatch
-from regproxy.ports import Extent, StoreError
+from regproxy.ports import Extent, Gone, StoreError
 from regproxy.storage.disk import DiskStore
 
 BODY = b"layer " * 10_000
@@ -163,11 +163,52 @@ async def test_nobody_else_may_read_the_store(store: DiskStore, tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / "store" / "blobs").stat().st_mode) == 0o700
 
 
-async def test_what_a_crash_left_is_cleared_away(store: DiskStore, tmp_path: Path) -> None:
+async def test_what_a_crash_left_is_gone_on_with(store: DiskStore) -> None:
+    """But for its last byte, which upstream is asked for: it has a say in who may have the blob."""
+    crashed = await store.ingest(DIGEST, len(BODY))
+    await crashed.write([BODY[:5]])
+    crashed.leave()
+    await crashed.discard()
+    crashed.close()
+    assert await store.resumable(DIGEST) == 4
+    ingest = await store.ingest(DIGEST, len(BODY), 4)
+    await ingest.write([BODY[4:]])
+    await ingest.commit()
+    ingest.close()
+    assert await store.read(DIGEST, len(BODY)) == BODY
+    assert await store.resumable(DIGEST) == 0
+
+
+async def test_what_a_crash_left_is_believed_no_more_than_an_upstream(store: DiskStore) -> None:
+    crashed = await store.ingest(DIGEST, len(BODY))
+    await crashed.write([b"?" * 5])
+    crashed.leave()
+    await crashed.discard()
+    crashed.close()
+    ingest = await store.ingest(DIGEST, len(BODY), 4)
+    await ingest.write([BODY[4:]])
+    with pytest.raises(DigestMismatch):
+        await ingest.commit()
+    await ingest.discard()
+    ingest.close()
+    assert await store.resumable(DIGEST) == 0
+
+
+async def test_a_file_that_somebody_writes_is_nobody_elses(store: DiskStore) -> None:
+    alive = await store.ingest(DIGEST, len(BODY))
+    await alive.write([BODY])
+    with pytest.raises(Gone, match="are gone"):
+        await store.ingest(DIGEST, len(BODY), 4)
+    await alive.discard()
+    alive.close()
+
+
+async def test_what_a_crash_left_long_ago_is_cleared_away(store: DiskStore, tmp_path: Path) -> None:
     """Except what a living process is still writing: the kernel knows, because it holds the lock."""
     alive = await store.ingest(DIGEST, len(BODY))
     orphan = tmp_path / "store" / "ingest" / "dead.1234"
     orphan.write_bytes(b"half a blob")
+    os.utime(orphan, (0, 0))
     again = DiskStore(tmp_path / "store")
     await again.prepare()
     assert not orphan.exists()

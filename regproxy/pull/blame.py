@@ -1,0 +1,50 @@
+"""Who sent wrong bytes: plain where one host sent everything, found out by the next good copy where several did."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from regproxy.ports import BlobBody, Ingest
+from regproxy.pull.download import Segment
+
+_READ = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a host said that a part of a blob is, by its hash."""
+
+    segment: Segment
+    hash: bytes
+
+
+def senders(segments: Iterable[Segment]) -> list[str]:
+    """Name those who sent something."""
+    return sorted({str(segment.body) for segment in segments})
+
+
+def statements(ingest: Ingest, segments: Sequence[Segment]) -> list[Statement]:
+    """Take down what was said in a copy that is wrong; all who said something are under suspicion until `convict`."""
+    for body in {str(segment.body): segment.body for segment in segments}.values():
+        body.suspect()
+    return [Statement(segment, _hash(ingest, segment)) for segment in segments]
+
+
+def convict(ingest: Ingest, doubts: Iterable[Statement]) -> None:
+    """Reject those whose statements differ from a copy that is right."""
+    liars: dict[str, BlobBody] = {}
+    for statement in doubts:
+        if _hash(ingest, statement.segment) != statement.hash:
+            liars[str(statement.segment.body)] = statement.segment.body
+    for body in liars.values():
+        body.reject()
+
+
+def _hash(ingest: Ingest, segment: Segment) -> bytes:
+    found, position = sha256(), segment.start
+    while position < segment.stop:
+        extent = ingest.extent(position, min(position + _READ, segment.stop))
+        found.update(os.pread(extent.file.fileno(), extent.length, extent.offset))
+        position += extent.length
+    return found.digest()

@@ -1,0 +1,112 @@
+"""Row C05: ranges of blobs that are not here, or not yet."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.digest import Digest
+from tests.fakes.deeds import Cut, NoRanges, Stall, Status
+from tests.fakes.registry import FakeRegistry
+from tests.rig import Answer, Rig, get, raw, rig
+
+NAME = "library/app"
+SIZE = 12_000_000
+BLOB = os.urandom(SIZE)
+FAR = "bytes=10000000-10000999"
+
+
+def _path(digest: object) -> str:
+    return f"/v2/{NAME}/blobs/{digest}?ns=docker.io"
+
+
+def _is_part(answer: Answer, start: int, stop: int) -> bool:
+    said = answer.headers.get("Content-Range")
+    return (answer.status, said, answer.body) == (206, f"bytes {start}-{stop - 1}/{SIZE}", BLOB[start:stop])
+
+
+@pytest.fixture
+def digest(upstream: FakeRegistry) -> Digest:
+    return upstream.add_blob(NAME, BLOB)
+
+
+@pytest.fixture
+async def held(upstream: FakeRegistry, digest: Digest) -> AsyncIterator[Stall]:
+    """Let upstream begin the blob and stop; parts of it come at once."""
+    assert digest
+    stall = Stall(1000)
+    upstream.misbehave(lambda entry: entry.headers.get("range", "").startswith("bytes=0-"), stall)
+    yield stall
+    stall.event.set()
+
+
+PARTS = [
+    pytest.param("bytes=10-19", 10, 20, id="near"),
+    pytest.param(FAR, 10_000_000, 10_001_000, id="far"),
+    pytest.param("bytes=11999990-99999999", 11_999_990, SIZE, id="beyond the end"),
+    pytest.param("bytes=11000000-", 11_000_000, SIZE, id="to the end"),
+    pytest.param("bytes=-5", SIZE - 5, SIZE, id="the last five"),
+]
+
+
+@pytest.mark.parametrize("mode", ["fill", "wait", "pass"])
+@pytest.mark.parametrize(("header", "start", "stop"), PARTS)
+async def test_c05_a_part_of_a_cold_blob_is_right(
+    upstream: FakeRegistry, tmp_path: Path, digest: Digest, mode: str, header: str, start: int, stop: int
+) -> None:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": mode}) as proxy:
+        assert _is_part(await proxy.ask(_path(digest), Range=header), start, stop)
+        await proxy.settled()
+
+
+@pytest.mark.usefixtures("held")
+async def test_c05_a_far_part_does_not_wait_for_the_fill(proxy: Rig, digest: Digest, held: Stall) -> None:
+    answer = await proxy.ask(_path(digest), Range=FAR)
+    assert _is_part(answer, 10_000_000, 10_001_000)
+    assert answer.headers["Cache-Status"] == "regproxy; fwd=miss; detail=unverified"
+    held.event.set()
+    await proxy.settled()
+    assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit", "the whole came behind it"
+
+
+async def test_c05_many_parts_to_the_end_are_one_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
+    """containerd: one such request per chunk, each hung up on once the chunk is read."""
+    chunk = 1_000_000
+    requests = [get(_path(digest), Range=f"bytes={start}-") for start in range(0, SIZE, chunk)]
+    answers = await asyncio.gather(*(raw(proxy.port, request, read=chunk) for request in requests))
+    assert [answer.body[: chunk - 2000] for answer in answers] == [BLOB[at : at + chunk - 2000] for at in range(0, SIZE, chunk)]
+    await proxy.settled()
+    assert upstream.sent_blob_bytes() == SIZE
+
+
+async def test_c05_a_part_that_breaks_goes_on(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
+    upstream.misbehave(lambda entry: entry.headers.get("range") == FAR, Cut(400), times=1)
+    assert _is_part(await proxy.ask(_path(digest), Range=FAR), 10_000_000, 10_001_000)
+    await proxy.settled()
+
+
+async def test_c05_a_part_from_a_registry_without_ranges_comes_with_the_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
+    upstream.misbehave("/blobs/", NoRanges())
+    assert _is_part(await proxy.ask(_path(digest), Range=FAR), 10_000_000, 10_001_000)
+
+
+async def test_c05_beyond_the_end_of_a_cold_blob_is_nothing(proxy: Rig, digest: Digest) -> None:
+    answer = await proxy.ask(_path(digest), Range="bytes=12000000-12000009")
+    assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
+
+
+@pytest.mark.parametrize(("status", "heard"), [(404, 404), (403, 403), (500, 502)])
+async def test_c05_what_upstream_does_not_give_has_no_parts(
+    upstream: FakeRegistry, proxy: Rig, digest: Digest, status: int, heard: int
+) -> None:
+    upstream.misbehave("/blobs/", Status(status))
+    assert (await proxy.ask(_path(digest), Range=FAR)).status == heard
+
+
+async def test_passed_parts_are_not_kept(upstream: FakeRegistry, tmp_path: Path, digest: Digest) -> None:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": "pass"}) as proxy:
+        for _ in range(2):
+            assert _is_part(await proxy.ask(_path(digest), Range=FAR), 10_000_000, 10_001_000)
+    assert upstream.sent_blob_bytes() == 2000
