@@ -48,7 +48,7 @@ async def _client(port: int, path: str, digest: str) -> Seen:
     return Seen(first, time.perf_counter() - began, found.hexdigest() == digest)
 
 
-async def _ready(port: int) -> None:
+async def ready(port: int) -> None:
     while True:
         try:
             _, writer = await asyncio.open_connection(LOOPBACK, port)
@@ -85,7 +85,7 @@ async def _measure(clients: int, size: int, rate: float, root: Path) -> None:
         with (root / "log").open("wb") as log:
             program = await asyncio.create_subprocess_exec(sys.executable, "-m", "regproxy", "serve", "--config", str(config), stdout=log)
         try:
-            await asyncio.wait_for(_ready(port), 20)
+            await asyncio.wait_for(ready(port), 20)
             path = f"/v2/{_NAME}/blobs/{digest}?ns=docker.io"
             seen = await asyncio.gather(*(_client(port, path, digest.hex) for _ in range(clients)))
             memory = _peak_memory(program.pid)
