@@ -21,6 +21,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 
 
@@ -219,6 +220,17 @@ class Index(Protocol):
 
     async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor) -> None:
         """Record that *repository* holds the content; the first media type recorded for a digest stays."""
+
+    async def digest_named(self, reference: str) -> Digest | None:
+        """Give the digest that a tag has on record, where *reference* names exactly one."""
+
+    async def freezes(self) -> Sequence[Freeze]:
+        """List what operators froze."""
+
+    async def put_freeze(self, freeze: Freeze) -> None: ...
+
+    async def drop_freeze(self, pattern: str) -> bool:
+        """Forget a freeze, and say whether there was one."""
 
     async def listing(self, key: str) -> bytes | None:
         """Give the last answer to a listing, for when upstream is down."""

@@ -10,6 +10,7 @@ from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Index, Registry
 from regproxy.pull.blobs import Blobs
 from regproxy.pull.fills import Fills
+from regproxy.pull.freezes import Freezes
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.state.sqlite import SqliteIndex
@@ -26,6 +27,7 @@ class Proxy:
     store: BlobStore
     index: Index
     fills: Fills
+    freezes: Freezes
 
 
 @asynccontextmanager
@@ -43,10 +45,11 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
             stack.push_async_callback(registry.close)
         fills = Fills(registries, store, index)
         stack.push_async_callback(fills.drain, settings.drain)
-        manifests = Manifests(registries, store, index, clock, settings.timeouts.revalidate)
+        routes = Routes(settings.upstreams, settings.default_upstream)
+        freezes = Freezes([freeze for upstream in settings.upstreams for freeze in upstream.freezes], index, routes)
+        manifests = Manifests(registries, store, index, freezes, clock, settings.timeouts.revalidate)
         stack.push_async_callback(manifests.close)
         blobs = Blobs(registries, store, index, fills)
         stack.push_async_callback(blobs.close)
-        routes = Routes(settings.upstreams, settings.default_upstream)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
-        yield Proxy(handlers, store, index, fills)
+        yield Proxy(handlers, store, index, fills, freezes)

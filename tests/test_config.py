@@ -88,7 +88,7 @@ class TestReferenceFile:
 
     def test_the_text_search_is_only_for_what_is_off_by_default(self) -> None:
         absent = {path[:-1] for path in unsaid(Document, yaml.safe_load(REFERENCE.read_text()))}
-        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials")}
+        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials"), ("upstreams", "freeze")}
 
     def test_every_setting_there_has_a_reason(self) -> None:
         lines = REFERENCE.read_text().splitlines()
@@ -100,7 +100,7 @@ class TestReferenceFile:
 def unsaid(model: type[Model], said: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """List the fields of *model* that *said* does not have; the first of several entries, and docker.io, stand for all."""
     if isinstance(said, list):
-        said = said[0]
+        said = said[0] if said else {}
     mapping = said.get("docker.io", said) if isinstance(said, dict) else {}
     for name, field in model.model_fields.items():
         if name not in mapping:
@@ -449,6 +449,11 @@ class TestMistakes:
                 "upstreams.quay.io.tags[0].policy: 'Always' is not one of always, if-not-present, never, on-failure",
                 id="a policy in capitals",
             ),
+            pytest.param(
+                "upstreams: {quay.io: {freeze: [{match: a, digest: 'sha256:1'}]}}",
+                "upstreams.quay.io.freeze[0].digest: 'sha256:1' is not a digest such as sha256:2cf2...",
+                id="frozen to no digest",
+            ),
             pytest.param("upstreams: {quay.io: {deny: latest}}", "upstreams.quay.io.deny: 'latest' must be a list", id="no list"),
             pytest.param(
                 "upstreams: {Q/io: {hosts: [{url: http://a}]}}",
@@ -591,7 +596,7 @@ class TestEffective:
         listen: "[::1]:0"
         drain: 90s
         timeouts: {connect: 250ms}
-        upstreams: {quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], deny: ["*"]}}
+        upstreams: {quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], freeze: [{match: a}], deny: ["*"]}}
         """
         found = settings(file, text)
         assert settings(file, found.as_yaml()) == found
@@ -599,4 +604,6 @@ class TestEffective:
     def test_it_can_be_said_in_json(self) -> None:
         found = load(None, {}).effective()
         assert json.loads(json.dumps(found)) == found
-        assert found["upstreams"]["docker.io"]["tags"] == [{"match": "*", "policy": "always", "fresh_for": "5m", "stale_for": "7d"}]
+        assert found["upstreams"]["docker.io"]["tags"] == [
+            {"match": "*", "policy": "always", "fresh_for": "5m", "stale_for": "7d", "missing_for": "10s"}
+        ]

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from regproxy.config.units import (
     Address,
+    ContentDigest,
     Filled,
     HostName,
     Listening,
@@ -24,6 +25,8 @@ from regproxy.config.units import (
     duration_text,
     share_text,
 )
+from regproxy.oci.digest import Digest
+from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
 from regproxy.policy.room import Limits
 from regproxy.policy.routing import DOCKER_HUB, Credential, DockerConfig, Host, Secret, Trust, Upstream
@@ -138,9 +141,21 @@ class TagEntry(Model):
     policy: PullPolicy = PullPolicy.ALWAYS
     fresh_for: Seconds = 300.0
     stale_for: Seconds = 7 * DAY
+    missing_for: Seconds = 10.0
 
     def tag_policy(self) -> TagPolicy:
-        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for)
+        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for, self.missing_for)
+
+
+class FreezeEntry(Model):
+    """Tags that stay what they are."""
+
+    match: Filled
+    digest: ContentDigest | None = None
+
+    def freeze(self, upstream: str) -> Freeze:
+        digest = Digest.parse(self.digest) if self.digest else None
+        return Freeze(whole_pattern(f"{upstream}/{self.match}"), digest)
 
 
 def _resolvable(hosts: Sequence[HostEntry]) -> Sequence[HostEntry]:
@@ -159,6 +174,7 @@ class UpstreamEntry(Model):
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
     tags: tuple[TagEntry, ...] = (TagEntry(),)
+    freeze: tuple[FreezeEntry, ...] = ()
     deny: tuple[Filled, ...] = ()
 
     def upstream(self, name: str) -> Upstream:
@@ -169,6 +185,7 @@ class UpstreamEntry(Model):
             aliases=frozenset(self.aliases),
             serve_as=frozenset(self.serve_as),
             tags=tuple(tag.tag_policy() for tag in self.tags),
+            freezes=tuple(entry.freeze(name) for entry in self.freeze),
             deny=self.deny,
         )
 
@@ -250,11 +267,18 @@ def _written(upstream: Upstream) -> dict[str, Any]:
                 "policy": rule.policy.value,
                 "fresh_for": duration_text(rule.fresh_for),
                 "stale_for": duration_text(rule.stale_for),
+                "missing_for": duration_text(rule.missing_for),
             }
             for rule in upstream.tags
         ],
+        "freeze": [_written_freeze(upstream.name, freeze) for freeze in upstream.freezes],
         "deny": list(upstream.deny),
     }
+
+
+def _written_freeze(upstream: str, freeze: Freeze) -> dict[str, str]:
+    match = freeze.pattern.removeprefix(f"{upstream}/")
+    return {"match": match, "digest": str(freeze.digest)} if freeze.digest else {"match": match}
 
 
 def _written_host(host: Host) -> dict[str, Any]:

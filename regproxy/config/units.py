@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
+from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import is_name
 
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -133,6 +134,13 @@ def repository_prefix(value: str) -> str:
     return value
 
 
+def content_digest(value: str) -> str:
+    try:
+        return str(Digest.parse(value))
+    except InvalidDigest:
+        raise ValueError("is not a digest such as sha256:2cf2...") from None
+
+
 def filled(value: str) -> str:
     if not value:
         raise ValueError("must not be empty")
@@ -161,4 +169,5 @@ HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
 Prefix: TypeAlias = Annotated[str, AfterValidator(repository_prefix)]
+ContentDigest: TypeAlias = Annotated[str, AfterValidator(content_digest)]
 Filled: TypeAlias = Annotated[str, AfterValidator(filled)]

@@ -30,6 +30,7 @@ class TagPolicy:
     policy: PullPolicy = PullPolicy.ALWAYS
     fresh_for: float = 300.0
     stale_for: float = 7 * DAY
+    missing_for: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,23 @@ class Verdict(Enum):
     REVALIDATE = "revalidate"  # ask upstream whether it still means the same
     MISS = "miss"  # nothing known: ask upstream
     OFFLINE = "offline"  # nothing known, and upstream may not be asked
+    MISSING = "missing"  # upstream said a moment ago that there is no such tag
 
 
-def judge(record: TagRecord | None, rule: TagPolicy, now: float, *, is_down: bool = False) -> Verdict:
+def judge(record: TagRecord | None, rule: TagPolicy, now: float, *, is_down: bool = False, missing_since: float | None = None) -> Verdict:
     """Say what the rule asks for, given what is known.
 
     *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
+    *missing_since*: when upstream said that there is no such tag.
     """
+    is_missing = missing_since is not None and abs(now - missing_since) < rule.missing_for
+    if record is None and rule.policy is PullPolicy.NEVER:
+        return Verdict.OFFLINE
     if record is None:
-        return Verdict.OFFLINE if rule.policy is PullPolicy.NEVER else Verdict.MISS
+        return Verdict.MISSING if is_missing else Verdict.MISS
     match rule.policy:
+        case PullPolicy.ALWAYS if is_missing:
+            return Verdict.MISSING
         case PullPolicy.ALWAYS if _age(record, now) < rule.fresh_for:
             return Verdict.FRESH
         case PullPolicy.ALWAYS:

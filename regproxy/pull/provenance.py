@@ -10,6 +10,7 @@ class Provenance(Enum):
     MISS = "miss"  # it was fetched
     COLLAPSED = "collapsed"  # it was being fetched for somebody else
     REVALIDATED = "revalidated"  # upstream says it is still the same
+    FROZEN = "frozen"  # upstream has no say in it
     STALE = "stale"  # upstream is out of reach, this is what we knew
 
     def cache_status(self) -> str:
@@ -22,5 +23,6 @@ _PARAMETERS = {
     Provenance.MISS: "fwd=miss",
     Provenance.COLLAPSED: "fwd=miss; collapsed",
     Provenance.REVALIDATED: "fwd=stale; fwd-status=200",
+    Provenance.FROZEN: "hit; detail=frozen",
     Provenance.STALE: "fwd=stale; detail=upstream-out-of-reach",
 }

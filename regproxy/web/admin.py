@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
-from regproxy import __version__, metrics
+from regproxy import metrics
 from regproxy.ports import BlobStore, StoreError
+from regproxy.pull.freezes import Freezes
+from regproxy.web.api import api_app
 
 
-def admin_app(store: BlobStore) -> web.Application:
+def admin_app(store: BlobStore, freezes: Freezes) -> web.Application:
     """Make the application of the admin port."""
 
     async def alive(_: web.Request) -> web.Response:
@@ -24,12 +26,9 @@ def admin_app(store: BlobStore) -> web.Application:
         body, content_type = metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def version(_: web.Request) -> web.Response:
-        return web.json_response({"version": __version__})
-
     app = web.Application()
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
-    app.router.add_get("/api/v1/version", version)
+    app.add_subapp("/api/v1/", api_app(freezes))
     return app
