@@ -13,6 +13,7 @@ SECONDS = Histogram(
 SENT_BYTES = Counter("regproxy_sent_bytes_total", "Body bytes sent to clients", ["endpoint", "source"])
 UPSTREAM_REQUESTS = Counter("regproxy_upstream_requests_total", "Requests sent upstream", ["upstream", "host", "endpoint", "outcome"])
 UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received from upstream", ["upstream", "host"])
+RATELIMIT_REMAINING = Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
 TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
 FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store")
 FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")

@@ -96,6 +96,10 @@ class Registry(Protocol):
     def is_resting(self) -> bool:
         """Whether everyone who may resolve a tag failed a moment ago."""
 
+    @property
+    def is_scarce(self) -> bool:
+        """Whether everyone who may resolve a tag has few pulls left for us."""
+
     async def resolve(self, reference: Reference) -> Digest | None:
         """Ask by HEAD what a manifest's reference means now; None where the answer does not tell."""
 

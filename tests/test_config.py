@@ -15,6 +15,7 @@ from regproxy.config.builtin import BUILTIN
 from regproxy.config.environment import default_root
 from regproxy.config.settings import Document, Model
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
+from regproxy.oci.digest import Digest
 from regproxy.policy.freshness import PullPolicy, TagPolicy
 from regproxy.policy.routing import Credential, DockerConfig, Host, Routes, Secret, Trust, Upstream
 
@@ -596,9 +597,11 @@ class TestEffective:
         listen: "[::1]:0"
         drain: 90s
         timeouts: {connect: 250ms}
-        upstreams: {quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], freeze: [{match: a}], deny: ["*"]}}
+        upstreams:
+          quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], deny: ["*"]}
+          ghcr.io: {freeze: [{match: a}, {match: "b:1", digest: "%s"}]}
         """
-        found = settings(file, text)
+        found = settings(file, text % Digest.of(b""))
         assert settings(file, found.as_yaml()) == found
 
     def test_it_can_be_said_in_json(self) -> None:

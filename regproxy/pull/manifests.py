@@ -102,8 +102,15 @@ class Manifests:
         if record is None or known is None:
             record = known = None
         missing = self._missing.get(reference)
-        is_down = self._registries[route.upstream.name].is_resting
-        verdict = judge(record, rule, self._clock(), is_down=is_down, missing_since=missing.since if missing else None)
+        registry = self._registries[route.upstream.name]
+        verdict = judge(
+            record,
+            rule,
+            self._clock(),
+            is_down=registry.is_resting,
+            is_scarce=registry.is_scarce,
+            missing_since=missing.since if missing else None,
+        )
         if known is not None and verdict is Verdict.FRESH:
             return Pulled(known, Provenance.HIT)
         if known is not None and verdict is Verdict.BEHIND:

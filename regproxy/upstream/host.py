@@ -11,10 +11,12 @@ from yarl import URL
 from regproxy import metrics
 from regproxy.config import Timeouts
 from regproxy.oci.challenge import parse_challenges
+from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy.routing import Host
 from regproxy.ports import Corrupt, NotFound, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
+from regproxy.upstream.gate import Gate
 from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
@@ -50,6 +52,7 @@ class HostClient:
         self.upstream = upstream
         self.connections = Connections(host, timeouts)
         self._tokens = Tokens(upstream, host, self.connections)
+        self.gates = {pool: Gate(str(host)) for pool in (Pool.MANIFEST, Pool.BLOB)}
         self._home = URL(host.url).origin()
 
     @asynccontextmanager
@@ -57,8 +60,9 @@ class HostClient:
         """Get a successful answer; raise `UpstreamError` for every other."""
         outcome = "ok"
         try:
-            async with self._hops(question) as response:
-                self._check(response, f"{self.upstream}/{question.name}")
+            async with self.gates[question.pool].passed(), self._hops(question) as response:
+                self._note_limits(response, question.pool)
+                self._check(response, question.pool, f"{self.upstream}/{question.name}")
                 yield response
         except UpstreamError as error:
             outcome = _OUTCOMES[type(error)]
@@ -101,7 +105,15 @@ class HostClient:
                 challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             header = await self._tokens.answer(challenges, url, name, rejected=header)
 
-    def _check(self, response: aiohttp.ClientResponse, what: str) -> None:
+    def _note_limits(self, response: aiohttp.ClientResponse, pool: Pool) -> None:
+        headers, is_refused = response.headers, response.status == 429
+        quota = parse_rate_limit(headers.get("ratelimit-limit"), headers.get("ratelimit-remaining"), headers.get("docker-ratelimit-source"))
+        if quota is not None:
+            metrics.RATELIMIT_REMAINING.labels(self.upstream, str(self.host)).set(quota.remaining)
+        pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
+        self.gates[pool].note(quota, refused=is_refused, asked_for=pause)
+
+    def _check(self, response: aiohttp.ClientResponse, pool: Pool, what: str) -> None:
         status, where = response.status, response.url.host
         if status < 300 or status in _REDIRECTS:
             return
@@ -110,8 +122,7 @@ class HostClient:
         if status in {401, 403}:
             raise Refused(f"{where} refused {'our credentials' if self.host.has_credentials else 'us'} for {what} ({status})")
         if status == 429:
-            retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-            raise Throttled(f"{where} throttles us (429)", retry_after)
+            raise Throttled(f"{where} throttles us (429)", self.gates[pool].pause)
         raise Unavailable(f"{where} answered {status} for {what}")
 
 

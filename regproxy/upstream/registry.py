@@ -41,6 +41,10 @@ class UpstreamRegistry:
     def is_resting(self) -> bool:
         return all(host in self._resting() for host in failover.candidates(self._upstream.hosts, Trust.RESOLVE))
 
+    @property
+    def is_scarce(self) -> bool:
+        return all(host in self._scarce() for host in failover.candidates(self._upstream.hosts, Trust.RESOLVE))
+
     async def resolve(self, reference: Reference) -> Digest | None:
         async def head(client: HostClient) -> Digest | None:
             async with client.ask(_manifest_question("HEAD", reference, connect=_HANDSHAKE)) as response:
@@ -130,7 +134,7 @@ class UpstreamRegistry:
     async def _first(self, need: Trust, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
         """Ask host after host; a host that fails rests, and what counts in the end is what a trusted one said."""
         failures: list[tuple[Host, UpstreamError]] = []
-        for host in failover.candidates(self._upstream.hosts, need, self._resting()):
+        for host in failover.candidates(self._upstream.hosts, need, self._resting() | self._scarce()):
             try:
                 result = await call(self._clients[host])
             except UpstreamError as error:
@@ -156,6 +160,9 @@ class UpstreamRegistry:
     def _resting(self) -> set[Host]:
         now = time.monotonic()
         return {host for host, until in self._rests.items() if until > now}
+
+    def _scarce(self) -> set[Host]:
+        return {host for host, client in self._clients.items() if client.gates[Pool.MANIFEST].is_scarce}
 
     async def _document(self, client: HostClient, response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
         body = await self._body(client, response, _LISTING_LIMIT, what)

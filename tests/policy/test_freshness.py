@@ -65,6 +65,20 @@ def test_nobody_waits_for_an_upstream_that_is_down_while_a_record_may_stand_in(
 
 
 @pytest.mark.parametrize(
+    ("ago", "verdict"),
+    [
+        pytest.param(None, Verdict.MISS, id="unknown"),
+        pytest.param(1799, Verdict.FRESH, id="fresh for six times as long"),
+        pytest.param(1800, Verdict.BEHIND, id="when that time has come"),
+        pytest.param(10_300, Verdict.REVALIDATE, id="too stale"),
+    ],
+)
+def test_while_pulls_are_scarce_records_stand_in(ago: float | None, verdict: Verdict) -> None:
+    record = None if ago is None else checked(ago)
+    assert judge(record, TagPolicy(fresh_for=300, stale_for=10_000), NOW, is_scarce=True) is verdict
+
+
+@pytest.mark.parametrize(
     ("policy", "ago", "missing_ago", "verdict"),
     [
         pytest.param(PullPolicy.ALWAYS, None, 9, Verdict.MISSING, id="unknown"),
