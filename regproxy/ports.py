@@ -20,9 +20,11 @@ from typing import BinaryIO, Protocol
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
+from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.routing import Trust
 
 
 class UpstreamError(Exception):
@@ -89,6 +91,20 @@ class TagPage:
     has_more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class HostFinding:
+    """What one host says about a manifest when it is asked just to find out."""
+
+    host: str
+    trust: frozenset[Trust]
+    credential: str  # named, never shown
+    realm: str  # the token service, if it has one
+    seconds: float
+    digest: Digest | None
+    failure: UpstreamError | None
+    quota: RateLimit | None
+
+
 class Registry(Protocol):
     """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
 
@@ -105,6 +121,9 @@ class Registry(Protocol):
 
     async def manifest(self, reference: Reference) -> Manifest:
         """Fetch a manifest by GET, verified."""
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        """Ask every host by HEAD, changing nothing; raise nothing."""
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""

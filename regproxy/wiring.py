@@ -9,6 +9,7 @@ from regproxy.config import Settings
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Index, Registry
 from regproxy.pull.blobs import Blobs
+from regproxy.pull.explain import Explainer
 from regproxy.pull.fills import Fills
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.listings import Listings
@@ -28,6 +29,7 @@ class Proxy:
     index: Index
     fills: Fills
     freezes: Freezes
+    explainer: Explainer
 
 
 @asynccontextmanager
@@ -52,4 +54,5 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         blobs = Blobs(registries, store, index, fills)
         stack.push_async_callback(blobs.close)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
-        yield Proxy(handlers, store, index, fills, freezes)
+        explainer = Explainer(routes, registries, manifests, freezes, clock)
+        yield Proxy(handlers, store, index, fills, freezes, explainer)

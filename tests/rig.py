@@ -86,7 +86,7 @@ async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -
     configured = load(path, {})
     async with (
         assembled(configured) as proxy,
-        admin_port(admin_app(proxy.store, proxy.freezes), LOOPBACK, 0) as admin,
+        admin_port(admin_app(proxy.store, proxy.freezes, proxy.explainer), LOOPBACK, 0) as admin,
         registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)

@@ -6,6 +6,7 @@ import typer
 
 from regproxy import __version__
 from regproxy.cli.check import check
+from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
 from regproxy.cli.serve import serve
 
@@ -13,6 +14,7 @@ from regproxy.cli.serve import serve
 app = typer.Typer(name="regproxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve)
 app.command()(check)
+app.command()(explain)
 app.command()(freeze)
 app.command()(unfreeze)
 

@@ -83,7 +83,10 @@ class Manifests:
     async def known(self, reference: Reference) -> TagRecord | None:
         """Tell what is on record about a tag whose manifest is here."""
         record = await self._record(reference)
-        return record if record and await self._held(reference.repository, record.descriptor.digest) else None
+        return record if record and await self.holds(reference.repository, record.descriptor.digest) else None
+
+    async def holds(self, repository: Repository, digest: Digest) -> bool:
+        return await self._held(repository, digest) is not None
 
     async def close(self) -> None:
         await self._flights.close()

@@ -70,6 +70,10 @@ class HostClient:
         finally:
             metrics.UPSTREAM_REQUESTS.labels(self.upstream, str(self.host), question.pool.value, outcome).inc()
 
+    async def identity(self, name: str) -> tuple[str, str]:
+        """Name who we are for a repository, and the token service that is asked about it, if one is known."""
+        return await self._tokens.identity(name if not self.host.prefix else f"{self.host.prefix}/{name}")
+
     async def close(self) -> None:
         await self._tokens.close()
         await self.connections.close()

@@ -1,5 +1,6 @@
 """One upstream, however many hosts serve it (port Registry)."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,7 @@ from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Man
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, HostFinding, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool, read_at_most
 from regproxy.upstream.host import HostClient, Question
 
@@ -64,6 +65,21 @@ class UpstreamRegistry:
                     raise Corrupt(f"{client.host} sent no valid manifest for {reference}: {error}") from error
 
         return await self._first(_need(reference), get)
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        return list(await asyncio.gather(*(self._examined(client, reference) for client in self._clients.values())))
+
+    async def _examined(self, client: HostClient, reference: Reference) -> HostFinding:
+        began, digest, failure = time.monotonic(), None, None
+        try:
+            async with client.ask(_manifest_question("HEAD", reference)) as response:
+                digest = _claimed_digest(response)
+        except UpstreamError as error:
+            failure = error
+        seconds = time.monotonic() - began
+        who, realm = await client.identity(reference.repository.name)
+        quota = client.gates[Pool.MANIFEST].quota
+        return HostFinding(str(client.host), client.host.trust, who, realm, seconds, digest, failure, quota)
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         async def head(client: HostClient) -> int | None:

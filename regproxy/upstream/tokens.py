@@ -76,6 +76,14 @@ class Tokens:
             raise Refused(f"{url.host} wants a user for {self._upstream}/{name} (401): set credentials for {self._upstream}")
         return header
 
+    async def identity(self, name: str) -> tuple[str, str]:
+        """Name our credential for *name* at home, and the token service there, if one is known."""
+        credential, config = await self._credentials.find(name), self._host.docker_config
+        challenge = self._challenges.get(self._home)
+        whence = f" of {config.path}" if config else " of the configuration"
+        who = f"{credential.kind.value} of user {credential.username!r}{whence}" if credential else "nobody (no credentials)"
+        return who, challenge.realm.partition("?")[0][:200] if challenge and challenge.scheme == "bearer" else ""
+
     async def close(self) -> None:
         await self._flights.close()
         await self._credentials.close()

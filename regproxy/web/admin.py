@@ -4,11 +4,12 @@ from aiohttp import web
 
 from regproxy import metrics
 from regproxy.ports import BlobStore, StoreError
+from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 from regproxy.web.api import api_app
 
 
-def admin_app(store: BlobStore, freezes: Freezes) -> web.Application:
+def admin_app(store: BlobStore, freezes: Freezes, explainer: Explainer) -> web.Application:
     """Make the application of the admin port."""
 
     async def alive(_: web.Request) -> web.Response:
@@ -30,5 +31,5 @@ def admin_app(store: BlobStore, freezes: Freezes) -> web.Application:
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
-    app.add_subapp("/api/v1/", api_app(freezes))
+    app.add_subapp("/api/v1/", api_app(freezes, explainer))
     return app

@@ -1,4 +1,4 @@
-"""The admin API, /api/v1: what is frozen, in JSON. Errors are `{"error": "..."}`."""
+"""The admin API, /api/v1: what is frozen, and what would happen to a pull, in JSON. Errors are `{"error": "..."}`."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,10 +8,11 @@ from regproxy import __version__
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.freezing import Freeze
+from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 
 
-def api_app(freezes: Freezes) -> web.Application:
+def api_app(freezes: Freezes, explainer: Explainer) -> web.Application:
     """Make the application below /api/v1."""
 
     async def version(_: web.Request) -> web.Response:
@@ -33,11 +34,15 @@ def api_app(freezes: Freezes) -> web.Application:
             raise errors.name_unknown(f"{pattern} was not frozen at run time")
         return web.Response(status=204)
 
+    async def explained(request: web.Request) -> web.Response:
+        return web.json_response((await explainer.explain(request.query.get("image", ""))).document())
+
     app = web.Application(middlewares=[_told])
     app.router.add_get("/version", version)
     app.router.add_get("/freezes", listed)
     app.router.add_post("/freezes", frozen)
     app.router.add_delete("/freezes", lifted)
+    app.router.add_get("/explain", explained)
     return app
 
 
