@@ -15,6 +15,7 @@ UPSTREAM_REQUESTS = Counter("regproxy_upstream_requests_total", "Requests sent u
 UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received from upstream", ["upstream", "host"])
 RATELIMIT_REMAINING = Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
 TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
+REDIS_ERRORS = Counter("regproxy_redis_errors_total", "Calls to Redis that came to nothing")
 FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store")
 FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
 STALE_SERVED = Counter("regproxy_stale_served_total", "Answers given from an old record because upstream was out of reach")

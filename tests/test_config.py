@@ -89,7 +89,7 @@ class TestReferenceFile:
 
     def test_the_text_search_is_only_for_what_is_off_by_default(self) -> None:
         absent = {path[:-1] for path in unsaid(Document, yaml.safe_load(REFERENCE.read_text()))}
-        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials"), ("upstreams", "freeze")}
+        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials"), ("upstreams", "freeze"), ("redis",)}
 
     def test_every_setting_there_has_a_reason(self) -> None:
         lines = REFERENCE.read_text().splitlines()
@@ -368,7 +368,12 @@ class TestMistakes:
                 "timeouts: {zzz: 1s}", "timeouts.zzz: unknown key; known here: connect, headers, silence, revalidate", id="one like none"
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
-            pytest.param("redis: {url: r}", "redis: is not supported by this version yet", id="redis"),
+            pytest.param("redis: {url: 'redis://r'}", "redis.key: is missing", id="redis without a key"),
+            pytest.param(
+                "redis: {url: r, key: k}",
+                "redis.url: 'r' must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0",
+                id="redis by name",
+            ),
             pytest.param("store: {max_size: 200}", "store.max_size: '200' is not a size such as 512MiB, 200GiB or 2TiB", id="a bare size"),
             pytest.param("store: {max_size: 0GiB}", "store.max_size: '0GiB' leaves room for nothing", id="no size at all"),
             pytest.param(
@@ -516,7 +521,9 @@ class TestMistakes:
         assert upstream(settings(file, HOSTS % f"{{url: '{url}'}}"), "x.io").hosts[0].url == url
 
     def test_all_are_told_at_once(self, file: Path) -> None:
-        text = "listen: x\nlisten: y\ndrain: 1\nredis: {}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
+        text = (
+            "listen: x\nlisten: y\ndrain: 1\nredis: {url: redis://r}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
+        )
         assert len(mistakes(file, text, {"REGPROXY__STORE__KIND": "s3", "REGPROXY__LISTEN__X": "1"})) == 9
 
     def test_a_missing_file_is_said_to_be_missing(self, tmp_path: Path) -> None:
@@ -580,6 +587,15 @@ class TestSecrets:
     def test_a_user_and_a_file_do_not_go_together(self, file: Path) -> None:
         text = "upstreams: {quay.io: {credentials: {docker_config: /x, username: u}}}"
         assert mistakes(file, text) == ["FILE: upstreams.quay.io.credentials.username: does not go with docker_config, which has its own"]
+
+    @pytest.mark.parametrize(
+        "url", ["redis://u:{secret}@r:1/0", "redis://:{secret}@r", "redis://r?password={secret}", "unix://u:{secret}@/r"]
+    )
+    def test_a_redis_hides_its_password_and_its_key(self, file: Path, url: str) -> None:
+        secret = "canary-redis"
+        found = settings(file, f"redis: {{url: '{url.format(secret=secret)}', key: {secret}}}")
+        assert secret not in found.as_yaml() + repr(found)
+        assert found.effective()["redis"]["key"] == "***"
 
     def test_settings_and_their_text_hide_them(self, file: Path) -> None:
         text = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'

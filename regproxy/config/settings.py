@@ -19,11 +19,13 @@ from regproxy.config.units import (
     Network,
     Origin,
     Prefix,
+    RedisUrl,
     Seconds,
     Share,
     Size,
     duration_text,
     share_text,
+    without_password,
 )
 from regproxy.oci.digest import Digest
 from regproxy.policy.freezing import Freeze, whole_pattern
@@ -89,6 +91,13 @@ class Timeouts(Model):
     revalidate: Patience = 2.0
 
 
+class RedisSettings(Model):
+    """Where replicas share what they know, and the key that nobody else has."""
+
+    url: RedisUrl = Field(repr=False)
+    key: Filled = Field(repr=False)
+
+
 class Basics(Model):
     """Everything but the upstreams."""
 
@@ -97,6 +106,7 @@ class Basics(Model):
     workers: Annotated[Literal["auto"] | int, BeforeValidator(_one_process)] = "auto"
     default_upstream: str = DOCKER_HUB
     store: StoreSettings
+    redis: RedisSettings | None = None
     timeouts: Timeouts = Timeouts()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
@@ -215,7 +225,6 @@ class UpstreamEntry(Model):
 class Document(Basics):
     """The whole file."""
 
-    later = frozenset({"redis"})
     upstreams: dict[HostName, UpstreamEntry]
 
     def contradictions(self) -> Iterator[tuple[Place, str]]:
@@ -245,8 +254,9 @@ class Settings(Basics):
 
     def effective(self) -> dict[str, Any]:
         """Say it in the words of the file, every default spelled out, secrets hidden."""
-        basics = self.model_dump(mode="json", exclude={"upstreams"})
-        return {**basics, "upstreams": {upstream.name: _written(upstream) for upstream in self.upstreams}}
+        basics = self.model_dump(mode="json", exclude={"upstreams", "redis"})
+        redis = {"redis": {"url": without_password(self.redis.url), "key": "***"}} if self.redis else {}
+        return {**basics, **redis, "upstreams": {upstream.name: _written(upstream) for upstream in self.upstreams}}
 
     def as_yaml(self) -> str:
         return yaml.safe_dump(self.effective(), sort_keys=False, allow_unicode=True)

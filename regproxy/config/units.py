@@ -120,6 +120,21 @@ def origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.netloc or parts.path):
+        raise ValueError("must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0")
+    return value
+
+
+def without_password(url: str) -> str:
+    """Write a URL so that it may be shown; a query may hold a password too."""
+    parts = urlsplit(url)
+    user, at, place = parts.netloc.rpartition("@")
+    shown = f"{user.partition(':')[0]}:***@{place}" if at else place
+    return parts._replace(netloc=shown, query="***" if parts.query else "").geturl()
+
+
 def network(value: str) -> str:
     try:
         return str(ip_network(value))
@@ -167,6 +182,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), PlainSerializer(size_tex
 Share: TypeAlias = Annotated[float, BeforeValidator(share), PlainSerializer(share_text)]
 HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
+RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
 Prefix: TypeAlias = Annotated[str, AfterValidator(repository_prefix)]
 ContentDigest: TypeAlias = Annotated[str, AfterValidator(content_digest)]

@@ -18,7 +18,7 @@ from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
-from regproxy.ports import BlobStore, Corrupt, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
@@ -55,6 +55,7 @@ class Manifests:
         store: BlobStore,
         index: Index,
         freezes: Freezes,
+        fleet: Fleet,
         clock: Callable[[], float],
         revalidate: float,
     ) -> None:
@@ -63,6 +64,7 @@ class Manifests:
         self._store = store
         self._index = index
         self._freezes = freezes
+        self._fleet = fleet
         self._clock = clock
         self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
@@ -117,7 +119,7 @@ class Manifests:
         if known is not None and verdict is Verdict.FRESH:
             return Pulled(known, Provenance.HIT)
         if known is not None and verdict is Verdict.BEHIND:
-            self._flights.start(reference, lambda: self._ask(reference, known))
+            self._flights.start(reference, lambda: self._ask(reference, rule, known))
             return self._stale(route, reference, known, "upstream is asked behind this answer")
         if missing is not None and verdict is Verdict.MISSING:
             raise errors.manifest_unknown(f"{missing.reason}, as upstream said {self._clock() - missing.since:.0f} s ago")
@@ -130,7 +132,9 @@ class Manifests:
         record = await self._record(reference)
         digest = freeze.digest or (record.descriptor.digest if record else None)
         if digest is None:
-            return await self._flights.join(reference, lambda: self._ask(reference, None))
+            return await self._flights.join(
+                reference, lambda: self._ask(reference, route.upstream.tag_policy(route.repository.name, str(reference.target)), None)
+            )
         pulled = await self._by_digest(Reference(route.repository, digest), digest)
         return Pulled(pulled.manifest, Provenance.FROZEN)
 
@@ -138,7 +142,7 @@ class Manifests:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
         try:
             async with asyncio.timeout(None if known is None else self._revalidate):
-                return await self._flights.join(reference, lambda: self._ask(reference, known))
+                return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
         except (TimeoutError, Throttled, Unavailable, Corrupt) as error:
             if known is None or not may_serve_stale(record, rule, self._clock()):
                 raise
@@ -150,15 +154,26 @@ class Manifests:
         _log.warning("stale served", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
         return Pulled(known, Provenance.STALE, f"{reference} may be stale: {reason}")
 
-    async def _ask(self, reference: Reference, known: Manifest | None) -> Pulled:
-        """Find out what a tag means now, and remember it if there is none."""
+    async def _ask(self, reference: Reference, rule: TagPolicy, known: Manifest | None) -> Pulled:
+        """Find out what a tag means now, from another replica or from upstream, and remember it if there is none."""
         try:
-            pulled = await self._look_up(reference, known)
+            async with self._fleet.turn(f"tag {reference}"):
+                pulled = await self._hear(reference, rule) or await self._look_up(reference, known)
         except NotFound as error:
             self._missing[reference] = _Missing(self._clock(), str(error))
             raise
         self._missing.pop(reference, None)
         return pulled
+
+    async def _hear(self, reference: Reference, rule: TagPolicy) -> Pulled | None:
+        """Take another replica's word for a tag, while it is fresh."""
+        record = await self._fleet.tag(reference)
+        if record is None or judge(record, rule, self._clock()) is not Verdict.FRESH:
+            return None
+        digest = record.descriptor.digest
+        pulled = await self._by_digest(Reference(reference.repository, digest), digest)
+        await kept(self._index.put_tag(reference, record), reference)
+        return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
 
     async def _look_up(self, reference: Reference, known: Manifest | None) -> Pulled:
         """Ask by HEAD where that can save a GET."""
@@ -207,7 +222,9 @@ class Manifests:
         return await found(self._index.tag(reference), reference)
 
     async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
-        await kept(self._index.put_tag(reference, TagRecord(manifest.descriptor, self._clock())), reference)
+        record = TagRecord(manifest.descriptor, self._clock())
+        self._fleet.put_tag(reference, record)
+        await kept(self._index.put_tag(reference, record), reference)
         return Pulled(manifest, provenance)
 
     async def _keep(self, repository: Repository, manifest: Manifest) -> Manifest:

@@ -14,7 +14,7 @@ from regproxy.oci.challenge import parse_challenges
 from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy.routing import Host
-from regproxy.ports import Corrupt, NotFound, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, Fleet, NotFound, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
 from regproxy.upstream.gate import Gate
 from regproxy.upstream.tokens import Tokens
@@ -46,12 +46,12 @@ class Question:
 class HostClient:
     """Asks one host."""
 
-    def __init__(self, upstream: str, host: Host, timeouts: Timeouts) -> None:
+    def __init__(self, upstream: str, host: Host, timeouts: Timeouts, fleet: Fleet) -> None:
         """Open nothing yet."""
         self.host = host
         self.upstream = upstream
         self.connections = Connections(host, timeouts)
-        self._tokens = Tokens(upstream, host, self.connections)
+        self._tokens = Tokens(upstream, host, self.connections, fleet)
         self.gates = {pool: Gate(str(host)) for pool in (Pool.MANIFEST, Pool.BLOB)}
         self._home = URL(host.url).origin()
 

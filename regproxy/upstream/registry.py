@@ -18,7 +18,7 @@ from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Man
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, HostFinding, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, Fleet, HostFinding, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool, read_at_most
 from regproxy.upstream.host import HostClient, Question
 
@@ -32,10 +32,10 @@ Result = TypeVar("Result")
 class UpstreamRegistry:
     """Asks an upstream's hosts in turn until one gives an answer."""
 
-    def __init__(self, upstream: Upstream, timeouts: Timeouts) -> None:
+    def __init__(self, upstream: Upstream, timeouts: Timeouts, fleet: Fleet) -> None:
         """Open nothing yet."""
         self._upstream = upstream
-        self._clients = {host: HostClient(upstream.name, host, timeouts) for host in upstream.hosts}
+        self._clients = {host: HostClient(upstream.name, host, timeouts, fleet) for host in upstream.hosts}
         self._rests: dict[Host, float] = {}  # until when, monotonic
 
     @property
