@@ -7,6 +7,7 @@ own. Upstream has a slow token service. Prints what upstream was asked, how many
 import argparse
 import asyncio
 import hashlib
+import multiprocessing
 import os
 import random
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from pathlib import Path
 import aiohttp
 import yaml
 
+from regproxy.oci.manifest import ACCEPT
 from tests.fakes.deeds import Delay
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, free_port
@@ -47,12 +50,13 @@ class Cost:
     manifest_heads: int
     manifest_gets: int
     blob_gets: int
-    failed: int
+    failures: tuple[str, ...]
     seconds: float = 0.0
 
     def __str__(self) -> str:
         upstream = f"{self.tokens} tokens, {self.unauthorized} x 401, manifests {self.manifest_heads} HEAD {self.manifest_gets} GET"
-        return f"{upstream}, {self.blob_gets} blobs; {self.failed} failed pulls, {self.seconds:.1f} s"
+        reasons = "".join(f"\n  {count} x {reason}" for reason, count in Counter(self.failures).most_common(3))
+        return f"{upstream}, {self.blob_gets} blobs; {len(self.failures)} failed pulls, {self.seconds:.1f} s{reasons}"
 
 
 def shelved(upstream: FakeRegistry, images: int, size: int) -> list[Image]:
@@ -66,32 +70,33 @@ def shelved(upstream: FakeRegistry, images: int, size: int) -> list[Image]:
     return found
 
 
-async def storm(ports: Sequence[int], images: Sequence[Image], nodes: int, seed: int = 0) -> int:
-    """Let *nodes* pull all images at once, spread over *ports*; count the pulls that failed."""
+async def storm(ports: Sequence[int], images: Sequence[Image], nodes: int, seed: int = 0) -> list[str]:
+    """Let *nodes* pull all images at once, spread over *ports*; tell why pulls failed."""
     chance = random.Random(seed)
     orders = [chance.sample(images, len(images)) for _ in range(nodes)]
     limits = aiohttp.ClientTimeout(total=600)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=limits) as session:
+    headers = {"Accept": ACCEPT}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=limits, headers=headers) as session:
         pulling = (_node(session, ports[number % len(ports)], order, number) for number, order in enumerate(orders))
-        return sum(await asyncio.gather(*pulling))
+        return [failure for failures in await asyncio.gather(*pulling) for failure in failures]
 
 
-def cost(upstream: FakeRegistry, failed: int, seconds: float = 0.0) -> Cost:
+def cost(upstream: FakeRegistry, failures: Sequence[str], seconds: float = 0.0) -> Cost:
     """Read from the ledger what upstream was asked."""
     answered = [entry for entry in upstream.ledger if entry.status != 401]
     asked = Counter((entry.method, entry.kind) for entry in answered)
     heads, gets, blobs = asked["HEAD", "manifests"], asked["GET", "manifests"], asked["GET", "blobs"]
-    return Cost(len(upstream.issued), len(upstream.ledger) - len(answered), heads, gets, blobs, failed, seconds)
+    return Cost(len(upstream.issued), len(upstream.ledger) - len(answered), heads, gets, blobs, tuple(failures), seconds)
 
 
-async def _node(session: aiohttp.ClientSession, port: int, images: Sequence[Image], number: int) -> int:
-    chance, failed = random.Random(number), 0
+async def _node(session: aiohttp.ClientSession, port: int, images: Sequence[Image], number: int) -> list[str]:
+    chance, failures = random.Random(number), []
     for image in images:
         try:
             await _pull(session, f"http://{LOOPBACK}:{port}/v2/{image.name}", image, chance)
-        except (aiohttp.ClientError, TimeoutError, ValueError):
-            failed += 1
-    return failed
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            failures.append(getattr(error, "message", "") or type(error).__name__)
+    return failures
 
 
 async def _pull(session: aiohttp.ClientSession, url: str, image: Image, chance: random.Random) -> None:
@@ -177,8 +182,13 @@ async def _measure(peer: str, nodes: int, images: int, size: int, root: Path) ->
         port = free_port()
         async with _PEERS[peer](upstream, root, port):
             began = time.perf_counter()
-            failed = await storm([port], wanted, nodes)
-            return cost(upstream, failed, time.perf_counter() - began)
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # else the nodes would starve the upstream
+                failures = await asyncio.get_running_loop().run_in_executor(apart, _stormed, port, wanted, nodes)
+            return cost(upstream, failures, time.perf_counter() - began)
+
+
+def _stormed(port: int, images: Sequence[Image], nodes: int) -> list[str]:
+    return asyncio.run(storm([port], images, nodes))
 
 
 def main() -> None:

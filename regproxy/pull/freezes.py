@@ -8,6 +8,7 @@ from regproxy.oci.reference import Reference
 from regproxy.policy.freezing import Freeze, freeze_of, whole_pattern
 from regproxy.policy.routing import Routes
 from regproxy.ports import Index
+from regproxy.pull.keeping import found
 
 
 class Freezes:
@@ -21,10 +22,10 @@ class Freezes:
 
     async def of(self, reference: Reference) -> Freeze | None:
         """Find the freeze that holds a tag. Read anew each time: another process may have set it."""
-        return freeze_of(reference, (*self._configured, *await self._index.freezes()))
+        return freeze_of(reference, await self.all())
 
     async def all(self) -> list[Freeze]:
-        return [*self._configured, *await self._index.freezes()]
+        return [*self._configured, *(await found(self._index.freezes(), "freezes") or [])]
 
     async def set(self, pattern: str, digest: str | None) -> Freeze:
         """Freeze what *pattern* names; raise `RegistryError` where it or the digest is none.

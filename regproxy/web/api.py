@@ -8,6 +8,7 @@ from regproxy import __version__
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.freezing import Freeze
+from regproxy.ports import StoreError
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 
@@ -52,6 +53,8 @@ async def _told(request: web.Request, handler: Callable[[web.Request], Awaitable
         return await handler(request)
     except RegistryError as error:
         return web.json_response({"error": error.message}, status=error.status)
+    except StoreError as error:
+        return web.json_response({"error": str(error)}, status=503)
 
 
 async def _document(request: web.Request) -> dict[str, object]:
