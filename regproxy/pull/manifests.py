@@ -15,7 +15,6 @@ from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
-from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
@@ -99,10 +98,11 @@ class Manifests:
         return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
 
     async def _by_tag(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
-        if (freeze := await self._freezes.of(reference)) is not None:
-            return await self._frozen(route, reference, freeze)
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         record = await self._record(reference)
+        if (digest := await self._frozen(reference, record)) is not None:
+            pulled = await self._by_digest(Reference(route.repository, digest), digest)
+            return Pulled(pulled.manifest, Provenance.FROZEN)
         known = await self._held(route.repository, record.descriptor.digest) if record else None
         if record is None or known is None:
             record = known = None
@@ -127,16 +127,11 @@ class Manifests:
             raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
         return await self._asked(route, reference, rule, record, known)
 
-    async def _frozen(self, route: Route, reference: Reference, freeze: Freeze) -> Pulled:
-        """Serve what a frozen tag is held to; one that is not known yet is looked up as any other."""
-        record = await self._record(reference)
-        digest = freeze.digest or (record.descriptor.digest if record else None)
-        if digest is None:
-            return await self._flights.join(
-                reference, lambda: self._ask(reference, route.upstream.tag_policy(route.repository.name, str(reference.target)), None)
-            )
-        pulled = await self._by_digest(Reference(route.repository, digest), digest)
-        return Pulled(pulled.manifest, Provenance.FROZEN)
+    async def _frozen(self, reference: Reference, record: TagRecord | None) -> Digest | None:
+        """Find the digest that a tag is frozen to; one that is not known yet is looked up as any other."""
+        freeze = await self._freezes.of(reference)
+        on_record = record.descriptor.digest if record else None
+        return (freeze.digest or on_record) if freeze is not None else None
 
     async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None, known: Manifest | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""

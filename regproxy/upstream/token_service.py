@@ -34,11 +34,11 @@ class Demand:
     scopes: tuple[str, ...]
     credential: Credential | None
 
-    def key(self, upstream: str) -> Secret:
-        """Say all of it, the credential's secret too, for whoever keeps tokens by it."""
+    def key(self, asker: str) -> Secret:
+        """Say all of it, the credential's secret too, and who is to send it, for whoever keeps tokens by it."""
         whose = self.credential
         who = [whose.kind.value, whose.username, whose.password.value] if whose else []
-        return Secret(json.dumps([upstream, str(self.realm), self.service, self.scopes, who]))
+        return Secret(json.dumps([asker, str(self.realm), self.service, self.scopes, who]))
 
     def __str__(self) -> str:
         return f"{self.realm.host} {' '.join(self.scopes)}"

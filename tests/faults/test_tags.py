@@ -95,6 +95,13 @@ async def test_a_tag_frozen_before_it_was_known_stays_what_it_was_found_to_be(up
         assert (await pulled(proxy)).body == old.body
 
 
+async def test_a_frozen_tag_that_is_not_known_is_still_under_its_policy(upstream: FakeRegistry, tmp_path: Path) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    async with rig(tmp_path / "store", upstreams(upstream, NAME, policy="never")) as proxy:
+        assert (await pulled(proxy)).status == 404
+    assert upstream.ledger == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
