@@ -21,8 +21,12 @@ from typing import BinaryIO, Protocol
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
+from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.routing import Secret, Trust
+from regproxy.policy.tokens import Token
 
 
 class UpstreamError(Exception):
@@ -119,6 +123,20 @@ class HostStatus:
     last_error: str
 
 
+@dataclass(frozen=True, slots=True)
+class HostFinding:
+    """What one host says about a manifest when it is asked just to find out."""
+
+    host: str
+    trust: frozenset[Trust]
+    credential: str  # named, never shown
+    realm: str  # the token service, if it has one
+    seconds: float
+    digest: Digest | None
+    failure: UpstreamError | None
+    quota: RateLimit | None
+
+
 class Registry(Protocol):
     """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
 
@@ -126,11 +144,18 @@ class Registry(Protocol):
     def is_resting(self) -> bool:
         """Whether everyone who may resolve a tag failed a moment ago."""
 
+    @property
+    def is_scarce(self) -> bool:
+        """Whether everyone who may resolve a tag has few pulls left for us."""
+
     async def resolve(self, reference: Reference) -> Digest | None:
         """Ask by HEAD what a manifest's reference means now; None where the answer does not tell."""
 
     async def manifest(self, reference: Reference) -> Manifest:
         """Fetch a manifest by GET, verified."""
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        """Ask every host by HEAD, changing nothing; raise nothing."""
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""
@@ -161,6 +186,37 @@ class Registry(Protocol):
 
     async def close(self) -> None:
         """Let go of all connections."""
+
+
+class TokenCache(Protocol):
+    """Tokens that other replicas asked for. It never raises and is never needed."""
+
+    async def token(self, key: Secret) -> Token | None: ...
+
+    def put_token(self, key: Secret, token: Token) -> None:
+        """Share a token, behind the answer."""
+
+
+class TagCache(Protocol):
+    """What other replicas found tags to mean. It never raises and is never needed."""
+
+    async def tag(self, reference: Reference) -> TagRecord | None: ...
+
+    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+        """Share a record, behind the answer."""
+
+
+class Leases(Protocol):
+    """Whose turn it is. It never raises, and at worst two do the same."""
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Wait for a while until nobody else is at *name*."""
+
+
+class Fleet(TokenCache, TagCache, Leases, Protocol):
+    """All that replicas share."""
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +327,17 @@ class Index(Protocol):
 
     async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor) -> None:
         """Record that *repository* holds the content; the first media type recorded for a digest stays."""
+
+    async def digest_named(self, reference: str) -> Digest | None:
+        """Give the digest that a tag has on record, where *reference* names exactly one."""
+
+    async def freezes(self) -> Sequence[Freeze]:
+        """List what operators froze."""
+
+    async def put_freeze(self, freeze: Freeze) -> None: ...
+
+    async def drop_freeze(self, pattern: str) -> bool:
+        """Forget a freeze, and say whether there was one."""
 
     async def listing(self, key: str) -> bytes | None:
         """Give the last answer to a listing, for when upstream is down."""

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 from regproxy.config import Settings
 from regproxy.policy.routing import Routes
-from regproxy.ports import BlobStore, Index, Registry
+from regproxy.ports import BlobStore, Fleet, Index, Registry
 from regproxy.pull.blobs import Blobs
+from regproxy.pull.explain import Explainer
 from regproxy.pull.fills import Fills
+from regproxy.pull.freezes import Freezes
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
+from regproxy.state.memory import Alone
+from regproxy.state.redis import RedisFleet
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry
@@ -27,6 +31,8 @@ class Proxy:
     index: Index
     fills: Fills
     registries: Mapping[str, Registry]
+    freezes: Freezes
+    explainer: Explainer
 
 
 @asynccontextmanager
@@ -38,16 +44,20 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         await store.prepare()
         index = await SqliteIndex.open(settings.store.root / "index.db")
         stack.push_async_callback(index.close)
+        fleet: Fleet = RedisFleet(settings.redis.url, settings.redis.key) if settings.redis else Alone()
+        stack.push_async_callback(fleet.close)
         registries: dict[str, Registry] = {}
         for upstream in settings.upstreams:
-            registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts)
+            registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
             stack.push_async_callback(registry.close)
         fills = Fills(registries, store, index, settings.downloads, settings.timeouts.progress)
         stack.push_async_callback(fills.drain, settings.drain)
-        manifests = Manifests(registries, store, index, clock, settings.timeouts.revalidate)
+        routes = Routes(settings.upstreams, settings.default_upstream)
+        freezes = Freezes([freeze for upstream in settings.upstreams for freeze in upstream.freezes], index, routes)
+        manifests = Manifests(registries, store, index, freezes, fleet, clock, settings.timeouts.revalidate)
         stack.push_async_callback(manifests.close)
         blobs = Blobs(registries, store, index, fills, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
-        routes = Routes(settings.upstreams, settings.default_upstream)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
-        yield Proxy(handlers, store, index, fills, registries)
+        explainer = Explainer(routes, registries, manifests, freezes, clock)
+        yield Proxy(handlers, store, index, fills, registries, freezes, explainer)

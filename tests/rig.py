@@ -54,6 +54,11 @@ class Rig:
                 return Answer(response.status, CIMultiDict(response.headers), bytes(body), is_whole=False)
             return Answer(response.status, CIMultiDict(response.headers), bytes(body))
 
+    async def admin(self, path: str, method: str = "GET", body: object = None) -> tuple[int, Any]:
+        """Ask the admin API."""
+        async with self.session.request(method, f"http://{LOOPBACK}:{self.admin_port}/api/v1/{path}", json=body) as response:
+            return response.status, await response.json() if response.content_length else None
+
     async def metrics(self) -> str:
         async with self.session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
             return await response.text()
@@ -87,7 +92,7 @@ async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -
     configured = load(path, {})
     async with (
         assembled(configured) as proxy,
-        admin_port(admin_app(proxy.store, proxy.registries), LOOPBACK, 0) as admin,
+        admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer), LOOPBACK, 0) as admin,
         registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)

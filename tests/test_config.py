@@ -15,6 +15,7 @@ from regproxy.config.builtin import BUILTIN
 from regproxy.config.environment import default_root
 from regproxy.config.settings import Document, Model
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
+from regproxy.oci.digest import Digest
 from regproxy.policy.freshness import PullPolicy, TagPolicy
 from regproxy.policy.routing import Credential, DockerConfig, Host, Routes, Secret, Trust, Upstream
 
@@ -90,7 +91,7 @@ class TestReferenceFile:
 
     def test_the_text_search_is_only_for_what_is_off_by_default(self) -> None:
         absent = {path[:-1] for path in unsaid(Document, yaml.safe_load(REFERENCE.read_text()))}
-        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials")}
+        assert absent == {("upstreams", "hosts", "credentials"), ("upstreams", "credentials"), ("upstreams", "freeze"), ("redis",)}
 
     def test_every_setting_there_has_a_reason(self) -> None:
         lines = REFERENCE.read_text().splitlines()
@@ -102,7 +103,7 @@ class TestReferenceFile:
 def unsaid(model: type[Model], said: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """List the fields of *model* that *said* does not have; the first of several entries, and docker.io, stand for all."""
     if isinstance(said, list):
-        said = said[0]
+        said = said[0] if said else {}
     mapping = said.get("docker.io", said) if isinstance(said, dict) else {}
     for name, field in model.model_fields.items():
         if name not in mapping:
@@ -371,7 +372,12 @@ class TestMistakes:
                 id="one like none",
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
-            pytest.param("redis: {url: r}", "redis: is not supported by this version yet", id="redis"),
+            pytest.param("redis: {url: 'redis://r'}", "redis.key: is missing", id="redis without a key"),
+            pytest.param(
+                "redis: {url: r, key: k}",
+                "redis.url: 'r' must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0",
+                id="redis by name",
+            ),
             pytest.param("store: {max_size: 200}", "store.max_size: '200' is not a size such as 512MiB, 200GiB or 2TiB", id="a bare size"),
             pytest.param("store: {max_size: 0GiB}", "store.max_size: '0GiB' leaves room for nothing", id="no size at all"),
             pytest.param(
@@ -453,6 +459,11 @@ class TestMistakes:
                 "upstreams.quay.io.tags[0].policy: 'Always' is not one of always, if-not-present, never, on-failure",
                 id="a policy in capitals",
             ),
+            pytest.param(
+                "upstreams: {quay.io: {freeze: [{match: a, digest: 'sha256:1'}]}}",
+                "upstreams.quay.io.freeze[0].digest: 'sha256:1' is not a digest such as sha256:2cf2...",
+                id="frozen to no digest",
+            ),
             pytest.param("upstreams: {quay.io: {deny: latest}}", "upstreams.quay.io.deny: 'latest' must be a list", id="no list"),
             pytest.param(
                 "upstreams: {Q/io: {hosts: [{url: http://a}]}}",
@@ -514,7 +525,9 @@ class TestMistakes:
         assert upstream(settings(file, HOSTS % f"{{url: '{url}'}}"), "x.io").hosts[0].url == url
 
     def test_all_are_told_at_once(self, file: Path) -> None:
-        text = "listen: x\nlisten: y\ndrain: 1\nredis: {}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
+        text = (
+            "listen: x\nlisten: y\ndrain: 1\nredis: {url: redis://r}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
+        )
         assert len(mistakes(file, text, {"REGPROXY__STORE__KIND": "s3", "REGPROXY__LISTEN__X": "1"})) == 9
 
     def test_a_missing_file_is_said_to_be_missing(self, tmp_path: Path) -> None:
@@ -579,6 +592,15 @@ class TestSecrets:
         text = "upstreams: {quay.io: {credentials: {docker_config: /x, username: u}}}"
         assert mistakes(file, text) == ["FILE: upstreams.quay.io.credentials.username: does not go with docker_config, which has its own"]
 
+    @pytest.mark.parametrize(
+        "url", ["redis://u:{secret}@r:1/0", "redis://:{secret}@r", "redis://r?password={secret}", "unix://u:{secret}@/r"]
+    )
+    def test_a_redis_hides_its_password_and_its_key(self, file: Path, url: str) -> None:
+        secret = "canary-redis"
+        found = settings(file, f"redis: {{url: '{url.format(secret=secret)}', key: {secret}}}")
+        assert secret not in found.as_yaml() + repr(found)
+        assert found.effective()["redis"]["key"] == "***"
+
     def test_settings_and_their_text_hide_them(self, file: Path) -> None:
         text = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'
         found = settings(file, text, {"SECRET": SECRET})
@@ -595,12 +617,16 @@ class TestEffective:
         listen: "[::1]:0"
         drain: 90s
         timeouts: {connect: 250ms}
-        upstreams: {quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], deny: ["*"]}}
+        upstreams:
+          quay.io: {serve_as: [a.io], hosts: [{url: http://a, prefix: b}], tags: [{policy: never}], deny: ["*"]}
+          ghcr.io: {freeze: [{match: a}, {match: "b:1", digest: "%s"}]}
         """
-        found = settings(file, text)
+        found = settings(file, text % Digest.of(b""))
         assert settings(file, found.as_yaml()) == found
 
     def test_it_can_be_said_in_json(self) -> None:
         found = load(None, {}).effective()
         assert json.loads(json.dumps(found)) == found
-        assert found["upstreams"]["docker.io"]["tags"] == [{"match": "*", "policy": "always", "fresh_for": "5m", "stale_for": "7d"}]
+        assert found["upstreams"]["docker.io"]["tags"] == [
+            {"match": "*", "policy": "always", "fresh_for": "5m", "stale_for": "7d", "missing_for": "10s"}
+        ]

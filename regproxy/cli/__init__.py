@@ -6,12 +6,17 @@ import typer
 
 from regproxy import __version__
 from regproxy.cli.check import check
+from regproxy.cli.explain import explain
+from regproxy.cli.freeze import freeze, unfreeze
 from regproxy.cli.serve import serve
 
 # Typer's decorated tracebacks print local variables, and with them secrets.
 app = typer.Typer(name="regproxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve)
 app.command()(check)
+app.command()(explain)
+app.command()(freeze)
+app.command()(unfreeze)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

@@ -13,18 +13,23 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from regproxy.config.units import (
     Address,
+    ContentDigest,
     Filled,
     HostName,
     Listening,
     Network,
     Origin,
     Prefix,
+    RedisUrl,
     Seconds,
     Share,
     Size,
     duration_text,
     share_text,
+    without_password,
 )
+from regproxy.oci.digest import Digest
+from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
 from regproxy.policy.room import Limits
 from regproxy.policy.routing import DOCKER_HUB, Credential, DockerConfig, Host, Secret, Tls, Trust, Upstream
@@ -100,6 +105,13 @@ class Downloads(Model):
     cold_ranges: ColdRanges = "fill"
 
 
+class RedisSettings(Model):
+    """Where replicas share what they know, and the key that nobody else has."""
+
+    url: RedisUrl = Field(repr=False)
+    key: Filled = Field(repr=False)
+
+
 class Basics(Model):
     """Everything but the upstreams."""
 
@@ -108,6 +120,7 @@ class Basics(Model):
     workers: Annotated[Literal["auto"] | int, BeforeValidator(_one_process)] = "auto"
     default_upstream: str = DOCKER_HUB
     store: StoreSettings
+    redis: RedisSettings | None = None
     timeouts: Timeouts = Timeouts()
     downloads: Downloads = Downloads()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -184,9 +197,21 @@ class TagEntry(Model):
     policy: PullPolicy = PullPolicy.ALWAYS
     fresh_for: Seconds = 300.0
     stale_for: Seconds = 7 * DAY
+    missing_for: Seconds = 10.0
 
     def tag_policy(self) -> TagPolicy:
-        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for)
+        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for, self.missing_for)
+
+
+class FreezeEntry(Model):
+    """Tags that stay what they are."""
+
+    match: Filled
+    digest: ContentDigest | None = None
+
+    def freeze(self, upstream: str) -> Freeze:
+        digest = Digest.parse(self.digest) if self.digest else None
+        return Freeze(whole_pattern(f"{upstream}/{self.match}"), digest)
 
 
 def _resolvable(hosts: Sequence[HostEntry]) -> Sequence[HostEntry]:
@@ -206,6 +231,7 @@ class UpstreamEntry(Model):
     private_networks: frozenset[Network] = frozenset()
     proxy: Origin | None = None
     tags: tuple[TagEntry, ...] = (TagEntry(),)
+    freeze: tuple[FreezeEntry, ...] = ()
     deny: tuple[Filled, ...] = ()
 
     def upstream(self, name: str) -> Upstream:
@@ -216,6 +242,7 @@ class UpstreamEntry(Model):
             aliases=frozenset(self.aliases),
             serve_as=frozenset(self.serve_as),
             tags=tuple(tag.tag_policy() for tag in self.tags),
+            freezes=tuple(entry.freeze(name) for entry in self.freeze),
             deny=self.deny,
         )
 
@@ -247,7 +274,6 @@ class UpstreamEntry(Model):
 class Document(Basics):
     """The whole file."""
 
-    later = frozenset({"redis"})
     upstreams: dict[HostName, UpstreamEntry]
 
     def contradictions(self) -> Iterator[tuple[Place, str]]:
@@ -277,8 +303,9 @@ class Settings(Basics):
 
     def effective(self) -> dict[str, Any]:
         """Say it in the words of the file, every default spelled out, secrets hidden."""
-        basics = self.model_dump(mode="json", exclude={"upstreams"})
-        return {**basics, "upstreams": {upstream.name: _written(upstream) for upstream in self.upstreams}}
+        basics = self.model_dump(mode="json", exclude={"upstreams", "redis"})
+        redis = {"redis": {"url": without_password(self.redis.url), "key": "***"}} if self.redis else {}
+        return {**basics, **redis, "upstreams": {upstream.name: _written(upstream) for upstream in self.upstreams}}
 
     def as_yaml(self) -> str:
         return yaml.safe_dump(self.effective(), sort_keys=False, allow_unicode=True)
@@ -299,11 +326,18 @@ def _written(upstream: Upstream) -> dict[str, Any]:
                 "policy": rule.policy.value,
                 "fresh_for": duration_text(rule.fresh_for),
                 "stale_for": duration_text(rule.stale_for),
+                "missing_for": duration_text(rule.missing_for),
             }
             for rule in upstream.tags
         ],
+        "freeze": [_written_freeze(upstream.name, freeze) for freeze in upstream.freezes],
         "deny": list(upstream.deny),
     }
+
+
+def _written_freeze(upstream: str, freeze: Freeze) -> dict[str, str]:
+    match = freeze.pattern.removeprefix(f"{upstream}/")
+    return {"match": match, "digest": str(freeze.digest)} if freeze.digest else {"match": match}
 
 
 def _written_host(host: Host) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
+from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import is_name
 
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -119,6 +120,21 @@ def origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.netloc or parts.path):
+        raise ValueError("must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0")
+    return value
+
+
+def without_password(url: str) -> str:
+    """Write a URL so that it may be shown; a query may hold a password too."""
+    parts = urlsplit(url)
+    user, at, place = parts.netloc.rpartition("@")
+    shown = f"{user.partition(':')[0]}:***@{place}" if at else place
+    return parts._replace(netloc=shown, query="***" if parts.query else "").geturl()
+
+
 def network(value: str) -> str:
     try:
         return str(ip_network(value))
@@ -131,6 +147,13 @@ def repository_prefix(value: str) -> str:
     if value and not is_name(value):
         raise ValueError("is not the beginning of a repository name, such as dockerhub or mirrors/dockerhub")
     return value
+
+
+def content_digest(value: str) -> str:
+    try:
+        return str(Digest.parse(value))
+    except InvalidDigest:
+        raise ValueError("is not a digest such as sha256:2cf2...") from None
 
 
 def filled(value: str) -> str:
@@ -159,6 +182,8 @@ Size: TypeAlias = Annotated[int, BeforeValidator(size), PlainSerializer(size_tex
 Share: TypeAlias = Annotated[float, BeforeValidator(share), PlainSerializer(share_text)]
 HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
+RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
 Prefix: TypeAlias = Annotated[str, AfterValidator(repository_prefix)]
+ContentDigest: TypeAlias = Annotated[str, AfterValidator(content_digest)]
 Filled: TypeAlias = Annotated[str, AfterValidator(filled)]

@@ -6,7 +6,7 @@ a host nobody has asked for a while is asked once, lest yesterday's figures deci
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from regproxy.policy.routing import Host, Trust
@@ -86,12 +86,19 @@ def lied(record: Record, now: float, why: str) -> Record:
 
 
 def candidates(
-    hosts: Sequence[Host], need: Trust, records: Mapping[Host, Record], now: float, *, from_the_middle: bool = False
+    hosts: Sequence[Host],
+    need: Trust,
+    records: Mapping[Host, Record],
+    now: float,
+    *,
+    from_the_middle: bool = False,
+    scarce: Collection[Host] = (),
 ) -> list[Host]:
     """List the hosts that may answer *need*, best first.
 
-    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull. Where the middle of a blob
-    is wanted, a host that always sends the whole comes after those that do not.
+    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull; and so does one that is
+    *scarce*, because it counts our questions and has few left. Where the middle of a blob is wanted, a host that always sends the whole
+    comes after those that do not.
     """
     able = [host for host in hosts if need in host.trust]
     resting = {host: records[host].is_resting(now) for host in able}
@@ -103,7 +110,7 @@ def candidates(
     def place(host: Host) -> tuple[bool, bool, bool, float]:
         record = records[host]
         lacks_ranges = from_the_middle and not record.honours_ranges
-        return resting[host], lacks_ranges, host is not neglected, record.cost(now)
+        return resting[host] or host in scarce, lacks_ranges, host is not neglected, record.cost(now)
 
     return sorted(able, key=place)
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import assert_never
 
 from regproxy.oci.descriptor import Descriptor
+from regproxy.policy.limits import STRETCH
 
 DAY = 86_400.0
 
@@ -30,6 +31,7 @@ class TagPolicy:
     policy: PullPolicy = PullPolicy.ALWAYS
     fresh_for: float = 300.0
     stale_for: float = 7 * DAY
+    missing_for: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,36 @@ class Verdict(Enum):
     REVALIDATE = "revalidate"  # ask upstream whether it still means the same
     MISS = "miss"  # nothing known: ask upstream
     OFFLINE = "offline"  # nothing known, and upstream may not be asked
+    MISSING = "missing"  # upstream said a moment ago that there is no such tag
 
 
-def judge(record: TagRecord | None, rule: TagPolicy, now: float, *, is_down: bool = False) -> Verdict:
+def judge(
+    record: TagRecord | None,
+    rule: TagPolicy,
+    now: float,
+    *,
+    is_down: bool = False,
+    is_scarce: bool = False,
+    missing_since: float | None = None,
+) -> Verdict:
     """Say what the rule asks for, given what is known.
 
     *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
+    *is_scarce*: few pulls are left. Tags stay fresh for longer, and nobody waits while a record may stand in.
+    *missing_since*: when upstream said that there is no such tag.
     """
+    is_missing = missing_since is not None and abs(now - missing_since) < rule.missing_for
+    if record is None and rule.policy is PullPolicy.NEVER:
+        return Verdict.OFFLINE
     if record is None:
-        return Verdict.OFFLINE if rule.policy is PullPolicy.NEVER else Verdict.MISS
+        return Verdict.MISSING if is_missing else Verdict.MISS
     match rule.policy:
-        case PullPolicy.ALWAYS if _age(record, now) < rule.fresh_for:
+        case PullPolicy.ALWAYS if is_missing:
+            return Verdict.MISSING
+        case PullPolicy.ALWAYS if _age(record, now) < rule.fresh_for * (STRETCH if is_scarce else 1.0):
             return Verdict.FRESH
         case PullPolicy.ALWAYS:
-            return Verdict.BEHIND if is_down and may_serve_stale(record, rule, now) else Verdict.REVALIDATE
+            return Verdict.BEHIND if (is_down or is_scarce) and may_serve_stale(record, rule, now) else Verdict.REVALIDATE
         case PullPolicy.ON_FAILURE:
             return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.BEHIND
         case PullPolicy.IF_NOT_PRESENT | PullPolicy.NEVER:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from regproxy.oci import errors
 from regproxy.oci.reference import InvalidName, Repository, Target
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy
 
 DOCKER_HUB = "docker.io"
@@ -100,6 +101,7 @@ class Upstream:
     aliases: frozenset[str] = frozenset()
     serve_as: frozenset[str] = frozenset()
     tags: tuple[TagPolicy, ...] = (TagPolicy(),)
+    freezes: tuple[Freeze, ...] = ()
     deny: tuple[str, ...] = ()
 
     def tag_policy(self, name: str, tag: str) -> TagPolicy:
@@ -146,6 +148,12 @@ class Routes:
             return Route(upstream, Repository(upstream.name, _name_at(upstream, self._strip(upstream, name))))
         except InvalidName as error:
             raise errors.name_invalid(str(error)) from error
+
+    def canonical(self, pattern: str) -> str:
+        """Write `registry/repository...` by the registry's own name; raise NAME_UNKNOWN for one that is not configured."""
+        registry, _, rest = pattern.partition("/")
+        upstream = self._named(registry)
+        return f"{upstream.name}/{_name_at(upstream, rest) if rest.strip('*') else '*'}"
 
     def _named(self, namespace: str) -> Upstream:
         upstream = self._by_name.get(_without_default_port(namespace))

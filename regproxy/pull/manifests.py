@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -16,13 +17,23 @@ from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
-from regproxy.ports import BlobStore, Corrupt, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 
 _IN_MEMORY = 64 * 1024 * 1024  # bytes of manifests kept ready; an image's is 2 KiB
 
+_MISSING = 10_000  # tags that upstream does not have; clients choose what they ask for, so it needs a bound
+
 _log = logging.getLogger(__name__)
+
+
+class _Missing(NamedTuple):
+    """Upstream's word that there is no such tag, and when it was given."""
+
+    since: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +49,25 @@ class Manifests:
     """Answers manifest pulls."""
 
     def __init__(
-        self, registries: Mapping[str, Registry], store: BlobStore, index: Index, clock: Callable[[], float], revalidate: float
+        self,
+        registries: Mapping[str, Registry],
+        store: BlobStore,
+        index: Index,
+        freezes: Freezes,
+        fleet: Fleet,
+        clock: Callable[[], float],
+        revalidate: float,
     ) -> None:
         """Take the ports, a clock of epoch seconds, and how many seconds a known tag waits for upstream."""
         self._registries = registries
         self._store = store
         self._index = index
+        self._freezes = freezes
+        self._fleet = fleet
         self._clock = clock
         self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
+        self._missing: LRUCache[Reference, _Missing] = LRUCache(_MISSING)
         self._bodies: LRUCache[Digest, Manifest] = LRUCache(_IN_MEMORY, getsizeof=lambda manifest: manifest.descriptor.size)
 
     async def get(self, route: Route, target: Target) -> Pulled:
@@ -60,6 +81,14 @@ class Manifests:
         except NotFound as error:
             raise errors.manifest_unknown(str(error)) from error
 
+    async def known(self, reference: Reference) -> TagRecord | None:
+        """Tell what is on record about a tag whose manifest is here."""
+        record = await self._record(reference)
+        return record if record and await self.holds(reference.repository, record.descriptor.digest) else None
+
+    async def holds(self, repository: Repository, digest: Digest) -> bool:
+        return await self._held(repository, digest) is not None
+
     async def close(self) -> None:
         await self._flights.close()
 
@@ -71,24 +100,44 @@ class Manifests:
     async def _by_tag(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         record = await self._record(reference)
+        if (digest := await self._frozen(reference, record)) is not None:
+            pulled = await self._by_digest(Reference(route.repository, digest), digest)
+            return Pulled(pulled.manifest, Provenance.FROZEN)
         known = await self._held(route.repository, record.descriptor.digest) if record else None
         if record is None or known is None:
             record = known = None
-        verdict = judge(record, rule, self._clock(), is_down=self._registries[route.upstream.name].is_resting)
+        missing = self._missing.get(reference)
+        registry = self._registries[route.upstream.name]
+        verdict = judge(
+            record,
+            rule,
+            self._clock(),
+            is_down=registry.is_resting,
+            is_scarce=registry.is_scarce,
+            missing_since=missing.since if missing else None,
+        )
         if known is not None and verdict is Verdict.FRESH:
             return Pulled(known, Provenance.HIT)
         if known is not None and verdict is Verdict.BEHIND:
-            self._flights.start(reference, lambda: self._ask(reference, known))
+            self._flights.start(reference, lambda: self._ask(reference, rule, known))
             return self._stale(route, reference, known, "upstream is asked behind this answer")
+        if missing is not None and verdict is Verdict.MISSING:
+            raise errors.manifest_unknown(f"{missing.reason}, as upstream said {self._clock() - missing.since:.0f} s ago")
         if verdict is Verdict.OFFLINE:
             raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
         return await self._asked(route, reference, rule, record, known)
+
+    async def _frozen(self, reference: Reference, record: TagRecord | None) -> Digest | None:
+        """Find the digest that a tag is frozen to; one that is not known yet is looked up as any other."""
+        freeze = await self._freezes.of(reference)
+        on_record = record.descriptor.digest if record else None
+        return (freeze.digest or on_record) if freeze is not None else None
 
     async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None, known: Manifest | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
         try:
             async with asyncio.timeout(None if known is None else self._revalidate):
-                return await self._flights.join(reference, lambda: self._ask(reference, known))
+                return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
         except (TimeoutError, Throttled, Unavailable, Corrupt) as error:
             if known is None or not may_serve_stale(record, rule, self._clock()):
                 raise
@@ -100,8 +149,29 @@ class Manifests:
         _log.warning("stale served", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
         return Pulled(known, Provenance.STALE, f"{reference} may be stale: {reason}")
 
-    async def _ask(self, reference: Reference, known: Manifest | None) -> Pulled:
-        """Find out what a tag means now, by HEAD where that can save a GET."""
+    async def _ask(self, reference: Reference, rule: TagPolicy, known: Manifest | None) -> Pulled:
+        """Find out what a tag means now, from another replica or from upstream, and remember it if there is none."""
+        try:
+            async with self._fleet.turn(f"tag {reference}"):
+                pulled = await self._hear(reference, rule) or await self._look_up(reference, known)
+        except NotFound as error:
+            self._missing[reference] = _Missing(self._clock(), str(error))
+            raise
+        self._missing.pop(reference, None)
+        return pulled
+
+    async def _hear(self, reference: Reference, rule: TagPolicy) -> Pulled | None:
+        """Take another replica's word for a tag, while it is fresh."""
+        record = await self._fleet.tag(reference)
+        if record is None or judge(record, rule, self._clock()) is not Verdict.FRESH:
+            return None
+        digest = record.descriptor.digest
+        pulled = await self._by_digest(Reference(reference.repository, digest), digest)
+        await kept(self._index.put_tag(reference, record), reference)
+        return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
+
+    async def _look_up(self, reference: Reference, known: Manifest | None) -> Pulled:
+        """Ask by HEAD where that can save a GET."""
         registry = self._registries[reference.repository.registry]
         if known is not None:
             digest = await registry.resolve(reference)
@@ -147,7 +217,9 @@ class Manifests:
         return await found(self._index.tag(reference), reference)
 
     async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
-        await kept(self._index.put_tag(reference, TagRecord(manifest.descriptor, self._clock())), reference)
+        record = TagRecord(manifest.descriptor, self._clock())
+        self._fleet.put_tag(reference, record)
+        await kept(self._index.put_tag(reference, record), reference)
         return Pulled(manifest, provenance)
 
     async def _keep(self, repository: Repository, manifest: Manifest) -> Manifest:

@@ -11,6 +11,7 @@ class Provenance(Enum):
     COLLAPSED = "collapsed"  # it was being fetched for somebody else
     PASSED = "passed"  # a part of it was fetched for this answer alone, and could not be verified
     REVALIDATED = "revalidated"  # upstream says it is still the same
+    FROZEN = "frozen"  # upstream has no say in it
     STALE = "stale"  # upstream is out of reach, this is what we knew
 
     def cache_status(self) -> str:
@@ -24,5 +25,6 @@ _PARAMETERS = {
     Provenance.COLLAPSED: "fwd=miss; collapsed",
     Provenance.PASSED: "fwd=miss; detail=unverified",
     Provenance.REVALIDATED: "fwd=stale; fwd-status=200",
+    Provenance.FROZEN: "hit; detail=frozen",
     Provenance.STALE: "fwd=stale; detail=upstream-out-of-reach",
 }

@@ -18,6 +18,7 @@ from cachetools import LRUCache
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind, StoreError
 
@@ -34,6 +35,9 @@ CREATE TABLE IF NOT EXISTS holders (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tags (
     reference TEXT PRIMARY KEY, media_type TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, checked_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS freezes (
+    pattern TEXT PRIMARY KEY, digest TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS listings (
     key TEXT PRIMARY KEY, body BLOB NOT NULL, fetched_at REAL NOT NULL
@@ -108,6 +112,23 @@ class SqliteIndex:
         )
         self._held.pop((kind, repository, descriptor.digest), None)
 
+    async def digest_named(self, reference: str) -> Digest | None:
+        row = await self._one("SELECT digest FROM tags WHERE reference = ?", reference)
+        return Digest.parse(str(row[0])) if row else None
+
+    async def freezes(self) -> list[Freeze]:
+        rows = await self._all("SELECT pattern, digest FROM freezes ORDER BY pattern")
+        return [Freeze(str(pattern), Digest.parse(str(digest)) if digest else None) for pattern, digest in rows]
+
+    async def put_freeze(self, freeze: Freeze) -> None:
+        digest = str(freeze.digest) if freeze.digest else ""
+        await self._write(("INSERT OR REPLACE INTO freezes VALUES (?, ?)", (freeze.pattern, digest)))
+
+    async def drop_freeze(self, pattern: str) -> bool:
+        was_there = await self._one("SELECT 1 FROM freezes WHERE pattern = ?", pattern) is not None
+        await self._write(("DELETE FROM freezes WHERE pattern = ?", (pattern,)))
+        return was_there
+
     async def listing(self, key: str) -> bytes | None:
         row = await self._one("SELECT body FROM listings WHERE key = ?", key)
         return row[0] if row and isinstance(row[0], bytes) else None
@@ -122,9 +143,11 @@ class SqliteIndex:
         )
 
     async def _one(self, query: str, *values: str) -> tuple[Value, ...] | None:
+        return next(iter(await self._all(query, *values)), None)
+
+    async def _all(self, query: str, *values: str) -> list[tuple[Value, ...]]:
         with _translated():
-            rows = await self._db.execute_fetchall(query, values)
-        return next((tuple(row) for row in rows), None)
+            return [tuple(row) for row in await self._db.execute_fetchall(query, values)]
 
     async def _write(self, *statements: tuple[str, tuple[Value, ...]]) -> None:
         """Do all of it, or nothing."""

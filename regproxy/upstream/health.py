@@ -1,7 +1,7 @@
 """What is remembered of an upstream's hosts, with a clock: the policy decides, this keeps and tells."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from regproxy.policy import failover
@@ -25,9 +25,10 @@ class Health:
     def is_resting(self, host: Host) -> bool:
         return self._records[host].is_resting(self._clock())
 
-    def candidates(self, need: Trust, *, from_the_middle: bool = False) -> list[Host]:
+    def candidates(self, need: Trust, *, from_the_middle: bool = False, scarce: Collection[Host] = ()) -> list[Host]:
         """List the hosts that may answer, best first."""
-        return failover.candidates(self._upstream.hosts, need, self._records, self._clock(), from_the_middle=from_the_middle)
+        hosts, now = self._upstream.hosts, self._clock()
+        return failover.candidates(hosts, need, self._records, now, from_the_middle=from_the_middle, scarce=scarce)
 
     def asked(self, host: Host) -> None:
         self._note(host, failover.asked(self._records[host], self._clock()))

@@ -11,10 +11,12 @@ from yarl import URL
 from regproxy import metrics
 from regproxy.config import Timeouts
 from regproxy.oci.challenge import parse_challenges
+from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy.routing import Host
-from regproxy.ports import Corrupt, NotFound, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, Fleet, NotFound, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
+from regproxy.upstream.gate import Gate
 from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
@@ -44,12 +46,13 @@ class Question:
 class HostClient:
     """Asks one host."""
 
-    def __init__(self, upstream: str, host: Host, timeouts: Timeouts) -> None:
+    def __init__(self, upstream: str, host: Host, timeouts: Timeouts, fleet: Fleet) -> None:
         """Open nothing yet."""
         self.host = host
         self.upstream = upstream
         self.connections = Connections(host, timeouts)
-        self._tokens = Tokens(upstream, host, self.connections)
+        self._tokens = Tokens(upstream, host, self.connections, fleet)
+        self.gates = {pool: Gate(str(host)) for pool in (Pool.MANIFEST, Pool.BLOB)}
         self._home = URL(host.url).origin()
 
     @asynccontextmanager
@@ -57,15 +60,20 @@ class HostClient:
         """Get a successful answer; raise `UpstreamError` for every other."""
         outcome = "ok"
         try:
-            async with self._hops(question) as response:
+            async with self.gates[question.pool].passed(), self._hops(question) as response:
+                self._note_limits(response, question.pool)
                 if not (response.status == 416 and "Range" in question.headers):  # where a part ends is the asker's business
-                    self._check(response, f"{self.upstream}/{question.name}")
+                    self._check(response, question.pool, f"{self.upstream}/{question.name}")
                 yield response
         except UpstreamError as error:
             outcome = _OUTCOMES[type(error)]
             raise
         finally:
             metrics.UPSTREAM_REQUESTS.labels(self.upstream, str(self.host), question.pool.value, outcome).inc()
+
+    async def identity(self, name: str) -> tuple[str, str]:
+        """Name who we are for a repository, and the token service that is asked about it, if one is known."""
+        return await self._tokens.identity(name if not self.host.prefix else f"{self.host.prefix}/{name}")
 
     async def close(self) -> None:
         await self._tokens.close()
@@ -109,7 +117,15 @@ class HostClient:
                 challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             header = await self._tokens.answer(challenges, url, name, rejected=header)
 
-    def _check(self, response: aiohttp.ClientResponse, what: str) -> None:
+    def _note_limits(self, response: aiohttp.ClientResponse, pool: Pool) -> None:
+        headers, is_refused = response.headers, response.status == 429
+        quota = parse_rate_limit(headers.get("ratelimit-limit"), headers.get("ratelimit-remaining"), headers.get("docker-ratelimit-source"))
+        if quota is not None:
+            metrics.RATELIMIT_REMAINING.labels(self.upstream, str(self.host)).set(quota.remaining)
+        pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
+        self.gates[pool].note(quota, refused=is_refused, asked_for=pause)
+
+    def _check(self, response: aiohttp.ClientResponse, pool: Pool, what: str) -> None:
         status, where = response.status, response.url.host
         if status < 300 or status in _REDIRECTS:
             return
@@ -118,8 +134,7 @@ class HostClient:
         if status in {401, 403}:
             raise Refused(f"{where} refused {'our credentials' if self.host.has_credentials else 'us'} for {what} ({status})")
         if status == 429:
-            retry_after = parse_retry_after(response.headers.get("Retry-After"), time.time())
-            raise Throttled(f"{where} throttles us (429)", retry_after)
+            raise Throttled(f"{where} throttles us (429)", self.gates[pool].pause)
         raise Unavailable(f"{where} answered {status} for {what}")
 
 

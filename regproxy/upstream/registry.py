@@ -1,5 +1,6 @@
 """One upstream, however many hosts serve it (port Registry)."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,7 @@ from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Man
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover, plan
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, HostStatus, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, Fleet, HostFinding, HostStatus, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.body import HostBody, open_body
 from regproxy.upstream.connections import Pool, read_at_most
 from regproxy.upstream.health import Health
@@ -38,10 +39,10 @@ Result = TypeVar("Result")
 class UpstreamRegistry:
     """Asks an upstream's hosts in turn until one gives an answer."""
 
-    def __init__(self, upstream: Upstream, timeouts: Timeouts) -> None:
+    def __init__(self, upstream: Upstream, timeouts: Timeouts, fleet: Fleet) -> None:
         """Open nothing yet."""
         self._upstream = upstream
-        self._clients = {host: HostClient(upstream.name, host, timeouts) for host in upstream.hosts}
+        self._clients = {host: HostClient(upstream.name, host, timeouts, fleet) for host in upstream.hosts}
         self._timeouts = timeouts
         self._health = Health(upstream)
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
@@ -62,6 +63,10 @@ class UpstreamRegistry:
     def may_repeat(self) -> bool:
         return self._repeats.spend()
 
+    @property
+    def is_scarce(self) -> bool:
+        return all(host in self._scarce() for host in self._health.candidates(Trust.RESOLVE))
+
     async def resolve(self, reference: Reference) -> Digest | None:
         async def head(client: HostClient) -> Digest | None:
             async with client.ask(_manifest_question("HEAD", reference, connect=_HANDSHAKE)) as response:
@@ -81,6 +86,21 @@ class UpstreamRegistry:
                     raise Corrupt(f"{client.host} sent no valid manifest for {reference}: {error}") from error
 
         return await self._first(_need(reference), get)
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        return list(await asyncio.gather(*(self._examined(client, reference) for client in self._clients.values())))
+
+    async def _examined(self, client: HostClient, reference: Reference) -> HostFinding:
+        began, digest, failure = time.monotonic(), None, None
+        try:
+            async with client.ask(_manifest_question("HEAD", reference)) as response:
+                digest = _claimed_digest(response)
+        except UpstreamError as error:
+            failure = error
+        seconds = time.monotonic() - began
+        who, realm = await client.identity(reference.repository.name)
+        quota = client.gates[Pool.MANIFEST].quota
+        return HostFinding(str(client.host), client.host.trust, who, realm, seconds, digest, failure, quota)
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         async def head(client: HostClient) -> int | None:
@@ -154,7 +174,7 @@ class UpstreamRegistry:
     async def _first(self, need: Trust, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
         """Ask host after host; what counts in the end is what a trusted one said."""
         failures: list[tuple[Host, UpstreamError]] = []
-        for host in self._health.candidates(need):
+        for host in self._health.candidates(need, scarce=self._scarce()):
             try:
                 return await self._ask(host, call)
             except UpstreamError as error:
@@ -172,6 +192,9 @@ class UpstreamRegistry:
             raise
         self._health.answered(host, time.monotonic() - began)
         return result
+
+    def _scarce(self) -> set[Host]:
+        return {host for host, client in self._clients.items() if client.gates[Pool.MANIFEST].is_scarce}
 
     async def _document(self, client: HostClient, response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
         body = await self._body(client, response, _LISTING_LIMIT, what)

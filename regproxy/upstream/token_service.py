@@ -15,7 +15,7 @@ from yarl import URL
 
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy import tokens
-from regproxy.policy.routing import Credential, CredentialKind
+from regproxy.policy.routing import Credential, CredentialKind, Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Corrupt, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool, read_at_most
@@ -33,6 +33,12 @@ class Demand:
     service: str
     scopes: tuple[str, ...]
     credential: Credential | None
+
+    def key(self, asker: str) -> Secret:
+        """Say all of it, the credential's secret too, and who is to send it, for whoever keeps tokens by it."""
+        whose = self.credential
+        who = [whose.kind.value, whose.username, whose.password.value] if whose else []
+        return Secret(json.dumps([asker, str(self.realm), self.service, self.scopes, who]))
 
     def __str__(self) -> str:
         return f"{self.realm.host} {' '.join(self.scopes)}"

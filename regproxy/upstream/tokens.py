@@ -19,7 +19,7 @@ from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, SETTLED_AFTER, Token
-from regproxy.ports import Corrupt, Refused, Throttled, UpstreamError
+from regproxy.ports import Corrupt, Fleet, Refused, Throttled, UpstreamError
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.credentials import Credentials
 from regproxy.upstream.realm import is_allowed_realm
@@ -44,6 +44,7 @@ class Tokens:
         upstream: str,
         host: Host,
         connections: Connections,
+        fleet: Fleet,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -53,6 +54,7 @@ class Tokens:
         self._home = URL(host.url).origin()
         self._credentials = Credentials(host)
         self._service = TokenService(upstream, connections, clock, chance)
+        self._fleet = fleet
         self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
         self._tokens: LRUCache[Demand, Token] = LRUCache(_KEPT)
@@ -75,6 +77,14 @@ class Tokens:
         if header is None:
             raise Refused(f"{url.host} wants a user for {self._upstream}/{name} (401): set credentials for {self._upstream}")
         return header
+
+    async def identity(self, name: str) -> tuple[str, str]:
+        """Name our credential for *name* at home, and the token service there, if one is known."""
+        credential, config = await self._credentials.find(name), self._host.docker_config
+        challenge = self._challenges.get(self._home)
+        whence = f" of {config.path}" if config else " of the configuration"
+        who = f"{credential.kind.value} of user {credential.username!r}{whence}" if credential else "nobody (no credentials)"
+        return who, challenge.realm.partition("?")[0][:200] if challenge and challenge.scheme == "bearer" else ""
 
     async def close(self) -> None:
         await self._flights.close()
@@ -119,12 +129,25 @@ class Tokens:
             self._check_failure(demand)
             if is_rejected and now < self._replaced.get(demand, 0.0) + SETTLED_AFTER:
                 raise Refused(f"{self._host} refuses fresh tokens for {demand}: no access, or no such thing")
-            return await self._flights.join(demand, lambda: self._exchange(demand, is_replacement=is_rejected))
+            return await self._flights.join(demand, lambda: self._exchange(demand, token, is_replacement=is_rejected))
         if token.renew_at <= now and self._failure(demand) is None:
-            self._flights.start(demand, lambda: self._exchange(demand))
+            self._flights.start(demand, lambda: self._exchange(demand, token))
         return token
 
-    async def _exchange(self, demand: Demand, *, is_replacement: bool = False) -> Token:
+    async def _exchange(self, demand: Demand, old: Token | None, *, is_replacement: bool = False) -> Token:
+        """Get a token other than *old*: another replica's if there is one, or else the service's."""
+        key = demand.key(f"{self._upstream} {self._host}")
+        async with self._fleet.turn(f"token {self._upstream} {demand}"):
+            token = await self._fleet.token(key)
+            if token is None or token.renew_at <= self._clock() or (old is not None and token.value == old.value):
+                token = await self._ask(demand)
+                self._fleet.put_token(key, token)
+        self._tokens[demand] = token
+        if is_replacement:
+            self._replaced[demand] = self._clock()
+        return token
+
+    async def _ask(self, demand: Demand) -> Token:
         outcome = "error"
         try:
             token = await self._service.ask(demand)
@@ -135,9 +158,6 @@ class Tokens:
             raise
         finally:
             metrics.TOKEN_REQUESTS.labels(self._upstream, outcome).inc()
-        self._tokens[demand] = token
-        if is_replacement:
-            self._replaced[demand] = self._clock()
         return token
 
     def _failure(self, demand: Demand) -> _Failure | None:

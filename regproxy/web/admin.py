@@ -1,15 +1,17 @@
 """The admin port: is it alive, is it ready, how is it doing. Never the registry API."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 from aiohttp import web
 
-from regproxy import __version__, metrics
+from regproxy import metrics
 from regproxy.ports import BlobStore, Registry, StoreError
+from regproxy.pull.explain import Explainer
+from regproxy.pull.freezes import Freezes
+from regproxy.web.api import api_app
 
 
-def admin_app(store: BlobStore, registries: Mapping[str, Registry]) -> web.Application:
+def admin_app(store: BlobStore, registries: Mapping[str, Registry], freezes: Freezes, explainer: Explainer) -> web.Application:
     """Make the application of the admin port."""
 
     async def alive(_: web.Request) -> web.Response:
@@ -30,16 +32,9 @@ def admin_app(store: BlobStore, registries: Mapping[str, Registry]) -> web.Appli
         body, content_type = metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def upstreams(_: web.Request) -> web.Response:
-        return web.json_response({name: {"hosts": [asdict(host) for host in registry.hosts()]} for name, registry in registries.items()})
-
-    async def version(_: web.Request) -> web.Response:
-        return web.json_response({"version": __version__})
-
     app = web.Application()
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
-    app.router.add_get("/api/v1/version", version)
-    app.router.add_get("/api/v1/upstreams", upstreams)
+    app.add_subapp("/api/v1/", api_app(registries, freezes, explainer))
     return app

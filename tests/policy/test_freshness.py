@@ -64,6 +64,40 @@ def test_nobody_waits_for_an_upstream_that_is_down_while_a_record_may_stand_in(
     assert judge(record, TagPolicy(policy=policy, fresh_for=300, stale_for=100), NOW, is_down=True) is verdict
 
 
+@pytest.mark.parametrize(
+    ("ago", "verdict"),
+    [
+        pytest.param(None, Verdict.MISS, id="unknown"),
+        pytest.param(1799, Verdict.FRESH, id="fresh for six times as long"),
+        pytest.param(1800, Verdict.BEHIND, id="when that time has come"),
+        pytest.param(10_300, Verdict.REVALIDATE, id="too stale"),
+    ],
+)
+def test_while_pulls_are_scarce_records_stand_in(ago: float | None, verdict: Verdict) -> None:
+    record = None if ago is None else checked(ago)
+    assert judge(record, TagPolicy(fresh_for=300, stale_for=10_000), NOW, is_scarce=True) is verdict
+
+
+@pytest.mark.parametrize(
+    ("policy", "ago", "missing_ago", "verdict"),
+    [
+        pytest.param(PullPolicy.ALWAYS, None, 9, Verdict.MISSING, id="unknown"),
+        pytest.param(PullPolicy.ALWAYS, None, 10, Verdict.MISS, id="unknown, said too long ago"),
+        pytest.param(PullPolicy.ALWAYS, None, -10, Verdict.MISS, id="unknown, said in the future"),
+        pytest.param(PullPolicy.ALWAYS, 1, 0, Verdict.MISSING, id="gone since it was checked"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, None, 0, Verdict.MISSING, id="if-not-present: unknown"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 1, 0, Verdict.FRESH, id="if-not-present: known"),
+        pytest.param(PullPolicy.NEVER, None, 0, Verdict.OFFLINE, id="never: unknown"),
+    ],
+)
+def test_a_tag_that_upstream_does_not_have_is_not_asked_for_again_at_once(
+    policy: PullPolicy, ago: float | None, missing_ago: float, verdict: Verdict
+) -> None:
+    record = None if ago is None else checked(ago)
+    rule = TagPolicy(policy=policy, fresh_for=300, missing_for=10)
+    assert judge(record, rule, NOW, missing_since=NOW - missing_ago) is verdict
+
+
 @pytest.mark.parametrize("policy", [PullPolicy.ALWAYS, PullPolicy.ON_FAILURE])
 def test_fresh_for_no_time_asks_at_every_pull(policy: PullPolicy) -> None:
     assert judge(checked(0), TagPolicy(policy=policy, fresh_for=0), NOW) is not Verdict.FRESH

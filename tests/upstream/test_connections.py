@@ -70,3 +70,16 @@ async def test_a_connection_outlives_challenges_and_redirects(tmp_path: Path) ->
             for digest in digests:
                 assert (await proxy.ask(f"/v2/{NAME}/blobs/{digest}")).status == 200
         assert relay.connections == 1
+
+
+async def test_s08_a_token_service_is_trusted_no_more_than_its_certificate(self_signed: ssl.SSLContext, tmp_path: Path) -> None:
+    """A list of realms vouches for a name, and not for whoever answers under it."""
+    async with FakeRegistry("password") as upstream, FakeRegistry("password", tls=self_signed) as service:
+        upstream.add_image(NAME, "1", [b"layer"])
+        upstream.realm = f"{service.url}/token"
+        credentials = {"username": upstream.username, "password": upstream.password}
+        host = {"url": upstream.url, "credentials": credentials, "realms": [service.host]}
+        async with rig(tmp_path / "store", {"docker.io": {"hosts": [host]}}) as proxy:
+            answer = await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")
+        assert (answer.status, upstream.password in answer.body.decode()) == (502, False)
+        assert service.ledger == []

@@ -12,6 +12,7 @@ from regproxy.config import Timeouts
 from regproxy.oci.challenge import Challenge, parse_challenges
 from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
 from regproxy.ports import Refused, Throttled, Unavailable
+from regproxy.state.memory import Alone
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.tokens import Tokens
 from tests.fakes.deeds import Hold, Status
@@ -61,7 +62,7 @@ async def prepared(credential: Credential | None = None) -> AsyncIterator[Subjec
         host = Host(registry.url, credential=credential)
         connections = Connections(host, Timeouts())
         clock = Clock()
-        tokens = Tokens("docker.io", host, connections, clock, lambda: 0.5)
+        tokens = Tokens("docker.io", host, connections, Alone(), clock, lambda: 0.5)
         try:
             yield Subject(tokens, registry, clock)
         finally:

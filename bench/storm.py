@@ -1,0 +1,208 @@
+"""A mass restart: `python -m bench.storm [--nodes 600] [--images 5] [--peer docker-registry]`.
+
+Nodes pull private images as containerd does, HEAD and GET of the manifest, then config and layers at once, each node in an order of its
+own. Upstream has a slow token service. Prints what upstream was asked, how many pulls failed, and how long it took.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from regproxy.oci.manifest import ACCEPT
+from tests.fakes.deeds import Delay
+from tests.fakes.registry import FakeRegistry
+from tests.rig import LOOPBACK, free_port
+
+_LAYERS = 3
+_TOKEN_DELAY = 0.5  # seconds; Docker Hub's takes 0.2 to 0.8 from afar
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a node pulls: a repository's tag and all that hangs on it."""
+
+    name: str
+    manifest: str
+    blobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a storm cost upstream, and what it was to the nodes."""
+
+    tokens: int
+    unauthorized: int
+    manifest_heads: int
+    manifest_gets: int
+    blob_gets: int
+    failures: tuple[str, ...]
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        upstream = f"{self.tokens} tokens, {self.unauthorized} x 401, manifests {self.manifest_heads} HEAD {self.manifest_gets} GET"
+        reasons = "".join(f"\n  {count} x {reason}" for reason, count in Counter(self.failures).most_common(3))
+        return f"{upstream}, {self.blob_gets} blobs; {len(self.failures)} failed pulls, {self.seconds:.1f} s{reasons}"
+
+
+def shelved(upstream: FakeRegistry, images: int, size: int) -> list[Image]:
+    """Put private images into the upstream, each in a repository of its own, layers of *size* bytes."""
+    found = []
+    for number in range(images):
+        name = f"team/app{number}"
+        manifest = upstream.add_image(name, "1", [os.urandom(size) for _ in range(_LAYERS)])
+        blobs = tuple(str(digest) for digest in upstream.repositories[name].blobs)
+        found.append(Image(name, str(manifest.digest), blobs))
+    return found
+
+
+async def storm(ports: Sequence[int], images: Sequence[Image], nodes: int, seed: int = 0) -> list[str]:
+    """Let *nodes* pull all images at once, spread over *ports*; tell why pulls failed."""
+    chance = random.Random(seed)
+    orders = [chance.sample(images, len(images)) for _ in range(nodes)]
+    limits = aiohttp.ClientTimeout(total=600)
+    headers = {"Accept": ACCEPT}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=limits, headers=headers) as session:
+        pulling = (_node(session, ports[number % len(ports)], order, number) for number, order in enumerate(orders))
+        return [failure for failures in await asyncio.gather(*pulling) for failure in failures]
+
+
+def cost(upstream: FakeRegistry, failures: Sequence[str], seconds: float = 0.0) -> Cost:
+    """Read from the ledger what upstream was asked."""
+    answered = [entry for entry in upstream.ledger if entry.status != 401]
+    asked = Counter((entry.method, entry.kind) for entry in answered)
+    heads, gets, blobs = asked["HEAD", "manifests"], asked["GET", "manifests"], asked["GET", "blobs"]
+    return Cost(len(upstream.issued), len(upstream.ledger) - len(answered), heads, gets, blobs, tuple(failures), seconds)
+
+
+async def _node(session: aiohttp.ClientSession, port: int, images: Sequence[Image], number: int) -> list[str]:
+    chance, failures = random.Random(number), []
+    for image in images:
+        try:
+            await _pull(session, f"http://{LOOPBACK}:{port}/v2/{image.name}", image, chance)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            failures.append(getattr(error, "message", "") or type(error).__name__)
+    return failures
+
+
+async def _pull(session: aiohttp.ClientSession, url: str, image: Image, chance: random.Random) -> None:
+    """Pull one image and check every byte; raise where anything is wrong."""
+    async with session.head(f"{url}/manifests/1") as response:
+        response.raise_for_status()
+    await _fetch(session, f"{url}/manifests/{image.manifest}", image.manifest)
+    await asyncio.gather(*(_fetch(session, f"{url}/blobs/{blob}", blob) for blob in chance.sample(image.blobs, len(image.blobs))))
+
+
+async def _fetch(session: aiohttp.ClientSession, url: str, digest: str) -> None:
+    found = hashlib.sha256()
+    async with session.get(url) as response:
+        response.raise_for_status()
+        async for chunk in response.content.iter_any():
+            found.update(chunk)
+    if f"sha256:{found.hexdigest()}" != digest:
+        raise ValueError(f"{url} is not what it should be")
+
+
+@asynccontextmanager
+async def _regproxy(upstream: FakeRegistry, root: Path, port: int) -> AsyncIterator[None]:
+    host = {"url": upstream.url, "credentials": {"username": upstream.username, "password": upstream.password}}
+    document = {
+        "listen": f"{LOOPBACK}:{port}",
+        "admin_listen": f"{LOOPBACK}:{free_port()}",
+        "default_upstream": "reg.example",
+        "store": {"root": str(root / "store")},
+        "log_level": "warning",
+        "upstreams": {"reg.example": {"hosts": [host]}},
+    }
+    config = root / "regproxy.yaml"
+    config.write_text(yaml.safe_dump(document))
+    async with _running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port):
+        yield
+
+
+@asynccontextmanager
+async def _docker_registry(upstream: FakeRegistry, root: Path, port: int) -> AsyncIterator[None]:
+    document = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(root / "store")}},
+        "http": {"addr": f"{LOOPBACK}:{port}"},
+        "proxy": {"remoteurl": upstream.url, "username": upstream.username, "password": upstream.password},
+    }
+    config = root / "config.yml"
+    config.write_text(yaml.safe_dump(document))
+    async with _running(["docker-registry", "serve", str(config)], root, port):
+        yield
+
+
+_PEERS = {"regproxy": _regproxy, "docker-registry": _docker_registry}
+
+
+@asynccontextmanager
+async def _running(command: Sequence[str], root: Path, port: int) -> AsyncIterator[None]:
+    with (root / "log").open("wb") as log:
+        program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+    try:
+        async with asyncio.timeout(20):
+            while not await _accepts(port):  # noqa: ASYNC110  another process: nobody could set an event
+                await asyncio.sleep(0.05)
+        yield
+    finally:
+        program.terminate()
+        await program.wait()
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _measure(peer: str, nodes: int, images: int, size: int, root: Path) -> Cost:
+    async with FakeRegistry("password") as upstream:
+        wanted = shelved(upstream, images, size)
+        upstream.misbehave("/token", Delay(_TOKEN_DELAY))
+        port = free_port()
+        async with _PEERS[peer](upstream, root, port):
+            began = time.perf_counter()
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # else the nodes would starve the upstream
+                failures = await asyncio.get_running_loop().run_in_executor(apart, _stormed, port, wanted, nodes)
+            return cost(upstream, failures, time.perf_counter() - began)
+
+
+def _stormed(port: int, images: Sequence[Image], nodes: int) -> list[str]:
+    return asyncio.run(storm([port], images, nodes))
+
+
+def main() -> None:
+    """Parse the arguments and measure once."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=600)
+    parser.add_argument("--images", type=int, default=5)
+    parser.add_argument("--kilobytes", type=int, default=100, help="size of a layer")
+    parser.add_argument("--peer", choices=_PEERS, default="regproxy")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+        found = asyncio.run(_measure(arguments.peer, arguments.nodes, arguments.images, arguments.kilobytes * 1000, Path(root)))
+    print(f"{arguments.peer}, {arguments.nodes} nodes x {arguments.images} images: {found}")
+
+
+if __name__ == "__main__":
+    main()

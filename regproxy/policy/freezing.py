@@ -1,0 +1,37 @@
+"""Which tags mean today what they meant when they were frozen, whatever upstream says since.
+
+A freeze is a pattern such as `docker.io/library/nginx:1.27` or `docker.io/library/*`. With a digest it says what its tags mean; without
+one they mean what they mean now, and a tag that is not known yet is looked up once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A pattern over `registry/repository:tag`, and the digest its tags are held to."""
+
+    pattern: str
+    digest: Digest | None = None
+
+    def covers(self, reference: Reference) -> bool:
+        return fnmatchcase(str(reference), self.pattern)
+
+
+def freeze_of(reference: Reference, freezes: Iterable[Freeze]) -> Freeze | None:
+    """Find the freeze that holds a tag: one with a digest before one without, then the longer pattern."""
+    return max((freeze for freeze in freezes if freeze.covers(reference)), key=_weight, default=None)
+
+
+def whole_pattern(pattern: str) -> str:
+    """Complete the name of a repository to mean all its tags."""
+    return pattern if ":" in pattern.rpartition("/")[2] or pattern.endswith("*") else f"{pattern}:*"
+
+
+def _weight(freeze: Freeze) -> tuple[bool, int]:
+    return freeze.digest is not None, len(freeze.pattern)

@@ -1,0 +1,184 @@
+"""What would happen to a pull, step by step, and why; nothing is changed by asking.
+
+The failures are named as kubelet names them, each with what to do about it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from regproxy.oci import errors
+from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.errors import RegistryError
+from regproxy.oci.reference import InvalidName, Reference, Tag, parse_target
+from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
+from regproxy.policy.routing import Route, Routes, Trust, check_denied
+from regproxy.ports import Corrupt, HostFinding, NotFound, Refused, Registry, Throttled, Unavailable, UpstreamError
+from regproxy.pull.freezes import Freezes
+from regproxy.pull.manifests import Manifests
+
+
+class Mark(Enum):
+    """How a step went."""
+
+    GOOD = "good"
+    NOTE = "note"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was looked at."""
+
+    about: str
+    mark: Mark
+    found: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The steps of a pull, and what comes of it in one sentence."""
+
+    image: str
+    steps: list[Step] = field(default_factory=list)
+    outcome: str = ""
+
+    def document(self) -> dict[str, Any]:
+        return {"image": self.image, "steps": [asdict(step) | {"mark": step.mark.value} for step in self.steps], "outcome": self.outcome}
+
+
+_VERDICTS = {
+    Verdict.FRESH: "served from the cache, upstream is not asked",
+    Verdict.BEHIND: "served from the cache at once, upstream is asked behind the answer",
+    Verdict.REVALIDATE: "upstream is asked whether it still means the same; where it is out of reach, the cache stands in",
+    Verdict.MISS: "not cached: upstream is asked",
+    Verdict.OFFLINE: "not cached, and the policy is never: the pull fails",
+    Verdict.MISSING: "upstream said a moment ago that there is no such tag",
+}
+
+
+class Explainer:
+    """Walks pulls without making them."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        registries: Mapping[str, Registry],
+        manifests: Manifests,
+        freezes: Freezes,
+        clock: Callable[[], float],
+    ) -> None:
+        """Take what pulls are made with."""
+        self._routes = routes
+        self._registries = registries
+        self._manifests = manifests
+        self._freezes = freezes
+        self._clock = clock
+
+    async def explain(self, image: str) -> Explanation:
+        """Explain a pull of *image* as one writes it for `docker pull`; raise `RegistryError` where it is no image."""
+        route, reference = self._parsed(image)
+        explanation = Explanation(str(reference))
+        steps = explanation.steps
+        hosts = ", ".join(str(host) for host in route.upstream.hosts)
+        steps.append(Step("upstream", Mark.GOOD, f"{route.upstream.name}, served by {hosts}"))
+        try:
+            check_denied(route, reference.target)
+        except RegistryError as error:
+            steps.append(Step("policy", Mark.BAD, error.message, "take the pattern off deny, or pull something else"))
+            return Explanation(explanation.image, steps, "ErrImagePull: denied by configuration (403)")
+        held = await self._cached(route, reference, steps)
+        findings = await self._registries[route.upstream.name].examine(reference)
+        steps += [step for finding in findings for step in _host_steps(finding)]
+        return Explanation(explanation.image, steps, _outcome(findings, is_held=held))
+
+    def _parsed(self, image: str) -> tuple[Route, Reference]:
+        name, at, target = image.partition("@")
+        if not at and ":" in name.rpartition("/")[2]:
+            name, _, target = name.rpartition(":")
+        try:
+            wanted = parse_target(target or "latest")
+        except (InvalidName, InvalidDigest) as error:
+            raise errors.name_invalid(str(error)) from error
+        first, _, rest = name.partition("/")
+        is_named = bool(rest) and ("." in first or ":" in first or first == "localhost")  # docker's rule for a registry
+        route = self._routes.find(rest, [first]) if is_named else self._routes.find(name, [])
+        return route, Reference(route.repository, wanted)
+
+    async def _cached(self, route: Route, reference: Reference, steps: list[Step]) -> bool:
+        """Tell what the cache knows and what the policy makes of it; say whether it can answer."""
+        if isinstance(reference.target, Digest):
+            is_held = await self._manifests.holds(reference.repository, reference.target)
+            steps.append(Step("cache", Mark.GOOD if is_held else Mark.NOTE, "the manifest is here" if is_held else "not cached"))
+            return is_held
+        record = await self._manifests.known(reference)
+        steps.append(_record_step(record, self._clock()))
+        freeze = await self._freezes.of(reference)
+        if freeze is not None:
+            held_to = freeze.digest or (record.descriptor.digest if record else "what it will be found to be")
+            steps.append(Step("policy", Mark.NOTE, f"frozen by {freeze.pattern} to {held_to}", f"regproxy unfreeze '{freeze.pattern}'"))
+        else:
+            steps.append(self._policy_step(route, reference.target, record))
+        return record is not None
+
+    def _policy_step(self, route: Route, tag: Tag, record: TagRecord | None) -> Step:
+        rule = route.upstream.tag_policy(route.repository.name, tag.name)
+        registry = self._registries[route.upstream.name]
+        verdict = judge(record, rule, self._clock(), is_down=registry.is_resting, is_scarce=registry.is_scarce)
+        mark = Mark.BAD if verdict is Verdict.OFFLINE else Mark.GOOD
+        advice = "pull it once under another policy, or change tags" if mark is Mark.BAD else None
+        return Step("policy", mark, f"{_rule(rule)}: {_VERDICTS[verdict]}", advice)
+
+
+def _rule(rule: TagPolicy) -> str:
+    return f"{rule.policy.value} for {rule.match!r} (fresh for {rule.fresh_for:g} s, stale for {rule.stale_for:g} s)"
+
+
+def _record_step(record: TagRecord | None, now: float) -> Step:
+    if record is None:
+        return Step("cache", Mark.NOTE, "not cached")
+    return Step("cache", Mark.GOOD, f"{record.descriptor.digest}, checked {now - record.checked_at:.0f} s ago")
+
+
+def _host_steps(finding: HostFinding) -> list[Step]:
+    about = f"host {finding.host}"
+    steps = [Step(about, Mark.NOTE, f"asked as {finding.credential}" + (f", token from {finding.realm}" if finding.realm else ""))]
+    quota = finding.quota
+    if quota is not None:
+        whose = f" for {quota.source}" if quota.source else ""
+        mark = Mark.NOTE if quota.remaining else Mark.BAD
+        steps.append(Step(about, mark, f"{quota.remaining} of {quota.limit} pulls left{whose}"))
+    if finding.failure is None:
+        meant = f"says {finding.digest}" if finding.digest else "has it"
+        return [*steps, Step(about, Mark.GOOD, f"{meant}, after {finding.seconds * 1000:.0f} ms")]
+    term, advice = _diagnosis(finding.failure)
+    return [*steps, Step(about, Mark.BAD, f"{term}: {finding.failure}, after {finding.seconds * 1000:.0f} ms", advice)]
+
+
+def _diagnosis(failure: UpstreamError) -> tuple[str, str]:
+    """Name a failure as kubelet does, and say what to do."""
+    match failure:
+        case NotFound():
+            return "ErrImagePull, missing image", "check the name and the tag; some registries say so of private ones too"
+        case Refused():
+            return "ErrImagePull, authentication", "check the credentials of this upstream, and what they may read"
+        case Throttled():
+            return "ImagePullBackOff, rate limit", "wait, add credentials with a higher limit, or a mirror"
+        case Unavailable(timed_out=True):
+            return "ErrImagePull, network (timeout)", "check the way to this host: proxy, firewall, DNS"
+        case Corrupt():
+            return "ErrImagePull, wrong answer", "somebody answers in this host's name: check the URL, realms and private_networks"
+        case _:
+            return "ErrImagePull, network", "check that the host is up and can be reached from here"
+
+
+def _outcome(findings: list[HostFinding], *, is_held: bool) -> str:
+    believed = [finding for finding in findings if Trust.RESOLVE in finding.trust] or findings
+    if any(finding.failure is None for finding in believed):
+        return "it can be pulled"
+    if is_held:
+        return "it can be pulled from the cache, as its policy allows; upstream does not answer for it"
+    failures = [finding.failure for finding in believed if finding.failure is not None]
+    return f"it cannot be pulled: {_diagnosis(failures[0])[0]}" if failures else "it cannot be pulled: nobody may be asked"

@@ -1,0 +1,60 @@
+"""The way to a host that may want to be left alone: shut for a while, then open for one probe, then for all.
+
+One gate for manifests and one for blobs: Docker Hub counts only manifests, and what was resolved before can still be fetched.
+"""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from regproxy.oci.ratelimit import RateLimit
+from regproxy.policy.limits import is_scarce, pause_after
+from regproxy.ports import Throttled
+
+_PROBING = 5.0  # seconds until whoever meets a probe under way is to come back
+
+
+class Gate:
+    """Knows how many pulls are left, and until when nobody goes through."""
+
+    def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Stand open."""
+        self._host = host
+        self._clock = clock
+        self._opens_at: float | None = None
+        self._is_probed = False
+        self._seen_at = 0.0
+        self.quota: RateLimit | None = None
+
+    @property
+    def is_scarce(self) -> bool:
+        return is_scarce(self.quota, self._clock() - self._seen_at)
+
+    @property
+    def pause(self) -> float:
+        """The seconds for which it stays shut."""
+        return max(0.0, (self._opens_at or 0.0) - self._clock())
+
+    @asynccontextmanager
+    async def passed(self) -> AsyncIterator[None]:
+        """Go through, alone if it was shut; raise `Throttled` where it is shut or a probe is under way."""
+        if self._opens_at is None:
+            yield
+            return
+        if self.pause > 0 or self._is_probed:
+            raise Throttled(f"{self._host} throttles us: it is left alone for now", self.pause or _PROBING)
+        self._is_probed = True
+        try:
+            yield
+        finally:
+            self._is_probed = False
+
+    def note(self, quota: RateLimit | None, *, refused: bool, asked_for: float | None = None) -> None:
+        """Learn from an answer."""
+        if quota is not None:
+            self.quota, self._seen_at = quota, self._clock()
+        pause = pause_after(self.quota if quota is None and refused else quota, refused=refused, asked_for=asked_for)
+        if pause:
+            self._opens_at = self._clock() + pause
+        elif self._is_probed:  # an answer to what was asked before it was shut does not open it
+            self._opens_at = None

@@ -1,0 +1,98 @@
+"""Replicas that share a Redis, and what becomes of pulls when it is in trouble: rows P05, P07, S24."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.registry import FakeRegistry
+from tests.rig import Answer, Rig, free_port, rig
+from tests.state.redis_server import RedisServer
+
+NAME = "library/app"
+PASSWORD = "canary-password-d10e"
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeRegistry]:
+    async with FakeRegistry("password", password=PASSWORD) as registry:
+        registry.add_image(NAME, "1", [b"layer"])
+        yield registry
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
+    redis = RedisServer(tmp_path)
+    await asyncio.to_thread(redis.start)
+    yield redis
+    await asyncio.to_thread(redis.stop)
+
+
+@asynccontextmanager
+async def replica(root: Path, upstream: FakeRegistry, url: str, fresh_for: str = "5m") -> AsyncIterator[Rig]:
+    host = {"url": upstream.url, "credentials": {"username": "user", "password": PASSWORD}}
+    upstreams = {"docker.io": {"hosts": [host], "tags": [{"fresh_for": fresh_for}]}}
+    async with rig(root, upstreams, redis={"url": url, "key": "canary-key-1f"}) as proxy:
+        yield proxy
+
+
+async def pulled(proxy: Rig) -> Answer:
+    return await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")
+
+
+async def test_two_replicas_ask_for_one_token_and_resolve_a_tag_once(upstream: FakeRegistry, server: RedisServer, tmp_path: Path) -> None:
+    async with replica(tmp_path / "a", upstream, server.url) as one, replica(tmp_path / "b", upstream, server.url) as other:
+        answers = await asyncio.gather(*(pulled(proxy) for proxy in (one, other) for _ in range(20)))
+    assert {answer.status for answer in answers} == {200}
+    assert len(upstream.issued) == 1
+    by_tag = [entry for entry in upstream.ledger if entry.kind == "manifests" and entry.reference == "1" and entry.status == 200]
+    assert len(by_tag) == 1
+
+
+async def test_a_replica_that_starts_anew_needs_no_new_token(upstream: FakeRegistry, server: RedisServer, tmp_path: Path) -> None:
+    for root in ("a", "b", "c"):
+        async with replica(tmp_path / root, upstream, server.url) as proxy:
+            assert (await pulled(proxy)).status == 200
+    assert len(upstream.issued) == 1
+
+
+async def test_s24_no_secret_is_told_to_redis_or_of_it(
+    upstream: FakeRegistry, server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"MONITOR\r\n")
+    with caplog.at_level(logging.DEBUG):
+        async with replica(tmp_path / "a", upstream, server.url) as proxy:
+            assert (await pulled(proxy)).status == 200
+    heard = (await reader.read(1_000_000)).decode("latin-1")
+    writer.close()
+    canaries = [PASSWORD, "canary-key-1f", *upstream.issued]
+    assert "SET" in heard.upper()
+    assert [canary for canary in canaries if canary in heard or canary in caplog.text] == []
+
+
+TROUBLES: list[tuple[str, Callable[[RedisServer], None]]] = [("stopped", RedisServer.stop), ("paused", RedisServer.pause)]
+
+
+@pytest.mark.parametrize("trouble", [trouble for _, trouble in TROUBLES], ids=[name for name, _ in TROUBLES])
+async def test_p05_pulls_go_on_without_redis(
+    upstream: FakeRegistry, server: RedisServer, tmp_path: Path, trouble: Callable[[RedisServer], None]
+) -> None:
+    async with replica(tmp_path / "a", upstream, server.url, fresh_for="0s") as proxy:
+        assert (await pulled(proxy)).status == 200
+        await asyncio.to_thread(trouble, server)
+        try:
+            for _ in range(20):
+                assert (await pulled(proxy)).status == 200
+        finally:
+            if trouble is RedisServer.pause:
+                server.go_on()
+        assert "regproxy_redis_errors_total" in await proxy.metrics()
+
+
+async def test_p05_a_start_without_redis_serves(upstream: FakeRegistry, tmp_path: Path) -> None:
+    async with replica(tmp_path / "a", upstream, f"redis://127.0.0.1:{free_port()}") as proxy:
+        assert (await pulled(proxy)).status == 200

@@ -1,0 +1,67 @@
+"""The mass restart of bench/storm.py, small: what upstream is asked does not depend on how many nodes there are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.storm import cost, shelved, storm
+from tests.fakes.deeds import Delay
+from tests.fakes.registry import FakeRegistry
+from tests.rig import Rig, rig
+from tests.state.redis_server import RedisServer
+
+IMAGES, NODES, BLOBS = 5, 30, 4
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeRegistry]:
+    async with FakeRegistry("password") as registry:
+        registry.misbehave("/token", Delay(0.2))
+        yield registry
+
+
+@asynccontextmanager
+async def replica(root: Path, upstream: FakeRegistry, **settings: object) -> AsyncIterator[Rig]:
+    host = {"url": upstream.url, "credentials": {"username": upstream.username, "password": upstream.password}}
+    patient = {"connect": "20s", "headers": "20s", "silence": "20s"}
+    async with rig(root, {"reg.example": {"hosts": [host]}}, timeouts=patient, **settings) as proxy:
+        yield proxy
+
+
+async def test_a_storm_is_one_calm_client_to_upstream(upstream: FakeRegistry, tmp_path: Path) -> None:
+    images = shelved(upstream, IMAGES, 10_000)
+    async with replica(tmp_path / "store", upstream) as proxy:
+        found = cost(upstream, await storm([proxy.port], images, NODES))
+    assert (found.failures, found.tokens, found.manifest_gets, found.blob_gets) == ((), IMAGES, IMAGES, IMAGES * BLOBS)
+    assert found.unauthorized <= IMAGES
+
+
+async def test_tokens_that_end_in_the_middle_are_renewed_once_each(upstream: FakeRegistry, tmp_path: Path) -> None:
+    images = shelved(upstream, IMAGES, 10_000)
+    async with replica(tmp_path / "store", upstream) as proxy:
+        storming = asyncio.create_task(storm([proxy.port], images, NODES))
+        await upstream.seen("/blobs/", 3)
+        upstream.expire_tokens()
+        found = cost(upstream, await storming)
+    assert (found.failures, found.blob_gets) == ((), IMAGES * BLOBS)
+    assert found.tokens <= 2 * IMAGES
+
+
+async def test_two_replicas_restarted_in_the_middle_are_one_calm_client(upstream: FakeRegistry, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    await asyncio.to_thread(server.start)
+    images = shelved(upstream, IMAGES, 10_000)
+    failures: list[str] = []
+    for half in (0, 1):
+        async with AsyncExitStack() as stack:
+            redis = {"url": server.url, "key": "the key"}
+            replicas = [await stack.enter_async_context(replica(tmp_path / name, upstream, redis=redis)) for name in "ab"]
+            failures += await storm([each.port for each in replicas], images, NODES // 2, seed=half)
+    await asyncio.to_thread(server.stop)
+    found = cost(upstream, failures)
+    assert (found.failures, found.tokens) == ((), IMAGES)
+    assert found.manifest_gets <= 2 * IMAGES, "each replica fetches a manifest for itself, and once"
+    assert found.blob_gets <= 2 * IMAGES * BLOBS

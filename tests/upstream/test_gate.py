@@ -1,0 +1,70 @@
+import pytest
+
+from regproxy.oci.ratelimit import RateLimit
+from regproxy.ports import Throttled
+from regproxy.upstream.gate import Gate
+
+
+class Clock:
+    """Stands still until told."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_shut_gate_tells_how_long_and_then_lets_one_probe_through() -> None:
+    clock = Clock()
+    gate = Gate("a.io", clock)
+    gate.note(None, refused=True, asked_for=30)
+    clock.now += 10
+    with pytest.raises(Throttled) as caught:
+        async with gate.passed():
+            pass
+    assert caught.value.retry_after == 20
+    clock.now += 20
+    async with gate.passed():
+        with pytest.raises(Throttled):
+            async with gate.passed():
+                pass
+        gate.note(None, refused=False)
+    async with gate.passed(), gate.passed():
+        pass
+
+
+async def test_a_probe_that_is_refused_shuts_it_again() -> None:
+    clock = Clock()
+    gate = Gate("a.io", clock)
+    gate.note(RateLimit(100, 0, 3600), refused=False)
+    clock.now += 60
+    async with gate.passed():
+        gate.note(None, refused=True)
+    assert gate.pause == 60
+
+
+async def test_a_probe_without_an_answer_leaves_the_next_one_to_probe() -> None:
+    clock = Clock()
+    gate = Gate("a.io", clock)
+    gate.note(None, refused=True, asked_for=1)
+    clock.now += 1
+    for _ in range(2):
+        with pytest.raises(OSError, match="broken"):
+            async with gate.passed():
+                raise OSError("broken")
+
+
+async def test_a_late_answer_does_not_open_it() -> None:
+    gate = Gate("a.io", Clock())
+    gate.note(None, refused=True, asked_for=30)
+    gate.note(RateLimit(100, 50, 3600), refused=False)
+    assert gate.pause == 30
+
+
+def test_what_is_left_is_scarce_for_a_window() -> None:
+    clock = Clock()
+    gate = Gate("a.io", clock)
+    gate.note(RateLimit(100, 5, 3600), refused=False)
+    assert gate.is_scarce
+    clock.now += 3600
+    assert not gate.is_scarce
