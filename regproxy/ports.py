@@ -11,7 +11,7 @@ StoreError               the store could not keep or give content
 +- Full                  there is no room
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +22,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.eviction import Candidate, Shares
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret, Trust
@@ -247,6 +248,15 @@ class BlobStore(Protocol):
     async def ingest(self, digest: Digest, size: int | None) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known."""
 
+    async def remove(self, digest: Digest) -> int:
+        """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
+
+    async def shortage(self) -> int:
+        """Wait until content has to go, and tell how many bytes of it."""
+
+    async def look(self) -> None:
+        """Look at what others have left of the file system; raise `StoreError`."""
+
     async def check(self) -> str | None:
         """Read for real, or raise `StoreError`; tell why nothing can be kept at the moment."""
 
@@ -273,8 +283,8 @@ class Index(Protocol):
     async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
         """Describe content, whoever holds it."""
 
-    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor) -> None:
-        """Record that *repository* holds the content; the first media type recorded for a digest stays."""
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
+        """Record that *repository* holds the content, which needs *children*; the first media type recorded for a digest stays."""
 
     async def digest_named(self, reference: str) -> Digest | None:
         """Give the digest that a tag has on record, where *reference* names exactly one."""
@@ -291,3 +301,33 @@ class Index(Protocol):
         """Give the last answer to a listing, for when upstream is down."""
 
     async def put_listing(self, key: str, body: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many manifests and blobs the store holds, and how many bytes."""
+
+    count: int
+    shares: Shares
+
+    @property
+    def size(self) -> int:
+        return self.shares.once + self.shares.often
+
+
+class Ledger(Protocol):
+    """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
+
+    async def census(self) -> Census: ...
+
+    async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
+        """Record uses; one of a manifest is one of all that it lists, and of what lists it."""
+
+    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
+        """List what nothing kept needs and nobody pinned, of what was used often or of what was not; the longest unused first."""
+
+    async def forget(self, digest: Digest) -> list[Digest]:
+        """Drop the record of content and of what only it needed; list whose."""
+
+    async def pin(self, digest: Digest, *, pinned: bool) -> None:
+        """Keep content, and all it needs, whatever else goes; or no longer."""

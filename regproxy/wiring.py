@@ -1,7 +1,8 @@
 """The one place that joins ports to adapters."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from regproxy.pull.fills import Fills
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.sweeper import Sweeper
+from regproxy.pull.uses import Uses
 from regproxy.state.memory import Alone
 from regproxy.state.redis import RedisFleet
 from regproxy.state.sqlite import SqliteIndex
@@ -32,6 +35,7 @@ class Proxy:
     fills: Fills
     freezes: Freezes
     explainer: Explainer
+    sweeper: Sweeper
 
 
 @asynccontextmanager
@@ -41,22 +45,39 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         store = DiskStore(settings.store.root, settings.store.limits())
         stack.callback(store.close)
         await store.prepare()
-        index = await SqliteIndex.open(settings.store.root / "index.db")
+        index = await SqliteIndex.open(settings.store.root / "index.db", clock)
         stack.push_async_callback(index.close)
         fleet: Fleet = RedisFleet(settings.redis.url, settings.redis.key) if settings.redis else Alone()
         stack.push_async_callback(fleet.close)
+        ledger = index.ledger()
+        uses = Uses(ledger, clock)
+        store.room.put((await ledger.census()).size)
         registries: dict[str, Registry] = {}
         for upstream in settings.upstreams:
             registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
             stack.push_async_callback(registry.close)
         fills = Fills(registries, store, index)
         stack.push_async_callback(fills.drain, settings.drain)
+        sweeper = Sweeper(store, ledger, uses, fills.digests, clock)
+        await stack.enter_async_context(_running(sweeper.run(), sweeper.watch()))
         routes = Routes(settings.upstreams, settings.default_upstream)
         freezes = Freezes([freeze for upstream in settings.upstreams for freeze in upstream.freezes], index, routes)
-        manifests = Manifests(registries, store, index, freezes, fleet, clock, settings.timeouts.revalidate)
+        manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, settings.timeouts.revalidate)
         stack.push_async_callback(manifests.close)
-        blobs = Blobs(registries, store, index, fills)
+        blobs = Blobs(registries, store, index, fills, uses)
         stack.push_async_callback(blobs.close)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
         explainer = Explainer(routes, registries, manifests, freezes, clock)
-        yield Proxy(handlers, store, index, fills, freezes, explainer)
+        yield Proxy(handlers, store, index, fills, freezes, explainer, sweeper)
+
+
+@asynccontextmanager
+async def _running(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Let work go on behind everything else, and end it in the end."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

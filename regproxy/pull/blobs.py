@@ -17,6 +17,7 @@ from regproxy.ports import BlobStore, Content, Index, Kind, NotFound, Registry
 from regproxy.pull.fills import BLOB_TYPE, Fills, Follower
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
+from regproxy.pull.uses import Uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,9 @@ class Described:
 class Blobs:
     """Answers blob pulls."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, fills: Fills) -> None:
-        """Take the ports."""
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, fills: Fills, uses: Uses) -> None:
+        """Take the ports, and where uses are noted."""
+        self._uses = uses
         self._registries = registries
         self._store = store
         self._index = index
@@ -51,6 +53,7 @@ class Blobs:
         check_denied(route, digest)
         try:
             if (content := await self._stored(route.repository, digest)) is not None:
+                self._uses.of_blob(digest)
                 return Opened(content, Provenance.HIT)
             return await self._fetched(route.repository, digest)
         except NotFound as error:

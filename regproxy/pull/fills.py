@@ -7,7 +7,7 @@ complete. Receiving overlaps with hashing and writing: while a thread writes wha
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from regproxy import metrics
 from regproxy.log import fields
@@ -181,6 +181,10 @@ class Fills:
 
     def __len__(self) -> int:
         return len(self._fills)
+
+    def digests(self) -> Collection[Digest]:
+        """What is being copied."""
+        return self._fills.keys()
 
     def find(self, digest: Digest) -> Fill | None:
         """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""

@@ -100,6 +100,12 @@ class DiskStore:
             freed()
         return on_disk(size)
 
+    async def shortage(self) -> int:
+        return await self.room.shortage()
+
+    async def look(self) -> None:
+        await self.room.look()
+
     async def quarantine(self, digest: Digest) -> None:
         """Put content aside that turned out wrong."""
         self._open.pop(digest, None)

@@ -1,0 +1,85 @@
+"""What the store holds and what of it is needed, in SQLite (port Ledger)."""
+
+import json
+from collections.abc import Callable, Collection
+
+from regproxy.oci.digest import Digest
+from regproxy.policy.eviction import OCCASION, Candidate, Shares
+from regproxy.ports import Census
+from regproxy.state.database import Database
+
+# A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
+# in: most of those that share it were not asked for.
+_TOUCH = """
+WITH RECURSIVE
+    above(digest) AS (SELECT value FROM json_each(?1) UNION SELECT parent FROM children JOIN above ON child = digest),
+    below(digest) AS (SELECT value FROM json_each(?1) UNION SELECT child FROM children JOIN below ON parent = digest)
+UPDATE content SET often = often OR used_at < ?3 - ?4, used_at = ?3
+WHERE digest IN (SELECT digest FROM above UNION SELECT digest FROM below UNION SELECT value FROM json_each(?2))
+"""
+# What nothing kept needs, and how much goes with it: what it alone lists.
+_IDLEST = """
+SELECT digest, used_at, size + (
+    SELECT coalesce(sum(listed.size), 0) FROM children JOIN content AS listed ON listed.digest = child
+    WHERE parent = content.digest
+        AND NOT EXISTS (SELECT 1 FROM children AS other WHERE other.child = listed.digest AND other.parent <> content.digest)
+)
+FROM content
+WHERE often = ? AND NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
+ORDER BY used_at LIMIT ?
+"""
+_UNNEEDED = """
+SELECT DISTINCT digest FROM content
+WHERE digest IN (SELECT value FROM json_each(?)) AND NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = digest)
+"""
+
+
+class SqliteLedger:
+    """The books that a sweep goes by."""
+
+    def __init__(self, db: Database, changed: Callable[[Collection[Digest]], None]) -> None:
+        """Take the database, and whom to tell whose records have changed."""
+        self._db = db
+        self._changed = changed
+
+    async def census(self) -> Census:
+        rows = await self._db.rows("SELECT count, size FROM totals ORDER BY often")
+        (once, once_size), (often, often_size) = ((int(count), int(size)) for count, size in rows)
+        return Census(once + often, Shares(once_size, often_size))
+
+    async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
+        await self._db.write(_TOUCH, _array(manifests), _array(blobs), now, OCCASION)
+
+    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
+        rows = await self._db.rows(_IDLEST, often, most)
+        return [Candidate(Digest.parse(str(digest)), int(size), float(used_at)) for digest, used_at, size in rows]
+
+    async def forget(self, digest: Digest) -> list[Digest]:
+        gone: list[Digest] = []
+        waiting = [digest]
+        async with self._db.transaction():
+            while waiting:
+                gone.append(waiting.pop())
+                waiting += await self._forget_one(str(gone[-1]))
+        self._changed(gone)
+        return gone
+
+    async def pin(self, digest: Digest, *, pinned: bool) -> None:
+        await self._db.write("UPDATE content SET pinned = ? WHERE digest = ?", pinned, str(digest))
+
+    async def _forget_one(self, digest: str) -> list[Digest]:
+        """Drop one record and list what nothing needs now."""
+        children = await self._db.rows("SELECT child FROM children WHERE parent = ?", digest)
+        for statement in (
+            "DELETE FROM children WHERE parent = ?",
+            "DELETE FROM content WHERE digest = ?",
+            "DELETE FROM holders WHERE digest = ?",
+            "DELETE FROM tags WHERE digest = ?",
+        ):
+            await self._db.execute(statement, digest)
+        unneeded = await self._db.rows(_UNNEEDED, json.dumps([child for (child,) in children]))
+        return [Digest.parse(str(child)) for (child,) in unneeded]
+
+
+def _array(digests: Collection[Digest]) -> str:
+    return json.dumps([str(digest) for digest in digests])
