@@ -233,8 +233,25 @@ class Ingest(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lies in the store: its name, its size in bytes, when it was written, in epoch seconds."""
+
+    digest: Digest
+    size: int
+    modified_at: float
+
+
 class BlobStore(Protocol):
     """Content by digest. Nothing in it is unverified."""
+
+    @property
+    def opened_at(self) -> float:
+        """When this process began to use the store, in epoch seconds of its file system."""
+
+    @property
+    def interrupted_at(self) -> float | None:
+        """When the last process to use the store was last seen alive, in epoch seconds, if it did not end in order."""
 
     async def open(self, digest: Digest, size: int) -> Content | None:
         """Open content of exactly *size* bytes; None where there is none such, whatever lies in its place."""
@@ -250,6 +267,15 @@ class BlobStore(Protocol):
 
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
+
+    async def lying(self, shelf: str) -> list[Lying]:
+        """List all content whose digest begins with the two digits *shelf*; raise `StoreError`."""
+
+    async def verify(self, digest: Digest) -> int | None:
+        """Read and hash content and tell its size; put it aside and say None where it is not right. Raise `StoreError`."""
+
+    def count(self, size: int) -> None:
+        """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
 
     async def shortage(self) -> int:
         """Wait until content has to go, and tell how many bytes of it."""
@@ -315,6 +341,15 @@ class Census:
         return self.shares.once + self.shares.often
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What content is, and what it needs."""
+
+    kind: Kind
+    descriptor: Descriptor
+    children: tuple[Digest, ...] = ()
+
+
 class Ledger(Protocol):
     """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
 
@@ -328,6 +363,15 @@ class Ledger(Protocol):
 
     async def forget(self, digest: Digest) -> list[Digest]:
         """Drop the record of content and of what only it needed; list whose."""
+
+    async def recorded(self, shelf: str) -> dict[Digest, int]:
+        """List the sizes of all content whose digest begins with the two digits *shelf*."""
+
+    async def adopt(self, record: Record, used_at: float) -> None:
+        """Record content that nobody is known to hold."""
+
+    async def lose(self, digests: Collection[Digest]) -> int:
+        """Drop the records of content that is not there, and of nothing else; tell how many bytes on the disk they stood for."""
 
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
         """Keep content, and all it needs, whatever else goes; or no longer."""

@@ -15,11 +15,14 @@ from regproxy.pull.fills import Fills
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.scrubber import Scrubber
+from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
 from regproxy.pull.uses import Uses
 from regproxy.state.memory import Alone
 from regproxy.state.redis import RedisFleet
 from regproxy.state.sqlite import SqliteIndex
+from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.handlers import Handlers
@@ -42,6 +45,7 @@ class Proxy:
 async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
     """Open store and index, join them to the use cases, and take everything apart in the end."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(claimed(settings.store.root))
         store = DiskStore(settings.store.root, settings.store.limits())
         stack.callback(store.close)
         await store.prepare()
@@ -51,7 +55,7 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         stack.push_async_callback(fleet.close)
         ledger = index.ledger()
         uses = Uses(ledger, clock)
-        store.room.put((await ledger.census()).size)
+        store.count((await ledger.census()).size)
         registries: dict[str, Registry] = {}
         for upstream in settings.upstreams:
             registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
@@ -59,7 +63,8 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         fills = Fills(registries, store, index)
         stack.push_async_callback(fills.drain, settings.drain)
         sweeper = Sweeper(store, ledger, uses, fills.digests, clock)
-        await stack.enter_async_context(_running(sweeper.run(), sweeper.watch()))
+        scrubber = Scrubber(store, ledger, settings.store.scrub_every, clock)
+        await stack.enter_async_context(_running(sweeper.run(), sweeper.watch(), Stocktaking(store, ledger).run(), scrubber.run()))
         routes = Routes(settings.upstreams, settings.default_upstream)
         freezes = Freezes([freeze for upstream in settings.upstreams for freeze in upstream.freezes], index, routes)
         manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, settings.timeouts.revalidate)

@@ -1,11 +1,11 @@
 """What the store holds and what of it is needed, in SQLite (port Ledger)."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import OCCASION, Candidate, Shares
-from regproxy.ports import Census
+from regproxy.ports import Census, Record
 from regproxy.state.database import Database
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
@@ -37,7 +37,7 @@ WHERE digest IN (SELECT value FROM json_each(?)) AND NOT pinned AND NOT EXISTS (
 class SqliteLedger:
     """The books that a sweep goes by."""
 
-    def __init__(self, db: Database, changed: Callable[[Collection[Digest]], None]) -> None:
+    def __init__(self, db: Database, changed: Callable[[Iterable[Digest]], None]) -> None:
         """Take the database, and whom to tell whose records have changed."""
         self._db = db
         self._changed = changed
@@ -64,6 +64,37 @@ class SqliteLedger:
         self._changed(gone)
         return gone
 
+    async def recorded(self, shelf: str) -> dict[Digest, int]:
+        found: dict[Digest, int] = {}
+        for algorithm in ("sha256", "sha512"):
+            first = f"{algorithm}:{shelf}"
+            rows = await self._db.rows("SELECT digest, size FROM content WHERE digest BETWEEN ? AND ?", first, f"{first}g")
+            found.update((Digest.parse(str(digest)), int(size)) for digest, size in rows)
+        return found
+
+    async def adopt(self, record: Record, used_at: float) -> None:
+        digest = str(record.descriptor.digest)
+        async with self._db.transaction():
+            await self._db.execute(
+                "INSERT OR IGNORE INTO content (digest, kind, media_type, size, used_at) VALUES (?, ?, ?, ?, ?)",
+                *(digest, record.kind.value, record.descriptor.media_type, record.descriptor.size, used_at),
+            )
+            await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in record.children])
+
+    async def lose(self, digests: Collection[Digest]) -> int:
+        lost = _array(digests)
+        async with self._db.transaction():
+            before = await self.census()
+            for statement in (
+                "DELETE FROM children WHERE parent IN (SELECT value FROM json_each(?))",
+                "DELETE FROM content WHERE digest IN (SELECT value FROM json_each(?))",
+                "DELETE FROM holders WHERE digest IN (SELECT value FROM json_each(?))",
+            ):
+                await self._db.execute(statement, lost)
+            after = await self.census()
+        self._changed(digests)
+        return before.size - after.size
+
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
         await self._db.write("UPDATE content SET pinned = ? WHERE digest = ?", pinned, str(digest))
 
@@ -81,5 +112,5 @@ class SqliteLedger:
         return [Digest.parse(str(child)) for (child,) in unneeded]
 
 
-def _array(digests: Collection[Digest]) -> str:
+def _array(digests: Iterable[Digest]) -> str:
     return json.dumps([str(digest) for digest in digests])

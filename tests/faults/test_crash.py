@@ -1,0 +1,125 @@
+"""Kill -9 at any moment: no valid name stands over wrong bytes, and nothing is left over. REGPROXY_KILLS=200 for all of D01."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import yaml
+
+from tests.fakes.registry import FakeRegistry
+from tests.rig import LOOPBACK, free_port, metric
+
+KILLS = int(os.environ.get("REGPROXY_KILLS", "6"))
+MIB = 1024 * 1024
+
+
+class Served:
+    """A regproxy in a process of its own, to be killed."""
+
+    def __init__(self, root: Path, upstream: FakeRegistry) -> None:
+        self.root = root
+        self.port, self.admin_port = free_port(), free_port()
+        self._config = root.with_suffix(".yaml")
+        document = {
+            "listen": f"{LOOPBACK}:{self.port}",
+            "admin_listen": f"{LOOPBACK}:{self.admin_port}",
+            "store": {"root": str(root), "max_size": "12MiB"},
+            "upstreams": {"docker.io": {"hosts": [{"url": upstream.url}]}},
+            "log_level": "error",
+            "drain": "1s",
+        }
+        self._config.write_text(yaml.safe_dump(document))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Start it, wait until it is ready, and kill it in the end."""
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "regproxy", "serve", "--config", str(self._config))
+        try:
+            async with aiohttp.ClientSession() as session:
+                async with asyncio.timeout(20):
+                    while not await self._is_ready(session):  # noqa: ASYNC110 -- another process is watched
+                        await asyncio.sleep(0.05)
+                yield session
+        finally:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+
+    async def pull(self, session: aiohttp.ClientSession, name: str, path: str) -> bytes:
+        async with session.get(f"http://{LOOPBACK}:{self.port}/v2/{name}/{path}?ns=docker.io") as response:
+            return await response.read()
+
+    async def metrics(self, session: aiohttp.ClientSession) -> str:
+        async with session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
+            return await response.text()
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(f"http://{LOOPBACK}:{self.admin_port}/readyz") as response:
+                return response.status == 200
+        return False
+
+
+def _stored(root: Path) -> list[Path]:
+    return [path for path in (root / "blobs").rglob("*") if path.is_file()]
+
+
+def _wrong(root: Path) -> list[str]:
+    return [path.name for path in _stored(root) if hashlib.sha256(path.read_bytes()).hexdigest() != path.name]
+
+
+def _recorded(root: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(root / "index.db")) as connection:
+        return {digest.partition(":")[2] for (digest,) in connection.execute("SELECT digest FROM content")}
+
+
+async def test_d01_killed_at_random_moments_it_starts_again_and_every_byte_is_right(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Fills, evictions and their records are cut at any point: the store holds half of what is pulled."""
+    chance = random.Random(5)
+    bodies = [os.urandom(chance.randrange(1, 2 * MIB)) for _ in range(20)]
+    for number, body in enumerate(bodies):
+        upstream.add_image(f"library/app{number}", "1", [body])
+    served = Served(tmp_path / "store", upstream)
+
+    async def pull_all(session: aiohttp.ClientSession) -> None:
+        while True:
+            number = chance.randrange(len(bodies))
+            manifest = await served.pull(session, f"library/app{number}", "manifests/1")
+            assert manifest
+            digest = hashlib.sha256(bodies[number]).hexdigest()
+            assert await served.pull(session, f"library/app{number}", f"blobs/sha256:{digest}") == bodies[number]
+
+    for _ in range(KILLS):
+        async with served.running() as session:
+            pulling = [asyncio.create_task(pull_all(session)) for _ in range(4)]
+            done, _ = await asyncio.wait(pulling, timeout=chance.uniform(0, 0.6))
+            assert not done
+        with contextlib.suppress(aiohttp.ClientError):
+            await asyncio.gather(*pulling)
+        assert await asyncio.to_thread(_wrong, served.root) == []
+    async with served.running() as session:
+        async with asyncio.timeout(10):
+            while _recorded(served.root) != {path.name for path in _stored(served.root)}:  # noqa: ASYNC110 -- as above
+                await asyncio.sleep(0.05)
+        assert list((served.root / "ingest").iterdir()) == []
+        taken = sum(path.stat().st_blocks * 512 for path in _stored(served.root))
+        assert metric(await served.metrics(session), "regproxy_store_bytes") == taken <= 12 * MIB
+
+
+async def test_d20_a_second_server_on_the_same_store_is_refused(upstream: FakeRegistry, tmp_path: Path) -> None:
+    first = Served(tmp_path / "store", upstream)
+    async with first.running():
+        config = str((tmp_path / "store").with_suffix(".yaml"))
+        command = [sys.executable, "-m", "regproxy", "serve", "--config", config]
+        second = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+        _, stderr = await second.communicate()
+        assert second.returncode == 1
+        assert b"is in use by process" in stderr
