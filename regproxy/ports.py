@@ -350,6 +350,28 @@ class Record:
     children: tuple[Digest, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that no kept index lists: what it costs with all its parts, and alone, without what others share; in bytes."""
+
+    digest: Digest
+    names: tuple[str, ...]
+    size: int
+    alone: int
+    used_at: float
+    is_pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A manifest or blob of an image, and how many listings it has beside that one."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    shared_with: int
+
+
 class Ledger(Protocol):
     """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
 
@@ -363,6 +385,18 @@ class Ledger(Protocol):
 
     async def forget(self, digest: Digest) -> list[Digest]:
         """Drop the record of content and of what only it needed; list whose."""
+
+    async def images(self) -> list[Image]:
+        """List all images."""
+
+    async def image(self, name: str) -> Image | None:
+        """Find an image by its full name with a tag or digest, or by its digest alone."""
+
+    async def parts(self, image: Digest) -> list[Part]:
+        """List an image, and all it needs that is here."""
+
+    async def unused(self, since: float) -> list[Candidate]:
+        """List what nothing kept needs, nobody pinned, and nobody used since then."""
 
     async def recorded(self, shelf: str) -> dict[Digest, int]:
         """List the sizes of all content whose digest begins with the two digits *shelf*."""

@@ -32,7 +32,9 @@ async def _serve(settings: Settings) -> None:
     beat = asyncio.create_task(_watch_loop())
     async with (
         assembled(settings) as proxy,
-        admin_port(admin_app(proxy.store, proxy.freezes, proxy.explainer), settings.admin_listen.host, settings.admin_listen.port),
+        admin_port(
+            admin_app(proxy.store, proxy.freezes, proxy.explainer, proxy.holdings), settings.admin_listen.host, settings.admin_listen.port
+        ),
         registry_port(proxy.handlers, settings.listen.host, settings.listen.port, settings.drain),
     ):
         _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))

@@ -13,6 +13,7 @@ from regproxy.pull.blobs import Blobs
 from regproxy.pull.explain import Explainer
 from regproxy.pull.fills import Fills
 from regproxy.pull.freezes import Freezes
+from regproxy.pull.holdings import Holdings
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.scrubber import Scrubber
@@ -39,23 +40,35 @@ class Proxy:
     freezes: Freezes
     explainer: Explainer
     sweeper: Sweeper
+    holdings: Holdings
+
+
+@asynccontextmanager
+async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
+    """Open the store and its index, for this process alone; raise `StoreError`."""
+    with claimed(settings.store.root):
+        store = DiskStore(settings.store.root, settings.store.limits())
+        try:
+            await store.prepare()
+            index = await SqliteIndex.open(settings.store.root / "index.db", clock)
+            try:
+                store.count((await index.ledger().census()).size)
+                yield store, index
+            finally:
+                await index.close()
+        finally:
+            store.close()
 
 
 @asynccontextmanager
 async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
     """Open store and index, join them to the use cases, and take everything apart in the end."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(claimed(settings.store.root))
-        store = DiskStore(settings.store.root, settings.store.limits())
-        stack.callback(store.close)
-        await store.prepare()
-        index = await SqliteIndex.open(settings.store.root / "index.db", clock)
-        stack.push_async_callback(index.close)
+        store, index = await stack.enter_async_context(kept(settings, clock))
         fleet: Fleet = RedisFleet(settings.redis.url, settings.redis.key) if settings.redis else Alone()
         stack.push_async_callback(fleet.close)
         ledger = index.ledger()
         uses = Uses(ledger, clock)
-        store.count((await ledger.census()).size)
         registries: dict[str, Registry] = {}
         for upstream in settings.upstreams:
             registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
@@ -73,7 +86,7 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         stack.push_async_callback(blobs.close)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
         explainer = Explainer(routes, registries, manifests, freezes, clock)
-        yield Proxy(handlers, store, index, fills, freezes, explainer, sweeper)
+        yield Proxy(handlers, store, index, fills, freezes, explainer, sweeper, Holdings(ledger, sweeper, clock))
 
 
 @asynccontextmanager

@@ -89,7 +89,7 @@ async def rig(
     configured = load(path, {})
     async with (
         assembled(configured, clock) as proxy,
-        admin_port(admin_app(proxy.store, proxy.freezes, proxy.explainer), LOOPBACK, 0) as admin,
+        admin_port(admin_app(proxy.store, proxy.freezes, proxy.explainer, proxy.holdings), LOOPBACK, 0) as admin,
         registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)

@@ -27,8 +27,9 @@ class Stocktaking:
     What is written meanwhile is left to whoever writes it: only what lay there before is adopted.
     """
 
-    def __init__(self, store: BlobStore, ledger: Ledger) -> None:
-        """Take the ports."""
+    def __init__(self, store: BlobStore, ledger: Ledger, *, doubts_all: bool = False) -> None:
+        """Take the ports, and whether everything is to be read again."""
+        self._doubts_all = doubts_all
         self._store = store
         self._ledger = ledger
         self.adopted = 0
@@ -60,7 +61,7 @@ class Stocktaking:
 
     def _is_doubtful(self, lying: Lying) -> bool:
         interrupted_at = self._store.interrupted_at
-        return interrupted_at is not None and lying.modified_at > interrupted_at - _LATELY
+        return self._doubts_all or (interrupted_at is not None and lying.modified_at > interrupted_at - _LATELY)
 
     async def _lose(self, digests: Collection[Digest]) -> None:
         if digests:

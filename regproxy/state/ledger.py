@@ -5,8 +5,9 @@ from collections.abc import Callable, Collection, Iterable
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import OCCASION, Candidate, Shares
-from regproxy.ports import Census, Record
-from regproxy.state.database import Database
+from regproxy.ports import Census, Image, Part, Record
+from regproxy.state import images
+from regproxy.state.database import Database, Row
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
 # in: most of those that share it were not asked for.
@@ -18,16 +19,17 @@ UPDATE content SET often = often OR used_at < ?3 - ?4, used_at = ?3
 WHERE digest IN (SELECT digest FROM above UNION SELECT digest FROM below UNION SELECT value FROM json_each(?2))
 """
 # What nothing kept needs, and how much goes with it: what it alone lists.
-_IDLEST = """
+_LOOSE = """
 SELECT digest, used_at, size + (
     SELECT coalesce(sum(listed.size), 0) FROM children JOIN content AS listed ON listed.digest = child
     WHERE parent = content.digest
         AND NOT EXISTS (SELECT 1 FROM children AS other WHERE other.child = listed.digest AND other.parent <> content.digest)
 )
 FROM content
-WHERE often = ? AND NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
-ORDER BY used_at LIMIT ?
+WHERE NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
 """
+_IDLEST = f"{_LOOSE} AND often = ? ORDER BY used_at LIMIT ?"
+_UNUSED = f"{_LOOSE} AND used_at < ? ORDER BY used_at"
 _UNNEEDED = """
 SELECT DISTINCT digest FROM content
 WHERE digest IN (SELECT value FROM json_each(?)) AND NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = digest)
@@ -51,8 +53,7 @@ class SqliteLedger:
         await self._db.write(_TOUCH, _array(manifests), _array(blobs), now, OCCASION)
 
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
-        rows = await self._db.rows(_IDLEST, often, most)
-        return [Candidate(Digest.parse(str(digest)), int(size), float(used_at)) for digest, used_at, size in rows]
+        return [_candidate(row) for row in await self._db.rows(_IDLEST, often, most)]
 
     async def forget(self, digest: Digest) -> list[Digest]:
         gone: list[Digest] = []
@@ -63,6 +64,18 @@ class SqliteLedger:
                 waiting += await self._forget_one(str(gone[-1]))
         self._changed(gone)
         return gone
+
+    async def unused(self, since: float) -> list[Candidate]:
+        return [_candidate(row) for row in await self._db.rows(_UNUSED, since)]
+
+    async def images(self) -> list[Image]:
+        return await images.all_images(self._db)
+
+    async def image(self, name: str) -> Image | None:
+        return await images.named(self._db, name)
+
+    async def parts(self, image: Digest) -> list[Part]:
+        return await images.parts(self._db, image)
 
     async def recorded(self, shelf: str) -> dict[Digest, int]:
         found: dict[Digest, int] = {}
@@ -110,6 +123,11 @@ class SqliteLedger:
             await self._db.execute(statement, digest)
         unneeded = await self._db.rows(_UNNEEDED, json.dumps([child for (child,) in children]))
         return [Digest.parse(str(child)) for (child,) in unneeded]
+
+
+def _candidate(row: Row) -> Candidate:
+    digest, used_at, size = row
+    return Candidate(Digest.parse(str(digest)), int(size), float(used_at))
 
 
 def _array(digests: Iterable[Digest]) -> str:

@@ -6,10 +6,12 @@ from regproxy import metrics
 from regproxy.ports import BlobStore, StoreError
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
+from regproxy.pull.holdings import Holdings
 from regproxy.web.api import api_app
+from regproxy.web.store_api import add_store_api
 
 
-def admin_app(store: BlobStore, freezes: Freezes, explainer: Explainer) -> web.Application:
+def admin_app(store: BlobStore, freezes: Freezes, explainer: Explainer, holdings: Holdings) -> web.Application:
     """Make the application of the admin port."""
 
     async def alive(_: web.Request) -> web.Response:
@@ -31,5 +33,6 @@ def admin_app(store: BlobStore, freezes: Freezes, explainer: Explainer) -> web.A
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
+    add_store_api(app, holdings)
     app.add_subapp("/api/v1/", api_app(freezes, explainer))
     return app

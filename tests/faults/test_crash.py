@@ -40,15 +40,14 @@ class Served:
         self._config.write_text(yaml.safe_dump(document))
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[aiohttp.ClientSession]:
+    async def running(self, session: aiohttp.ClientSession) -> AsyncIterator[None]:
         """Start it, wait until it is ready, and kill it in the end."""
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "regproxy", "serve", "--config", str(self._config))
         try:
-            async with aiohttp.ClientSession() as session:
-                async with asyncio.timeout(20):
-                    while not await self._is_ready(session):  # noqa: ASYNC110 -- another process is watched
-                        await asyncio.sleep(0.05)
-                yield session
+            async with asyncio.timeout(20):
+                while not await self._is_ready(session):  # noqa: ASYNC110 -- another process is watched
+                    await asyncio.sleep(0.05)
+            yield
         finally:
             process.send_signal(signal.SIGKILL)
             await process.wait()
@@ -97,26 +96,27 @@ async def test_d01_killed_at_random_moments_it_starts_again_and_every_byte_is_ri
             digest = hashlib.sha256(bodies[number]).hexdigest()
             assert await served.pull(session, f"library/app{number}", f"blobs/sha256:{digest}") == bodies[number]
 
-    for _ in range(KILLS):
-        async with served.running() as session:
-            pulling = [asyncio.create_task(pull_all(session)) for _ in range(4)]
-            done, _ = await asyncio.wait(pulling, timeout=chance.uniform(0, 0.6))
-            assert not done
-        with contextlib.suppress(aiohttp.ClientError):
-            await asyncio.gather(*pulling)
-        assert await asyncio.to_thread(_wrong, served.root) == []
-    async with served.running() as session:
-        async with asyncio.timeout(10):
-            while _recorded(served.root) != {path.name for path in _stored(served.root)}:  # noqa: ASYNC110 -- as above
-                await asyncio.sleep(0.05)
-        assert list((served.root / "ingest").iterdir()) == []
-        taken = sum(path.stat().st_blocks * 512 for path in _stored(served.root))
-        assert metric(await served.metrics(session), "regproxy_store_bytes") == taken <= 12 * MIB
+    async with aiohttp.ClientSession() as session:
+        for _ in range(KILLS):
+            async with served.running(session):
+                pulling = [asyncio.create_task(pull_all(session)) for _ in range(4)]
+                done, _ = await asyncio.wait(pulling, timeout=chance.uniform(0, 0.6))
+                assert not done
+            endings = await asyncio.gather(*pulling, return_exceptions=True)
+            assert [ending for ending in endings if not isinstance(ending, aiohttp.ClientError)] == []
+            assert await asyncio.to_thread(_wrong, served.root) == []
+        async with served.running(session):
+            async with asyncio.timeout(10):
+                while _recorded(served.root) != {path.name for path in _stored(served.root)}:  # noqa: ASYNC110 -- as above
+                    await asyncio.sleep(0.05)
+            assert list((served.root / "ingest").iterdir()) == []
+            taken = sum(path.stat().st_blocks * 512 for path in _stored(served.root))
+            assert metric(await served.metrics(session), "regproxy_store_bytes") == taken <= 12 * MIB
 
 
 async def test_d20_a_second_server_on_the_same_store_is_refused(upstream: FakeRegistry, tmp_path: Path) -> None:
     first = Served(tmp_path / "store", upstream)
-    async with first.running():
+    async with aiohttp.ClientSession() as session, first.running(session):
         config = str((tmp_path / "store").with_suffix(".yaml"))
         command = [sys.executable, "-m", "regproxy", "serve", "--config", config]
         second = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
