@@ -4,16 +4,19 @@ import asyncio
 from typing import Annotated, Any, TypeAlias
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from regproxy.cli import tables
+from regproxy.cli.archive import export, import_
 from regproxy.cli.asking import ask
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.progress import progressing
 from regproxy.config.units import seconds
 from regproxy.ports import StoreError
 
 app = typer.Typer(name="store", no_args_is_help=True, help="Look into the store, and tidy it up; beside a running server too.")
+
+app.command()(export)
+app.command("import")(import_)
 
 ImageName: TypeAlias = Annotated[str, typer.Argument(metavar="IMAGE", help="docker.io/library/nginx:1.27, or a digest.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -115,20 +118,14 @@ async def _gone_through(config: ConfigFile, *, is_verified: bool) -> tuple[int, 
         async with kept(loaded(config)) as (store, index):
             taking = Stocktaking(store, index.ledger(), doubts_all=is_verified)
             lying = [sum(each.size for each in await store.lying(shelf)) for shelf in SHELVES]
-            with _progress() as progress:
-                task = progress.add_task("", total=sum(lying))
+            with progressing(sum(lying)) as advance:
                 for shelf, size in zip(SHELVES, lying, strict=True):
                     await taking.take(shelf)
-                    progress.advance(task, size)
+                    advance(size)
             return taking.adopted, taking.lost, taking.damaged
     except StoreError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-
-
-def _progress() -> Progress:
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
 def _pinned(image: dict[str, Any]) -> str:

@@ -28,9 +28,9 @@ async def _running(tmp_path: Path) -> AsyncIterator[Rig]:
     async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
         for name, layers in IMAGES.items():
             upstream.add_image(f"library/{name}", "1", layers)
-            await proxy.ask(f"/v2/library/{name}/manifests/1?ns=docker.io")
-            for layer in layers:
-                await proxy.ask(f"/v2/library/{name}/blobs/{Digest.of(layer)}?ns=docker.io")
+            manifest = json.loads((await proxy.ask(f"/v2/library/{name}/manifests/1?ns=docker.io")).body)
+            for blob in (manifest["config"], *manifest["layers"]):
+                await proxy.ask(f"/v2/library/{name}/blobs/{blob['digest']}?ns=docker.io")
         await proxy.settled()
         yield proxy
 
