@@ -5,6 +5,7 @@ client when a file ends early.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import secrets
@@ -107,19 +108,26 @@ class ContentResponse(web.StreamResponse):
 
 
 async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> None:
-    """Send it by sendfile, or by reading where the transport has none (TLS); raise `OSError` where the file is shorter."""
+    """Send it by sendfile, or by reading where that does not do (TLS); raise `OSError` where the file cannot be read or is shorter.
+
+    asyncio says the same of a sendfile that this file system lacks, a disk that fails and a client that left; reading finds out which.
+    """
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left")
     loop = asyncio.get_running_loop()
     if transport.get_extra_info("sslcontext") is None:
-        if await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False) != piece.length:
-            raise OSError(errno.EIO, "the file is shorter than it was")
-        return
+        with contextlib.suppress(asyncio.SendfileNotAvailableError):
+            _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
+            return
     chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), piece.length, piece.offset)
-    if len(chunk) != piece.length:
-        raise OSError(errno.EIO, "the file is shorter than it was")
+    _check_length(len(chunk), piece)
     await writer.write(chunk)
+
+
+def _check_length(count: int, piece: Extent) -> None:
+    if count != piece.length:
+        raise OSError(errno.EIO, "the file is shorter than it was")
 
 
 def _parts(ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> list[tuple[bytes, ByteRange]]:
