@@ -11,7 +11,7 @@ StoreError               the store could not keep or give content
 +- Full                  there is no room
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -218,8 +218,11 @@ class Ingest(Protocol):
     def extent(self, start: int, stop: int) -> Extent:
         """Tell where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
 
-    def readers_at(self, slowest: int | None) -> None:
-        """Learn where the slowest reader is; None where nobody reads."""
+    def follow(self, slowest: Callable[[], int | None]) -> None:
+        """Learn how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
+
+    def moved(self) -> None:
+        """Learn that a reader has moved on or left."""
 
     def verify(self) -> None:
         """Raise `DigestMismatch` unless what was written is what it should be."""

@@ -91,9 +91,12 @@ class Fill:
         self.release()
 
     def moved(self) -> None:
-        """Tell the ingest how far its readers are."""
+        """Tell the ingest that a reader has moved on or left."""
         if self._ingest is not None:
-            self._ingest.readers_at(min((follower.position for follower in self._followers), default=None))
+            self._ingest.moved()
+
+    def slowest(self) -> int | None:
+        return min((follower.position for follower in self._followers), default=None)
 
     def release(self) -> None:
         self._readers -= 1
@@ -103,7 +106,7 @@ class Fill:
     def begin(self, ingest: Ingest, promised: int | None) -> None:
         self._ingest = ingest
         self._promised = promised
-        self.moved()
+        ingest.follow(self.slowest)
         self._tell()
 
     def advance(self, count: int) -> None:

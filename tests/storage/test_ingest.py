@@ -37,14 +37,27 @@ async def _write(ingest: DiskIngest, body: bytes) -> None:
         await ingest.write([body[start : start + MIB]])
 
 
+class Reader:
+    """The only reader of an ingest, and where it is."""
+
+    def __init__(self, ingest: DiskIngest) -> None:
+        self.position: int | None = 0
+        self._ingest = ingest
+        ingest.follow(lambda: self.position)
+
+    def at(self, position: int | None) -> None:
+        self.position = position
+        self._ingest.moved()
+
+
 async def _read_all(ingest: DiskIngest, size: int) -> bytes:
     """Read what may be read, telling as we go; a byte that is not there yet is waited for."""
     body = bytearray()
-    ingest.readers_at(0)
+    reader = Reader(ingest)
     while len(body) < size:
         if len(body) < ingest.written:
             body += _read(ingest.extent(len(body), ingest.written))
-            ingest.readers_at(len(body))
+            reader.at(len(body))
         await asyncio.sleep(0)
     return bytes(body)
 
@@ -52,7 +65,6 @@ async def _read_all(ingest: DiskIngest, size: int) -> bytes:
 @pytest.mark.parametrize("promised", [len(LARGE), None], ids=["known to be too large", "found out on the way"])
 async def test_what_has_no_room_passes_whole(tiny: DiskStore, tmp_path: Path, promised: int | None) -> None:
     ingest = await tiny.ingest(DIGEST, promised)
-    ingest.readers_at(0)
     body, _ = await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
     assert body == LARGE
     with pytest.raises(Full):
@@ -65,7 +77,6 @@ async def test_what_has_no_room_passes_whole(tiny: DiskStore, tmp_path: Path, pr
 
 async def test_what_passes_and_is_wrong_is_known_to_be_wrong(tiny: DiskStore) -> None:
     ingest = await tiny.ingest(Digest.of(b"something else"), len(LARGE))
-    ingest.readers_at(0)
     await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
     with pytest.raises(DigestMismatch):
         ingest.verify()
@@ -74,16 +85,16 @@ async def test_what_passes_and_is_wrong_is_known_to_be_wrong(tiny: DiskStore) ->
 
 async def test_memory_is_bounded_by_the_slowest_reader(tiny: DiskStore) -> None:
     ingest = await tiny.ingest(DIGEST, len(LARGE))
-    ingest.readers_at(0)
+    reader = Reader(ingest)
     await _write(ingest, LARGE[:WINDOW])
     assert ingest.is_whole
-    ingest.readers_at(MIB)
+    reader.at(MIB)
     await ingest.write([LARGE[WINDOW : WINDOW + MIB]])
     assert [ingest.is_whole] == [False], "the first byte has gone"
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await ingest.write([LARGE[WINDOW + MIB : WINDOW + 2 * MIB]])
-    ingest.readers_at(None)
+    reader.at(None)
     with pytest.raises(Full):
         await ingest.write([b"more"])
     ingest.close()
@@ -140,7 +151,6 @@ async def test_d24_a_disk_that_hangs_is_given_up_on(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="did not answer"):
         await store.open(DIGEST, len(LARGE))
     ingest = await store.ingest(DIGEST, len(LARGE))
-    ingest.readers_at(0)
     body, _ = await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
     ingest.verify()
     assert body == LARGE
