@@ -277,6 +277,9 @@ class BlobStore(Protocol):
     async def verify(self, digest: Digest) -> int | None:
         """Read and hash content and tell its size; put it aside and say None where it is not right. Raise `StoreError`."""
 
+    def mended(self) -> None:
+        """Learn that what an interruption may have damaged has been looked at."""
+
     def count(self, size: int) -> None:
         """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
 

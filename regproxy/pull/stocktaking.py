@@ -45,6 +45,7 @@ class Stocktaking:
                 began = time.monotonic()
                 await self.take(shelf)
                 await asyncio.sleep(time.monotonic() - began)  # half of the time is for those who are being served
+            self._store.mended()
         except StoreError as error:
             _log.error("stocktaking stopped", extra=fields(reason=str(error)))
         if self.adopted or self.lost or self.damaged:

@@ -128,6 +128,9 @@ class DiskStore:
         await self.quarantine(digest)
         return None
 
+    def mended(self) -> None:
+        self.interrupted_at = None
+
     def count(self, size: int) -> None:
         self.room.put(size)
 
@@ -135,7 +138,8 @@ class DiskStore:
         return await self.room.shortage()
 
     async def look(self) -> None:
-        await self._run((self._root / "running").touch)
+        if self.interrupted_at is None:
+            await self._run((self._root / "running").touch)
         await self.room.look()
 
     async def quarantine(self, digest: Digest) -> None:
@@ -150,7 +154,8 @@ class DiskStore:
     def close(self) -> None:
         while self._open:
             self._open.popitem()
-        (self._root / "running").unlink(missing_ok=True)
+        if self.interrupted_at is None:
+            (self._root / "running").unlink(missing_ok=True)
         for threads in (self._threads, self._scrubbing):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -204,10 +209,12 @@ class DiskStore:
             (self._root / name).mkdir(exist_ok=True, mode=0o700)
         if not layout.exists():
             layout.write_text(_LAYOUT)
+        layout.touch()
+        self.opened_at = layout.stat().st_mtime
         running = self._root / "running"
         self.interrupted_at = running.stat().st_mtime if running.exists() else None
-        running.touch()
-        self.opened_at = running.stat().st_mtime
+        if self.interrupted_at is None:
+            running.touch()
         for orphan in (self._root / "ingest").iterdir():
             _remove_if_orphan(orphan)
 

@@ -122,6 +122,28 @@ async def test_after_an_unclean_stop_what_was_written_lately_is_read_again(kept:
     again.close()
 
 
+async def test_an_unclean_stop_is_remembered_until_stock_was_taken(tmp_path: Path) -> None:
+    """A look into the store by a command in between must not make it forgotten."""
+    crashed = DiskStore(tmp_path)
+    await crashed.prepare()
+    for _ in range(2):
+        looking = DiskStore(tmp_path)
+        await looking.prepare()
+        looking.close()
+        assert looking.interrupted_at is not None
+    index = await SqliteIndex.open(tmp_path / "index.db")
+    mending = DiskStore(tmp_path)
+    await mending.prepare()
+    await Stocktaking(mending, index.ledger()).run()
+    mending.close()
+    await index.close()
+    again = DiskStore(tmp_path)
+    await again.prepare()
+    assert again.interrupted_at is None
+    for store in (crashed, again):
+        store.close()
+
+
 async def test_d19_unknown_files_are_left_alone(kept: Kept) -> None:
     await _put(kept, LAYER)
     strange = [
