@@ -12,7 +12,7 @@ StoreError               the store could not keep or give content
 +- Gone                  what was left behind is no longer there
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +23,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.eviction import Candidate, Shares
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret, Trust
@@ -221,11 +222,12 @@ class Fleet(TokenCache, TagCache, Leases, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Where bytes lie: a file, an offset in it, how many."""
+    """Where bytes lie: a file, an offset in it, how many, and whether they stay as they are."""
 
     file: BinaryIO
     offset: int
     length: int
+    is_lasting: bool = True  # else they must be copied: what sendfile has sent refers to its pages until the client has it
 
 
 class Content(Protocol):
@@ -263,8 +265,11 @@ class Ingest(Protocol):
     def extent(self, start: int, stop: int) -> Extent:
         """Tell where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
 
-    def readers_at(self, slowest: int | None) -> None:
-        """Learn where the slowest reader is; None where nobody reads."""
+    def follow(self, slowest: Callable[[], int | None]) -> None:
+        """Learn how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
+
+    def moved(self) -> None:
+        """Learn that a reader has moved on or left."""
 
     def verify(self) -> None:
         """Raise `DigestMismatch` unless what was written is what it should be."""
@@ -281,8 +286,25 @@ class Ingest(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lies in the store: its name, its size in bytes, when it was written, in epoch seconds."""
+
+    digest: Digest
+    size: int
+    modified_at: float
+
+
 class BlobStore(Protocol):
     """Content by digest. Nothing in it is unverified."""
+
+    @property
+    def opened_at(self) -> float:
+        """When this process began to use the store, in epoch seconds of its file system."""
+
+    @property
+    def interrupted_at(self) -> float | None:
+        """When the last process to use the store was last seen alive, in epoch seconds, if it did not end in order."""
 
     async def open(self, digest: Digest, size: int) -> Content | None:
         """Open content of exactly *size* bytes; None where there is none such, whatever lies in its place."""
@@ -298,6 +320,27 @@ class BlobStore(Protocol):
 
     async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`."""
+
+    async def remove(self, digest: Digest) -> int:
+        """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
+
+    async def lying(self, shelf: str) -> list[Lying]:
+        """List all content whose digest begins with the two digits *shelf*; raise `StoreError`."""
+
+    async def verify(self, digest: Digest) -> int | None:
+        """Read and hash content and tell its size; put it aside and say None where it is not right. Raise `StoreError`."""
+
+    def mended(self) -> None:
+        """Learn that what an interruption may have damaged has been looked at."""
+
+    def count(self, size: int) -> None:
+        """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
+
+    async def shortage(self) -> int:
+        """Wait until content has to go, and tell how many bytes of it."""
+
+    async def look(self) -> None:
+        """Look at what others have left of the file system; raise `StoreError`."""
 
     async def check(self) -> str | None:
         """Read for real, or raise `StoreError`; tell why nothing can be kept at the moment."""
@@ -325,8 +368,8 @@ class Index(Protocol):
     async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
         """Describe content, whoever holds it."""
 
-    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor) -> None:
-        """Record that *repository* holds the content; the first media type recorded for a digest stays."""
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
+        """Record that *repository* holds the content, which needs *children*; the first media type recorded for a digest stays."""
 
     async def digest_named(self, reference: str) -> Digest | None:
         """Give the digest that a tag has on record, where *reference* names exactly one."""
@@ -343,3 +386,85 @@ class Index(Protocol):
         """Give the last answer to a listing, for when upstream is down."""
 
     async def put_listing(self, key: str, body: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many manifests and blobs the store holds, and how many bytes."""
+
+    count: int
+    shares: Shares
+
+    @property
+    def size(self) -> int:
+        return self.shares.once + self.shares.often
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What content is, and what it needs."""
+
+    kind: Kind
+    descriptor: Descriptor
+    children: tuple[Digest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that no kept index lists: what it costs with all its parts, and alone, without what others share; in bytes."""
+
+    digest: Digest
+    names: tuple[str, ...]
+    size: int
+    alone: int
+    used_at: float
+    is_pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A manifest or blob of an image, and how many listings it has beside that one."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    shared_with: int
+
+
+class Ledger(Protocol):
+    """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
+
+    async def census(self) -> Census: ...
+
+    async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
+        """Record uses; one of a manifest is one of all that it lists, and of what lists it."""
+
+    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
+        """List what nothing kept needs and nobody pinned, of what was used often or of what was not; the longest unused first."""
+
+    async def forget(self, digest: Digest) -> list[Digest]:
+        """Drop the record of content and of what only it needed; list whose."""
+
+    async def images(self) -> list[Image]:
+        """List all images."""
+
+    async def image(self, name: str) -> Image | None:
+        """Find an image by its full name with a tag or digest, or by its digest alone."""
+
+    async def parts(self, image: Digest) -> list[Part]:
+        """List an image, and all it needs that is here."""
+
+    async def unused(self, since: float) -> list[Candidate]:
+        """List what nothing kept needs, nobody pinned, and nobody used since then."""
+
+    async def recorded(self, shelf: str) -> dict[Digest, int]:
+        """List the sizes of all content whose digest begins with the two digits *shelf*."""
+
+    async def adopt(self, record: Record, used_at: float) -> None:
+        """Record content that nobody is known to hold."""
+
+    async def lose(self, digests: Collection[Digest]) -> int:
+        """Drop the records of content that is not there, and of nothing else; tell how many bytes on the disk they stood for."""
+
+    async def pin(self, digest: Digest, *, pinned: bool) -> None:
+        """Keep content, and all it needs, whatever else goes; or no longer."""

@@ -33,7 +33,9 @@ async def _serve(settings: Settings) -> None:
     async with (
         assembled(settings) as proxy,
         admin_port(
-            admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer), settings.admin_listen.host, settings.admin_listen.port
+            admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings),
+            settings.admin_listen.host,
+            settings.admin_listen.port,
         ),
         registry_port(proxy.handlers, settings.listen.host, settings.listen.port, settings.drain),
     ):

@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -> AsyncIterator[Rig]:
+async def rig(
+    root: Path, upstreams: Mapping[str, object], clock: Callable[[], float] = time.time, /, **settings: object
+) -> AsyncIterator[Rig]:
     """Run regproxy on a store at *root* with *upstreams*, each a host's URL or a mapping as in the configuration."""
     document = {
         "listen": f"{LOOPBACK}:5000",
@@ -91,8 +94,8 @@ async def rig(root: Path, upstreams: Mapping[str, object], **settings: object) -
     path.write_text(yaml.safe_dump(document))
     configured = load(path, {})
     async with (
-        assembled(configured) as proxy,
-        admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer), LOOPBACK, 0) as admin,
+        assembled(configured, clock) as proxy,
+        admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings), LOOPBACK, 0) as admin,
         registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
@@ -145,6 +148,11 @@ def get(path: str, **headers: str) -> bytes:
     """Write a GET request that wants the connection closed."""
     lines = [f"GET {path} HTTP/1.1", "Host: proxy", "Connection: close", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+def metric(exposition: str, name: str) -> float:
+    """Read a metric that has no labels."""
+    return next(float(line.split()[1]) for line in exposition.splitlines() if line.startswith(f"{name} "))
 
 
 def free_port() -> int:

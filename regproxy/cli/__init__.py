@@ -9,6 +9,7 @@ from regproxy.cli.check import check
 from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
 from regproxy.cli.serve import serve
+from regproxy.cli.store import app as store_app
 
 # Typer's decorated tracebacks print local variables, and with them secrets.
 app = typer.Typer(name="regproxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -17,6 +18,7 @@ app.command()(check)
 app.command()(explain)
 app.command()(freeze)
 app.command()(unfreeze)
+app.add_typer(store_app)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

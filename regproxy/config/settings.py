@@ -75,6 +75,7 @@ class StoreSettings(Model):
     max_size: Size | None = None
     high_watermark: Share = 0.85
     low_watermark: Share = 0.75
+    scrub_every: Annotated[Seconds, Field(gt=0)] = 14 * DAY
 
     def limits(self) -> Limits:
         return Limits(self.max_size, self.high_watermark, self.low_watermark)

@@ -20,6 +20,7 @@ from regproxy.pull.download import Download
 from regproxy.pull.fills import BLOB_TYPE, Fills, Follower
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
+from regproxy.pull.uses import Uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,17 @@ class Blobs:
     """Answers blob pulls."""
 
     def __init__(
-        self, registries: Mapping[str, Registry], store: BlobStore, index: Index, fills: Fills, cold_ranges: ColdRanges, patience: float
+        self,
+        registries: Mapping[str, Registry],
+        store: BlobStore,
+        index: Index,
+        fills: Fills,
+        uses: Uses,
+        cold_ranges: ColdRanges,
+        patience: float,
     ) -> None:
-        """Take the ports, what becomes of a part of a blob that is not here, and how many seconds its reader waits for a byte."""
+        """Take the ports, where uses are noted, what becomes of a part of a blob that is not here, and how long its reader waits."""
+        self._uses = uses
         self._cold_ranges = cold_ranges
         self._patience = patience
         self._registries = registries
@@ -70,6 +79,7 @@ class Blobs:
         check_denied(route, digest)
         try:
             if (content := await self._stored(route.repository, digest)) is not None:
+                self._uses.of_blob(digest)
                 return Opened(content, Provenance.HIT)
             if part is not None and (passing := await self._passed(route.repository, digest, *part)) is not None:
                 return passing

@@ -7,7 +7,7 @@ complete. Receiving overlaps with hashing and writing: while a thread writes wha
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from cachetools import LRUCache
 
@@ -117,9 +117,12 @@ class Fill:
         self.release()
 
     def moved(self) -> None:
-        """Tell the ingest how far its readers are."""
+        """Tell the ingest that a reader has moved on or left."""
         if self._ingest is not None:
-            self._ingest.readers_at(min((follower.position for follower in self._followers), default=None))
+            self._ingest.moved()
+
+    def slowest(self) -> int | None:
+        return min((follower.position for follower in self._followers), default=None)
 
     def release(self) -> None:
         self._readers -= 1
@@ -130,7 +133,7 @@ class Fill:
         self._ingest = ingest
         self._promised = promised
         self._written = written
-        self.moved()
+        ingest.follow(self.slowest)
         self._tell()
 
     def advance(self, count: int) -> None:
@@ -211,6 +214,10 @@ class Fills:
 
     def __len__(self) -> int:
         return len(self._fills)
+
+    def digests(self) -> Collection[Digest]:
+        """What is being copied."""
+        return self._fills.keys()
 
     def find(self, digest: Digest) -> Fill | None:
         """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""

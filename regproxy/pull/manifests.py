@@ -21,6 +21,7 @@ from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Reg
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
+from regproxy.pull.uses import Uses
 
 _IN_MEMORY = 64 * 1024 * 1024  # bytes of manifests kept ready; an image's is 2 KiB
 
@@ -53,12 +54,14 @@ class Manifests:
         registries: Mapping[str, Registry],
         store: BlobStore,
         index: Index,
+        uses: Uses,
         freezes: Freezes,
         fleet: Fleet,
         clock: Callable[[], float],
         revalidate: float,
     ) -> None:
-        """Take the ports, a clock of epoch seconds, and how many seconds a known tag waits for upstream."""
+        """Take the ports, where uses are noted, a clock of epoch seconds, and how many seconds a known tag waits for upstream."""
+        self._uses = uses
         self._registries = registries
         self._store = store
         self._index = index
@@ -75,11 +78,11 @@ class Manifests:
         check_denied(route, target)
         reference = Reference(route.repository, target)
         try:
-            if isinstance(target, Digest):
-                return await self._by_digest(reference, target)
-            return await self._by_tag(route, reference, target)
+            pulled = await (self._by_digest(reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target))
         except NotFound as error:
             raise errors.manifest_unknown(str(error)) from error
+        self._uses.of_manifest(pulled.manifest.descriptor.digest)
+        return pulled
 
     async def known(self, reference: Reference) -> TagRecord | None:
         """Tell what is on record about a tag whose manifest is here."""
@@ -226,7 +229,8 @@ class Manifests:
         """Store a manifest and who holds it; one that cannot be stored is served all the same."""
         descriptor = manifest.descriptor
         if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
-            await kept(self._index.put(Kind.MANIFEST, repository, descriptor), descriptor.digest)
+            children = [child.digest for child in manifest.children()]
+            await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
         return manifest
 
     def _remember(self, manifest: Manifest) -> None:

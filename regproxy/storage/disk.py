@@ -11,12 +11,13 @@ All disk calls run on threads of our own; a disk that hangs must not take DNS, w
 """
 
 import asyncio
+import contextlib
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,22 +27,28 @@ from typing import BinaryIO, TypeVar
 from weakref import WeakValueDictionary
 
 from regproxy import metrics
-from regproxy.oci.digest import Digest
+from regproxy.log import fields
+from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.policy.room import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, StoreError
+from regproxy.ports import Full, Gone, Lying, StoreError
+from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.room import Room
 from regproxy.storage.trouble import Trouble
 
 _LAYOUT = "regproxy store, layout 1\n"
+_NOT_OURS = frozenset({"lost+found", "lock"})  # what may lie in a directory that is to become a store
 _THREADS = 16  # a bound on calls in progress, so that a slow disk cannot start a thread for each of them
+_QUARANTINED = 8  # files put aside and kept; they count as nobody's room, so they are few
 _PATIENCE = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
 _LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it
 _OPEN_FILES = 512  # descriptors kept for the next hit; the default limit on open files is 1024
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 
 class DiskStore:
@@ -54,7 +61,10 @@ class DiskStore:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
         self._open = OpenFiles(_OPEN_FILES)
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
+        self._scrubbing = ThreadPoolExecutor(1, thread_name_prefix="scrub")  # one large file at a time, beside what serves
         self._trouble = Trouble()
+        self.opened_at = 0.0
+        self.interrupted_at: float | None = None
         self.room = Room(limits, partial(self._run, self._measure))
 
     async def prepare(self) -> None:
@@ -115,6 +125,37 @@ class DiskStore:
             freed()
         return on_disk(size)
 
+    async def lying(self, shelf: str) -> list[Lying]:
+        return await self._run(self._lying, shelf)
+
+    async def verify(self, digest: Digest) -> int | None:
+        path = path_of(self._root, digest)
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._scrubbing, hashed, path, digest.algorithm)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.error("content cannot be read", extra=fields(digest=str(digest), reason=str(error)))
+            found = None
+        if found is not None and found.digest == digest:
+            return found.size
+        await self.quarantine(digest)
+        return None
+
+    def mended(self) -> None:
+        self.interrupted_at = None
+
+    def count(self, size: int) -> None:
+        self.room.put(size)
+
+    async def shortage(self) -> int:
+        return await self.room.shortage()
+
+    async def look(self) -> None:
+        if self.interrupted_at is None:
+            await self._run((self._root / "running").touch)
+        await self.room.look()
+
     async def quarantine(self, digest: Digest) -> None:
         """Put content aside that turned out wrong."""
         self._open.pop(digest, None)
@@ -127,7 +168,10 @@ class DiskStore:
     def close(self) -> None:
         while self._open:
             self._open.popitem()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.interrupted_at is None:
+            (self._root / "running").unlink(missing_ok=True)
+        for threads in (self._threads, self._scrubbing):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _growing(self, digest: Digest, size: int | None, start: int) -> Growing | StoreError:
         """Take room and make a file, or take one over, or tell why that is not possible."""
@@ -173,13 +217,27 @@ class DiskStore:
         if layout.exists():
             if (found := layout.read_text()) != _LAYOUT:
                 raise StoreError(f"{self._root} holds {found.strip()[:60]!r}, this version reads {_LAYOUT.strip()!r}: give it another root")
-        elif any(entry.name != "lost+found" for entry in self._root.iterdir()):
+        elif any(entry.name not in _NOT_OURS for entry in self._root.iterdir()):
             raise StoreError(f"{self._root} is not empty and not a store of regproxy: give it a directory of its own")
         for name in ("blobs", "ingest", "quarantine"):
             (self._root / name).mkdir(exist_ok=True, mode=0o700)
-        layout.write_text(_LAYOUT)
+        if not layout.exists():
+            layout.write_text(_LAYOUT)
+        layout.touch()
+        self.opened_at = layout.stat().st_mtime
+        running = self._root / "running"
+        self.interrupted_at = running.stat().st_mtime if running.exists() else None
+        if self.interrupted_at is None:
+            running.touch()
         for orphan in (self._root / "ingest").iterdir():
             _remove_if_orphan(orphan)
+
+    def _lying(self, shelf: str) -> list[Lying]:
+        found: list[Lying] = []
+        for algorithm in ("sha256", "sha512"):
+            with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "blobs" / algorithm / shelf) as entries:
+                found += [lying for entry in entries if (lying := _lying(algorithm, entry)) is not None]
+        return found
 
     def _check(self) -> None:
         if (self._root / "layout").read_text() != _LAYOUT:
@@ -216,26 +274,48 @@ class DiskStore:
         return None
 
     def _quarantine(self, path: Path) -> None:
-        aside = Path(tempfile.mkdtemp(prefix=path.name[:12] + ".", dir=self._root / "quarantine"))
-        path.rename(aside / path.name)
-        metrics.CORRUPT.inc()
+        """Put a file, or whatever it is, out of the way; the last few stay for whoever wants to know what happened to them."""
+        aside = self._root / "quarantine"
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(aside / f"{time.time_ns()}.{path.name[:12]}")
+            metrics.CORRUPT.inc()
+        for old in sorted(aside.iterdir())[:-_QUARANTINED]:
+            _remove(old)
+
+
+def _lying(algorithm: str, entry: os.DirEntry[str]) -> Lying | None:
+    """Describe a file by its name; what has none of ours is left alone."""
+    try:
+        digest, status = Digest.parse(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False)
+    except (InvalidDigest, FileNotFoundError):
+        _log.warning("not ours, left alone", extra=fields(path=entry.path[-200:]))
+        return None
+    return Lying(digest, status.st_size, status.st_mtime)
 
 
 def _open_plain(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _remove_if_orphan(path: Path) -> None:
-    """Remove what no living process writes, for the kernel gives a dead one's lock back, and nobody is likely to go on with."""
-    if path.is_file() and not path.is_symlink() and path.stat().st_size and time.time() - path.stat().st_mtime < _LEFT_FOR:
-        return
+def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_if_orphan(path: Path) -> None:
+    """Remove what no living process writes, for the kernel gives a dead one's lock back, and nobody is likely to go on with."""
+    if not path.is_file() or path.is_symlink():
+        _remove(path)
+        return
+    status = path.stat()
+    if status.st_size and time.time() - status.st_mtime < _LEFT_FOR:
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
+        _remove(path)
     except BlockingIOError:
         pass
     finally:

@@ -83,7 +83,7 @@ class DiskIngest:
             self._refuse(growing)
         self._verifier = digest.verifier()
         self._window: Window | None = None
-        self._slowest: int | None = None
+        self._slowest: Callable[[], int | None] = _nobody
         self._on_disk = 0
 
     @property
@@ -121,10 +121,12 @@ class DiskIngest:
             raise StoreError("the content is not kept, and its beginning is gone")
         return self._window.extent(start, stop)
 
-    def readers_at(self, slowest: int | None) -> None:
+    def follow(self, slowest: Callable[[], int | None]) -> None:
         self._slowest = slowest
+
+    def moved(self) -> None:
         if self._window is not None:
-            self._window.readers_at(slowest)
+            self._window.moved()
 
     def verify(self) -> None:
         self._verifier.check()
@@ -185,7 +187,7 @@ class DiskIngest:
 
     async def _pass(self, chunks: Sequence[bytes], already: int, reason: StoreError) -> None:
         """Pass on all but the *already* written; raise *reason* where nobody reads."""
-        if self._window is None and self._slowest is not None:
+        if self._window is None and self._slowest() is not None:
             self._window = Window(self._on_disk, self._slowest)
         for chunk in chunks:
             view = memoryview(chunk)[already:]
@@ -222,6 +224,10 @@ def _taken_over(root: Path, digest: Digest, start: int) -> tuple[int, Path]:
             pass
         os.close(descriptor)
     raise FileNotFoundError(f"the first {start} bytes of {digest} are gone")
+
+
+def _nobody() -> None:
+    """Say that nobody reads: what is written whole is not followed."""
 
 
 def path_of(root: Path, digest: Digest) -> Path:

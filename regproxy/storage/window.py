@@ -6,6 +6,7 @@ sends to it.
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import BinaryIO
 
 from regproxy.ports import Extent
@@ -17,22 +18,21 @@ _STEP = 1024 * 1024  # a reader asks again, and so tells where it is, after this
 class Window:
     """The bytes from the slowest reader's on, at most `WINDOW` of them."""
 
-    def __init__(self, start: int, slowest: int) -> None:
-        """Begin at offset *start* of the content."""
+    def __init__(self, start: int, slowest: Callable[[], int | None]) -> None:
+        """Begin at offset *start* of the content; *slowest* finds the slowest reader's offset, None where nobody reads."""
         self.file: BinaryIO = os.fdopen(os.memfd_create("regproxy", os.MFD_CLOEXEC), "rb+", buffering=0)
         self._begin = self.end = start
-        self._slowest: int | None = slowest
-        self._moved = asyncio.Event()
+        self._slowest = slowest
+        self._has_moved = asyncio.Event()
 
     @property
     def begin(self) -> int:
         """The first byte that can still be read."""
         return max(self._begin, self.end - WINDOW)
 
-    def readers_at(self, slowest: int | None) -> None:
-        """Take the slowest reader's offset; None where nobody reads."""
-        self._slowest = slowest
-        self._moved.set()
+    def moved(self) -> None:
+        """Learn that a reader has moved on or left."""
+        self._has_moved.set()
 
     async def write(self, piece: memoryview) -> bool:
         """Append, waiting for the slowest reader; say False once nobody reads."""
@@ -49,15 +49,16 @@ class Window:
     def extent(self, start: int, stop: int) -> Extent:
         """Tell where the bytes from *start* on lie: some of them, at most up to *stop*."""
         at = start % WINDOW
-        return Extent(self.file, at, min(stop - start, WINDOW - at, _STEP))
+        return Extent(self.file, at, min(stop - start, WINDOW - at, _STEP), is_lasting=False)
 
     def close(self) -> None:
         self.file.close()
 
     async def _room(self) -> int:
-        while self._slowest is not None:
-            if (room := WINDOW - (self.end - max(self._begin, self._slowest))) > 0:
+        """Wait until there is some, and tell how much; 0 once nobody reads."""
+        while (slowest := self._slowest()) is not None:
+            if (room := WINDOW - (self.end - max(self._begin, slowest))) > 0:
                 return min(room, WINDOW)
-            self._moved.clear()
-            await self._moved.wait()
+            self._has_moved.clear()
+            await self._has_moved.wait()
         return 0

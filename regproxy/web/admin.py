@@ -8,10 +8,14 @@ from regproxy import metrics
 from regproxy.ports import BlobStore, Registry, StoreError
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
+from regproxy.pull.holdings import Holdings
 from regproxy.web.api import api_app
+from regproxy.web.store_api import add_store_api
 
 
-def admin_app(store: BlobStore, registries: Mapping[str, Registry], freezes: Freezes, explainer: Explainer) -> web.Application:
+def admin_app(
+    store: BlobStore, registries: Mapping[str, Registry], freezes: Freezes, explainer: Explainer, holdings: Holdings
+) -> web.Application:
     """Make the application of the admin port."""
 
     async def alive(_: web.Request) -> web.Response:
@@ -36,5 +40,6 @@ def admin_app(store: BlobStore, registries: Mapping[str, Registry], freezes: Fre
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
+    add_store_api(app, holdings)
     app.add_subapp("/api/v1/", api_app(registries, freezes, explainer))
     return app

@@ -5,10 +5,12 @@ client when a file ends early.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from aiohttp import web
@@ -102,7 +104,7 @@ class ContentResponse(web.StreamResponse):
         while start < part.stop:
             extent = await self._content.extent(start, part.stop)
             for sent in range(0, extent.length, _STRIDE):
-                piece = Extent(extent.file, extent.offset + sent, min(extent.length - sent, _STRIDE))
+                piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
                 async with asyncio.timeout(_PATIENCE):
                     await _send_piece(request, writer, piece)
             start += extent.length
@@ -136,19 +138,26 @@ class PassedResponse(web.StreamResponse):
 
 
 async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> None:
-    """Send it by sendfile, or by reading where the transport has none (TLS); raise `OSError` where the file is shorter."""
+    """Send it by sendfile, or by reading where that does not do (TLS); raise `OSError` where the file cannot be read or is shorter.
+
+    asyncio says the same of a sendfile that this file system lacks, a disk that fails and a client that left; reading finds out which.
+    """
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left")
     loop = asyncio.get_running_loop()
-    if transport.get_extra_info("sslcontext") is None:
-        if await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False) != piece.length:
-            raise OSError(errno.EIO, "the file is shorter than it was")
-        return
+    if piece.is_lasting and transport.get_extra_info("sslcontext") is None:
+        with contextlib.suppress(asyncio.SendfileNotAvailableError):
+            _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
+            return
     chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), piece.length, piece.offset)
-    if len(chunk) != piece.length:
-        raise OSError(errno.EIO, "the file is shorter than it was")
+    _check_length(len(chunk), piece)
     await writer.write(chunk)
+
+
+def _check_length(count: int, piece: Extent) -> None:
+    if count != piece.length:
+        raise OSError(errno.EIO, "the file is shorter than it was")
 
 
 def _parts(ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> list[tuple[bytes, ByteRange]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,8 @@ class TestUpstreamIsDown:
         """On a copy of the first one's store, since a tag's record survives a restart."""
         del proxy
         settings = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
-        async with rig(tmp_path / "store", {"docker.io": settings}) as restarted:
+        await asyncio.to_thread(shutil.copytree, tmp_path / "store", tmp_path / "copy")
+        async with rig(tmp_path / "copy", {"docker.io": settings}) as restarted:
             assert (await restarted.ask(_tag("1"))).body == cached.body
             assert (await restarted.ask(_path(upstream.add_blob(NAME, BLOB)))).body == BLOB
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.policy.room import Limits
-from regproxy.ports import Extent, Full
+from regproxy.ports import Extent, Full, StoreError
 from regproxy.storage.disk import DiskStore
 from regproxy.storage.ingest import DiskIngest
 from regproxy.storage.window import WINDOW
@@ -36,14 +37,27 @@ async def _write(ingest: DiskIngest, body: bytes) -> None:
         await ingest.write([body[start : start + MIB]])
 
 
+class Reader:
+    """The only reader of an ingest, and where it is."""
+
+    def __init__(self, ingest: DiskIngest) -> None:
+        self.position: int | None = 0
+        self._ingest = ingest
+        ingest.follow(lambda: self.position)
+
+    def at(self, position: int | None) -> None:
+        self.position = position
+        self._ingest.moved()
+
+
 async def _read_all(ingest: DiskIngest, size: int) -> bytes:
     """Read what may be read, telling as we go; a byte that is not there yet is waited for."""
     body = bytearray()
-    ingest.readers_at(0)
+    reader = Reader(ingest)
     while len(body) < size:
         if len(body) < ingest.written:
             body += _read(ingest.extent(len(body), ingest.written))
-            ingest.readers_at(len(body))
+            reader.at(len(body))
         await asyncio.sleep(0)
     return bytes(body)
 
@@ -51,7 +65,6 @@ async def _read_all(ingest: DiskIngest, size: int) -> bytes:
 @pytest.mark.parametrize("promised", [len(LARGE), None], ids=["known to be too large", "found out on the way"])
 async def test_what_has_no_room_passes_whole(tiny: DiskStore, tmp_path: Path, promised: int | None) -> None:
     ingest = await tiny.ingest(DIGEST, promised)
-    ingest.readers_at(0)
     body, _ = await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
     assert body == LARGE
     with pytest.raises(Full):
@@ -64,7 +77,6 @@ async def test_what_has_no_room_passes_whole(tiny: DiskStore, tmp_path: Path, pr
 
 async def test_what_passes_and_is_wrong_is_known_to_be_wrong(tiny: DiskStore) -> None:
     ingest = await tiny.ingest(Digest.of(b"something else"), len(LARGE))
-    ingest.readers_at(0)
     await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
     with pytest.raises(DigestMismatch):
         ingest.verify()
@@ -73,16 +85,16 @@ async def test_what_passes_and_is_wrong_is_known_to_be_wrong(tiny: DiskStore) ->
 
 async def test_memory_is_bounded_by_the_slowest_reader(tiny: DiskStore) -> None:
     ingest = await tiny.ingest(DIGEST, len(LARGE))
-    ingest.readers_at(0)
+    reader = Reader(ingest)
     await _write(ingest, LARGE[:WINDOW])
     assert ingest.is_whole
-    ingest.readers_at(MIB)
+    reader.at(MIB)
     await ingest.write([LARGE[WINDOW : WINDOW + MIB]])
     assert [ingest.is_whole] == [False], "the first byte has gone"
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await ingest.write([LARGE[WINDOW + MIB : WINDOW + 2 * MIB]])
-    ingest.readers_at(None)
+    reader.at(None)
     with pytest.raises(Full):
         await ingest.write([b"more"])
     ingest.close()
@@ -127,3 +139,47 @@ async def test_d10_room_is_counted_until_the_last_reader_is_done(tiny: DiskStore
     assert tiny.room.held == MIB
     content.release()
     assert tiny.room.held == 0
+
+
+async def test_d24_a_disk_that_hangs_is_given_up_on(tmp_path: Path) -> None:
+    """All threads of the disk are stuck in it; what needs no disk goes on."""
+    store = DiskStore(tmp_path / "store", patience=0.05)
+    await store.prepare()
+    woken = threading.Event()
+    stuck = [asyncio.create_task(store._run(woken.wait)) for _ in range(32)]
+    await asyncio.sleep(0)
+    with pytest.raises(StoreError, match="did not answer"):
+        await store.open(DIGEST, len(LARGE))
+    ingest = await store.ingest(DIGEST, len(LARGE))
+    body, _ = await asyncio.gather(_read_all(ingest, len(LARGE)), _write(ingest, LARGE))
+    ingest.verify()
+    assert body == LARGE
+    woken.set()
+    await asyncio.gather(*stuck, return_exceptions=True)
+    ingest.close()
+    store.close()
+
+
+async def test_d12_a_failed_copy_leaves_the_good_one_alone(tiny: DiskStore) -> None:
+    """B10: nexspence #198 cleans up by key, and with it what another copy had just brought."""
+    body = os.urandom(MIB)
+    digest = Digest.of(body)
+    good, bad = await tiny.ingest(digest, MIB), await tiny.ingest(digest, MIB)
+    await bad.write([b"half"])
+    await good.write([body])
+    await good.commit()
+    await bad.discard()
+    assert await tiny.read(digest, MIB) == body
+    for ingest in (good, bad):
+        ingest.close()
+
+
+async def test_d13_removing_and_bringing_back_at_once_leaves_a_file_or_a_miss(tiny: DiskStore) -> None:
+    body = os.urandom(MIB)
+    digest = Digest.of(body)
+    await tiny.write(digest, body)
+    for _ in range(50):
+        await asyncio.gather(tiny.remove(digest), tiny.write(digest, body), tiny.read(digest, MIB), tiny.remove(digest))
+        assert await tiny.read(digest, MIB) in (body, None)
+    await tiny.remove(digest)
+    assert (tiny.room.held, tiny.room.promised) == (0, 0)

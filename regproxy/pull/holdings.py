@@ -1,0 +1,64 @@
+"""What an operator asks of the store: what is in it, what it costs, what may go. Answers are for JSON."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from regproxy.ports import Image, Ledger
+from regproxy.pull.sweeper import Sweeper
+
+
+class UnknownImage(LookupError):
+    """The store holds no such image."""
+
+
+class Holdings:
+    """The store as its operator sees it."""
+
+    def __init__(self, ledger: Ledger, sweeper: Sweeper, clock: Callable[[], float]) -> None:
+        """Take the books, who removes, and a clock of epoch seconds."""
+        self._ledger = ledger
+        self._sweeper = sweeper
+        self._clock = clock
+
+    async def images(self) -> dict[str, object]:
+        """List all images, the most recently used first, and the totals."""
+        census = await self._ledger.census()
+        images = sorted(await self._ledger.images(), key=lambda image: -image.used_at)
+        return {"count": census.count, "bytes": census.size, "images": [_written(image) for image in images]}
+
+    async def show(self, image: str) -> dict[str, object]:
+        """Describe one image and its parts; raise `UnknownImage`."""
+        found = await self._find(image)
+        parts = await self._ledger.parts(found.digest)
+        return {**_written(found), "parts": [{**asdict(part), "digest": str(part.digest)} for part in parts]}
+
+    async def remove(self, image: str, *, dry_run: bool = False) -> dict[str, object]:
+        """Remove an image and what only it needs; raise `UnknownImage`."""
+        found = await self._find(image)
+        freed = found.alone if dry_run else await self._sweeper.remove(found.digest)
+        return {"digest": str(found.digest), "bytes": freed}
+
+    async def pin(self, image: str, *, pinned: bool) -> dict[str, object]:
+        """Keep an image whatever else goes, or no longer; raise `UnknownImage`."""
+        found = await self._find(image)
+        await self._ledger.pin(found.digest, pinned=pinned)
+        return {"digest": str(found.digest), "pinned": pinned}
+
+    async def collect(self, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
+        """Remove what nobody used for so many seconds and nobody pinned."""
+        await self._sweeper.sweep(0)
+        gone: list[dict[str, object]] = []
+        for each in await self._ledger.unused(self._clock() - unused_for):
+            freed = each.size if dry_run else await self._sweeper.remove(each.digest)
+            gone.append({"digest": str(each.digest), "bytes": freed, "used_at": each.used_at})
+        return {"bytes": sum(int(str(each["bytes"])) for each in gone), "removed": gone}
+
+    async def _find(self, name: str) -> Image:
+        found = await self._ledger.image(name)
+        if found is None:
+            raise UnknownImage(f"the store holds no image {name[:200]}: name it in full, as docker.io/library/nginx:1.27, or by its digest")
+        return found
+
+
+def _written(image: Image) -> dict[str, object]:
+    return {**asdict(image), "digest": str(image.digest)}

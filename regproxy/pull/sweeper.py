@@ -1,0 +1,85 @@
+"""Makes room: steadily, one image at a time, while everything else goes on.
+
+The record goes before the file. A crash between the two leaves a file that nobody asks for, which the next stocktaking finds; the other
+way round the index would promise what is not there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+
+from regproxy import metrics
+from regproxy.log import fields
+from regproxy.oci.digest import Digest
+from regproxy.policy.eviction import Candidate, choose, sweeps_often_used
+from regproxy.ports import BlobStore, Ledger, StoreError
+from regproxy.pull.uses import Uses
+
+_WINDOW = 32  # images looked at together: the idlest ones, among which size decides
+_REST = 1.0  # seconds, where nothing may go
+_EVERY = 10.0  # seconds between two looks at the file system, which others fill too
+
+_log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """Removes what is needed least, when room is short."""
+
+    def __init__(
+        self, store: BlobStore, ledger: Ledger, uses: Uses, busy: Callable[[], Collection[Digest]], clock: Callable[[], float]
+    ) -> None:
+        """Take the ports, what must stay for now, and a clock of epoch seconds."""
+        self._store = store
+        self._ledger = ledger
+        self._uses = uses
+        self._busy = busy
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Sweep whenever room is short, for ever."""
+        while True:
+            excess = await self._store.shortage()
+            try:
+                freed = await self.sweep(excess)
+            except StoreError as error:
+                freed = 0
+                _log.error("the store cannot be swept", extra=fields(reason=str(error)))
+            if excess and not freed:
+                await asyncio.sleep(_REST)
+
+    async def watch(self) -> None:
+        """Record uses, look at the file system and count, for ever."""
+        while True:
+            try:
+                await self._uses.record()
+                await self._store.look()
+                metrics.STORE_BLOBS.set((await self._ledger.census()).count)
+            except StoreError as error:
+                _log.warning("the store cannot be looked at", extra=fields(reason=str(error)))
+            await asyncio.sleep(_EVERY)
+
+    async def sweep(self, excess: int) -> int:
+        """Remove images until *excess* bytes are gone or nothing may go; tell how many went."""
+        await self._uses.record()
+        freed = 0
+        while freed < excess and (chosen := await self._choose(excess - freed)):
+            for image in chosen:
+                freed += await self.remove(image.digest)
+        return freed
+
+    async def remove(self, digest: Digest) -> int:
+        """Remove an image and what only it needs; tell how many bytes that frees."""
+        freed = 0
+        for each in await self._ledger.forget(digest):
+            freed += await self._store.remove(each)
+        metrics.EVICTED_BYTES.inc(freed)
+        _log.info("removed", extra=fields(digest=str(digest), bytes=freed))
+        return freed
+
+    async def _choose(self, excess: int) -> list[Candidate]:
+        often = sweeps_often_used((await self._ledger.census()).shares)
+        for queue in (often, not often):
+            candidates = await self._ledger.idlest(_WINDOW, often=queue)
+            if chosen := list(choose(candidates, excess, self._clock(), self._busy())):
+                return chosen
+        return []

@@ -1,0 +1,38 @@
+"""What was used, written down now and then: a hit must not wait for a database."""
+
+from collections.abc import Callable
+
+from regproxy.oci.digest import Digest
+from regproxy.ports import Ledger
+from regproxy.pull.keeping import kept
+
+_MOST = 100_000  # digests between two records, some 20 MB; past that, uses are lost, and only the order of eviction suffers
+
+
+class Uses:
+    """The content that was used since the last record."""
+
+    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+        """Take the books and a clock of epoch seconds."""
+        self._ledger = ledger
+        self._clock = clock
+        self._manifests: set[Digest] = set()
+        self._blobs: set[Digest] = set()
+
+    def of_manifest(self, digest: Digest) -> None:
+        _note(self._manifests, digest)
+
+    def of_blob(self, digest: Digest) -> None:
+        _note(self._blobs, digest)
+
+    async def record(self) -> None:
+        """Write down what there is; what cannot be written is lost."""
+        manifests, self._manifests = self._manifests, set()
+        blobs, self._blobs = self._blobs, set()
+        if manifests or blobs:
+            await kept(self._ledger.touch(manifests, blobs, self._clock()), "uses")
+
+
+def _note(digests: set[Digest], digest: Digest) -> None:
+    if len(digests) < _MOST:
+        digests.add(digest)

@@ -1,0 +1,45 @@
+"""The tables of the index.
+
+`totals` is kept by triggers: how much the store holds is asked at every start and every sweep, and a million rows take long to add up.
+A file takes whole blocks of 4 KiB there, as in policy.room.
+"""
+
+VERSION = 2
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS content (
+    digest TEXT, kind TEXT, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+    used_at REAL NOT NULL, often INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (digest, kind)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS content_by_use ON content (often, used_at);
+CREATE TABLE IF NOT EXISTS totals (often INTEGER PRIMARY KEY, count INTEGER NOT NULL, size INTEGER NOT NULL);
+INSERT OR IGNORE INTO totals VALUES (0, 0, 0), (1, 0, 0);
+CREATE TRIGGER IF NOT EXISTS content_added AFTER INSERT ON content BEGIN
+    UPDATE totals SET count = count + 1, size = size + (new.size + 4095) / 4096 * 4096 WHERE often = new.often;
+END;
+CREATE TRIGGER IF NOT EXISTS content_gone AFTER DELETE ON content BEGIN
+    UPDATE totals SET count = count - 1, size = size - (old.size + 4095) / 4096 * 4096 WHERE often = old.often;
+END;
+CREATE TRIGGER IF NOT EXISTS content_changed AFTER UPDATE OF often, size ON content
+WHEN old.often <> new.often OR old.size <> new.size BEGIN
+    UPDATE totals SET count = count - 1, size = size - (old.size + 4095) / 4096 * 4096 WHERE often = old.often;
+    UPDATE totals SET count = count + 1, size = size + (new.size + 4095) / 4096 * 4096 WHERE often = new.often;
+END;
+CREATE TABLE IF NOT EXISTS children (
+    parent TEXT, child TEXT, PRIMARY KEY (parent, child)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS children_by_child ON children (child);
+CREATE TABLE IF NOT EXISTS holders (
+    digest TEXT, kind TEXT, repository TEXT, PRIMARY KEY (digest, kind, repository)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tags (
+    reference TEXT PRIMARY KEY, media_type TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, checked_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tags_by_digest ON tags (digest);
+CREATE TABLE IF NOT EXISTS freezes (
+    pattern TEXT PRIMARY KEY, digest TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS listings (
+    key TEXT PRIMARY KEY, body BLOB NOT NULL, fetched_at REAL NOT NULL
+) WITHOUT ROWID;
+"""

@@ -1,0 +1,29 @@
+"""One process per store: two would each count its own room, and remove what the other reads."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from regproxy.ports import StoreError
+
+
+@contextmanager
+def claimed(root: Path) -> Iterator[None]:
+    """Hold the store at *root*; raise `StoreError`, naming the holder, where another process does. The kernel frees it when we die."""
+    try:
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"the store at {root} cannot be used: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
+        raise StoreError(f"the store at {root} is in use by process {holder or 'unknown'}") from None
+    finally:
+        os.close(descriptor)

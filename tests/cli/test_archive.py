@@ -1,0 +1,136 @@
+"""Images out of one store and into another, by way of a tar."""
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.digest import Digest
+from regproxy.storage.ingest import path_of
+from tests.cli.test_store import IMAGES, _name, answered, filled, ran
+from tests.fakes.registry import FakeRegistry
+from tests.rig import free_port, rig
+
+__all__ = ["filled"]
+
+
+@pytest.fixture
+def archive(filled: Path) -> Path:
+    result = ran(filled, "export", str(filled / "images.tar"), _name("one"), _name("two"))
+    assert result.exit_code == 0, result.output
+    return filled / "images.tar"
+
+
+async def _served(root: Path) -> dict[str, list[bytes]]:
+    """Pull both images from a proxy that has only its store."""
+    nobody = {"hosts": [{"url": f"http://127.0.0.1:{free_port()}"}], "tags": [{"policy": "never"}]}
+    async with rig(root, {"docker.io": nobody}) as proxy:
+        pulled: dict[str, list[bytes]] = {}
+        for name, layers in IMAGES.items():
+            assert (await proxy.ask(f"/v2/library/{name}/manifests/1?ns=docker.io")).status == 200
+            answers = [await proxy.ask(f"/v2/library/{name}/blobs/{Digest.of(layer)}?ns=docker.io") for layer in layers]
+            pulled[name] = [answer.body for answer in answers]
+        return pulled
+
+
+def test_what_was_exported_is_served_by_another_store_without_any_upstream(archive: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    result = ran(elsewhere, "import", str(archive))
+    assert (result.exit_code, set(result.stdout.split())) == (0, {_name("one"), _name("two")})
+    assert asyncio.run(_served(elsewhere / "store")) == {name: list(layers) for name, layers in IMAGES.items()}
+
+
+def test_what_two_images_share_is_in_the_tar_once(archive: Path) -> None:
+    with tarfile.open(archive) as tar:
+        names = tar.getnames()
+    assert len(names) == len(set(names))
+    assert {"oci-layout", "index.json"} < set(names)
+
+
+def test_skopeo_reads_the_tar(archive: Path, tmp_path: Path) -> None:
+    if shutil.which("skopeo") is None:
+        (pytest.fail if os.environ.get("REGPROXY_REQUIRE_CLIENTS") == "1" else pytest.skip)("skopeo is not installed")
+    source, target = f"oci-archive:{archive}:{_name('one')}", f"dir:{tmp_path / 'copied'}"
+    subprocess.run(["skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests", source, target], check=True)
+    for layer in IMAGES["one"]:
+        assert (tmp_path / "copied" / Digest.of(layer).hex).read_bytes() == layer
+
+
+def test_an_image_that_is_not_whole_is_not_exported(filled: Path) -> None:
+    path_of(filled / "store", Digest.of(IMAGES["one"][1])).unlink()
+    ran(filled, "rebuild")
+    result = ran(filled, "export", str(filled / "images.tar"), _name("one"))
+    assert result.exit_code == 1
+    assert "not whole" in result.stderr
+
+
+def test_a_damaged_blob_is_not_exported(filled: Path) -> None:
+    with path_of(filled / "store", Digest.of(IMAGES["one"][1])).open("r+b") as file:
+        file.write(b"no")
+    result = ran(filled, "export", str(filled / "images.tar"), _name("one"))
+    assert result.exit_code == 1
+    assert "damaged" in result.stderr
+
+
+def _tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, body in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            tar.addfile(member, io.BytesIO(body))
+
+
+def test_what_docker_saved_is_imported(tmp_path: Path) -> None:
+    """In the form of before Docker 25, which has no manifest: names are Docker's short ones."""
+    manifest = [{"Config": "abc.json", "RepoTags": ["app:1"], "Layers": ["1/layer.tar", "2/layer.tar"]}]
+    _tar(
+        tmp_path / "saved.tar",
+        {"abc.json": b"{}", "1/layer.tar": b"one", "2/layer.tar": b"two", "manifest.json": json.dumps(manifest).encode()},
+    )
+    result = ran(tmp_path, "import", str(tmp_path / "saved.tar"))
+    assert (result.exit_code, result.stdout) == (0, "docker.io/library/app:1\n")
+    parts = answered(ran(tmp_path, "show", "docker.io/library/app:1", "--json"))["parts"]
+    assert {str(Digest.of(body)) for body in (b"{}", b"one", b"two")} < {part["digest"] for part in parts}
+
+
+def test_a_wrong_blob_is_not_imported(archive: Path, tmp_path: Path) -> None:
+    layer = IMAGES["one"][1]
+    (tmp_path / "wrong.tar").write_bytes(archive.read_bytes().replace(layer[:1000], bytes(1000)))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    result = ran(elsewhere, "import", str(tmp_path / "wrong.tar"))
+    assert result.exit_code == 1
+    assert "expected" in result.stderr
+    assert not path_of(elsewhere / "store", Digest.of(layer)).exists()
+
+
+@pytest.mark.parametrize("files", [{}, {"index.json": b"{"}, {"manifest.json": b"[{}]"}], ids=["nothing", "no JSON", "no image"])
+def test_a_tar_of_something_else_is_refused_in_a_line(tmp_path: Path, files: dict[str, bytes]) -> None:
+    _tar(tmp_path / "other.tar", files)
+    result = ran(tmp_path, "import", str(tmp_path / "other.tar"))
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_image_may_be_given_another_name(tmp_path: Path) -> None:
+    manifest: list[dict[str, object]] = [{"Config": "abc.json", "RepoTags": None, "Layers": []}]
+    _tar(tmp_path / "saved.tar", {"abc.json": b"{}", "manifest.json": json.dumps(manifest).encode()})
+    assert ran(tmp_path, "import", str(tmp_path / "saved.tar")).exit_code == 1
+    result = ran(tmp_path, "import", str(tmp_path / "saved.tar"), "--as", "registry.example:5000/team/app:2")
+    assert result.stdout == "registry.example:5000/team/app:2\n"
+
+
+async def test_an_empty_upstream_is_not_asked_for_what_was_imported(tmp_path: Path) -> None:
+    manifest = [{"Config": "abc.json", "RepoTags": ["app:1"], "Layers": []}]
+    _tar(tmp_path / "saved.tar", {"abc.json": b"{}", "manifest.json": json.dumps(manifest).encode()})
+    await asyncio.to_thread(ran, tmp_path, "import", str(tmp_path / "saved.tar"))
+    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        assert (await proxy.ask("/v2/library/app/manifests/1?ns=docker.io")).status == 200
+        assert len(upstream.ledger) == 0

@@ -1,0 +1,195 @@
+"""A store with room for little: it holds what is used, is never over its limit, and nobody's pull suffers; by row."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from regproxy.oci.digest import Digest
+from regproxy.policy.eviction import OCCASION
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.volume import tmpfs
+from tests.rig import Rig, get, metric, raw, rig
+
+MIB = 1024 * 1024
+LIMIT = 48 * MIB
+
+
+class Images:
+    """Images of random layers at an upstream, pulled as a client does."""
+
+    def __init__(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        self._upstream = upstream
+        self._proxy = proxy
+        self._layers: dict[str, list[bytes]] = {}
+
+    def add(self, name: str, *layers: bytes) -> None:
+        self._layers[name] = list(layers)
+        self._upstream.add_image(f"library/{name}", "1", layers)
+
+    async def pull(self, name: str) -> bool:
+        """Pull an image, check every byte, and say whether upstream was not needed for the layers."""
+        manifest = await self._proxy.ask(f"/v2/library/{name}/manifests/1?ns=docker.io")
+        assert manifest.status == 200
+        answers = [await self._proxy.ask(f"/v2/library/{name}/blobs/{Digest.of(layer)}?ns=docker.io") for layer in self._layers[name]]
+        assert [answer.body for answer in answers] == self._layers[name]
+        return all(answer.headers["Cache-Status"] == "regproxy; hit" for answer in answers)
+
+    async def pull_alone(self, name: str) -> bool:
+        """Pull, and wait until all of it is kept and its use is written down: ten seconds later, on a clock that stands still here."""
+        was_hit = await self.pull(name)
+        await self._proxy.settled()
+        await self._proxy.proxy.sweeper.sweep(0)
+        return was_hit
+
+
+@asynccontextmanager
+async def _store(root: Path, upstream: FakeRegistry, now: list[float], max_size: int) -> AsyncIterator[Rig]:
+    store = {"root": str(root), "max_size": f"{max_size}B"}
+    docker = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "365d"}]}
+    patience = {"connect": "30s", "headers": "30s", "silence": "30s"}  # a thousand fills on a busy machine
+    async with rig(root, {"docker.io": docker}, lambda: now[0], store=store, timeouts=patience) as proxy:
+        yield proxy
+
+
+def _taken(root: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for part in ("blobs", "ingest") for path in (root / part).rglob("*") if path.is_file())
+
+
+async def test_more_than_fits_is_pulled_right_and_the_store_is_never_over_its_limit(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """The scenario of the issue: 48 MB, ten images of 12 MB and one of 64 MB, several at a time, three times over."""
+    with tmpfs(tmp_path / "volume", "size=64m") as volume:
+        async with _store(volume, upstream, [1e9], LIMIT) as proxy:
+            images = Images(upstream, proxy)
+            for number in range(10):
+                images.add(f"app{number}", os.urandom(8 * MIB), os.urandom(4 * MIB))
+            images.add("large", os.urandom(64 * MIB))
+            names = ["large", *(f"app{number}" for number in range(10))] * 3
+            random.Random(5).shuffle(names)
+            most = 0
+            while names:
+                pulls = asyncio.gather(*(images.pull(name) for name in dict.fromkeys(names[:4])))
+                while not pulls.done():
+                    most = max(most, _taken(volume))
+                    await asyncio.wait([pulls], timeout=0.01)
+                await pulls
+                del names[:4]
+            await proxy.settled()
+            assert 12 * MIB < most <= LIMIT
+            assert _taken(volume) <= LIMIT
+            assert metric(await proxy.metrics(), "regproxy_store_bytes") == _taken(volume)
+
+
+async def test_d30_a_sweep_of_pulls_that_never_come_back_leaves_the_working_set(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """A working set pulled every hour, then three times the capacity pulled once between its pulls."""
+    now = [1e9]
+    async with _store(tmp_path / "store", upstream, now, LIMIT // 4) as proxy:
+        images = Images(upstream, proxy)
+        working, cold = [f"work{number}" for number in range(15)], [f"cold{number}" for number in range(72)]
+        for name in working + cold:
+            images.add(name, os.urandom(MIB // 2))
+        for _ in range(3):
+            for name in working:
+                await images.pull_alone(name)
+            now[0] += 3600
+        hits = []
+        for turn, name in enumerate(cold):
+            await images.pull_alone(name)
+            now[0] += 60
+            hits.append(await images.pull_alone(working[turn % len(working)]))
+        assert sum(hits) / len(hits) > 0.9
+
+
+async def test_d15_a_layer_that_two_images_share_outlives_the_older(upstream: FakeRegistry, tmp_path: Path) -> None:
+    now = [1e9]
+    base, one, two = (os.urandom(2 * MIB) for _ in range(3))
+    async with _store(tmp_path / "store", upstream, now, 8 * MIB) as proxy:
+        images = Images(upstream, proxy)
+        images.add("old", base, one)
+        images.add("new", base, two)
+        for name in ("old", "new"):
+            await images.pull_alone(name)
+            now[0] += OCCASION / 2
+        await proxy.proxy.sweeper.sweep(1)
+        assert not (tmp_path / "store" / "blobs" / "sha256" / Digest.of(one).hex[:2] / Digest.of(one).hex).exists()
+        assert await images.pull("new")
+
+
+async def test_d10_slow_readers_of_what_is_swept_get_all_of_it(upstream: FakeRegistry, tmp_path: Path) -> None:
+    body = os.urandom(8 * MIB)
+    digest = upstream.add_blob("library/app", body)
+    path = f"/v2/library/app/blobs/{digest}?ns=docker.io"
+    async with _store(tmp_path / "store", upstream, [1e9], LIMIT) as proxy:
+        await proxy.ask(path)
+        await proxy.settled()
+        readers = [await asyncio.open_connection("127.0.0.1", proxy.port, limit=64 * 1024) for _ in range(50)]
+        for reader, writer in readers:
+            writer.write(get(path))
+            await reader.readuntil(b"\r\n\r\n")
+        await proxy.proxy.sweeper.sweep(LIMIT)
+        assert _taken(tmp_path / "store") == 0
+        for reader, writer in readers:
+            assert await reader.readexactly(len(body)) == body
+            writer.close()
+
+
+async def test_d11_what_is_being_fetched_is_not_swept(upstream: FakeRegistry, tmp_path: Path) -> None:
+    bodies = [os.urandom(MIB) for _ in range(40)]
+    digests = [upstream.add_blob("library/app", body) for body in bodies]
+    async with _store(tmp_path / "store", upstream, [1e9], 8 * MIB) as proxy:
+        paths = [f"/v2/library/app/blobs/{digest}?ns=docker.io" for digest in digests]
+        for _ in range(3):
+            answers = await asyncio.gather(*(proxy.ask(path) for path in paths))
+            assert [answer.body for answer in answers] == bodies
+        await proxy.settled()
+        assert list((tmp_path / "store" / "ingest").iterdir()) == []
+        assert _taken(tmp_path / "store") <= 8 * MIB
+
+
+async def test_d25_a_thousand_fills_at_once_stay_within_the_limit(upstream: FakeRegistry, tmp_path: Path) -> None:
+    bodies = [os.urandom(64 * 1024) for _ in range(1000)]
+    digests = [upstream.add_blob("library/app", body) for body in bodies]
+    async with _store(tmp_path / "store", upstream, [1e9], 8 * MIB) as proxy:
+        paths = [f"/v2/library/app/blobs/{digest}?ns=docker.io" for digest in digests]
+        answers = asyncio.gather(*(proxy.ask(path) for path in paths))
+        most = 0
+        while not answers.done():
+            most = max(most, _taken(tmp_path / "store"))
+            await asyncio.wait([answers], timeout=0.05)
+        assert [answer.body == body for answer, body in zip(await answers, bodies, strict=True)] == [True] * 1000
+        await proxy.settled()
+        assert most <= 8 * MIB * 1.05
+
+
+async def test_d29_a_limit_that_was_lowered_is_kept_from_the_start(upstream: FakeRegistry, tmp_path: Path) -> None:
+    bodies = [os.urandom(MIB) for _ in range(8)]
+    paths = [f"/v2/library/app/blobs/{upstream.add_blob('library/app', body)}?ns=docker.io" for body in bodies]
+    async with _store(tmp_path / "store", upstream, [1e9], 48 * MIB) as proxy:
+        for path in paths:
+            await proxy.ask(path)
+        await proxy.settled()
+    async with _store(tmp_path / "store", upstream, [1e9], 4 * MIB) as proxy:
+        assert (await proxy.ask(paths[0])).body == bodies[0]
+        async with asyncio.timeout(10):
+            while _taken(tmp_path / "store") > 4 * MIB:  # noqa: ASYNC110 -- it is the file system that is watched
+                await asyncio.sleep(0.01)
+
+
+async def test_b12_who_asks_while_room_is_made_waits_or_streams(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """A reserved place is no content: bazel-remote #318 answered 404."""
+    digest = upstream.add_blob("library/app", os.urandom(6 * MIB))
+    path = f"/v2/library/app/blobs/{digest}?ns=docker.io"
+    async with _store(tmp_path / "store", upstream, [1e9], 8 * MIB) as proxy:
+        await proxy.ask(f"/v2/library/app/blobs/{upstream.add_blob('library/app', os.urandom(6 * MIB))}?ns=docker.io")
+        await proxy.settled()
+        answers = await asyncio.gather(*(raw(proxy.port, get(path)) for _ in range(20)))
+        assert {Digest.of(answer.body) for answer in answers} == {digest}
+
+
+@pytest.mark.parametrize("watched", ["regproxy_store_bytes", "regproxy_store_blobs", "regproxy_evicted_bytes_total"])
+async def test_room_is_told_in_metrics(proxy: Rig, watched: str) -> None:
+    assert f"\n{watched} " in await proxy.metrics()
