@@ -68,6 +68,8 @@ class Room:
         metrics.STORE_BYTES.set(self.held)
         if size < 0:
             self._freed.set()
+        elif self.excess():
+            self._short.set()
 
     def _fits(self, size: int) -> bool:
         return self.held + self.promised + size <= capacity(self._limits, self._disk, self.held)
