@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.state.redis import PATIENCE
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.relay import Relay
 from tests.rig import Answer, Rig, free_port, rig
 from tests.state.redis_server import RedisServer
 
@@ -72,6 +74,26 @@ async def test_s24_no_secret_is_told_to_redis_or_of_it(
     canaries = [PASSWORD, "canary-key-1f", *upstream.issued]
     assert "SET" in heard.upper()
     assert [canary for canary in canaries if canary in heard or canary in caplog.text] == []
+
+
+async def test_p05_a_miss_waits_for_redis_a_fifth_of_a_second_at_most(upstream: FakeRegistry, server: RedisServer, tmp_path: Path) -> None:
+    """However slow it is: so many calls that the answer waits for, so long each; what is written is written behind it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"MONITOR\r\n")
+    async with replica(tmp_path / "a", upstream, server.url) as proxy:
+        assert (await pulled(proxy)).status == 200
+    heard = (await reader.read(1_000_000)).decode("latin-1").upper()
+    writer.close()
+    waited_for = [line for line in heard.splitlines() if '"GETRANGE"' in line or '"NX"' in line]
+    assert len(waited_for) * PATIENCE <= 0.2
+    assert len(waited_for) == 4, "a turn and a look for the tag, and for the token"
+
+
+async def test_p05_pulls_go_on_with_a_slow_redis(upstream: FakeRegistry, server: RedisServer, tmp_path: Path) -> None:
+    async with Relay("127.0.0.1", server.port) as relay:
+        relay.delay = 5.0
+        async with replica(tmp_path / "a", upstream, f"redis://127.0.0.1:{relay.port}", fresh_for="0s") as proxy, asyncio.timeout(4):
+            assert {(await pulled(proxy)).status for _ in range(5)} == {200}
 
 
 TROUBLES: list[tuple[str, Callable[[RedisServer], None]]] = [("stopped", RedisServer.stop), ("paused", RedisServer.pause)]
