@@ -1,12 +1,14 @@
-"""A mass restart: `python -m bench.storm [--nodes 600] [--images 5] [--peer docker-registry]`.
+"""A mass restart: `python -m bench.storm [--nodes 600] [--images 5] [--peer docker-registry|drayage] [--keep]`.
 
 Nodes pull private images as containerd does, HEAD and GET of the manifest, then config and layers at once, each node in an order of its
-own. Upstream has a slow token service. Prints what upstream was asked, how many pulls failed, and how long it took.
+own. Upstream has a slow token service. Prints what upstream was asked, how many pulls failed, and how long it took; `--keep` adds it to
+bench/results/storm.jsonl, which bench.storm_report makes a table and a plot of.
 """
 
 import argparse
 import asyncio
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -14,10 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
@@ -149,7 +151,24 @@ async def _docker_registry(upstream: FakeRegistry, root: Path, port: int) -> Asy
         yield
 
 
-_PEERS = {"regproxy": _regproxy, "docker-registry": _docker_registry}
+@asynccontextmanager
+async def _drayage(upstream: FakeRegistry, root: Path, port: int) -> AsyncIterator[None]:
+    """Run drayage of the dependency group `bench`; names without a registry are docker.io's to it."""
+    (root / "cache").mkdir()  # it makes none
+    host = {"registry": upstream.url, "username": upstream.username, "password": upstream.password}
+    settings = {"listen": f"{LOOPBACK}:{port}", "cache_dir": str(root / "cache")}
+    config = root / "config.toml"
+    config.write_text(f"{_toml(settings)}[upstreams.docker_io]\n{_toml(host)}")
+    async with _running([str(Path(sys.executable).with_name("drayage")), "serve", "--config", str(config)], root, port):
+        yield
+
+
+def _toml(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+
+
+PEERS = {"regproxy": _regproxy, "docker-registry": _docker_registry, "drayage": _drayage}
+RESULTS = Path(__file__).with_name("results")
 
 
 @asynccontextmanager
@@ -180,7 +199,7 @@ async def _measure(peer: str, nodes: int, images: int, size: int, root: Path) ->
         wanted = shelved(upstream, images, size)
         upstream.misbehave("/token", Delay(_TOKEN_DELAY))
         port = free_port()
-        async with _PEERS[peer](upstream, root, port):
+        async with PEERS[peer](upstream, root, port):
             began = time.perf_counter()
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # else the nodes would starve the upstream
                 failures = await asyncio.get_running_loop().run_in_executor(apart, _stormed, port, wanted, nodes)
@@ -197,11 +216,17 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=600)
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--kilobytes", type=int, default=100, help="size of a layer")
-    parser.add_argument("--peer", choices=_PEERS, default="regproxy")
+    parser.add_argument("--peer", choices=PEERS, default="regproxy")
+    parser.add_argument("--keep", action="store_true", help="add the result to bench/results/storm.jsonl")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         found = asyncio.run(_measure(arguments.peer, arguments.nodes, arguments.images, arguments.kilobytes * 1000, Path(root)))
     print(f"{arguments.peer}, {arguments.nodes} nodes x {arguments.images} images: {found}")
+    if arguments.keep:
+        asked = {"peer": arguments.peer, "nodes": arguments.nodes, "images": arguments.images}
+        row = {**asked, **asdict(found), "failures": len(found.failures)}
+        with (RESULTS / "storm.jsonl").open("a") as kept:
+            kept.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

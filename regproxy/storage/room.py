@@ -1,6 +1,7 @@
 """Who may write how much: room is taken before the first byte is written, and given back when the last one is gone."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 
 from regproxy import metrics
@@ -17,7 +18,7 @@ class Room:
         """Take the limits and a way to look at the file system."""
         self._limits = limits
         self._measure = measure
-        self._disk = FileSystem(0, 0)
+        self._disk = FileSystem(0, sys.maxsize)  # nobody has looked yet: what is not known to be short must not be swept
         self._wanted = 0  # bytes that whoever is first in the queue waits for
         self._queue = asyncio.Lock()
         self._short = asyncio.Event()

@@ -44,6 +44,11 @@ class Daemon:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal: SIGSTOP, SIGCONT."""
+        assert self._process is not None, "it does not run"
+        self._process.send_signal(number)
+
     def _last_words(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
 

@@ -33,6 +33,7 @@ class Registry:
         self._tokens = tokens
         self._port = free_port()
         self._marks = count()
+        self.content = folder / "content"
         self.url = f"http://127.0.0.1:{self._port}"
         tokens.signer.write_certificate(folder / "tokens.pem")
         (folder / "registry.yml").write_text(json.dumps(self._configuration(folder)))
@@ -94,7 +95,7 @@ class Registry:
         return {
             "version": "0.1",
             "log": {"level": "warn"},
-            "storage": {"filesystem": {"rootdirectory": str(folder / "content")}},
+            "storage": {"filesystem": {"rootdirectory": str(self.content)}},
             "http": {"addr": f"127.0.0.1:{self._port}", "secret": "not secret"},
             "auth": {
                 "token": {

@@ -67,6 +67,9 @@ async def test_d01_killed_at_random_moments_it_starts_again_and_every_byte_is_ri
             assert [ending for ending in endings if not isinstance(ending, aiohttp.ClientError)] == []
             assert await asyncio.to_thread(_wrong, served.root) == []
         async with served.running(session):
+            for number, body in enumerate(bodies):  # what a kill left unfinished is gone on with by whoever asks for it next
+                path = f"blobs/sha256:{hashlib.sha256(body).hexdigest()}"
+                assert await served.pull(session, f"library/app{number}", path) == body
             async with asyncio.timeout(10):
                 while not _is_in_order(served.root):  # noqa: ASYNC110 -- as above
                     await asyncio.sleep(0.05)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.deeds import Hold, Status
+from tests.fakes.deeds import Delay, Hold, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 
@@ -81,6 +81,16 @@ class TestTokenServiceIsOut:
         assert (await proxy.ask(TAG)).status == 200
         answer = await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")
         assert (answer.status, b"did not answer in time" in answer.body) == (504, True)
+
+    async def test_u22_slow(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        """Two seconds: what is there is served meanwhile, and what is not is pulled after them."""
+        blob = upstream.add_blob(NAME, b"another layer")
+        upstream.misbehave("/token", Delay(1.9))
+        pulling = asyncio.create_task(proxy.ask(f"/v2/{NAME}/blobs/{blob}?ns=docker.io"))
+        await upstream.seen("/token", 2)
+        assert {(await proxy.ask(TAG)).status for _ in range(3)} == {200}
+        assert not pulling.done()
+        assert (await pulling).status == 200
 
     async def test_u22_refusing(self, upstream: FakeRegistry, proxy: Rig) -> None:
         upstream.misbehave("/token", Status(403))

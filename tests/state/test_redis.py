@@ -149,7 +149,7 @@ class TestRedisIsInTrouble:
             try:
                 async with asyncio.timeout(2):
                     for _ in range(100):
-                        assert await fleet.token(KEY) is None, "the first waits a tenth of a second, the others not at all"
+                        assert await fleet.token(KEY) is None, "the first waits a moment, the others not at all"
             finally:
                 server.go_on()
             await until_back(fleet)

@@ -1,0 +1,102 @@
+"""What strangers say must not write our log: row S27."""
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regproxy.log import JsonLines
+from tests.fakes.deeds import Deed, Status
+from tests.fakes.registry import FakeRegistry
+from tests.rig import Rig, raw, rig
+
+FORGED = '{"level": "info", "message": "forged"}'
+ODD = f"\x1b[31mred\x07 \u2028 \udcff {FORGED}"
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Collect what `configure` would print, down to debug."""
+    stream = io.StringIO()
+    handler, root = logging.StreamHandler(stream), logging.getLogger()
+    handler.setFormatter(JsonLines())
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def told(lines: io.StringIO) -> list[dict[str, object]]:
+    """Read the log as programs do; give what was told of requests, by us or, where they were no HTTP, by aiohttp."""
+    text = lines.getvalue()
+    assert text.isascii()
+    assert [character for character in text if not character.isprintable() and character != "\n"] == []
+    records = [json.loads(line) for line in text.splitlines()]
+    assert "forged" not in [record["message"] for record in records]
+    return [record for record in records if record["logger"] in {"regproxy.access", "aiohttp.server"}]
+
+
+PATHS = [
+    pytest.param(b"/v2/a%0d%0a%7b%22level%22%7d/manifests/1", id="encoded lines in a name"),
+    pytest.param(b"/v2/a/manifests/%1b[31m", id="an encoded escape in a tag"),
+    pytest.param(b"/v2/\xff\xfe/manifests/1", id="no UTF-8 in a name"),
+    pytest.param(b"/v2/\xe2\x80\xa8" + FORGED.encode().replace(b" ", b"") + b"/manifests/1", id="a line separator in a name"),
+    pytest.param(b"/v2/a/manifests/1?ns=%0a%1b\xff", id="in the query"),
+    pytest.param(b"/v2/" + b"%0a" * 2000 + b"/manifests/1", id="thousands of lines"),
+]
+
+
+@pytest.mark.parametrize("agent", [b"curl", ODD.encode("utf-8", "surrogateescape")], ids=["", "odd agent"])
+@pytest.mark.parametrize("path", PATHS)
+async def test_s27_what_a_client_says_is_one_line(proxy: Rig, lines: io.StringIO, path: bytes, agent: bytes) -> None:
+    answer = await raw(proxy.port, b"GET %s HTTP/1.1\r\nHost: proxy\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n" % (path, agent))
+    assert answer.received.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4"))
+    assert len(told(lines)) == 1
+
+
+async def test_s27_a_user_agent_is_one_line(upstream: FakeRegistry, proxy: Rig, lines: io.StringIO) -> None:
+    upstream.add_image("library/app", "1", [b"layer"])
+    agent = f"\x80\xff \u2028 {FORGED}".encode("utf-8", "surrogateescape")
+    request = b"GET /v2/library/app/manifests/1 HTTP/1.1\r\nHost: proxy\r\nUser-Agent: %s\r\nConnection: close\r\n\r\n" % agent
+    assert (await raw(proxy.port, request)).received.startswith(b"HTTP/1.1 200")
+    (line,) = told(lines)
+    assert FORGED in str(line["agent"])
+
+
+LIES: list[tuple[str, Deed]] = [
+    ("body", Status(500, body=b"\r\n" + ODD.encode("utf-8", "surrogateescape"))),
+    ("errors", Status(404, {"Content-Type": "application/json"}, json.dumps({"errors": [{"code": ODD, "message": f"\n{ODD}"}]}).encode())),
+    ("digest", Status(200, {"Docker-Content-Digest": f"sha256:{FORGED}"}, b"\x1b[31m\r\n\xff")),
+    ("media type", Status(200, {"Content-Type": f"application/{FORGED}\x1b"}, b"{}")),
+    ("challenge", Status(401, {"WWW-Authenticate": f'Bearer realm="http://evil.example/{FORGED}"'})),
+    ("scheme", Status(401, {"WWW-Authenticate": f"\x1b[31m {FORGED}"})),
+    ("place", Status(307, {"Location": f"http://evil.example:x/{FORGED}"})),
+    ("pause", Status(429, {"Retry-After": f"\x1b {FORGED}"})),
+]
+
+
+@pytest.mark.parametrize("lie", [lie for _, lie in LIES], ids=[name for name, _ in LIES])
+async def test_s27_what_upstream_says_is_one_line(upstream: FakeRegistry, proxy: Rig, lines: io.StringIO, lie: Deed) -> None:
+    upstream.add_image("library/app", "1", [b"layer"])
+    upstream.misbehave("/manifests/", lie)
+    answer = await proxy.ask("/v2/library/app/manifests/1")
+    assert answer.status >= 400
+    assert json.loads(answer.body)["errors"]
+    assert (answer.body.isascii(), b"\x1b" in answer.body) == (True, False)
+    (line,) = told(lines)
+    assert str(line["message"]).endswith(str(answer.status))
+
+
+async def test_s27_what_a_token_service_says_is_one_line(tmp_path: Path, lines: io.StringIO) -> None:
+    async with FakeRegistry("anonymous") as upstream:
+        upstream.token_reply = b"\r\n" + ODD.encode("utf-8", "surrogateescape")
+        async with rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+            answers = await asyncio.gather(*(proxy.ask("/v2/library/app/manifests/1") for _ in range(3)))
+    assert {answer.status for answer in answers} == {502}
+    assert len(told(lines)) == 3
