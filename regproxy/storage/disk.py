@@ -13,7 +13,6 @@ All disk calls run on threads of our own; a disk that hangs must not take DNS, w
 import asyncio
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -32,7 +31,7 @@ from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.policy.room import FileSystem, Limits, on_disk
 from regproxy.ports import Full, Gone, Lying, StoreError
 from regproxy.storage.hashing import hashed
-from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of
+from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of, remove_if_orphan
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.room import Room
 from regproxy.storage.trouble import Trouble
@@ -230,7 +229,7 @@ class DiskStore:
         if self.interrupted_at is None:
             running.touch()
         for orphan in (self._root / "ingest").iterdir():
-            _remove_if_orphan(orphan)
+            _clear(orphan)
 
     def _lying(self, shelf: str) -> list[Lying]:
         found: list[Lying] = []
@@ -304,19 +303,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _remove_if_orphan(path: Path) -> None:
-    """Remove what no living process writes, for the kernel gives a dead one's lock back, and nobody is likely to go on with."""
+def _clear(path: Path) -> None:
+    """Remove what a crash left unfinished and nobody is likely to go on with."""
     if not path.is_file() or path.is_symlink():
         _remove(path)
         return
     status = path.stat()
-    if status.st_size and time.time() - status.st_mtime < _LEFT_FOR:
-        return
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove(path)
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(descriptor)
+    if not status.st_size or time.time() - status.st_mtime >= _LEFT_FOR:
+        remove_if_orphan(path)

@@ -41,6 +41,7 @@ class Growing:
         descriptor, self._path = _taken_over(root, digest, start) if start else _created(root, digest)
         self.file: BinaryIO = os.fdopen(descriptor, "rb+", buffering=0)
         self.reservation = reservation
+        self._root, self._digest = root, digest
         self._final = path_of(root, digest)
         self.is_committed = False
 
@@ -58,6 +59,8 @@ class Growing:
         self._path = None
         self.is_committed = True
         _sync_directory(self._final.parent)
+        for needless in _unfinished(self._root, self._digest):
+            remove_if_orphan(needless)
         return replaced
 
     def leave(self) -> None:
@@ -224,6 +227,18 @@ def _taken_over(root: Path, digest: Digest, start: int) -> tuple[int, Path]:
             pass
         os.close(descriptor)
     raise FileNotFoundError(f"the first {start} bytes of {digest} are gone")
+
+
+def remove_if_orphan(path: Path) -> None:
+    """Remove what no living process writes: the kernel gives a dead one's lock back."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 def _nobody() -> None:
