@@ -42,7 +42,7 @@ def _fill(root: Path, count: int) -> list[str]:
         for digest, body in zip(digests, bodies, strict=True):
             (root / "blobs" / "sha256" / digest[:2] / digest).write_bytes(body)
         rows = [(f"sha256:{digest}", len(body)) for digest, body in zip(digests, bodies, strict=True)]
-        connection.executemany("INSERT INTO content VALUES (?, 'blob', 'application/octet-stream', ?, 1.0, 0, 0)", rows)
+        connection.executemany("INSERT INTO content VALUES (?, 'blob', 'application/octet-stream', ?, 1.0, 0)", rows)
         connection.executemany("INSERT INTO holders VALUES (?, 'blob', 'docker.io/library/app')", [(name,) for name, _ in rows])
         connection.commit()
         names += digests[:: max(1, count // HITS)]

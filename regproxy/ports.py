@@ -419,6 +419,7 @@ class Image:
     alone: int
     used_at: float
     is_pinned: bool
+    is_frozen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,7 +441,7 @@ class Ledger(Protocol):
         """Record uses; one of a manifest is one of all that it lists, and of what lists it."""
 
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
-        """List what nothing kept needs and nobody pinned, of what was used often or of what was not; the longest unused first."""
+        """List what neither a kept manifest nor an operator needs, of what was used often or was not; the longest unused first."""
 
     async def forget(self, digest: Digest) -> list[Digest]:
         """Drop the record of content and of what only it needed; list whose."""
@@ -455,7 +456,7 @@ class Ledger(Protocol):
         """List an image, and all it needs that is here."""
 
     async def unused(self, since: float) -> list[Candidate]:
-        """List what nothing kept needs, nobody pinned, and nobody used since then."""
+        """List what neither a kept manifest nor an operator needs, and nobody used since then."""
 
     async def recorded(self, shelf: str) -> dict[Digest, int]:
         """List the sizes of all content whose digest begins with the two digits *shelf*."""

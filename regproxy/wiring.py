@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from regproxy.config import Settings
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Fleet, Index, Registry
 from regproxy.pull.blobs import Blobs
@@ -51,7 +52,7 @@ async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> As
         store = DiskStore(settings.store.root, settings.store.limits())
         try:
             await store.prepare()
-            index = await SqliteIndex.open(settings.store.root / "index.db", clock)
+            index = await SqliteIndex.open(settings.store.root / "index.db", clock, _configured(settings))
             try:
                 store.count((await index.ledger().census()).size)
                 yield store, index
@@ -80,7 +81,7 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         scrubber = Scrubber(store, ledger, settings.store.scrub_every, clock)
         await stack.enter_async_context(_running(sweeper.run(), sweeper.watch(), Stocktaking(store, ledger).run(), scrubber.run()))
         routes = Routes(settings.upstreams, settings.default_upstream)
-        freezes = Freezes([freeze for upstream in settings.upstreams for freeze in upstream.freezes], index, routes)
+        freezes = Freezes(_configured(settings), index, routes)
         manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, settings.timeouts.revalidate)
         stack.push_async_callback(manifests.close)
         blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, settings.timeouts.progress)
@@ -89,6 +90,10 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         explainer = Explainer(routes, registries, manifests, freezes, clock)
         holdings = Holdings(ledger, sweeper, clock)
         yield Proxy(handlers, store, index, fills, registries, freezes, explainer, sweeper, holdings)
+
+
+def _configured(settings: Settings) -> list[Freeze]:
+    return [freeze for upstream in settings.upstreams for freeze in upstream.freezes]
 
 
 @asynccontextmanager

@@ -32,7 +32,7 @@ def ask(settings: Settings, act: str, **arguments: object) -> dict[str, Any]:
 
 
 async def _done_here(settings: Settings, act: str, arguments: dict[str, object]) -> dict[str, Any]:
-    from regproxy.pull.holdings import Holdings, UnknownImage  # noqa: PLC0415  not for commands that need no store
+    from regproxy.pull.holdings import Holdings, Staying, UnknownImage  # noqa: PLC0415  not for commands that need no store
     from regproxy.pull.sweeper import Sweeper  # noqa: PLC0415
     from regproxy.pull.uses import Uses  # noqa: PLC0415
     from regproxy.wiring import kept  # noqa: PLC0415
@@ -50,7 +50,7 @@ async def _done_here(settings: Settings, act: str, arguments: dict[str, object])
         }
         try:
             return await acts[act](**arguments)  # type: ignore[operator, no-any-return]
-        except UnknownImage as error:
+        except (UnknownImage, Staying) as error:
             raise CannotAnswer(str(error)) from error
 
 

@@ -30,7 +30,7 @@ def list_images(*, config: ConfigFile = None, json: Json = False) -> None:
     if json:
         tables.as_json(answer)
         return
-    rows = [(tables.name(each), tables.size(each["size"]), tables.ago(each["used_at"]), _pinned(each)) for each in answer["images"]]
+    rows = [(tables.name(each), tables.size(each["size"]), tables.ago(each["used_at"]), _stays(each)) for each in answer["images"]]
     tables.table(("IMAGE", "SIZE", "USED", ""), rows, right=("SIZE",))
 
 
@@ -54,7 +54,7 @@ def show(image: ImageName, *, config: ConfigFile = None, json: Json = False) -> 
     if json:
         tables.as_json(answer)
         return
-    tables.say(f"{tables.name(answer)}\n{answer['digest']}\nused {tables.ago(answer['used_at'])} {_pinned(answer)}")
+    tables.say(f"{tables.name(answer)}\n{answer['digest']}\nused {tables.ago(answer['used_at'])} {_stays(answer)}")
     rows = [(each["digest"], each["media_type"], tables.size(each["size"]), str(each["shared_with"] or "")) for each in answer["parts"]]
     tables.table(("PART", "TYPE", "SIZE", "ALSO IN"), rows, right=("SIZE", "ALSO IN"))
 
@@ -80,7 +80,7 @@ def unpin(image: ImageName, *, config: ConfigFile = None) -> None:
 
 @app.command("gc")
 def collect(*, unused_for: str = "30d", config: ConfigFile = None, dry_run: DryRun = False, json: Json = False) -> None:
-    """Remove what nobody pulled for a while and nobody pinned."""
+    """Remove what nobody pulled for a while and that is neither pinned nor frozen."""
     try:
         age = seconds(unused_for)
     except ValueError as error:
@@ -128,8 +128,8 @@ async def _gone_through(config: ConfigFile, *, is_verified: bool) -> tuple[int, 
         raise typer.Exit(1) from None
 
 
-def _pinned(image: dict[str, Any]) -> str:
-    return "pinned" if image["is_pinned"] else ""
+def _stays(image: dict[str, Any]) -> str:
+    return " ".join(word for word in ("pinned", "frozen") if image[f"is_{word}"])
 
 
 def _would(dry_run: bool) -> str:  # noqa: FBT001  a word for a word

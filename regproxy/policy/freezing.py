@@ -20,7 +20,12 @@ class Freeze:
     digest: Digest | None = None
 
     def covers(self, reference: Reference) -> bool:
-        return fnmatchcase(str(reference), self.pattern)
+        return covers(self.pattern, str(reference))
+
+
+def covers(pattern: str, tag: str) -> bool:
+    """Say whether a tag, written in full, is one of those that *pattern* names."""
+    return fnmatchcase(tag, pattern)
 
 
 def freeze_of(reference: Reference, freezes: Iterable[Freeze]) -> Freeze | None:

@@ -11,6 +11,10 @@ class UnknownImage(LookupError):
     """The store holds no such image."""
 
 
+class Staying(Exception):
+    """The image is pinned or frozen: to remove it would leave a promise to an operator behind that nobody keeps."""
+
+
 class Holdings:
     """The store as its operator sees it."""
 
@@ -33,8 +37,10 @@ class Holdings:
         return {**_written(found), "parts": [{**asdict(part), "digest": str(part.digest)} for part in parts]}
 
     async def remove(self, image: str, *, dry_run: bool = False) -> dict[str, object]:
-        """Remove an image and what only it needs; raise `UnknownImage`."""
+        """Remove an image and what only it needs; raise `UnknownImage` or `Staying`."""
         found = await self._find(image)
+        if found.is_pinned or found.is_frozen:
+            raise Staying(f"{image} is {'pinned: unpin' if found.is_pinned else 'frozen: unfreeze'} it first")
         freed = found.alone if dry_run else await self._sweeper.remove(found.digest)
         return {"digest": str(found.digest), "bytes": freed}
 
@@ -45,7 +51,7 @@ class Holdings:
         return {"digest": str(found.digest), "pinned": pinned}
 
     async def collect(self, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
-        """Remove what nobody used for so many seconds and nobody pinned."""
+        """Remove what nobody used for so many seconds and is neither pinned nor frozen."""
         await self._sweeper.sweep(0)
         gone: list[dict[str, object]] = []
         for each in await self._ledger.unused(self._clock() - unused_for):

@@ -21,11 +21,16 @@ SELECT digest, media_type, size, (
     SELECT count(*) FROM children WHERE child = digest AND parent NOT IN (SELECT digest FROM below)
 ) FROM content WHERE digest IN (SELECT digest FROM below) ORDER BY kind DESC, size DESC
 """
-_ROOTS = """
-SELECT digest, used_at, pinned FROM content
-WHERE kind = 'manifest' AND (pinned OR NOT EXISTS (SELECT 1 FROM children WHERE child = digest))
+_IMAGES = """
+SELECT digest, used_at,
+    EXISTS (SELECT 1 FROM pins WHERE pins.digest = content.digest), EXISTS (SELECT 1 FROM frozen WHERE frozen.digest = content.digest)
+FROM content WHERE kind = 'manifest'
 """
-_ONE = "SELECT digest, used_at, pinned FROM content WHERE kind = 'manifest' AND digest = ?"
+_IS_ROOT = """
+(EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest) OR NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest))
+"""
+_ROOTS = f"{_IMAGES} AND {_IS_ROOT}"
+_ONE = f"{_IMAGES} AND digest = ?"
 _NAMES = """
 SELECT reference FROM tags WHERE digest = ?1
 UNION ALL SELECT repository || '@' || digest FROM holders
@@ -50,7 +55,7 @@ async def parts(db: Database, image: Digest) -> list[Part]:
 
 
 async def _image(db: Database, row: Row) -> Image:
-    digest, used_at, pinned = row
+    digest, used_at, pinned, frozen = row
     ((size, alone),) = await db.rows(_COST, digest)
     names = tuple(str(name) for (name,) in await db.rows(_NAMES, digest))
-    return Image(Digest.parse(str(digest)), names, int(size), int(alone), float(used_at), bool(pinned))
+    return Image(Digest.parse(str(digest)), names, int(size), int(alone), float(used_at), bool(pinned), bool(frozen))

@@ -26,13 +26,15 @@ SELECT digest, used_at, size + (
         AND NOT EXISTS (SELECT 1 FROM children AS other WHERE other.child = listed.digest AND other.parent <> content.digest)
 )
 FROM content
-WHERE NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
+WHERE NOT EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest)
+    AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
 """
 _IDLEST = f"{_LOOSE} AND often = ? ORDER BY used_at LIMIT ?"
 _UNUSED = f"{_LOOSE} AND used_at < ? ORDER BY used_at"
 _UNNEEDED = """
 SELECT DISTINCT digest FROM content
-WHERE digest IN (SELECT value FROM json_each(?)) AND NOT pinned AND NOT EXISTS (SELECT 1 FROM children WHERE child = digest)
+WHERE digest IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest)
+    AND NOT EXISTS (SELECT 1 FROM children WHERE child = digest)
 """
 
 
@@ -109,7 +111,7 @@ class SqliteLedger:
         return before.size - after.size
 
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
-        await self._db.write("UPDATE content SET pinned = ? WHERE digest = ?", pinned, str(digest))
+        await self._db.write("INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE digest = ?", str(digest))
 
     async def _forget_one(self, digest: str) -> list[Digest]:
         """Drop one record and list what nothing needs now."""

@@ -1,15 +1,27 @@
-"""The tables of the index.
+"""The tables: those of the index, which may be lost, and those of what operators want, which nobody else could tell again.
 
 `totals` is kept by triggers: how much the store holds is asked at every start and every sweep, and a million rows take long to add up.
 A file takes whole blocks of 4 KiB there, as in policy.room.
 """
 
-VERSION = 2
+from dataclasses import dataclass
 
-SCHEMA = """
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of one file, the version they are of, and what it means to lose them."""
+
+    version: int
+    tables: str
+    loss: str
+
+
+INDEX = Schema(
+    3,
+    """
 CREATE TABLE IF NOT EXISTS content (
     digest TEXT, kind TEXT, media_type TEXT NOT NULL, size INTEGER NOT NULL,
-    used_at REAL NOT NULL, often INTEGER NOT NULL DEFAULT 0, pinned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (digest, kind)
+    used_at REAL NOT NULL, often INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (digest, kind)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS content_by_use ON content (often, used_at);
 CREATE TABLE IF NOT EXISTS totals (often INTEGER PRIMARY KEY, count INTEGER NOT NULL, size INTEGER NOT NULL);
@@ -36,10 +48,21 @@ CREATE TABLE IF NOT EXISTS tags (
     reference TEXT PRIMARY KEY, media_type TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, checked_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS tags_by_digest ON tags (digest);
-CREATE TABLE IF NOT EXISTS freezes (
-    pattern TEXT PRIMARY KEY, digest TEXT NOT NULL
-) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS listings (
     key TEXT PRIMARY KEY, body BLOB NOT NULL, fetched_at REAL NOT NULL
 ) WITHOUT ROWID;
-"""
+""",
+    "what tags mean and who holds what is asked again; content is recorded anew from its files",
+)
+OPERATORS = Schema(
+    1,
+    """
+CREATE TABLE IF NOT EXISTS pins (
+    digest TEXT PRIMARY KEY
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS freezes (
+    pattern TEXT PRIMARY KEY, digest TEXT NOT NULL
+) WITHOUT ROWID;
+""",
+    "what was pinned, and frozen at run time, is to be pinned and frozen again",
+)

@@ -4,7 +4,7 @@ What repositories hold is kept in memory too, so that a repeated hit reads no da
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,7 @@ from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
+from regproxy.state import staying
 from regproxy.state.database import Database
 from regproxy.state.ledger import SqliteLedger
 
@@ -33,9 +34,11 @@ class SqliteIndex:
         self._held: LRUCache[Digest, dict[tuple[Kind, Repository], Descriptor]] = LRUCache(_REMEMBERED)
 
     @classmethod
-    async def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Self:
-        """Open the index at *path*, or begin a new one where there is none or the old one is damaged."""
-        return cls(await Database.open(path), clock)
+    async def open(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
+        """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
+        db = await Database.open(path, staying.FUNCTIONS, staying.SETUP)
+        await staying.configure(db, frozen)
+        return cls(db, clock)
 
     async def close(self) -> None:
         await self._db.close()
@@ -101,8 +104,7 @@ class SqliteIndex:
         return [Freeze(str(pattern), Digest.parse(str(digest)) if digest else None) for pattern, digest in rows]
 
     async def put_freeze(self, freeze: Freeze) -> None:
-        digest = str(freeze.digest) if freeze.digest else ""
-        await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", freeze.pattern, digest)
+        await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", *staying.row_of(freeze))
 
     async def drop_freeze(self, pattern: str) -> bool:
         was_there = await self._db.row("SELECT 1 FROM freezes WHERE pattern = ?", pattern) is not None

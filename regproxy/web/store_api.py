@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 from regproxy.ports import StoreError
-from regproxy.pull.holdings import Holdings, UnknownImage
+from regproxy.pull.holdings import Holdings, Staying, UnknownImage
 
 Act: TypeAlias = Callable[..., Awaitable[dict[str, object]]]
 
@@ -38,6 +38,8 @@ def _answering(act: Act) -> Callable[[web.Request], Awaitable[web.Response]]:
             return web.json_response(await act(**await _arguments(request)))
         except UnknownImage as error:
             return _error(404, str(error))
+        except Staying as error:
+            return _error(409, str(error))
         except (TypeError, ValueError):
             return _error(400, "the body is not what this takes")
         except StoreError as error:

@@ -104,6 +104,14 @@ def test_gc_removes_what_is_old_and_not_pinned(filled: Path) -> None:
     assert answered(ran(filled, "ls", "--json"))["images"] == []
 
 
+def test_what_stays_is_not_removed_by_name_either(filled: Path) -> None:
+    """To remove it would leave a pin behind that nobody keeps."""
+    assert ran(filled, "pin", _name("two")).exit_code == 0
+    result = ran(filled, "rm", _name("two"))
+    assert (result.exit_code, result.stderr) == (1, f"{_name('two')} is pinned: unpin it first\n")
+    assert "pinned" in ran(filled, "ls").stdout
+
+
 def test_verify_finds_damage_and_says_so_to_the_shell(filled: Path) -> None:
     assert ran(filled, "verify").exit_code == 0
     with path_of(filled / "store", Digest.of(TWO)).open("r+b") as file:

@@ -119,6 +119,23 @@ async def test_d15_a_layer_that_two_images_share_outlives_the_older(upstream: Fa
         assert await images.pull("new")
 
 
+async def test_what_is_frozen_or_pinned_is_not_swept_until_it_is_let_go(upstream: FakeRegistry, tmp_path: Path) -> None:
+    async with _store(tmp_path / "store", upstream, [1e9], LIMIT) as proxy:
+        images = Images(upstream, proxy)
+        for name in ("frozen", "pinned", "free"):
+            images.add(name, os.urandom(MIB))
+            await images.pull_alone(name)
+        pattern, image = "docker.io/library/frozen:1", "docker.io/library/pinned:1"
+        assert (await proxy.admin("freezes", "POST", {"pattern": pattern}))[0] == 201
+        assert (await proxy.admin("store/pin", "POST", {"image": image, "pinned": True}))[0] == 200
+        await proxy.proxy.sweeper.sweep(LIMIT)
+        assert [await images.pull_alone(name) for name in ("frozen", "pinned", "free")] == [True, True, False]
+        assert (await proxy.admin(f"freezes?pattern={pattern}", "DELETE"))[0] == 204
+        assert (await proxy.admin("store/pin", "POST", {"image": image, "pinned": False}))[0] == 200
+        await proxy.proxy.sweeper.sweep(LIMIT)
+        assert _taken(tmp_path / "store") == 0
+
+
 async def test_d10_slow_readers_of_what_is_swept_get_all_of_it(upstream: FakeRegistry, tmp_path: Path) -> None:
     body = os.urandom(8 * MIB)
     digest = upstream.add_blob("library/app", body)

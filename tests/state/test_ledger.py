@@ -12,6 +12,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.eviction import OCCASION, Shares
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
 from regproxy.state.ledger import SqliteLedger
@@ -106,6 +107,40 @@ async def test_an_image_pinned_below_an_index_outlives_it(books: Books) -> None:
         await books.put(name, *children)
     await books.ledger.pin(digest("amd64"), pinned=True)
     assert await books.ledger.forget(digest("v1")) == [digest("v1")]
+
+
+async def _tagged(books: Books, tag: str, name: str) -> None:
+    await books.index.put_tag(Reference(NGINX, Tag(tag)), TagRecord(Descriptor("a/b", digest(name), 1), 1.0))
+
+
+async def test_what_a_frozen_tag_means_stays_until_it_is_unfrozen(books: Books) -> None:
+    for name, children in {"layer": (), "a": ("layer",), "b": ()}.items():
+        await books.put(name, *children)
+    await _tagged(books, "1", "a")
+    await _tagged(books, "2", "b")
+    await books.index.put_freeze(Freeze("docker.io/library/nginx:1*"))
+    assert await books.idlest() == [digest("b")]
+    assert [candidate.digest for candidate in await books.ledger.unused(1e9)] == [digest("b")]
+    await books.index.drop_freeze("docker.io/library/nginx:1*")
+    assert set(await books.idlest()) == {digest("a"), digest("b")}
+
+
+async def test_what_a_tag_is_frozen_to_stays_even_below_an_index_that_goes(books: Books) -> None:
+    for name, children in {"layer": (), "amd64": ("layer",), "v1": ("amd64",)}.items():
+        await books.put(name, *children)
+    await books.index.put_freeze(Freeze("docker.io/library/nginx:1", digest("amd64")))
+    assert await books.ledger.forget(digest("v1")) == [digest("v1")]
+    assert await books.idlest() == []
+
+
+async def test_what_the_configuration_freezes_stays_and_no_longer_under_another(tmp_path: Path) -> None:
+    for frozen, may_go in (([Freeze("docker.io/library/nginx:*")], []), ([Freeze("x", digest("a"))], []), ([], [digest("a")])):
+        index = await SqliteIndex.open(tmp_path / "index.db", lambda: 0.0, frozen)
+        books = Books(index, index.ledger())
+        await books.put("a")
+        await _tagged(books, "1", "a")
+        assert await books.idlest() == may_go
+        await index.close()
 
 
 async def test_the_longest_unused_comes_first(books: Books) -> None:

@@ -1,5 +1,6 @@
 """What the index promises: it survives restarts, and losing it costs questions only."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind, StoreError
 from regproxy.state.sqlite import SqliteIndex
@@ -77,6 +79,60 @@ async def test_a_damaged_index_is_put_aside_and_begun_anew(tmp_path: Path, damag
 
 def _put_aside(root: Path) -> list[bytes]:
     return [path.read_bytes() for path in root.glob("index.damaged-*")]
+
+
+async def _pinned_and_frozen(path: Path) -> None:
+    index = await SqliteIndex.open(path)
+    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
+    await index.ledger().pin(DESCRIPTOR.digest, pinned=True)
+    await index.put_freeze(Freeze("docker.io/library/*"))
+    await index.close()
+
+
+async def test_what_operators_want_outlives_a_lost_index(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "index.db"
+    await _pinned_and_frozen(path)
+    path.unlink()
+    index = await SqliteIndex.open(path)
+    assert await index.freezes() == [Freeze("docker.io/library/*")]
+    assert await index.tag(REFERENCE) is None
+    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
+    assert [image.is_pinned for image in await index.ledger().images()] == [True]
+    await index.close()
+    assert [(record.levelname, record.msg) for record in caplog.records] == [("WARNING", "a database was gone, and is begun anew")]
+
+
+async def test_lost_pins_and_freezes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "index.db"
+    await _pinned_and_frozen(path)
+    (tmp_path / "operators.db").write_bytes(b"no database" * 1000)
+    index = await SqliteIndex.open(path)
+    assert await index.tag(REFERENCE) == TagRecord(DESCRIPTOR, 1.0)
+    assert await index.freezes() == []
+    await index.close()
+    (record,) = caplog.records
+    assert "pinned and frozen again" in str(record.__dict__)
+
+
+async def test_damage_in_the_middle_costs_questions_until_the_next_start_and_then_nothing(tmp_path: Path) -> None:
+    """Too large to be looked through at every start, it is found when it is used."""
+    path = tmp_path / "index.db"
+    index = await SqliteIndex.open(path)
+    async with index._db.transaction():
+        rows: list[tuple[str, bytes]] = [(f"key {number}", bytes(3000)) for number in range(3000)]
+        await index._db.execute_many("INSERT INTO listings VALUES (?, ?, 0)", list(rows))
+    await index.close()
+    with path.open("r+b") as file:
+        file.seek(4 * 1024 * 1024)
+        file.write(b"\xff" * 2 * 1024 * 1024)
+    index = await SqliteIndex.open(path)
+    found = await asyncio.gather(*(index.listing(key) for key, _ in rows), return_exceptions=True)
+    assert StoreError in {type(each) for each in found}
+    await index.close()
+    index = await SqliteIndex.open(path)
+    assert [await index.listing(key) for key, _ in rows[::100]] == [None] * 30
+    await index.close()
 
 
 async def test_troubles_of_the_database_are_troubles_of_the_store(index: SqliteIndex) -> None:
