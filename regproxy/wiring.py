@@ -21,8 +21,8 @@ from regproxy.pull.scrubber import Scrubber
 from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
 from regproxy.pull.uses import Uses
+from regproxy.state.fleet import RedisFleet
 from regproxy.state.memory import Alone
-from regproxy.state.redis import RedisFleet
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore

@@ -372,7 +372,7 @@ class TestMistakes:
                 id="one like none",
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
-            pytest.param("redis: {url: 'redis://r'}", "redis.key: is missing", id="redis without a key"),
+            pytest.param("redis: {url: 'redis://r', key: ''}", "redis.key: '' must not be empty", id="redis with an empty key"),
             pytest.param(
                 "redis: {url: r, key: k}",
                 "redis.url: 'r' must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0",
@@ -525,9 +525,7 @@ class TestMistakes:
         assert upstream(settings(file, HOSTS % f"{{url: '{url}'}}"), "x.io").hosts[0].url == url
 
     def test_all_are_told_at_once(self, file: Path) -> None:
-        text = (
-            "listen: x\nlisten: y\ndrain: 1\nredis: {url: redis://r}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
-        )
+        text = "listen: x\nlisten: y\ndrain: 1\nredis: {url: r}\nlog_level: ${A}\nupstreams: {x.io: {hosts: [{url: a, trust: [b]}]}}"
         assert len(mistakes(file, text, {"REGPROXY__STORE__KIND": "s3", "REGPROXY__LISTEN__X": "1"})) == 9
 
     def test_a_missing_file_is_said_to_be_missing(self, tmp_path: Path) -> None:
@@ -600,6 +598,9 @@ class TestSecrets:
         found = settings(file, f"redis: {{url: '{url.format(secret=secret)}', key: {secret}}}")
         assert secret not in found.as_yaml() + repr(found)
         assert found.effective()["redis"]["key"] == "***"
+
+    def test_a_redis_needs_no_key(self, file: Path) -> None:
+        assert settings(file, "redis: {url: 'redis://r'}").effective()["redis"] == {"url": "redis://r", "key": None}
 
     def test_settings_and_their_text_hide_them(self, file: Path) -> None:
         text = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'

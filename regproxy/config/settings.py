@@ -107,10 +107,10 @@ class Downloads(Model):
 
 
 class RedisSettings(Model):
-    """Where replicas share what they know, and the key that nobody else has."""
+    """Where replicas share what they know, and the key that nobody else has; without one they take turns, and share nothing."""
 
     url: RedisUrl = Field(repr=False)
-    key: Filled = Field(repr=False)
+    key: Filled | None = Field(None, repr=False)
 
 
 class Basics(Model):
@@ -305,7 +305,7 @@ class Settings(Basics):
     def effective(self) -> dict[str, Any]:
         """Say it in the words of the file, every default spelled out, secrets hidden."""
         basics = self.model_dump(mode="json", exclude={"upstreams", "redis"})
-        redis = {"redis": {"url": without_password(self.redis.url), "key": "***"}} if self.redis else {}
+        redis = {"redis": {"url": without_password(self.redis.url), "key": self.redis.key and "***"}} if self.redis else {}
         return {**basics, **redis, "upstreams": {upstream.name: _written(upstream) for upstream in self.upstreams}}
 
     def as_yaml(self) -> str:

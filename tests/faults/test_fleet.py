@@ -115,7 +115,7 @@ async def test_p06_a_holder_that_stands_still_is_waited_for_only_so_long(
     finally:
         holder.tell(signal.SIGCONT)
         await asyncio.to_thread(holder.stop)
-    assert len(upstream.issued) == 1
+    assert len(upstream.issued) <= 2
     assert len([entry for entry in upstream.ledger if entry.kind == "manifests" and entry.status == 200]) <= 2
 
 

@@ -1,0 +1,86 @@
+"""What replicas share through Redis: tokens, what tags mean, and whose turn it is (port Fleet).
+
+Every value is sealed under its name, so that neither a forged one nor another's answer is believed. Without a key nothing could be told
+from a forgery: then replicas share turns alone, which nobody needs to believe.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference
+from regproxy.policy.freshness import TagRecord
+from regproxy.policy.routing import Secret
+from regproxy.policy.tokens import Token
+from regproxy.state.redis import PATIENCE, RedisDoor
+from regproxy.state.seal import Seal
+from regproxy.state.turns import Turns
+
+_LARGEST = 64 * 1024  # bytes read of a value; ours are a few KiB
+_TAGS_KEPT = 3600  # seconds; a record that is older is asked anew anyway
+
+
+class RedisFleet:
+    """The replicas that share one Redis and, if they have one, a key."""
+
+    def __init__(self, url: str, key: str | None, clock: Callable[[], float] = time.time, patience: float = PATIENCE) -> None:
+        """Connect to nothing yet; a call of Redis has *patience* seconds."""
+        self.door = RedisDoor(url, patience)
+        self._turns = Turns(self.door)
+        self._seal = Seal(key) if key is not None else None
+        self._clock = clock
+
+    async def token(self, key: Secret) -> Token | None:
+        document = await self._get("token", key.value)
+        try:
+            return Token(Secret(document["value"]), document["renew_at"], document["expires_at"]) if document else None
+        except KeyError:
+            return None
+
+    def put_token(self, key: Secret, token: Token) -> None:
+        document = {"value": token.value.value, "renew_at": token.renew_at, "expires_at": token.expires_at}
+        self._put("token", key.value, document, token.expires_at - self._clock())
+
+    async def tag(self, reference: Reference) -> TagRecord | None:
+        document = await self._get("tag", str(reference))
+        try:
+            return TagRecord(_descriptor(document), document["checked_at"]) if document else None
+        except (KeyError, ValueError):
+            return None
+
+    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+        found = record.descriptor
+        document = {"media_type": found.media_type, "digest": str(found.digest), "size": found.size, "checked_at": record.checked_at}
+        self._put("tag", str(reference), document, _TAGS_KEPT)
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        told = self._seal.name(name) if self._seal else hashlib.sha256(name.encode()).hexdigest()
+        return self._turns.taken(f"regproxy:turn:{told}")
+
+    async def close(self) -> None:
+        await self.door.close()
+
+    async def _get(self, kind: str, name: str) -> dict[str, Any] | None:
+        if self._seal is None:
+            return None
+        place = f"regproxy:{kind}:{self._seal.name(name)}"
+        sealed = await self.door.call(lambda redis: redis.getrange(place, 0, _LARGEST))
+        opened = self._seal.opened(place, sealed) if isinstance(sealed, bytes) and sealed else None
+        return json.loads(opened) if opened is not None else None
+
+    def _put(self, kind: str, name: str, document: dict[str, Any], life: float) -> None:
+        """Write behind the answer."""
+        if self._seal is None or life < 1:
+            return
+        place = f"regproxy:{kind}:{self._seal.name(name)}"
+        sealed = self._seal.sealed(place, json.dumps(document).encode())
+        self.door.call_behind(lambda redis: redis.set(place, sealed, ex=int(life)))
+
+
+def _descriptor(document: dict[str, Any]) -> Descriptor:
+    return Descriptor(document["media_type"], Digest.parse(document["digest"]), document["size"])
