@@ -41,6 +41,11 @@ class NotFound(UpstreamError):
 class Refused(UpstreamError):
     """It will not give it to us."""
 
+    def __init__(self, message: str, *, whatever_asked: bool = False) -> None:
+        """Say whether it would give us nothing else either: who we say we are is wrong."""
+        super().__init__(message)
+        self.whatever_asked = whatever_asked
+
 
 class Throttled(UpstreamError):
     """It wants to be left alone."""

@@ -15,7 +15,8 @@ _RENEWED_FROM, _RENEWED_TO = 0.6, 0.8  # of its use: behind the requests, and no
 
 # A token rejected within this time of replacing another rejected one is no accident: another exchange would bring the same.
 SETTLED_AFTER = 10.0
-REFUSED_FOR = 30.0  # Docker Hub locks a user out after a few wrong passwords
+REFUSED_FOR = 30.0  # no access, or no such repository: somebody may be about to grant or create it
+WRONG_FOR = 300.0  # a wrong password: Docker Hub locks a user out after a few; a new one in the configuration is tried at once
 FAILED_FOR = 1.0  # whoever waits for a dead token service shares one failure; the next second tries again
 
 

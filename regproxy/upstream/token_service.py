@@ -58,7 +58,7 @@ class TokenService:
         """Exchange the demand for a token; raise `UpstreamError`."""
         status, body = await self._answer(demand)
         if status != 200:
-            raise self._refusal(status, demand)
+            raise self._refusal(status, body, demand)
         return self._read(body, demand.realm.host or "")
 
     async def _answer(self, demand: Demand) -> tuple[int, bytes]:
@@ -94,8 +94,10 @@ class TokenService:
                 async with asyncio.timeout(_PATIENCE):
                     return response.status, await read_at_most(response, _LIMIT, "a token")
 
-    def _refusal(self, status: int, demand: Demand) -> UpstreamError:
+    def _refusal(self, status: int, body: bytes, demand: Demand) -> UpstreamError:
         service, scopes = demand.realm.host, " ".join(demand.scopes)
+        if status == 401 and demand.credential and b"DENIED" not in body:  # DENIED is about what was asked for (ghcr.io, Huawei)
+            return Refused(f"the token service {service} refused our credentials for {self._upstream} (401)", whatever_asked=True)
         if status in {400, 401, 403, 404, 405}:
             whose = "our credentials" if demand.credential else "an anonymous token"
             return Refused(

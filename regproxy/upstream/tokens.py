@@ -9,7 +9,6 @@ along a redirect.
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from cachetools import LRUCache
 from yarl import URL
@@ -18,22 +17,16 @@ from regproxy import metrics
 from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.routing import Credential, CredentialKind, Host
-from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, SETTLED_AFTER, Token
-from regproxy.ports import Corrupt, Fleet, Refused, Throttled, UpstreamError
+from regproxy.policy.tokens import SETTLED_AFTER, Token
+from regproxy.ports import Corrupt, Fleet, Refused
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.credentials import Credentials
+from regproxy.upstream.failures import Failures
 from regproxy.upstream.realm import is_allowed_realm
 from regproxy.upstream.token_service import Demand, TokenService, basic
 
 _KEPT = 10_000  # tokens in memory; one is about 3 KiB
 _READING = frozenset({"pull", "metadata_read"})  # what a challenge may ask us to ask for; Azure lists tags only with metadata_read
-
-
-class _Failure(NamedTuple):
-    """Why there is no token, and until when that is believed."""
-
-    error: UpstreamError
-    until: float
 
 
 class Tokens:
@@ -58,7 +51,7 @@ class Tokens:
         self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
         self._tokens: LRUCache[Demand, Token] = LRUCache(_KEPT)
-        self._failures: LRUCache[Demand, _Failure] = LRUCache(_KEPT)
+        self._failures = Failures(clock)
         self._replaced: LRUCache[Demand, float] = LRUCache(_KEPT)  # when a rejected token was last replaced
         self._flights: Flights[Demand, Token] = Flights()
 
@@ -102,11 +95,12 @@ class Tokens:
         """Send a credential as it is; what was refused a moment ago is not sent again, for accounts are locked that way."""
         is_token = credential.kind is CredentialKind.REGISTRY
         header = f"Bearer {credential.password.value}" if is_token else basic(credential)
-        demand = Demand(url.origin(), "", (name,), credential)
+        demand = Demand(url.origin(), "", (name,) if is_token else (), credential)
         if header == rejected:
-            refusal = Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)")
-            self._failures[demand] = _Failure(refusal, self._clock() + REFUSED_FOR)
-        self._check_failure(demand)
+            # A token may be for other repositories; a password is for all of them.
+            refusal = Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)", whatever_asked=not is_token)
+            self._failures.refused(demand, refusal)
+        self._failures.check(demand)
         return header
 
     def _demand(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> Demand:
@@ -126,11 +120,11 @@ class Tokens:
         token, now = self._tokens.get(demand), self._clock()
         is_rejected = token is not None and token.bearer() == rejected
         if token is None or token.expires_at <= now or is_rejected:
-            self._check_failure(demand)
+            self._failures.check(demand)
             if is_rejected and now < self._replaced.get(demand, 0.0) + SETTLED_AFTER:
                 raise Refused(f"{self._host} refuses fresh tokens for {demand}: no access, or no such thing")
             return await self._flights.join(demand, lambda: self._exchange(demand, token, is_replacement=is_rejected))
-        if token.renew_at <= now and self._failure(demand) is None:
+        if token.renew_at <= now and not self._failures.is_noted(demand):
             self._flights.start(demand, lambda: self._exchange(demand, token))
         return token
 
@@ -140,7 +134,8 @@ class Tokens:
         async with self._fleet.turn(f"token {self._upstream} {demand}"):
             token = await self._fleet.token(key)
             if token is None or token.renew_at <= self._clock() or (old is not None and token.value == old.value):
-                token = await self._ask(demand)
+                async with self._failures.noted(demand):
+                    token = await self._ask(demand)
                 self._fleet.put_token(key, token)
         self._tokens[demand] = token
         if is_replacement:
@@ -152,36 +147,12 @@ class Tokens:
         try:
             token = await self._service.ask(demand)
             outcome = "ok"
-        except UpstreamError as error:
-            outcome = "refused" if isinstance(error, Refused) else "error"
-            self._failures[demand] = _Failure(error, self._clock() + _believed_for(error))
+        except Refused:
+            outcome = "refused"
             raise
         finally:
             metrics.TOKEN_REQUESTS.labels(self._upstream, outcome).inc()
         return token
-
-    def _failure(self, demand: Demand) -> _Failure | None:
-        failure = self._failures.get(demand)
-        return failure if failure is not None and self._clock() < failure.until else None
-
-    def _check_failure(self, demand: Demand) -> None:
-        """Raise what went wrong a moment ago, with the rest of the pause if one was asked for."""
-        failure = self._failure(demand)
-        if failure is None:
-            return
-        if isinstance(failure.error, Throttled):
-            raise Throttled(str(failure.error), failure.until - self._clock())
-        raise failure.error.with_traceback(None)  # else each raise makes its traceback longer
-
-
-def _believed_for(error: UpstreamError) -> float:
-    match error:
-        case Refused():
-            return REFUSED_FOR
-        case Throttled(retry_after=pause):
-            return REFUSED_FOR if pause is None else pause
-        case _:
-            return FAILED_FOR
 
 
 def _scopes(challenge: Challenge, name: str) -> tuple[str, ...]:

@@ -151,6 +151,21 @@ async def test_u24_a_wrong_password_is_sent_once(upstream: FakeRegistry, tmp_pat
     assert upstream.count("GET", "token") == 1
 
 
+async def test_u24_a_wrong_password_is_sent_once_whatever_is_pulled_and_a_new_one_at_once(upstream: FakeRegistry, tmp_path: Path) -> None:
+    names = [f"library/{number}" for number in range(50)]
+    for name in names:
+        upstream.add_image(name, "1", [b"layer"])
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auths": {"reg.example": {"username": upstream.username, "password": "a wrong one"}}}))
+    host = {"url": upstream.url, "credentials": {"docker_config": str(config)}}
+    async with rig(tmp_path / "store", {"reg.example": {"hosts": [host]}}) as proxy:
+        paths = [f"/v2/{name}/manifests/1?ns=reg.example" for name in names]
+        assert {answer.status for answer in await asyncio.gather(*map(proxy.ask, paths))} == {403}
+        assert upstream.count("GET", "token") == 1
+        config.write_text(json.dumps({"auths": {"reg.example": {"username": upstream.username, "password": upstream.password}}}))
+        assert {answer.status for answer in await asyncio.gather(*map(proxy.ask, paths))} == {200}
+
+
 async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -> None:
     async with FakeRegistry("password", password="one") as one, FakeRegistry("password", password="two") as two:
         names = [f"library/{letter}" for letter in "abcde"]

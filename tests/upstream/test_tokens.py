@@ -48,6 +48,12 @@ class Subject:
     async def answer(self, rejected: str | None = None) -> str:
         return await self.tokens.answer(self.challenge(), self.url, NAME, rejected)
 
+    async def answer_all(self) -> list[str | BaseException]:
+        """Ask for fifty repositories at once."""
+        names = [f"library/{number}" for number in range(50)]
+        asking = (self.tokens.answer(self.challenge(name), self.url, name, None) for name in names)
+        return await asyncio.gather(*asking, return_exceptions=True)
+
     async def authorization(self) -> str | None:
         return await self.tokens.authorization(self.url, NAME)
 
@@ -113,7 +119,8 @@ async def test_a_token_past_its_time_is_not_sent() -> None:
 @pytest.mark.parametrize(
     ("deed", "error", "memory"),
     [
-        pytest.param(Status(401), Refused, 30, id="refused"),
+        pytest.param(Status(401), Refused, 300, id="a wrong password"),
+        pytest.param(Status(401, body=b'{"errors": [{"code": "DENIED"}]}'), Refused, 30, id="refused"),
         pytest.param(Status(500), Unavailable, 1, id="broken"),
         pytest.param(Status(429, {"Retry-After": "120"}), Throttled, 120, id="throttled"),
     ],
@@ -130,6 +137,45 @@ async def test_a_failure_reaches_all_who_wait_and_is_remembered_for_a_while(deed
         subject.registry.behave()
         subject.clock.now += 0.2
         assert await subject.answer()
+
+
+async def test_a_wrong_password_is_sent_once_for_all_repositories() -> None:
+    async with prepared(USER) as subject:
+        subject.registry.password = "changed"
+        assert {type(failure) for failure in await subject.answer_all()} == {Refused}
+        assert len(subject.asked) == 1
+        subject.registry.password = USER.password.value
+        subject.clock.now += 301
+        assert all(isinstance(header, str) for header in await subject.answer_all())
+
+
+async def test_a_password_that_was_right_is_wrong_for_all_when_it_is_refused_twice() -> None:
+    """Once may be about the repository: some services say 401 for one they do not know."""
+    async with prepared(USER) as subject:
+        first = await subject.answer()
+        subject.registry.misbehave("/token", Status(401), times=1)
+        with pytest.raises(Refused):
+            await subject.tokens.answer(subject.challenge("a"), subject.url, "a", None)
+        assert await subject.tokens.answer(subject.challenge("b"), subject.url, "b", None)
+        subject.registry.misbehave("/token", Status(401))
+        await subject.answer_all()
+        asked = len(subject.asked)
+        assert {type(failure) for failure in await subject.answer_all()} == {Refused}
+        assert (len(subject.asked), await subject.authorization()) == (asked, first)
+
+
+async def test_a_repository_that_is_denied_denies_no_other() -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/token", Status(401, body=b'{"errors": [{"code": "DENIED"}]}'), times=1)
+        kinds = [type(answer) for answer in await subject.answer_all()]
+        assert (kinds.count(Refused), kinds.count(str)) == (1, 49)
+
+
+async def test_a_token_service_that_fails_before_it_judged_a_password_is_asked_once_by_all_who_wait() -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/token", Status(500))
+        assert {type(failure) for failure in await subject.answer_all()} == {Unavailable}
+        assert len(subject.asked) == 1
 
 
 async def test_the_rest_of_a_pause_is_told() -> None:
@@ -195,7 +241,9 @@ async def test_a_password_that_basic_refused_is_not_sent_again_for_a_while() -> 
         for rejected in (header, None):
             with pytest.raises(Refused):
                 await subject.tokens.answer(basic, subject.url, NAME, rejected)
-        subject.clock.now += 31
+        with pytest.raises(Refused):
+            await subject.tokens.authorization(subject.url, "library/other")
+        subject.clock.now += 301
         assert await subject.authorization() == header
 
 
