@@ -12,7 +12,7 @@ StoreError               the store could not keep or give content
 +- Gone                  what was left behind is no longer there
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -96,8 +96,8 @@ class BlobBody(Protocol):
     def size(self) -> int | None:
         """The length of the whole blob that the host promised, in bytes; None where it promised none."""
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes as they arrive; raise `Unavailable` where they stop coming."""
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes as they arrive; raise `Unavailable` where they stop coming, or come so slowly that it is not worth waiting."""
 
     def reject(self) -> None:
         """Tell that the bytes were wrong: whoever sent them is asked last for a long while."""
@@ -177,11 +177,12 @@ class Registry(Protocol):
         """Take the right to ask once more after a request that brought nothing, and say whether there was one: they are few."""
 
     def blob(
-        self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None
+        self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
     ) -> AbstractAsyncContextManager[BlobBody]:
         """Open a blob from *start* to *stop*, or to its end, at whichever host is best; the bytes are unverified.
 
-        A host that failed, here or while it sent, is asked last next time: asking again is how a broken transfer goes on.
+        A host that failed, here or while it sent, is asked last next time: asking again is how a broken transfer goes on. So is the one
+        that is called *last*.
         """
 
     async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:

@@ -19,6 +19,7 @@ _PROBE = 10.0  # seconds that a probe has before another request tries its luck
 _HALF_LIFE = 60.0  # seconds after which a failure counts half
 _NEWEST = 0.3  # what one measurement weighs against all before it
 _PENALTY = 1.0  # seconds that each remembered failure is held against a host
+_PRESUMED = 5.0  # seconds to a typical blob from a host that nobody has measured: one known to be slower than that is no better
 _TYPICAL = 4 * 1024 * 1024  # bytes of a piece or a small layer: what "soonest" is judged by
 
 
@@ -44,11 +45,12 @@ class Record:
         return self.failures * math.pow(0.5, max(now - self.failed_at, 0.0) / _HALF_LIFE)
 
     def cost(self, now: float) -> float:
-        """Expect a typical blob after this many seconds; a host without figures comes after those that have some."""
+        """Expect a typical blob after this many seconds."""
+        held_against = _PENALTY * self.remembered_failures(now)
         if self.first_byte is None:
-            return math.inf
-        transfer = 0.0 if self.rate is None else _TYPICAL / self.rate
-        return self.first_byte + transfer + _PENALTY * self.remembered_failures(now)
+            return _PRESUMED + held_against
+        transfer = 0.0 if self.rate is None else _TYPICAL / max(self.rate, 1.0)
+        return self.first_byte + transfer + held_against
 
 
 def asked(record: Record, now: float) -> Record:
@@ -92,13 +94,12 @@ def candidates(
     now: float,
     *,
     from_the_middle: bool = False,
-    scarce: Collection[Host] = (),
+    last: Collection[Host] = (),
 ) -> list[Host]:
     """List the hosts that may answer *need*, best first.
 
-    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull; and so does one that is
-    *scarce*, because it counts our questions and has few left. Where the middle of a blob is wanted, a host that always sends the whole
-    comes after those that do not.
+    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull; and so do those that the
+    asker wants to be asked *last*. Where the middle of a blob is wanted, a host that always sends the whole comes after those that do not.
     """
     able = [host for host in hosts if need in host.trust]
     resting = {host: records[host].is_resting(now) for host in able}
@@ -110,7 +111,7 @@ def candidates(
     def place(host: Host) -> tuple[bool, bool, bool, float]:
         record = records[host]
         lacks_ranges = from_the_middle and not record.honours_ranges
-        return resting[host] or host in scarce, lacks_ranges, host is not neglected, record.cost(now)
+        return resting[host] or host in last, lacks_ranges, host is not neglected, record.cost(now)
 
     return sorted(able, key=place)
 

@@ -1,7 +1,7 @@
 """A blob's bytes as one host sends them (port BlobBody), timed."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ from regproxy.config import Timeouts
 from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
+from regproxy.policy.pace import Pace, patience
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.health import Health
@@ -33,20 +34,13 @@ class HostBody:
     def __str__(self) -> str:
         return str(self._client.host)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
-        count, waited, watch = 0, 0.0, _Watch(self._timeouts)
+        count, pace = 0, Pace(self._timeouts.least_rate)
         try:
             with self._client.connections.translated(self._response.url):
-                content = self._response.content
-                while True:
-                    before = time.monotonic()
-                    if not (chunk := await content.readany()):
-                        break
-                    seconds = time.monotonic() - before
-                    if watch.is_too_slow(len(chunk), seconds):
-                        raise Unavailable(f"{self} sends less than {self._timeouts.least_rate} bytes per second", timed_out=True)
-                    count, waited = count + len(chunk), waited + seconds
+                while chunk := await self._next(pace):
+                    count += len(chunk)
                     received.inc(len(chunk))
                     yield chunk
             if self.stop is not None and count < self.stop - self.start:
@@ -55,8 +49,25 @@ class HostBody:
             self._health.failed(self._client.host, error)
             raise
         finally:
-            if count >= _TELLING:
-                self._health.sent(self._client.host, count, waited)
+            if pace.count >= _TELLING:
+                self._health.sent(self._client.host, pace.count, pace.seconds)
+
+    async def _next(self, pace: Pace) -> bytes:
+        """Wait for more, and tell how fast it comes; raise `Unavailable` for a trickle."""
+        began, chunk = time.monotonic(), b""
+        try:
+            chunk = await self._response.content.readany()
+        finally:
+            pace.received(len(chunk), time.monotonic() - began)
+            if pace.is_over:
+                self._health.sent(self._client.host, pace.count, pace.seconds)
+                pace.look()
+        if chunk and pace.slow_for and pace.slow_for >= self._patience():
+            raise Unavailable(f"{self} sends less than {self._timeouts.least_rate} bytes per second", timed_out=True)
+        return chunk
+
+    def _patience(self) -> float:
+        return patience(self._timeouts.trickle, has_others=self._health.has_others(self._client.host))
 
     def reject(self) -> None:
         self._health.failed(self._client.host, Corrupt(f"{self} sent wrong bytes"))
@@ -72,24 +83,7 @@ class HostBody:
         await self._held.aclose()
 
 
-_TELLING = 256 * 1024  # bytes; what a shorter body took says more about luck than about the host
-
-
-class _Watch:
-    """Looks at the rate once in a window of waiting; time that we take ourselves does not count."""
-
-    def __init__(self, timeouts: Timeouts) -> None:
-        self._timeouts = timeouts
-        self._count, self._seconds = 0, 0.0
-
-    def is_too_slow(self, count: int, seconds: float) -> bool:
-        self._count += count
-        self._seconds += seconds
-        if self._seconds < self._timeouts.trickle:
-            return False
-        is_slow = self._count < self._timeouts.least_rate * self._seconds
-        self._count, self._seconds = 0, 0.0
-        return is_slow
+_TELLING = 256 * 1024  # bytes; what fewer took says more about luck than about the host
 
 
 async def open_body(

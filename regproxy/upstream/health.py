@@ -25,10 +25,14 @@ class Health:
     def is_resting(self, host: Host) -> bool:
         return self._records[host].is_resting(self._clock())
 
-    def candidates(self, need: Trust, *, from_the_middle: bool = False, scarce: Collection[Host] = ()) -> list[Host]:
+    def has_others(self, host: Host) -> bool:
+        """Whether anyone else who is not resting sends content."""
+        return any(other is not host and not self.is_resting(other) for other in self.candidates(Trust.PULL))
+
+    def candidates(self, need: Trust, *, from_the_middle: bool = False, last: Collection[Host] = ()) -> list[Host]:
         """List the hosts that may answer, best first."""
         hosts, now = self._upstream.hosts, self._clock()
-        return failover.candidates(hosts, need, self._records, now, from_the_middle=from_the_middle, scarce=scarce)
+        return failover.candidates(hosts, need, self._records, now, from_the_middle=from_the_middle, last=last)
 
     def asked(self, host: Host) -> None:
         self._note(host, failover.asked(self._records[host], self._clock()))

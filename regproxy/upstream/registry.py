@@ -120,11 +120,14 @@ class UpstreamRegistry:
         return await self._first(Trust.PULL, head)
 
     @asynccontextmanager
-    async def blob(self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None) -> AsyncIterator[HostBody]:
+    async def blob(
+        self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
+    ) -> AsyncIterator[HostBody]:
         async def get(host: Host) -> HostBody:
             return await self._ask(host, lambda client: open_body(client, self._health, self._timeouts, repository, digest, start, stop))
 
-        hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0)
+        asked_last = [host for host in self._upstream.hosts if str(host) == last]
+        hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0, last=asked_last)
         self._hedges.earn()
         self._repeats.earn()
         found = await first_answer(hosts, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
@@ -174,7 +177,7 @@ class UpstreamRegistry:
     async def _first(self, need: Trust, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
         """Ask host after host; what counts in the end is what a trusted one said."""
         failures: list[tuple[Host, UpstreamError]] = []
-        for host in self._health.candidates(need, scarce=self._scarce()):
+        for host in self._health.candidates(need, last=self._scarce()):
             try:
                 return await self._ask(host, call)
             except UpstreamError as error:

@@ -43,6 +43,18 @@ ORDERS = [
     ),
     pytest.param(
         Trust.PULL,
+        _records(mirror=replace(UNKNOWN, first_byte=0.01, rate=1e4)),
+        [SECOND, ORIGIN, MIRROR],
+        id="one known to be slow: those without figures before it",
+    ),
+    pytest.param(
+        Trust.PULL,
+        _records(mirror=replace(UNKNOWN, first_byte=0.01, rate=0.0)),
+        [SECOND, ORIGIN, MIRROR],
+        id="one that sent nothing",
+    ),
+    pytest.param(
+        Trust.PULL,
         _records(mirror=replace(UNKNOWN, first_byte=0.1), origin=replace(UNKNOWN, asked_at=NOW - EXPLORE_AFTER)),
         [ORIGIN, MIRROR, SECOND],
         id="one nobody has asked for a while: once",
@@ -59,6 +71,11 @@ def test_for_the_middle_of_a_blob_a_host_that_only_sends_the_whole_comes_late() 
     records = _records(mirror=replace(UNKNOWN, honours_ranges=False))
     assert candidates(HOSTS, Trust.PULL, records, NOW, from_the_middle=True) == [SECOND, ORIGIN, MIRROR]
     assert candidates(HOSTS, Trust.PULL, records, NOW) == HOSTS
+
+
+def test_those_the_asker_wants_last_come_last() -> None:
+    records = _records(mirror=replace(UNKNOWN, first_byte=0.01, rate=1e9))
+    assert candidates(HOSTS, Trust.PULL, records, NOW, last=[MIRROR]) == [SECOND, ORIGIN, MIRROR]
 
 
 ACTS = st.tuples(st.sampled_from(["answer", "fail", "lie", "refuse to wait"]), st.floats(0, 300))

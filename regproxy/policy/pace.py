@@ -1,0 +1,36 @@
+"""How fast a body comes, look after look; only the time spent waiting for its sender counts, not what we take ourselves."""
+
+from dataclasses import dataclass
+
+LOOK = 1.0  # seconds; what is measured in less is a burst or a pause
+BESIDE_OTHERS = 5.0  # seconds of a trickle; where somebody else can send the rest, asking costs one request
+
+
+def patience(configured: float, *, has_others: bool) -> float:
+    """Say for how many seconds in a row a trickle is borne."""
+    return min(configured, BESIDE_OTHERS) if has_others else configured
+
+
+@dataclass(slots=True)
+class Pace:
+    """Bytes and seconds of the look that goes on, and for how long the looks before it were too slow without a break."""
+
+    least_rate: int  # bytes per second
+    count: int = 0
+    seconds: float = 0.0
+    slow_for: float = 0.0
+
+    def received(self, count: int, seconds: float) -> None:
+        """Note that *count* bytes came after *seconds* of waiting."""
+        self.count += count
+        self.seconds += seconds
+
+    @property
+    def is_over(self) -> bool:
+        return self.seconds >= LOOK
+
+    def look(self) -> None:
+        """Judge what came, and begin anew."""
+        is_slow = self.count < self.least_rate * self.seconds
+        self.slow_for = self.slow_for + self.seconds if is_slow else 0.0
+        self.count, self.seconds = 0, 0.0
