@@ -64,12 +64,17 @@ def parse(header: str | None, size: int) -> list[ByteRange]:
 
 
 def single(header: str | None) -> tuple[int, int | None] | None:
-    """Read one range that names its beginning: from where, and to where (excluded) if that is said; None if it is anything else."""
+    """Read one range: from where, and to where (excluded) if that is said; None if it is anything else.
+
+    As in Python's slices, a negative beginning counts from the end.
+    """
     unit, separator, spec = (header or "").partition("=")
     if not separator or unit.strip().lower() != "bytes":
         return None
     first, last = _bounds(spec.strip()) or (None, None)
-    return None if first is None else (first, None if last is None else last + 1)
+    if first is None:
+        return (-last, None) if last else None
+    return first, None if last is None else last + 1
 
 
 def parse_content_range(header: str | None) -> ByteRange | None:

@@ -17,7 +17,7 @@ from regproxy.oci.reference import Repository
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.download import Download
-from regproxy.pull.fills import BLOB_TYPE, Fills, Follower
+from regproxy.pull.fills import BLOB_TYPE, Fill, Fills, Follower
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.uses import Uses
@@ -72,7 +72,7 @@ class Blobs:
         self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
 
     async def open(self, route: Route, digest: Digest, part: tuple[int, int | None] | None = None) -> Opened | Passing:
-        """Open the blob for sending, or just a *part* of it, from where to where.
+        """Open the blob for sending, or just a *part* of it, from where to where; a negative beginning counts from the end.
 
         Raise `RegistryError`, `UpstreamError` or `StoreError`.
         """
@@ -131,11 +131,13 @@ class Blobs:
         """Get a part by itself, where that is sooner than the fill comes to it; None where the fill is the better way."""
         if self._cold_ranges == "wait" or await self._known(digest) is not None:
             return None
-        if self._cold_ranges == "fill":
-            fill = self._fills.begin(repository, digest)
-            # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
-            if stop is None or fill.is_near(stop):
-                return None
+        fill = self._fills.begin(repository, digest) if self._cold_ranges == "fill" else None
+        if start < 0:
+            size = await self._size(repository, digest, fill)
+            start, stop = max(size + start, 0), size
+        # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
+        if fill is not None and (stop is None or fill.is_near(stop)):
+            return None
         download = Download(self._registries[repository.registry], repository, digest, start, stop, patience=self._patience)
         try:
             await download.begin()
@@ -148,6 +150,14 @@ class Blobs:
             raise
         await download.close()
         return None
+
+    async def _size(self, repository: Repository, digest: Digest, fill: Fill | None) -> int:
+        """Learn the size from whoever is asked for the blob anyway."""
+        if fill is None and (size := await self._ask(repository, digest)) is not None:
+            return size
+        fill = fill or self._fills.begin(repository, digest)
+        await fill.started()
+        return fill.size
 
     async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
         known = await self._known(digest)

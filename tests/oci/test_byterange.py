@@ -152,7 +152,8 @@ def test_a_part_that_upstream_names_lies_within_its_size(header: str) -> None:
     [
         pytest.param("bytes=5-9", (5, 10), id="from, to"),
         pytest.param("Bytes = 5-", (5, None), id="to the end"),
-        pytest.param("bytes=-5", None, id="where it begins depends on the size"),
+        pytest.param("bytes=-5", (-5, None), id="from the end"),
+        pytest.param("bytes=-0", None, id="nothing"),
         pytest.param("bytes=0-1,3-4", None, id="several"),
         pytest.param("bytes=9-5", None, id="backwards"),
         pytest.param("lines=1-2", None, id="another unit"),
