@@ -4,6 +4,8 @@ From a host known to be near and fast all of it is asked for at once. Else the f
 answer tells the size of the whole and whether ranges are honoured. Its speed decides: a fast connection gets the rest in one request, a
 slow one is joined by others, as long as they add up to more. Pieces are handed out from the front, none further ahead than a window, so
 that what has to wait for its turn fits in memory.
+
+Everybody waits for the piece at the front. When it takes several times as long as pieces usually do, somebody else is asked for its rest.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +17,11 @@ WORTHWHILE = 8 * 1024 * 1024  # bytes to go; for less, connections are not worth
 NEAR = 0.05  # seconds to an answer: at this distance a connection's window is no limit
 FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distance that limits it
 _FIRST_LOOK = 0.05, 256 * 1024  # seconds and bytes after which a rate means something
-_LOOK = 0.5  # seconds between two looks: a few round trips around the world
+LOOK = 0.5  # seconds between two looks: a few round trips around the world
+_LONG_LOOK = 1.0  # seconds after which a rate means something however little came
+_LATE = 3.0  # times as long as usual; a new connection makes up for the wait in a fraction of it
+_GRACE = 1.0  # seconds: less is a hiccup
+_NEWEST = 0.3  # what the newest piece weighs in what is usual
 _GROWTH = 1.15  # connections that add less than this are not worth it
 
 
@@ -57,7 +63,9 @@ class Meter:
     def tells(self, stage: Stage, now: float) -> bool:
         elapsed = now - self.began if self.began is not None else 0.0
         seconds, enough = _FIRST_LOOK
-        return (elapsed >= seconds and self.received >= enough) if stage is Stage.FIRST else elapsed >= _LOOK
+        if stage is Stage.FIRST:
+            return elapsed >= _LONG_LOOK or (elapsed >= seconds and self.received >= enough)
+        return elapsed >= LOOK
 
     def rate(self, now: float) -> float:
         return self.received / max(now - self.began, 1e-6) if self.began is not None else 0.0
@@ -75,6 +83,7 @@ class Plan:
     _meter: Meter = field(default_factory=Meter)
     _rate: float = 0.0  # at the stage before
     _narrower: int = 1  # connections at the stage before
+    _usual: float | None = None  # bytes per second of one piece
 
     @property
     def is_exhausted(self) -> bool:
@@ -112,10 +121,22 @@ class Plan:
         self._rate = rate
         self._meter = Meter()
 
-    def finish(self) -> None:
-        """Stop looking: the first piece came too quickly to tell, so one connection does."""
+    def ended(self, count: int, seconds: float) -> None:
+        """Note that a piece is whole, its last *count* bytes from one host in so many seconds.
+
+        A first piece that came too quickly to tell anything is fast: one connection does.
+        """
+        rate = count / max(seconds, 1e-6)
+        self._usual = rate if self._usual is None else self._usual + _NEWEST * (rate - self._usual)
         if self.stage is Stage.FIRST:
             self._go(Stage.SETTLED, 1)
+
+    def due(self, began: float, size: int) -> float | None:
+        """Say when a piece of *size* bytes that somebody began to send then is late; None where there is nothing to compare it with.
+
+        A piece larger than the first waits for our disk too, which is not its sender's fault.
+        """
+        return began + _GRACE + _LATE * size / self._usual if self._usual and size <= FIRST else None
 
     def _go(self, stage: Stage, width: int) -> None:
         self._narrower = self.width or 1

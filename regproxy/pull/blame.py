@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from regproxy.ports import BlobBody, Ingest
-from regproxy.pull.download import Segment
+from regproxy.pull.source import Segment
 
 _READ = 1024 * 1024
 

@@ -30,7 +30,7 @@ def test_a_fast_connection_gets_all_the_rest() -> None:
 def test_a_first_piece_that_is_over_before_anything_could_be_measured_is_fast() -> None:
     plan = Plan(SIZE, FIRST, most=12)
     assert plan.take(front=0, busy=1) is None
-    plan.finish()
+    plan.ended(FIRST, 0.01)
     assert plan.take(front=0, busy=0) == Piece(FIRST, SIZE)
 
 
@@ -70,17 +70,46 @@ def test_every_plan_covers_the_blob_exactly_once(size: int, offset: int, most: i
         now += seconds
         plan.received(count, now)
         if ends and busy:
-            busy.pop(count % len(busy))
+            ended = busy.pop(count % len(busy))
+            plan.ended(ended.stop - ended.start, seconds)
         front = min((piece.start for piece in busy), default=plan.offset)
         while piece := plan.take(front, len(busy)):
             busy.append(piece)
             pieces.append(piece)
             assert plan.width == 1 or len(busy) <= plan.width
-    plan.finish()
+    plan.ended(0, 0.0)
     while piece := plan.take(plan.offset, 0):
         pieces.append(piece)
     assert [piece.start for piece in pieces] == [offset, *(piece.stop for piece in pieces[:-1])][: len(pieces)]
     assert (pieces[-1].stop if pieces else offset) == size
+
+
+def test_a_piece_is_late_when_it_takes_several_times_as_long_as_others() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6)
+    assert plan.due(began=100.0, size=MIB) is None, "there are no others yet"
+    plan.ended(MIB, seconds=0.5)
+    assert plan.due(began=100.0, size=MIB) == pytest.approx(102.5)
+    assert plan.due(began=100.0, size=MIB // 2) == pytest.approx(101.75), "less of it is due sooner"
+    assert plan.due(began=100.0, size=FIRST + 1) is None, "what is long waits for our disk too"
+
+
+def test_where_all_pieces_slow_down_none_is_late_for_long() -> None:
+    """What is usual follows: a line that everybody shares is no reason to ask anew."""
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6)
+    plan.ended(MIB, seconds=0.1)
+    for _ in range(10):
+        plan.ended(MIB, seconds=5.0)
+    due = plan.due(began=0.0, size=MIB)
+    assert due is not None
+    assert due > 5.0
+
+
+@pytest.mark.parametrize(("received", "seconds", "width"), [(1000, 0.9, 0), (1000, 1.0, 6), (300_000, 0.06, 6)])
+def test_a_trickle_is_noticed_however_little_came(received: int, seconds: float, width: int) -> None:
+    plan = Plan(SIZE, FIRST, most=12)
+    plan.received(1, 0.0)
+    plan.received(received, seconds)
+    assert plan.width == width
 
 
 @pytest.mark.parametrize(
