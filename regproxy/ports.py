@@ -292,6 +292,17 @@ class Ingest(Protocol):
     def close(self) -> None: ...
 
 
+class Spool(Protocol):
+    """A file without a name, for what has to be read here and there before it can be kept; it takes room until it is closed."""
+
+    file: BinaryIO
+
+    async def write(self, chunk: bytes) -> None:
+        """Append; raise `StoreError`."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Lying:
     """What lies in the store: its name, its size in bytes, when it was written, in epoch seconds."""
@@ -326,6 +337,9 @@ class BlobStore(Protocol):
 
     async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`."""
+
+    async def spool(self, size: int) -> Spool:
+        """Take room for *size* bytes; raise `StoreError`."""
 
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""

@@ -20,6 +20,7 @@ from regproxy.pull.manifests import Manifests
 from regproxy.pull.scrubber import Scrubber
 from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
+from regproxy.pull.upkeep import Upkeep
 from regproxy.pull.uses import Uses
 from regproxy.state.fleet import RedisFleet
 from regproxy.state.memory import Alone
@@ -88,7 +89,7 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         stack.push_async_callback(blobs.close)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
         explainer = Explainer(routes, registries, manifests, freezes, clock)
-        holdings = Holdings(ledger, sweeper, clock)
+        holdings = Holdings(ledger, sweeper, Upkeep(store, index, ledger, clock), clock)
         yield Proxy(handlers, store, index, fills, registries, freezes, explainer, sweeper, holdings)
 
 

@@ -1,9 +1,11 @@
 """The admin port of a running regproxy, as the commands reach it."""
 
+import http.client
 import json
+import os
 import urllib.error
 import urllib.request
-from typing import Annotated, Any, NoReturn, TypeAlias
+from typing import Annotated, Any, BinaryIO, TypeAlias
 from urllib.parse import urlencode
 
 import typer
@@ -11,27 +13,62 @@ import typer
 from regproxy.config import Address, Settings
 
 _FAILED = 1  # exit status: regproxy is not there, or says no
-_PATIENCE = 60.0  # seconds; an explanation asks every host, dead ones too
+_PATIENCE = 300.0  # seconds; an explanation asks every host, dead ones too, and ten thousand images are not removed in a moment
 
 Admin: TypeAlias = Annotated[
     str | None, typer.Option("--admin", metavar="URL", envvar="REGPROXY_ADMIN", help="The admin port; without it, as configured.")
 ]
 
 
+class SaysNo(Exception):
+    """The admin port refuses; the message is for the operator."""
+
+
+class NoAnswer(Exception):
+    """The admin port is not there; the message is for the operator."""
+
+
 def asked(settings: Settings, admin: str | None, method: str, path: str, body: object = None, **query: str) -> Any:  # noqa: ANN401  JSON
     """Ask the admin API and give its answer; where there is none, say why and end the program."""
-    url = f"{(admin or _url(settings.admin_listen)).rstrip('/')}/api/v1/{path}"
     sent = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"} if sent else {}
-    request = urllib.request.Request(f"{url}?{urlencode(query)}" if query else url, sent, headers, method=method)  # noqa: S310
+    try:
+        with opened(settings, admin, method, path, sent, **query) as response:
+            return json.loads(response.read() or b"null")
+    except (SaysNo, NoAnswer) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(_FAILED) from None
+
+
+def opened(
+    settings: Settings,
+    admin: str | None,
+    method: str,
+    path: str,
+    body: bytes | BinaryIO | None = None,
+    media_type: str = "application/json",
+    **query: str | list[str],
+) -> http.client.HTTPResponse:
+    """Ask, and give the answer to be read and closed; raise `SaysNo` or `NoAnswer`."""
+    url = f"{(admin or _url(settings.admin_listen)).rstrip('/')}/api/v1/{path}"
+    headers = {} if body is None else {"Content-Type": media_type, "Content-Length": str(_size(body))}
+    request = urllib.request.Request(f"{url}?{urlencode(query, doseq=True)}" if query else url, body, headers, method=method)  # noqa: S310
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # an HTTP proxy is for the internet, not for this port
     try:
-        with opener.open(request, timeout=_PATIENCE) as response:
-            return json.loads(response.read() or b"null")
+        response: http.client.HTTPResponse = opener.open(request, timeout=_PATIENCE)
+        return response
     except urllib.error.HTTPError as error:
-        _give_up(_reason(error))
+        raise SaysNo(_reason(error)) from error
     except (OSError, ValueError) as error:
-        _give_up(f"no regproxy answers at {url}: {getattr(error, 'reason', error)}")
+        raise NoAnswer(f"no regproxy answers at {url}: {getattr(error, 'reason', error)}") from error
+
+
+def _size(body: bytes | BinaryIO) -> int:
+    """Tell how long a body is; a file is left at its beginning."""
+    if isinstance(body, bytes):
+        return len(body)
+    size = body.seek(0, os.SEEK_END)
+    body.seek(0)
+    return size
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -39,11 +76,6 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return str(json.loads(error.read())["error"])
     except (ValueError, KeyError, TypeError):
         return f"the admin port answered {error.code}"
-
-
-def _give_up(reason: str) -> NoReturn:
-    typer.echo(reason, err=True)
-    raise typer.Exit(_FAILED)
 
 
 def _url(address: Address) -> str:

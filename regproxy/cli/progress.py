@@ -1,17 +1,19 @@
 """Long work on a terminal: how far, how fast, how much longer. On stderr, and only where somebody looks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from regproxy.pull.progress import Progress
 
 
 @contextmanager
-def progressing(total: int) -> Iterator[Callable[[int], None]]:
-    """Show progress towards *total* bytes; call what is given with the bytes done."""
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+def shown() -> Iterator[Progress]:
+    """Show what is told to the progress that is given."""
+    columns = (bars.BarColumn(), bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda count: progress.advance(task, count)
+    with bars.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        task = shown.add_task("", total=None)
+        yield Progress(lambda progress: shown.update(task, total=progress.total, completed=progress.done))

@@ -1,17 +1,14 @@
 """`regproxy store`: what is in the store, what it costs, what may go."""
 
-import asyncio
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from regproxy.cli import tables
 from regproxy.cli.archive import export, import_
-from regproxy.cli.asking import ask
+from regproxy.cli.asking import ask, work
 from regproxy.cli.configuration import ConfigFile, loaded
-from regproxy.cli.progress import progressing
 from regproxy.config.units import seconds
-from regproxy.ports import StoreError
 
 app = typer.Typer(name="store", no_args_is_help=True, help="Look into the store, and tidy it up; beside a running server too.")
 
@@ -95,37 +92,26 @@ def collect(*, unused_for: str = "30d", config: ConfigFile = None, dry_run: DryR
 
 
 @app.command()
-def verify(*, config: ConfigFile = None) -> None:
-    """Read and hash everything; what is damaged is put aside. The server must be stopped: a running one does this by itself."""
-    damaged = asyncio.run(_gone_through(config, is_verified=True))[2]
-    tables.say(f"{damaged} damaged")
-    raise typer.Exit(1 if damaged else 0)
+def verify(*, config: ConfigFile = None, json: Json = False) -> None:
+    """Read and hash everything; what is damaged is put aside, and the exit status tells of it."""
+    answer = work(loaded(config), "verify")
+    _told(answer, f"{answer['damaged']} damaged", json=json)
+    raise typer.Exit(1 if answer["damaged"] else 0)
 
 
 @app.command()
-def rebuild(*, config: ConfigFile = None) -> None:
-    """Make the index say what the files do. The server must be stopped: a running one did this when it started."""
-    adopted, lost, damaged = asyncio.run(_gone_through(config, is_verified=False))
-    tables.say(f"{adopted} found and recorded, {lost} recorded and not there, {damaged} damaged")
+def rebuild(*, config: ConfigFile = None, json: Json = False) -> None:
+    """Make the index say what the files do, as every start does too."""
+    answer = work(loaded(config), "rebuild")
+    line = "{adopted} found and recorded, {lost} recorded and not there, {damaged} damaged".format(**answer)
+    _told(answer, line, json=json)
 
 
-async def _gone_through(config: ConfigFile, *, is_verified: bool) -> tuple[int, int, int]:
-    from regproxy.policy.scrubbing import SHELVES  # noqa: PLC0415  with the rest, not for commands that need no store
-    from regproxy.pull.stocktaking import Stocktaking  # noqa: PLC0415
-    from regproxy.wiring import kept  # noqa: PLC0415
-
-    try:
-        async with kept(loaded(config)) as (store, index):
-            taking = Stocktaking(store, index.ledger(), doubts_all=is_verified)
-            lying = [sum(each.size for each in await store.lying(shelf)) for shelf in SHELVES]
-            with progressing(sum(lying)) as advance:
-                for shelf, size in zip(SHELVES, lying, strict=True):
-                    await taking.take(shelf)
-                    advance(size)
-            return taking.adopted, taking.lost, taking.damaged
-    except StoreError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+def _told(answer: dict[str, Any], line: str, *, json: bool) -> None:
+    if json:
+        tables.as_json(answer)
+    else:
+        tables.say(line)
 
 
 def _stays(image: dict[str, Any]) -> str:

@@ -4,11 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from regproxy.ports import Image, Ledger
+from regproxy.pull.naming import image_named
 from regproxy.pull.sweeper import Sweeper
-
-
-class UnknownImage(LookupError):
-    """The store holds no such image."""
+from regproxy.pull.upkeep import Upkeep
 
 
 class Staying(Exception):
@@ -18,8 +16,9 @@ class Staying(Exception):
 class Holdings:
     """The store as its operator sees it."""
 
-    def __init__(self, ledger: Ledger, sweeper: Sweeper, clock: Callable[[], float]) -> None:
-        """Take the books, who removes, and a clock of epoch seconds."""
+    def __init__(self, ledger: Ledger, sweeper: Sweeper, upkeep: Upkeep, clock: Callable[[], float]) -> None:
+        """Take the books, who removes, who does what takes long, and a clock of epoch seconds."""
+        self.upkeep = upkeep
         self._ledger = ledger
         self._sweeper = sweeper
         self._clock = clock
@@ -32,13 +31,13 @@ class Holdings:
 
     async def show(self, image: str) -> dict[str, object]:
         """Describe one image and its parts; raise `UnknownImage`."""
-        found = await self._find(image)
+        found = await image_named(self._ledger, image)
         parts = await self._ledger.parts(found.digest)
         return {**_written(found), "parts": [{**asdict(part), "digest": str(part.digest)} for part in parts]}
 
     async def remove(self, image: str, *, dry_run: bool = False) -> dict[str, object]:
         """Remove an image and what only it needs; raise `UnknownImage` or `Staying`."""
-        found = await self._find(image)
+        found = await image_named(self._ledger, image)
         if found.is_pinned or found.is_frozen:
             raise Staying(f"{image} is {'pinned: unpin' if found.is_pinned else 'frozen: unfreeze'} it first")
         freed = found.alone if dry_run else await self._sweeper.remove(found.digest)
@@ -46,7 +45,7 @@ class Holdings:
 
     async def pin(self, image: str, *, pinned: bool) -> dict[str, object]:
         """Keep an image whatever else goes, or no longer; raise `UnknownImage`."""
-        found = await self._find(image)
+        found = await image_named(self._ledger, image)
         await self._ledger.pin(found.digest, pinned=pinned)
         return {"digest": str(found.digest), "pinned": pinned}
 
@@ -58,12 +57,6 @@ class Holdings:
             freed = each.size if dry_run else await self._sweeper.remove(each.digest)
             gone.append({"digest": str(each.digest), "bytes": freed, "used_at": each.used_at})
         return {"bytes": sum(int(str(each["bytes"])) for each in gone), "removed": gone}
-
-    async def _find(self, name: str) -> Image:
-        found = await self._ledger.image(name)
-        if found is None:
-            raise UnknownImage(f"the store holds no image {name[:200]}: name it in full, as docker.io/library/nginx:1.27, or by its digest")
-        return found
 
 
 def _written(image: Image) -> dict[str, object]:

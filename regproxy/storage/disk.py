@@ -34,6 +34,7 @@ from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of, remove_if_orphan
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.room import Room
+from regproxy.storage.spool import Spool
 from regproxy.storage.trouble import Trouble
 
 _LAYOUT = "regproxy store, layout 1\n"
@@ -111,6 +112,14 @@ class DiskStore:
             ingest.close()
             raise Gone(f"what was here of {digest} cannot be gone on with: {error}") from error
         return ingest
+
+    async def spool(self, size: int) -> Spool:
+        reservation = await self.room.reserve(size)
+        try:
+            return await self._run(Spool, self._root / "ingest", reservation, self._run)
+        except BaseException:
+            reservation.release()
+            raise
 
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on, and its room is free when they are done."""

@@ -1,55 +1,112 @@
 """The store's part of the admin API: what `regproxy store` asks of a running server.
 
-What changes something is a POST with a JSON body: no page in a browser may send that to another origin without being allowed to.
+What changes something is a POST with a body of JSON or a tar: no page in a browser may send those to another origin unasked.
 """
 
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from regproxy.ports import StoreError
-from regproxy.pull.holdings import Holdings, Staying, UnknownImage
+from regproxy.log import fields
+from regproxy.ports import Full, StoreError
+from regproxy.pull.export import NotWhole
+from regproxy.pull.holdings import Holdings, Staying
+from regproxy.pull.naming import UnknownImage
+from regproxy.web.long_work import told
 
 Act: TypeAlias = Callable[..., Awaitable[dict[str, object]]]
+Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _TYPES: dict[str, type] = {"image": str, "dry_run": bool, "pinned": bool, "unused_for": float}
+_TAR = "application/x-tar"
+_CHUNK = 1024 * 1024
+
+_log = logging.getLogger(__name__)
 
 
 def add_store_api(app: web.Application, holdings: Holdings) -> None:
     """Add `/api/v1/store/...` to the admin application."""
+    upkeep = holdings.upkeep
 
     async def images(_: web.Request) -> web.Response:
         return web.json_response(await holdings.images())
 
-    app.router.add_get("/api/v1/store/images", images)
+    async def export(request: web.Request) -> web.StreamResponse:
+        planned = await upkeep.export(request.query.getall("image", []))
+        response = web.StreamResponse(headers={"Content-Type": _TAR, "Content-Length": str(planned.size)})
+        await response.prepare(request)
+        try:
+            async for chunk in planned.chunks():
+                await response.write(chunk)
+        except (NotWhole, StoreError) as error:
+            _log.error("an export was broken off", extra=fields(reason=str(error)))
+            response.force_close()  # short of the length that was told
+        return response
+
+    async def bring_in(request: web.Request) -> web.StreamResponse:
+        if request.content_type != _TAR or request.content_length is None:
+            return _error(415, f"the body must be {_TAR}, and of a length that is told")
+        spool = await upkeep.spool(request.content_length)
+        try:
+            async for chunk in request.content.iter_chunked(_CHUNK):
+                await spool.write(chunk)
+            spool.file.seek(0)
+            return await told(request, partial(upkeep.bring_in, spool.file, request.query.get("name")))
+        finally:
+            spool.close()
+
+    app.router.add_get("/api/v1/store/images", _refusing(images))
+    app.router.add_get("/api/v1/store/export", _refusing(export))
+    app.router.add_post("/api/v1/store/import", _refusing(bring_in))
     acts: dict[str, Act] = {"show": holdings.show, "remove": holdings.remove, "pin": holdings.pin, "collect": holdings.collect}
     for name, act in acts.items():
-        app.router.add_post(f"/api/v1/store/{name}", _answering(act))
+        app.router.add_post(f"/api/v1/store/{name}", _refusing(_answering(act)))
+    for name, work in {"verify": upkeep.verify, "rebuild": upkeep.rebuild}.items():
+        app.router.add_post(f"/api/v1/store/{name}", _refusing(_working(work)))
 
 
-def _answering(act: Act) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(request: web.Request) -> web.Response:
-        if request.content_type != "application/json":
-            return _error(415, "the body must be application/json")
-        try:
-            return web.json_response(await act(**await _arguments(request)))
-        except UnknownImage as error:
-            return _error(404, str(error))
-        except Staying as error:
-            return _error(409, str(error))
-        except (TypeError, ValueError):
-            return _error(400, "the body is not what this takes")
-        except StoreError as error:
-            return _error(503, str(error))
+def _answering(act: Act) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.json_response(await act(**await _arguments(request)))
 
     return answer
 
 
+def _working(work: Act) -> Answer:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await told(request, partial(work, **await _arguments(request)))
+
+    return answer
+
+
+def _refusing(answer: Answer) -> Answer:
+    """Answer what is refused before anything is sent."""
+
+    async def refusing(request: web.Request) -> web.StreamResponse:
+        try:
+            return await answer(request)
+        except UnknownImage as error:
+            return _error(404, str(error))
+        except (NotWhole, Staying) as error:
+            return _error(409, str(error))
+        except (TypeError, ValueError):
+            return _error(400, "the body is not what this takes")
+        except Full as error:
+            return _error(507, str(error))
+        except StoreError as error:
+            return _error(503, str(error))
+
+    return refusing
+
+
 async def _arguments(request: web.Request) -> dict[str, Any]:
     """Read the body; a `"false"` that is text must not pass for a yes."""
+    if request.content_type != "application/json":
+        raise web.HTTPUnsupportedMediaType(text=json.dumps({"error": "the body must be application/json"}), content_type="application/json")
     document = await request.json(loads=partial(json.loads, parse_int=float))
     if not isinstance(document, dict) or any(type(value) is not _TYPES.get(name) for name, value in document.items()):
         raise TypeError("not an object of what this takes")

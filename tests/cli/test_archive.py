@@ -13,9 +13,9 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.storage.ingest import path_of
-from tests.cli.test_store import IMAGES, _name, answered, filled, ran
+from tests.cli.test_store import IMAGES, _name, _running, answered, filled, ran
 from tests.fakes.registry import FakeRegistry
-from tests.rig import free_port, rig
+from tests.rig import free_port, metric, rig
 
 __all__ = ["filled"]
 
@@ -45,6 +45,45 @@ def test_what_was_exported_is_served_by_another_store_without_any_upstream(archi
     result = ran(elsewhere, "import", str(archive))
     assert (result.exit_code, set(result.stdout.split())) == (0, {_name("one"), _name("two")})
     assert asyncio.run(_served(elsewhere / "store")) == {name: list(layers) for name, layers in IMAGES.items()}
+
+
+async def test_a_running_server_exports_and_another_imports(tmp_path: Path) -> None:
+    tar, elsewhere = str(tmp_path / "images.tar"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with _running(tmp_path) as full:
+        result = await asyncio.to_thread(ran, tmp_path, "export", tar, _name("one"), _name("two"), admin_port=full.admin_port)
+        assert result.exit_code == 0, result.output
+    async with rig(elsewhere / "store", {"docker.io": f"http://127.0.0.1:{free_port()}"}) as empty:
+        result = await asyncio.to_thread(ran, elsewhere, "import", tar, admin_port=empty.admin_port)
+        assert (result.exit_code, set(result.stdout.split())) == (0, {_name("one"), _name("two")}), result.output
+        assert list((elsewhere / "store" / "ingest").iterdir()) == []
+    assert await _served(elsewhere / "store") == {name: list(layers) for name, layers in IMAGES.items()}
+
+
+async def test_an_export_that_meets_damage_on_the_way_leaves_no_half_a_tar(tmp_path: Path) -> None:
+    async with _running(tmp_path) as proxy:
+        with path_of(tmp_path / "store", Digest.of(IMAGES["one"][1])).open("r+b") as file:
+            file.write(b"no")
+        arguments = ("export", str(tmp_path / "images.tar"), _name("one"))
+        result = await asyncio.to_thread(ran, tmp_path, *arguments, admin_port=proxy.admin_port)
+        assert (result.exit_code, "damaged" in result.stderr) == (1, True)
+        assert {path.name for path in tmp_path.iterdir()} == {"store", "store.yaml", "cli.yaml"}  # noqa: ASYNC240
+        result = await asyncio.to_thread(ran, tmp_path, *arguments, admin_port=proxy.admin_port)
+        assert (result.exit_code, "damaged" in result.stderr) == (1, True), "it was put aside, and pulled by nobody"
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [(b"no tar", "no tar"), (bytes(20_000_000), "more than the store may hold"), (b"", "no tar")],
+    ids=["something else", "larger than the store", "nothing"],
+)
+async def test_what_a_running_server_cannot_import_is_refused_in_a_line(tmp_path: Path, body: bytes, answer: str) -> None:
+    (tmp_path / "images.tar").write_bytes(body)
+    store = {"root": str(tmp_path / "store"), "max_size": "10MiB"}
+    async with rig(tmp_path / "store", {"docker.io": f"http://127.0.0.1:{free_port()}"}, store=store) as proxy:
+        result = await asyncio.to_thread(ran, tmp_path, "import", str(tmp_path / "images.tar"), admin_port=proxy.admin_port)
+        assert (result.exit_code, answer in result.stderr, len(result.stderr.splitlines())) == (1, True, 1), result.output
+        assert metric(await proxy.metrics(), "regproxy_store_bytes") == 0
 
 
 def test_what_two_images_share_is_in_the_tar_once(archive: Path) -> None:

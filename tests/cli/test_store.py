@@ -138,12 +138,22 @@ def test_an_unknown_image_is_a_clear_line(filled: Path) -> None:
     assert result.stderr.startswith("the store holds no image nginx")
 
 
-@pytest.mark.parametrize("command", ["verify", "rebuild"])
-async def test_what_needs_the_store_alone_is_refused_beside_a_server(tmp_path: Path, command: str) -> None:
-    async with _running(tmp_path):
-        result = await asyncio.to_thread(ran, tmp_path, command)
-    assert result.exit_code == 1
-    assert "in use by process" in result.stderr
+async def test_a_running_server_verifies_and_rebuilds(tmp_path: Path) -> None:
+    async with _running(tmp_path) as proxy:
+
+        async def asked(*arguments: str) -> Result:
+            return await asyncio.to_thread(ran, tmp_path, *arguments, admin_port=proxy.admin_port)
+
+        assert (await asked("verify")).stdout == "0 damaged\n"
+        with path_of(tmp_path / "store", Digest.of(TWO)).open("r+b") as file:
+            file.write(b"no")
+        path_of(tmp_path / "store", Digest.of(ONE)).unlink()
+        assert answered(await asked("rebuild", "--json"))["damaged"] == 0
+        shown = answered(await asked("show", _name("one"), "--json"))
+        assert str(Digest.of(ONE)) not in {part["digest"] for part in shown["parts"]}
+        result = await asked("verify")
+        assert (result.exit_code, result.stdout) == (1, "1 damaged\n")
+        assert not path_of(tmp_path / "store", Digest.of(TWO)).exists()
 
 
 async def test_a_running_server_is_asked_instead(tmp_path: Path) -> None:

@@ -1,13 +1,10 @@
-"""Images out of the store into a tar, and from a tar into the store: how a cluster without a network is filled.
+"""Images from a tar into the store. Nothing is believed on the way in: every blob is hashed as it is kept, every manifest is verified."""
 
-Nothing is believed on the way in: every blob is hashed as it is kept, every manifest is verified. Nothing wrong goes out either.
-"""
-
+import asyncio
 import hashlib
-import io
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 from regproxy.oci import layout
@@ -16,89 +13,36 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, LIMIT, OCI_INDEX, OCI_MANIFEST, Manifest
 from regproxy.oci.reference import Repository
 from regproxy.policy.freshness import TagRecord
-from regproxy.ports import BlobStore, Image, Index, Kind, Ledger
+from regproxy.ports import BlobStore, Index, Kind
 from regproxy.pull.fills import BLOB_TYPE
+from regproxy.pull.progress import Progress
 
 _CHUNK = 4 * 1024 * 1024
 _MANIFESTS = frozenset({OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST})
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
-Advance = Callable[[int], None]
-
-
-class NotWhole(Exception):
-    """An image cannot be exported: not all of it was ever pulled."""
-
 
 class Unreadable(ValueError):
     """The tar holds no images that we know how to read."""
 
 
-async def export(store: BlobStore, ledger: Ledger, images: Iterable[Image], tar: tarfile.TarFile, advance: Advance) -> None:
-    """Write images as an OCI image layout; raise `NotWhole` or `StoreError`."""
-    named: list[tuple[str, Descriptor]] = []
-    done: set[Digest] = set()
-    for image in images:
-        parts = {part.digest: part for part in await ledger.parts(image.digest)}
-        root = Descriptor(parts[image.digest].media_type, image.digest, parts[image.digest].size)
-        await _check_whole(store, image, root, set(parts))
-        named += [(name, root) for name in image.names]
-        for part in parts.values():
-            if part.digest not in done:
-                await _add(store, tar, part.digest, part.size)
-                done.add(part.digest)
-            advance(part.size)
-    for name, body in (layout.MARKER, ("index.json", json.dumps(layout.index(named)).encode())):
-        _write(tar, name, io.BytesIO(body), len(body))
-
-
-async def _check_whole(store: BlobStore, image: Image, found: Descriptor, here: set[Digest]) -> None:
-    """Raise `NotWhole` unless all that an image needs is here; of an index, the platforms that were pulled will do."""
-    body = await store.read(found.digest, found.size)
-    children = [] if body is None else Manifest.verify(body, found.media_type, found.digest).children()
-    is_index = found.media_type in {OCI_INDEX, DOCKER_LIST}
-    for child in children:
-        if is_index and child.digest in here:
-            await _check_whole(store, image, child, here)
-    if body is None or not (is_index or {child.digest for child in children} <= here):
-        raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {found.digest} was never pulled")
-
-
-async def _add(store: BlobStore, tar: tarfile.TarFile, digest: Digest, size: int) -> None:
-    content = await store.open(digest, size) if await store.verify(digest) == size else None
-    if content is None:
-        raise NotWhole(f"{digest} was damaged, and has been put aside: pull it again")
-    try:
-        extent = await content.extent(0, size)
-        extent.file.seek(0)
-        _write(tar, layout.blob_path(digest), extent.file, size)
-    finally:
-        content.release()
-
-
-def _write(tar: tarfile.TarFile, name: str, file: IO[bytes], size: int) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    member.mode = 0o644
-    tar.addfile(member, file)
-
-
 class Importer:
     """Takes images out of one tar."""
 
-    def __init__(self, store: BlobStore, index: Index, tar: tarfile.TarFile, now: float, advance: Advance) -> None:
-        """Take where to keep them, the tar, the time in epoch seconds, and whom to tell of bytes done."""
+    def __init__(self, store: BlobStore, index: Index, tar: tarfile.TarFile, now: float, progress: Progress) -> None:
+        """Take where to keep them, the tar, the time in epoch seconds, and where to say how far we are."""
         self._store = store
         self._index = index
         self._tar = tar
         self._now = now
-        self._advance = advance
+        self._progress = progress
         self._elsewhere: dict[Digest, str] = {}  # where docker save put what the layout would have under blobs/
 
     async def run(self, name: str | None = None) -> list[str]:
         """Keep all images, the only one under *name* if it is given; list their names. Raise `ValueError` or `StoreError`."""
-        images = list(self._images())
+        self._progress.total = sum(member.size for member in await asyncio.to_thread(self._tar.getmembers))
+        images = await asyncio.to_thread(lambda: list(self._images()))
         if name is not None and len(images) != 1:
             raise Unreadable(f"there are {len(images)} images in it: one name does not do")
         references: list[str] = []
@@ -145,9 +89,9 @@ class Importer:
         ingest = await self._store.ingest(blob.digest, blob.size)
         try:
             with self._member(blob.digest) as file:
-                while chunk := file.read(_CHUNK):
+                while chunk := await asyncio.to_thread(file.read, _CHUNK):
                     await ingest.write([chunk])
-                    self._advance(len(chunk))
+                    self._progress.advance(len(chunk))
             await ingest.commit()
         finally:
             await ingest.discard()

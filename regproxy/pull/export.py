@@ -1,0 +1,96 @@
+"""Images out of the store, as a tar of the OCI image layout: how a cluster without a network is filled. Nothing wrong goes out."""
+
+import asyncio
+import json
+import os
+import tarfile
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+
+from regproxy.oci import layout
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import DOCKER_LIST, OCI_INDEX, Manifest
+from regproxy.ports import BlobStore, Image, Ledger
+
+_CHUNK = 1024 * 1024
+_END = bytes(2 * tarfile.BLOCKSIZE)
+
+
+class NotWhole(Exception):
+    """An image cannot be exported: not all of it was ever pulled, or some of it was damaged."""
+
+
+@dataclass(slots=True)
+class Export:
+    """A tar that is planned to the byte, and not read yet."""
+
+    store: BlobStore
+    parts: dict[Digest, int] = field(default_factory=dict)
+    named: list[tuple[str, Descriptor]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        parts = sum(len(_header(layout.blob_path(digest), size)) + _padded(size) for digest, size in self.parts.items())
+        return parts + sum(len(document) for document in self._documents()) + len(_END)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Read every part twice, once to make sure of it; raise `NotWhole` or `StoreError`."""
+        for digest, size in self.parts.items():
+            yield _header(layout.blob_path(digest), size)
+            async for chunk in self._verified(digest, size):
+                yield chunk
+            yield bytes(_padded(size) - size)
+        for document in self._documents():
+            yield document
+        yield _END
+
+    def _documents(self) -> Iterable[bytes]:
+        for name, body in (layout.MARKER, ("index.json", json.dumps(layout.index(self.named)).encode())):
+            yield _header(name, len(body)) + body.ljust(_padded(len(body)), b"\0")
+
+    async def _verified(self, digest: Digest, size: int) -> AsyncIterator[bytes]:
+        content = await self.store.open(digest, size) if await self.store.verify(digest) == size else None
+        if content is None:
+            raise NotWhole(f"{digest} was damaged, and has been put aside: pull it again")
+        try:
+            for start in range(0, size, _CHUNK):
+                extent = await content.extent(start, min(start + _CHUNK, size))
+                yield await asyncio.to_thread(os.pread, extent.file.fileno(), extent.length, extent.offset)
+        finally:
+            content.release()
+
+
+async def planned(store: BlobStore, ledger: Ledger, images: Iterable[Image]) -> Export:
+    """Find out what belongs into a tar of *images*; raise `NotWhole` or `StoreError`."""
+    export = Export(store)
+    for image in images:
+        parts = {part.digest: part for part in await ledger.parts(image.digest)}
+        root = Descriptor(parts[image.digest].media_type, image.digest, parts[image.digest].size)
+        await _check_whole(store, image, root, set(parts))
+        export.named += [(name, root) for name in image.names]
+        export.parts.update((digest, part.size) for digest, part in parts.items())
+    return export
+
+
+async def _check_whole(store: BlobStore, image: Image, found: Descriptor, here: set[Digest]) -> None:
+    """Raise `NotWhole` unless all that an image needs is here; of an index, the platforms that were pulled will do."""
+    body = await store.read(found.digest, found.size)
+    children = [] if body is None else Manifest.verify(body, found.media_type, found.digest).children()
+    is_index = found.media_type in {OCI_INDEX, DOCKER_LIST}
+    for child in children:
+        if is_index and child.digest in here:
+            await _check_whole(store, image, child, here)
+    if body is None or not (is_index or {child.digest for child in children} <= here):
+        raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {found.digest} was never pulled")
+
+
+def _header(name: str, size: int) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    member.mode = 0o644
+    return member.tobuf()
+
+
+def _padded(size: int) -> int:
+    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE

@@ -1,0 +1,21 @@
+"""How far long work is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _nobody(_: "Progress") -> None:
+    """Tell nobody."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Bytes done of those there are, and whom to tell."""
+
+    tell: Callable[["Progress"], None] = _nobody
+    total: int = 0
+    done: int = 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        self.tell(self)

@@ -1,0 +1,60 @@
+"""What an operator asks of the store and takes long: all of it read again, images out of it and into it."""
+
+import asyncio
+import tarfile
+from collections.abc import Callable, Collection
+from typing import BinaryIO
+
+from regproxy.policy.scrubbing import SHELVES
+from regproxy.ports import BlobStore, Image, Index, Ledger, Spool
+from regproxy.pull.export import Export, planned
+from regproxy.pull.importing import Importer, Unreadable
+from regproxy.pull.naming import image_named
+from regproxy.pull.progress import Progress
+from regproxy.pull.stocktaking import Stocktaking
+
+
+class Upkeep:
+    """Long work on the store, beside all that is served from it."""
+
+    def __init__(self, store: BlobStore, index: Index, ledger: Ledger, clock: Callable[[], float]) -> None:
+        """Take the ports and a clock of epoch seconds."""
+        self._store = store
+        self._index = index
+        self._ledger = ledger
+        self._clock = clock
+
+    async def verify(self, progress: Progress) -> dict[str, object]:
+        """Read and hash everything; what is damaged is put aside. Raise `StoreError`."""
+        return await self._gone_through(progress, doubts_all=True)
+
+    async def rebuild(self, progress: Progress) -> dict[str, object]:
+        """Make the index say what the files do; raise `StoreError`."""
+        return await self._gone_through(progress, doubts_all=False)
+
+    async def export(self, names: Collection[str]) -> Export:
+        """Plan a tar of images; raise `UnknownImage`, `NotWhole` or `StoreError`."""
+        images: list[Image] = [await image_named(self._ledger, name) for name in names]
+        return await planned(self._store, self._ledger, images)
+
+    async def spool(self, size: int) -> Spool:
+        """Take room for a tar of *size* bytes that comes over the network; raise `StoreError`."""
+        return await self._store.spool(size)
+
+    async def bring_in(self, file: BinaryIO, name: str | None, progress: Progress) -> dict[str, object]:
+        """Keep the images of a tar, the only one under *name* if it is given; raise `ValueError` or `StoreError`."""
+        try:
+            tar = await asyncio.to_thread(tarfile.open, fileobj=file)
+            with tar:
+                return {"images": await Importer(self._store, self._index, tar, self._clock(), progress).run(name)}
+        except tarfile.TarError as error:
+            raise Unreadable("it is no tar, or only a part of one") from error
+
+    async def _gone_through(self, progress: Progress, *, doubts_all: bool) -> dict[str, object]:
+        taking = Stocktaking(self._store, self._ledger, doubts_all=doubts_all)
+        sizes = [sum(each.size for each in await self._store.lying(shelf)) for shelf in SHELVES]
+        progress.total = sum(sizes)
+        for shelf, size in zip(SHELVES, sizes, strict=True):
+            await taking.take(shelf)
+            progress.advance(size)
+        return {"adopted": taking.adopted, "lost": taking.lost, "damaged": taking.damaged}

@@ -1,0 +1,38 @@
+"""Answers that take long: lines of JSON, one a second, how far it is, and in the last one the result, or why there is none."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from regproxy.ports import StoreError
+from regproxy.pull.progress import Progress
+
+_EVERY = 1.0  # seconds
+
+
+async def told(request: web.Request, work: Callable[[Progress], Awaitable[dict[str, object]]]) -> web.StreamResponse:
+    """Do *work* and tell of it; whoever does not listen any more ends it."""
+    response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+    await response.prepare(request)
+    progress = Progress()
+    task = asyncio.ensure_future(work(progress))
+    try:
+        while not (await asyncio.wait([task], timeout=_EVERY))[0]:
+            await _write(response, {"done": progress.done, "total": progress.total})
+        await _write(response, _outcome(task))
+    finally:
+        task.cancel()
+    return response
+
+
+def _outcome(task: asyncio.Future[dict[str, object]]) -> dict[str, object]:
+    try:
+        return {"result": task.result()}
+    except (StoreError, ValueError, LookupError) as error:
+        return {"error": str(error)}
+
+
+async def _write(response: web.StreamResponse, line: dict[str, object]) -> None:
+    await response.write(json.dumps(line).encode() + b"\n")
