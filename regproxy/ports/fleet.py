@@ -1,0 +1,40 @@
+"""What replicas share: it makes us faster, never right."""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from regproxy.oci.reference import Reference
+from regproxy.policy.freshness import TagRecord
+from regproxy.policy.routing import Secret
+from regproxy.policy.tokens import Token
+
+
+class TokenCache(Protocol):
+    """Tokens that other replicas asked for. It never raises and is never needed."""
+
+    async def token(self, key: Secret) -> Token | None: ...
+
+    def put_token(self, key: Secret, token: Token) -> None:
+        """Share a token, behind the answer."""
+
+
+class TagCache(Protocol):
+    """What other replicas found tags to mean. It never raises and is never needed."""
+
+    async def tag(self, reference: Reference) -> TagRecord | None: ...
+
+    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+        """Share a record, behind the answer."""
+
+
+class Leases(Protocol):
+    """Whose turn it is. It never raises, and at worst two do the same."""
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Wait for a while until nobody else is at *name*."""
+
+
+class Fleet(TokenCache, TagCache, Leases, Protocol):
+    """All that replicas share."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,53 @@
+"""What is known about content and tags."""
+
+from collections.abc import Collection, Sequence
+from enum import Enum
+from typing import Protocol
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.freezing import Freeze
+from regproxy.policy.freshness import TagRecord
+
+
+class Kind(Enum):
+    """What content was pulled as. A manifest fetched as a blob has no media type, so the two are kept apart."""
+
+    MANIFEST = "manifest"
+    BLOB = "blob"
+
+
+class Index(Protocol):
+    """What is known about content and tags. It may be lost: the store and upstream are the truth."""
+
+    async def tag(self, reference: Reference) -> TagRecord | None: ...
+
+    async def put_tag(self, reference: Reference, record: TagRecord) -> None: ...
+
+    async def drop_tag(self, reference: Reference) -> None: ...
+
+    async def held(self, kind: Kind, repository: Repository, digest: Digest) -> Descriptor | None:
+        """Describe content that *repository* is known to hold."""
+
+    async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
+        """Describe content, whoever holds it."""
+
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
+        """Record that *repository* holds the content, which needs *children*; the first media type recorded for a digest stays."""
+
+    async def digest_named(self, reference: str) -> Digest | None:
+        """Give the digest that a tag has on record, where *reference* names exactly one."""
+
+    async def freezes(self) -> Sequence[Freeze]:
+        """List what operators froze."""
+
+    async def put_freeze(self, freeze: Freeze) -> None: ...
+
+    async def drop_freeze(self, pattern: str) -> bool:
+        """Forget a freeze, and say whether there was one."""
+
+    async def listing(self, key: str) -> bytes | None:
+        """Give the last answer to a listing, for when upstream is down."""
+
+    async def put_listing(self, key: str, body: bytes) -> None: ...

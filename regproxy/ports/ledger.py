@@ -1,0 +1,93 @@
+"""What the store holds, and what may go."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.policy.eviction import Candidate, Shares
+from regproxy.ports.index import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many manifests and blobs the store holds, and how many bytes."""
+
+    count: int
+    shares: Shares
+
+    @property
+    def size(self) -> int:
+        return self.shares.once + self.shares.often
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What content is, and what it needs."""
+
+    kind: Kind
+    descriptor: Descriptor
+    children: tuple[Digest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that no kept index lists: what it costs with all its parts, and alone, without what others share; in bytes."""
+
+    digest: Digest
+    names: tuple[str, ...]
+    size: int
+    alone: int
+    used_at: float
+    is_pinned: bool
+    is_frozen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A manifest or blob of an image, and how many listings it has beside that one."""
+
+    digest: Digest
+    media_type: str
+    size: int
+    shared_with: int
+
+
+class Ledger(Protocol):
+    """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
+
+    async def census(self) -> Census: ...
+
+    async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
+        """Record uses; one of a manifest is one of all that it lists, and of what lists it."""
+
+    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
+        """List what neither a kept manifest nor an operator needs, of what was used often or was not; the longest unused first."""
+
+    async def forget(self, digest: Digest) -> list[Digest]:
+        """Drop the record of content and of what only it needed; list whose."""
+
+    async def images(self) -> list[Image]:
+        """List all images."""
+
+    async def image(self, name: str) -> Image | None:
+        """Find an image by its full name with a tag or digest, or by its digest alone."""
+
+    async def parts(self, image: Digest) -> list[Part]:
+        """List an image, and all it needs that is here."""
+
+    async def unused(self, since: float) -> list[Candidate]:
+        """List what neither a kept manifest nor an operator needs, and nobody used since then."""
+
+    async def recorded(self, shelf: str) -> dict[Digest, int]:
+        """List the sizes of all content whose digest begins with the two digits *shelf*."""
+
+    async def adopt(self, record: Record, used_at: float) -> None:
+        """Record content that nobody is known to hold."""
+
+    async def lose(self, digests: Collection[Digest]) -> int:
+        """Drop the records of content that is not there, and of nothing else; tell how many bytes on the disk they stood for."""
+
+    async def pin(self, digest: Digest, *, pinned: bool) -> None:
+        """Keep content, and all it needs, whatever else goes; or no longer."""

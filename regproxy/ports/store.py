@@ -1,0 +1,147 @@
+"""Content: how it is kept, and how it is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from regproxy.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Where bytes lie: a file, an offset in it, how many, and whether they stay as they are."""
+
+    file: BinaryIO
+    offset: int
+    length: int
+    is_lasting: bool = True  # else they must be copied: what sendfile has sent refers to its pages until the client has it
+
+
+class Content(Protocol):
+    """Bytes that lie in files, all of them or those that have arrived; release it when done."""
+
+    @property
+    def size(self) -> int: ...
+
+    async def extent(self, start: int, stop: int) -> Extent:
+        """Wait for bytes from *start* on, and tell where some of those before *stop* lie that may be sent.
+
+        Asking says that what is before *start* will not be asked for again. Raise what keeps the bytes from coming.
+        """
+
+    async def spoiled(self) -> None:
+        """Put it aside: its bytes cannot be read."""
+
+    def release(self) -> None: ...
+
+
+class Ingest(Protocol):
+    """Content on its way in, invisible until `commit`.
+
+    Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
+    slowest of them reads, and `commit` says why it was not kept.
+    """
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was written can still be read, by somebody who joins now."""
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
+
+    def extent(self, start: int, stop: int) -> Extent:
+        """Tell where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
+
+    def follow(self, slowest: Callable[[], int | None]) -> None:
+        """Learn how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
+
+    def moved(self) -> None:
+        """Learn that a reader has moved on or left."""
+
+    def verify(self) -> None:
+        """Raise `DigestMismatch` unless what was written is what it should be."""
+
+    async def commit(self) -> None:
+        """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
+
+    def leave(self) -> None:
+        """Keep what was written so far for somebody to go on with, whatever `discard` says later."""
+
+    async def discard(self) -> None:
+        """Forget what was not committed; those who read it may read on."""
+
+    def close(self) -> None: ...
+
+
+class Spool(Protocol):
+    """A file without a name, for what has to be read here and there before it can be kept; it takes room until it is closed."""
+
+    file: BinaryIO
+
+    async def write(self, chunk: bytes) -> None:
+        """Append; raise `StoreError`."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """What lies in the store: its name, its size in bytes, when it was written, in epoch seconds."""
+
+    digest: Digest
+    size: int
+    modified_at: float
+
+
+class BlobStore(Protocol):
+    """Content by digest. Nothing in it is unverified."""
+
+    @property
+    def opened_at(self) -> float:
+        """When this process began to use the store, in epoch seconds of its file system."""
+
+    @property
+    def interrupted_at(self) -> float | None:
+        """When the last process to use the store was last seen alive, in epoch seconds, if it did not end in order."""
+
+    async def open(self, digest: Digest, size: int) -> Content | None:
+        """Open content of exactly *size* bytes; None where there is none such, whatever lies in its place."""
+
+    async def read(self, digest: Digest, size: int) -> bytes | None:
+        """Read and verify small content; None where there is none such."""
+
+    async def write(self, digest: Digest, body: bytes) -> None:
+        """Keep small content; raise `DigestMismatch` or `StoreError`."""
+
+    async def resumable(self, digest: Digest) -> int:
+        """Tell how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
+
+    async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> Ingest:
+        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`."""
+
+    async def spool(self, size: int) -> Spool:
+        """Take room for *size* bytes; raise `StoreError`."""
+
+    async def remove(self, digest: Digest) -> int:
+        """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
+
+    async def lying(self, shelf: str) -> list[Lying]:
+        """List all content whose digest begins with the two digits *shelf*; raise `StoreError`."""
+
+    async def verify(self, digest: Digest) -> int | None:
+        """Read and hash content and tell its size; put it aside and say None where it is not right. Raise `StoreError`."""
+
+    def mended(self) -> None:
+        """Learn that what an interruption may have damaged has been looked at."""
+
+    def count(self, size: int) -> None:
+        """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
+
+    async def shortage(self) -> int:
+        """Wait until content has to go, and tell how many bytes of it."""
+
+    async def look(self) -> None:
+        """Look at what others have left of the file system; raise `StoreError`."""
+
+    async def check(self) -> str | None:
+        """Read for real, or raise `StoreError`; tell why nothing can be kept at the moment."""

@@ -1,0 +1,127 @@
+"""An upstream: what it is asked for, and how its hosts are doing."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import Manifest
+from regproxy.oci.ratelimit import RateLimit
+from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.routing import Trust
+from regproxy.ports.errors import UpstreamError
+
+
+class BlobBody(Protocol):
+    """A part of a blob, or all of it, on its way from one host of an upstream; its text names the host."""
+
+    @property
+    def start(self) -> int:
+        """Where in the blob the first byte belongs: what was asked for, or 0 where the host sends the whole whatever it is asked."""
+
+    @property
+    def stop(self) -> int | None:
+        """Where in the blob it will end; None where that was not said."""
+
+    @property
+    def size(self) -> int | None:
+        """The length of the whole blob that the host promised, in bytes; None where it promised none."""
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes as they arrive; raise `Unavailable` where they stop coming, or come so slowly that it is not worth waiting."""
+
+    def reject(self) -> None:
+        """Tell that the bytes were wrong: whoever sent them is asked last for a long while."""
+
+    def suspect(self) -> None:
+        """Tell that the bytes may have been wrong: whoever sent them is asked last for a short while."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """Some tags in order, and whether there are more."""
+
+    tags: tuple[str, ...]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """How a host of an upstream is doing; durations in seconds, None where nothing was measured."""
+
+    url: str
+    rank: int  # 1: asked first for a blob
+    rests_for: float
+    first_byte: float | None
+    bytes_per_second: float | None
+    failures: float  # remembered; they fade
+    lies: int
+    honours_ranges: bool
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostFinding:
+    """What one host says about a manifest when it is asked just to find out."""
+
+    host: str
+    trust: frozenset[Trust]
+    credential: str  # named, never shown
+    realm: str  # the token service, if it has one
+    seconds: float
+    digest: Digest | None
+    failure: UpstreamError | None
+    quota: RateLimit | None
+
+
+class Registry(Protocol):
+    """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether everyone who may resolve a tag failed a moment ago."""
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether everyone who may resolve a tag has few pulls left for us."""
+
+    async def resolve(self, reference: Reference) -> Digest | None:
+        """Ask by HEAD what a manifest's reference means now; None where the answer does not tell."""
+
+    async def manifest(self, reference: Reference) -> Manifest:
+        """Fetch a manifest by GET, verified."""
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        """Ask every host by HEAD, changing nothing; raise nothing."""
+
+    async def describe(self, repository: Repository, digest: Digest) -> int | None:
+        """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""
+
+    def hosts(self) -> list[HostStatus]:
+        """Tell of each host how it is doing, best first."""
+
+    @property
+    def is_near(self) -> bool:
+        """Whether whoever is best for a blob is so near and fast that one request for all of it is the best plan."""
+
+    def may_repeat(self) -> bool:
+        """Take the right to ask once more after a request that brought nothing, and say whether there was one: they are few."""
+
+    def blob(
+        self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
+    ) -> AbstractAsyncContextManager[BlobBody]:
+        """Open a blob from *start* to *stop*, or to its end, at whichever host is best; the bytes are unverified.
+
+        A host that failed, here or while it sent, is asked last next time: asking again is how a broken transfer goes on. So is the one
+        that is called *last*.
+        """
+
+    async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:
+        """List tags after *last*, at most *most* where the upstream minds that."""
+
+    async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
+        """List the descriptors of what refers to *digest*; None where upstream has no such API."""
+
+    async def close(self) -> None:
+        """Let go of all connections."""
