@@ -17,7 +17,8 @@ from regproxy.oci.reference import Repository
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.download import Download
-from regproxy.pull.fills import BLOB_TYPE, Fill, Fills, Follower
+from regproxy.pull.fill import Fill, Follower
+from regproxy.pull.fills import BLOB_TYPE, Fills
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.uses import Uses

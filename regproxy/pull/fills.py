@@ -1,13 +1,11 @@
-"""A blob being copied into the store while any number of clients read along.
+"""The copies in progress: each is started once, and driven to its end.
 
-The copy belongs to nobody: it goes on when the client that caused it leaves, and when all have left. Its followers read the growing file
-at their own speed. None of them gets the last byte of its response before the digest is right, so a response that was wrong never looks
-complete. Receiving overlaps with hashing and writing: while a thread writes what has arrived, more arrives, up to a limit.
+A copy belongs to nobody: it goes on when the client that caused it leaves, and when all have left.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from cachetools import LRUCache
 
@@ -17,11 +15,9 @@ from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.oci.reference import Repository
-from regproxy.policy.plan import FIRST
 from regproxy.ports import (
     BlobStore,
     Corrupt,
-    Extent,
     Gone,
     Index,
     Ingest,
@@ -36,166 +32,14 @@ from regproxy.ports import (
 )
 from regproxy.pull import blame
 from regproxy.pull.download import Download
+from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.keeping import found, kept
+from regproxy.pull.writer import Writer
 
 BLOB_TYPE = "application/octet-stream"
 _DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
-_UNWRITTEN = 4 * 1024 * 1024  # bytes received and not yet on disk; past that upstream has to wait
 
 _log = logging.getLogger(__name__)
-
-
-class Fill:
-    """A copy in progress, with followers."""
-
-    def __init__(self, digest: Digest, repository: Repository) -> None:
-        """Describe what is copied; `Fills` drives it."""
-        self.digest = digest
-        self.repository = repository
-        self.holders = {repository}  # the repositories that upstream lets have it
-        self._ingest: Ingest | None = None
-        self._promised: int | None = None
-        self._written = 0
-        self._readers = 1  # the copy itself; the others follow
-        self._followers: set[Follower] = set()
-        self._verified = False
-        self._error: Exception | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
-
-    def __repr__(self) -> str:
-        of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
-        return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
-
-    @property
-    def size(self) -> int:
-        if self._promised is None:
-            raise RuntimeError("a fill has no size before it started")
-        return self._promised
-
-    def is_near(self, stop: int) -> bool:
-        """Whether bytes up to *stop* are here, or come with what is being asked for anyway."""
-        return stop <= self._written + FIRST
-
-    async def started(self) -> None:
-        """Wait until the size is known, or raise what keeps the blob from coming.
-
-        An empty blob has no last byte to hold back, so it starts when it is verified (distribution #4191: empty bodies served for years).
-        """
-        while not self._promised and not self._verified:
-            if self._error is not None:
-                raise self._error
-            await self._news()
-
-    async def extent(self, start: int, stop: int) -> Extent:
-        """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
-        while True:
-            upto = min(self._written, stop) if self._verified else min(self._written, stop - 1)
-            if upto > start and self._ingest is not None:
-                return self._ingest.extent(start, upto)
-            if self._error is not None:
-                raise self._error
-            if self._verified:
-                raise Unavailable(f"{self.digest} is shorter than upstream promised")
-            await self._news()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether somebody who joins now can have all of it."""
-        return self._ingest is None or self._ingest.is_whole
-
-    def follow(self) -> "Follower":
-        """Read along until `release`."""
-        self._readers += 1
-        follower = Follower(self)
-        self._followers.add(follower)
-        self.moved()
-        return follower
-
-    def leave(self, follower: "Follower") -> None:
-        self._followers.discard(follower)
-        self.moved()
-        self.release()
-
-    def moved(self) -> None:
-        """Tell the ingest that a reader has moved on or left."""
-        if self._ingest is not None:
-            self._ingest.moved()
-
-    def slowest(self) -> int | None:
-        return min((follower.position for follower in self._followers), default=None)
-
-    def release(self) -> None:
-        self._readers -= 1
-        if not self._readers and self._ingest is not None:
-            self._ingest.close()
-
-    def begin(self, ingest: Ingest, promised: int | None, written: int) -> None:
-        self._ingest = ingest
-        self._promised = promised
-        self._written = written
-        ingest.follow(self.slowest)
-        self._tell()
-
-    def advance(self, count: int) -> None:
-        self._written += count
-        self._tell()
-
-    def verified(self) -> None:
-        """Let the last byte go: all of them are right."""
-        self._promised = self._written
-        self._verified = True
-        self._tell()
-
-    def fail(self, error: Exception) -> None:
-        self._error = error
-        self._tell()
-
-    def end(self) -> None:
-        """Say that nothing more will happen."""
-        if self._error is None and not self._verified:
-            self.fail(Unavailable(f"the copy of {self.digest} was given up"))
-        self.release()
-
-    async def _news(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
-
-    def _tell(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-
-class Follower:
-    """One reader of a fill, and how far it is (port Content)."""
-
-    def __init__(self, fill: Fill) -> None:
-        """Begin at the beginning."""
-        self.position = 0
-        self._fill = fill
-
-    @property
-    def size(self) -> int:
-        return self._fill.size
-
-    async def started(self) -> None:
-        await self._fill.started()
-
-    async def extent(self, start: int, stop: int) -> Extent:
-        self.position = start
-        self._fill.moved()
-        return await self._fill.extent(start, stop)
-
-    async def spoiled(self) -> None:
-        """Leave it to the copy, which finds out for itself when it is written."""
-
-    def release(self) -> None:
-        self._fill.leave(self)
 
 
 class Fills:
@@ -323,49 +167,12 @@ class Fills:
             recorded |= missing
 
 
-class _Writer:
-    """Writes behind the receiver's back, everything that has arrived at a time."""
-
-    def __init__(self, ingest: Ingest, advance: Callable[[int], None]) -> None:
-        self._ingest = ingest
-        self._advance = advance
-        self._unwritten: list[bytes] = []
-        self._size = 0
-        self._task: asyncio.Task[None] | None = None
-
-    async def put(self, chunk: bytes) -> None:
-        self._unwritten.append(chunk)
-        self._size += len(chunk)
-        if self._task is not None and (self._task.done() or self._size > _UNWRITTEN):
-            await self._task
-            self._task = None
-        if self._task is None:
-            self._task = asyncio.create_task(self._flush())
-
-    async def finish(self) -> None:
-        """Wait until all is written; raise what kept it from being."""
-        if self._task is not None:
-            await self._task
-        await self._flush()
-
-    async def stop(self) -> None:
-        """Wait for the write in progress, whatever became of it: the file must not close under it."""
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _flush(self) -> None:
-        while self._unwritten:
-            batch, self._unwritten, self._size = self._unwritten, [], 0
-            await self._ingest.write(batch)
-            self._advance(sum(map(len, batch)))
-
-
 async def _receive(download: Download, fill: Fill, ingest: Ingest) -> None:
     def written(count: int) -> None:
         fill.advance(count)
         download.advance(count)
 
-    writer = _Writer(ingest, written)
+    writer = Writer(ingest, written)
     try:
         await download.run(writer.put)
         await writer.finish()
