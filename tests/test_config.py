@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from regproxy.config import Address, ConfigError, Settings, load
 from regproxy.config.builtin import BUILTIN
 from regproxy.config.environment import default_root
-from regproxy.config.settings import Document, Model
+from regproxy.config.model import Model
+from regproxy.config.settings import Document
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
 from regproxy.oci.digest import Digest
 from regproxy.policy.freshness import PullPolicy, TagPolicy

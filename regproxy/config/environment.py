@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from regproxy.config.model import Place
 from regproxy.config.reading import Tree
-from regproxy.config.settings import Place
 
 _SYSTEM_ROOT = Path("/var/lib/regproxy")
 _PREFIX = "REGPROXY__"

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from regproxy.config import environment, mistakes, reading
 from regproxy.config.builtin import BUILTIN
 from regproxy.config.mistakes import ConfigError, Mistake
+from regproxy.config.model import Place
 from regproxy.config.reading import Tree
-from regproxy.config.settings import Document, Place, Settings
+from regproxy.config.settings import Document, Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from regproxy.config.settings import Model, Place
+from regproxy.config.model import Model, Place
 
 _SECRET = "credentials"  # noqa: S105  the key under which nothing is shown
 _SHOWN = 80

@@ -1,0 +1,158 @@
+"""An upstream as the configuration file says it, and as the policy knows it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from regproxy.config.model import Model, Place, Whole
+from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, Seconds
+from regproxy.oci.digest import Digest
+from regproxy.policy.freezing import Freeze, whole_pattern
+from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
+from regproxy.policy.routing import Credential, DockerConfig, Host, Secret, Tls, Trust, Upstream
+
+
+def _half(value: str | None, found: ValidationInfo) -> str | None:
+    """A user name and a password go together, and not with a file that has its own."""
+    has_file = found.data.get("docker_config") is not None
+    if value is None and not has_file:
+        raise ValueError("is missing")
+    if value is not None and has_file:
+        raise ValueError("does not go with docker_config, which has its own")
+    return value
+
+
+class CredentialEntry(Model):
+    """A user of an upstream, or of one host."""
+
+    docker_config: Whole | None = None
+    username: Annotated[Filled | None, AfterValidator(_half)] = None
+    password: Annotated[Filled | None, AfterValidator(_half)] = Field(None, repr=False)
+
+    def credential(self) -> Credential | None:
+        return Credential(self.username, Secret(self.password)) if self.username and self.password else None
+
+
+def _readable(value: str) -> str:
+    try:
+        with Path(value).open("rb"):
+            return value
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror or error}") from None
+
+
+Readable: TypeAlias = Annotated[str, AfterValidator(_readable)]
+
+
+class TlsEntry(Model):
+    """How a host is known, and how we are known to it."""
+
+    ca: Readable | None = None
+    certificate: Readable | None = None
+    key: Readable | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _key_fits(self) -> "TlsEntry":
+        if self.key is not None and self.certificate is None:
+            raise ValueError("has a key without a certificate")
+        return self
+
+    def tls(self) -> Tls:
+        return Tls(self.ca, self.certificate, self.key, self.insecure)
+
+
+class HostEntry(Model):
+    """One address of an upstream."""
+
+    url: Origin
+    trust: Annotated[frozenset[Trust], Field(min_length=1)] = frozenset(Trust)
+    prefix: Prefix = ""
+    credentials: CredentialEntry | None = None
+    realms: frozenset[HostName] = frozenset()
+    private_networks: frozenset[Network] = frozenset()
+    tls: TlsEntry = TlsEntry()
+    proxy: Origin | None = None
+
+
+class TagEntry(Model):
+    """The rule for some tags."""
+
+    match: Filled = "*"
+    policy: PullPolicy = PullPolicy.ALWAYS
+    fresh_for: Seconds = 300.0
+    stale_for: Seconds = 7 * DAY
+    missing_for: Seconds = 10.0
+
+    def tag_policy(self) -> TagPolicy:
+        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for, self.missing_for)
+
+
+class FreezeEntry(Model):
+    """Tags that stay what they are."""
+
+    match: Filled
+    digest: ContentDigest | None = None
+
+    def freeze(self, upstream: str) -> Freeze:
+        digest = Digest.parse(self.digest) if self.digest else None
+        return Freeze(whole_pattern(f"{upstream}/{self.match}"), digest)
+
+
+def _resolvable(hosts: Sequence[HostEntry]) -> Sequence[HostEntry]:
+    if not any(Trust.RESOLVE in host.trust for host in hosts):
+        raise ValueError("no host is trusted to resolve: nobody could say what a tag means")
+    return hosts
+
+
+class UpstreamEntry(Model):
+    """An upstream; what it says of credentials, realms and networks holds for its hosts."""
+
+    aliases: tuple[HostName, ...] = ()
+    serve_as: tuple[HostName, ...] = ()
+    hosts: Annotated[tuple[HostEntry, ...], AfterValidator(_resolvable)]
+    credentials: CredentialEntry | None = None
+    realms: frozenset[HostName] = frozenset()
+    private_networks: frozenset[Network] = frozenset()
+    proxy: Origin | None = None
+    tags: tuple[TagEntry, ...] = (TagEntry(),)
+    freeze: tuple[FreezeEntry, ...] = ()
+    deny: tuple[Filled, ...] = ()
+
+    def upstream(self, name: str) -> Upstream:
+        hosts = tuple(self._host(entry, (name, *self.aliases)) for entry in self.hosts)
+        return Upstream(
+            name=name,
+            hosts=hosts,
+            aliases=frozenset(self.aliases),
+            serve_as=frozenset(self.serve_as),
+            tags=tuple(tag.tag_policy() for tag in self.tags),
+            freezes=tuple(entry.freeze(name) for entry in self.freeze),
+            deny=self.deny,
+        )
+
+    def names(self, name: str) -> Iterator[tuple[Place, str]]:
+        """List all that a client may call it, and where that is said."""
+        place: Place = ("upstreams", name)
+        yield place, name
+        yield from (((*place, "aliases", index), alias) for index, alias in enumerate(self.aliases))
+        yield from (((*place, "serve_as", index), host) for index, host in enumerate(self.serve_as))
+
+    def _host(self, entry: HostEntry, names: tuple[str, ...]) -> Host:
+        # The registry's password is not for its mirrors: a host trusted only to pull is a stranger, and carries its own.
+        is_registry = Trust.RESOLVE in entry.trust
+        credentials = entry.credentials or (self.credentials if is_registry else None)
+        servers = dict.fromkeys((entry.url.partition("://")[2], *(names if is_registry else ())))
+        return Host(
+            url=entry.url,
+            trust=entry.trust,
+            prefix=entry.prefix,
+            credential=credentials.credential() if credentials else None,
+            docker_config=DockerConfig(credentials.docker_config, tuple(servers)) if credentials and credentials.docker_config else None,
+            realms=entry.realms | self.realms,
+            private_networks=entry.private_networks | self.private_networks,
+            tls=entry.tls.tls(),
+            proxy=entry.proxy or self.proxy,
+        )
