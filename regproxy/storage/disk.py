@@ -32,7 +32,7 @@ from regproxy.policy.room import FileSystem, Limits, on_disk
 from regproxy.ports import Full, Gone, Lying, StoreError
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of, remove_if_orphan
-from regproxy.storage.opened import OpenBlob, OpenFiles
+from regproxy.storage.opened import PUT_ASIDE, OpenBlob, OpenFiles
 from regproxy.storage.room import Room
 from regproxy.storage.spool import Spool
 from regproxy.storage.trouble import Trouble
@@ -285,8 +285,10 @@ class DiskStore:
         """Put a file, or whatever it is, out of the way; the last few stay for whoever wants to know what happened to them."""
         aside = self._root / "quarantine"
         with contextlib.suppress(FileNotFoundError):
-            path.rename(aside / f"{time.time_ns()}.{path.name[:12]}")
+            moved = path.rename(aside / f"{time.time_ns()}.{path.name[:12]}")
             metrics.CORRUPT.inc()
+            if stat.S_ISREG(moved.lstat().st_mode):
+                moved.chmod(PUT_ASIDE)
         for old in sorted(aside.iterdir())[:-_QUARANTINED]:
             _remove(old)
 

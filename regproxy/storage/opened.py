@@ -1,6 +1,7 @@
 """Committed content with a descriptor that stays open for the next hit."""
 
 import os
+import stat
 from collections.abc import Awaitable, Callable
 from typing import BinaryIO
 
@@ -8,6 +9,8 @@ from cachetools import LRUCache
 
 from regproxy.oci.digest import Digest
 from regproxy.ports import Extent
+
+PUT_ASIDE = stat.S_IFREG  # a file of no permissions: every process that has it open sees that it is not to be served
 
 
 class OpenBlob:
@@ -22,9 +25,9 @@ class OpenBlob:
         self._when_closed: Callable[[], None] | None = None
 
     def is_intact(self, size: int) -> bool:
-        """Say whether the file is still there and still *size* bytes long: one fstat, no thread."""
+        """Say whether the file is still there, still *size* bytes long and not put aside: one fstat, no thread."""
         status = os.fstat(self.file.fileno())
-        return status.st_size == size and status.st_nlink > 0
+        return status.st_size == size and status.st_nlink > 0 and status.st_mode != PUT_ASIDE
 
     def hold(self) -> "OpenBlob":
         self._holders += 1

@@ -128,6 +128,24 @@ async def test_d09_a_deleted_file_is_a_miss_even_if_it_was_kept_open(store: Disk
     content.release()
 
 
+async def test_what_another_process_put_aside_is_a_miss_even_if_it_was_kept_open(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    content = await store.open(DIGEST, len(BODY))
+    assert content is not None
+    content.release()
+    other = DiskStore(tmp_path / "store")
+    await other.quarantine(DIGEST)
+    other.close()
+    assert await store.open(DIGEST, len(BODY)) is None
+
+
+async def test_putting_a_link_aside_leaves_alone_what_it_points_to(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    _symlink(_path(tmp_path))
+    await store.quarantine(DIGEST)
+    assert stat.S_IMODE(_path(tmp_path).with_name("target").stat().st_mode) == 0o600
+
+
 async def test_small_content_is_verified_at_every_read(store: DiskStore, tmp_path: Path) -> None:
     await store.write(DIGEST, BODY)
     with _path(tmp_path).open("r+b") as file:
