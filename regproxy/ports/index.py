@@ -21,6 +21,14 @@ class Kind(Enum):
 class Index(Protocol):
     """What is known about content and tags. It may be lost: the store and upstream are the truth."""
 
+    @property
+    def generation(self) -> int:
+        """A number that changes, in every process of the machine, when something that was told is true no longer; reading it is free.
+
+        Whoever remembers an answer takes it before asking, and forgets the answer when it has changed. A tag that was found to mean the
+        same once more is no change.
+        """
+
     async def tag(self, reference: Reference) -> TagRecord | None: ...
 
     async def put_tag(self, reference: Reference, record: TagRecord) -> None: ...

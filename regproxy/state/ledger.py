@@ -1,13 +1,14 @@
 """What the store holds and what of it is needed, in SQLite (port Ledger)."""
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import OCCASION, Candidate, Shares
 from regproxy.ports import Census, Image, Part, Record
 from regproxy.state import images
 from regproxy.state.database import Database, Row
+from regproxy.state.generation import Generation
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
 # in: most of those that share it were not asked for.
@@ -41,10 +42,10 @@ WHERE digest IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM s
 class SqliteLedger:
     """The books that a sweep goes by."""
 
-    def __init__(self, db: Database, changed: Callable[[Iterable[Digest]], None]) -> None:
-        """Take the database, and whom to tell whose records have changed."""
+    def __init__(self, db: Database, generation: Generation) -> None:
+        """Take the database, and its generation, which ends when something is there no longer."""
         self._db = db
-        self._changed = changed
+        self._generation = generation
 
     async def census(self) -> Census:
         rows = await self._db.rows("SELECT count, size FROM totals ORDER BY often")
@@ -60,11 +61,11 @@ class SqliteLedger:
     async def forget(self, digest: Digest) -> list[Digest]:
         gone: list[Digest] = []
         waiting = [digest]
-        async with self._db.transaction():
-            while waiting:
-                gone.append(waiting.pop())
-                waiting += await self._forget_one(str(gone[-1]))
-        self._changed(gone)
+        with self._generation.ending():
+            async with self._db.transaction():
+                while waiting:
+                    gone.append(waiting.pop())
+                    waiting += await self._forget_one(str(gone[-1]))
         return gone
 
     async def unused(self, since: float) -> list[Candidate]:
@@ -97,17 +98,16 @@ class SqliteLedger:
             await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in record.children])
 
     async def lose(self, digests: Collection[Digest]) -> int:
-        lost = _array(digests)
-        async with self._db.transaction():
-            before = await self.census()
-            for statement in (
-                "DELETE FROM children WHERE parent IN (SELECT value FROM json_each(?))",
-                "DELETE FROM content WHERE digest IN (SELECT value FROM json_each(?))",
-                "DELETE FROM holders WHERE digest IN (SELECT value FROM json_each(?))",
-            ):
-                await self._db.execute(statement, lost)
-            after = await self.census()
-        self._changed(digests)
+        with self._generation.ending():
+            async with self._db.transaction():
+                before = await self.census()
+                for statement in (
+                    "DELETE FROM children WHERE parent IN (SELECT value FROM json_each(?))",
+                    "DELETE FROM content WHERE digest IN (SELECT value FROM json_each(?))",
+                    "DELETE FROM holders WHERE digest IN (SELECT value FROM json_each(?))",
+                ):
+                    await self._db.execute(statement, _array(digests))
+                after = await self.census()
         return before.size - after.size
 
     async def pin(self, digest: Digest, *, pinned: bool) -> None:

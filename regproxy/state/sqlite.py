@@ -1,15 +1,14 @@
 """The index of one machine, in SQLite (port Index).
 
-What repositories hold is kept in memory too, so that a repeated hit reads no database.
+What repositories hold is remembered, so that a repeated hit reads no database.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Self
 
-from cachetools import LRUCache
-
+from regproxy.memory import Memory
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
@@ -18,6 +17,7 @@ from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
 from regproxy.state import staying
 from regproxy.state.database import Database
+from regproxy.state.generation import Generation
 from regproxy.state.ledger import SqliteLedger
 
 _REMEMBERED = 100_000  # about 30 MB of names in memory at most
@@ -27,25 +27,31 @@ _LISTINGS = 10_000  # rows; clients choose what is listed, so it needs a bound
 class SqliteIndex:
     """Content, its holders, tags and listings, in one file."""
 
-    def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
-        """Take the database and a clock of epoch seconds."""
+    def __init__(self, db: Database, generation: Generation, clock: Callable[[], float] = time.time) -> None:
+        """Take the database, its generation and a clock of epoch seconds."""
         self._db = db
+        self._generation = generation
         self._clock = clock
-        self._held: LRUCache[Digest, dict[tuple[Kind, Repository], Descriptor]] = LRUCache(_REMEMBERED)
+        self._held: Memory[tuple[Kind, Repository, Digest], Descriptor] = Memory(_REMEMBERED, generation.current)
 
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
         """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
         db = await Database.open(path, staying.FUNCTIONS, staying.SETUP)
         await staying.configure(db, frozen)
-        return cls(db, clock)
+        return cls(db, Generation(path.with_suffix(".generation")), clock)
 
     async def close(self) -> None:
         await self._db.close()
+        self._generation.close()
 
     def ledger(self) -> SqliteLedger:
         """Open the books in the same database."""
-        return SqliteLedger(self._db, self.drop_remembered)
+        return SqliteLedger(self._db, self._generation)
+
+    @property
+    def generation(self) -> int:
+        return self._generation.current()
 
     async def tag(self, reference: Reference) -> TagRecord | None:
         row = await self._db.row("SELECT media_type, digest, size, checked_at FROM tags WHERE reference = ?", str(reference))
@@ -54,13 +60,20 @@ class SqliteIndex:
     async def put_tag(self, reference: Reference, record: TagRecord) -> None:
         found = record.descriptor
         row = (str(reference), found.media_type, str(found.digest), found.size, record.checked_at)
-        await self._db.write("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", *row)
+        async with self._db.transaction():
+            await self._db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?, ?)", *row)  # no other process moves it from here on
+            before = await self.digest_named(str(reference))
+            await self._db.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", *row)
+        if before != found.digest:
+            self._generation.advance()
 
     async def drop_tag(self, reference: Reference) -> None:
-        await self._db.write("DELETE FROM tags WHERE reference = ?", str(reference))
+        with self._generation.ending():
+            await self._db.write("DELETE FROM tags WHERE reference = ?", str(reference))
 
     async def held(self, kind: Kind, repository: Repository, digest: Digest) -> Descriptor | None:
-        if (remembered := self._held.get(digest, {}).get((kind, repository))) is not None:
+        key, generation = (kind, repository, digest), self.generation
+        if (remembered := self._held.get(key)) is not None:
             return remembered
         row = await self._db.row(
             "SELECT media_type, digest, size FROM content JOIN holders USING (digest, kind)"
@@ -71,7 +84,8 @@ class SqliteIndex:
         )
         if row is None:
             return None
-        found = self._held.setdefault(digest, {})[kind, repository] = _descriptor(*row)
+        found = _descriptor(*row)
+        self._held.put(key, found, generation)
         return found
 
     async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
@@ -88,12 +102,7 @@ class SqliteIndex:
             )
             await self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", digest, kind.value, str(repository))
             await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in children])
-        self._held.pop(descriptor.digest, None)
-
-    def drop_remembered(self, digests: Iterable[Digest]) -> None:
-        """Forget who holds the content: its record has changed."""
-        for digest in digests:
-            self._held.pop(digest, None)
+        self._held.pop((kind, repository, descriptor.digest))
 
     async def digest_named(self, reference: str) -> Digest | None:
         row = await self._db.row("SELECT digest FROM tags WHERE reference = ?", reference)
@@ -104,11 +113,13 @@ class SqliteIndex:
         return [Freeze(str(pattern), Digest.parse(str(digest)) if digest else None) for pattern, digest in rows]
 
     async def put_freeze(self, freeze: Freeze) -> None:
-        await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", *staying.row_of(freeze))
+        with self._generation.ending():
+            await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", *staying.row_of(freeze))
 
     async def drop_freeze(self, pattern: str) -> bool:
         was_there = await self._db.row("SELECT 1 FROM freezes WHERE pattern = ?", pattern) is not None
-        await self._db.write("DELETE FROM freezes WHERE pattern = ?", pattern)
+        with self._generation.ending():
+            await self._db.write("DELETE FROM freezes WHERE pattern = ?", pattern)
         return was_there
 
     async def listing(self, key: str) -> bytes | None:

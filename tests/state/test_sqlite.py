@@ -1,7 +1,7 @@
 """What the index promises: it survives restarts, and losing it costs questions only."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -141,3 +141,75 @@ async def test_troubles_of_the_database_are_troubles_of_the_store(index: SqliteI
         await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
     await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
     assert await index.known(Kind.BLOB, DESCRIPTOR.digest) == DESCRIPTOR
+
+
+async def _said(index: SqliteIndex) -> int:
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
+    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
+    assert await index.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) is not None
+    return index.generation
+
+
+async def _drop_the_tag(index: SqliteIndex) -> None:
+    await index.drop_tag(REFERENCE)
+
+
+async def _move_the_tag(index: SqliteIndex) -> None:
+    await index.put_tag(REFERENCE, TagRecord(Descriptor(DESCRIPTOR.media_type, Digest.of(b"another"), 7), 2.0))
+
+
+async def _freeze(index: SqliteIndex) -> None:
+    await index.put_freeze(Freeze("docker.io/*"))
+
+
+async def _thaw(index: SqliteIndex) -> None:
+    await index.drop_freeze("docker.io/*")
+
+
+async def _forget(index: SqliteIndex) -> None:
+    await index.ledger().forget(DESCRIPTOR.digest)
+
+
+async def _lose(index: SqliteIndex) -> None:
+    await index.ledger().lose([DESCRIPTOR.digest])
+
+
+@pytest.mark.parametrize("revoke", [_drop_the_tag, _move_the_tag, _freeze, _thaw, _forget, _lose])
+async def test_whatever_revokes_an_answer_ends_the_generation_for_every_process(
+    index: SqliteIndex, tmp_path: Path, revoke: Callable[[SqliteIndex], Awaitable[None]]
+) -> None:
+    await _said(index)
+    other = await SqliteIndex.open(tmp_path / "index.db")
+    before = index.generation
+    await revoke(other)
+    assert index.generation != before
+    await other.close()
+
+
+async def _renew_the_tag(index: SqliteIndex) -> None:
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 2.0))
+
+
+async def _add_content(index: SqliteIndex) -> None:
+    await index.put(Kind.BLOB, OTHER, DESCRIPTOR)
+
+
+async def _add_a_tag(index: SqliteIndex) -> None:
+    await index.put_tag(Reference(OTHER, Tag("new")), TagRecord(DESCRIPTOR, 2.0))
+
+
+@pytest.mark.parametrize("add", [_renew_the_tag, _add_content, _add_a_tag])
+async def test_what_only_adds_ends_no_generation(index: SqliteIndex, add: Callable[[SqliteIndex], Awaitable[None]]) -> None:
+    """Otherwise every miss would make every worker ask the index again."""
+    before = await _said(index)
+    await add(index)
+    assert index.generation == before
+
+
+async def test_what_another_process_removed_is_held_by_nobody(index: SqliteIndex, tmp_path: Path) -> None:
+    await _said(index)
+    other = await SqliteIndex.open(tmp_path / "index.db")
+    assert await other.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
+    await index.ledger().forget(DESCRIPTOR.digest)
+    assert await other.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) is None
+    await other.close()
