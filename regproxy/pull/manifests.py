@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cachetools import LRUCache
@@ -18,12 +17,11 @@ from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.pull.answers import Answers, Pulled
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.uses import Uses
-
-_IN_MEMORY = 64 * 1024 * 1024  # bytes of manifests kept ready; an image's is 2 KiB
 
 _MISSING = 10_000  # tags that upstream does not have; clients choose what they ask for, so it needs a bound
 
@@ -35,15 +33,6 @@ class _Missing(NamedTuple):
 
     since: float
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """A manifest, where it came from, and what the client should be warned of."""
-
-    manifest: Manifest
-    provenance: Provenance
-    warning: str | None = None
 
 
 class Manifests:
@@ -71,16 +60,12 @@ class Manifests:
         self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
         self._missing: LRUCache[Reference, _Missing] = LRUCache(_MISSING)
-        self._bodies: LRUCache[Digest, Manifest] = LRUCache(_IN_MEMORY, getsizeof=lambda manifest: manifest.descriptor.size)
+        self._answers = Answers(index, clock)
 
     async def get(self, route: Route, target: Target) -> Pulled:
         """Find the manifest; raise `RegistryError` or `UpstreamError`."""
-        check_denied(route, target)
         reference = Reference(route.repository, target)
-        try:
-            pulled = await (self._by_digest(reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target))
-        except NotFound as error:
-            raise errors.manifest_unknown(str(error)) from error
+        pulled = self._answers.repeated(reference) or await self._found(route, reference, target)
         self._uses.of_manifest(pulled.manifest.descriptor.digest)
         return pulled
 
@@ -95,17 +80,26 @@ class Manifests:
     async def close(self) -> None:
         await self._flights.close()
 
+    async def _found(self, route: Route, reference: Reference, target: Target) -> Pulled:
+        check_denied(route, target)
+        try:
+            return await (self._by_digest(reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target))
+        except NotFound as error:
+            raise errors.manifest_unknown(str(error)) from error
+
     async def _by_digest(self, reference: Reference, digest: Digest) -> Pulled:
+        generation = self._index.generation
         if (manifest := await self._held(reference.repository, digest)) is not None:
-            return Pulled(manifest, Provenance.HIT)
+            return self._answers.remember(reference, Pulled(manifest, Provenance.HIT), generation)
         return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
 
     async def _by_tag(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
+        generation = self._index.generation
         record = await self._record(reference)
         if (digest := await self._frozen(reference, record)) is not None:
             pulled = await self._by_digest(Reference(route.repository, digest), digest)
-            return Pulled(pulled.manifest, Provenance.FROZEN)
+            return self._answers.remember(reference, Pulled(pulled.manifest, Provenance.FROZEN), generation)
         known = await self._held(route.repository, record.descriptor.digest) if record else None
         if record is None or known is None:
             record = known = None
@@ -120,7 +114,7 @@ class Manifests:
             missing_since=missing.since if missing else None,
         )
         if known is not None and verdict is Verdict.FRESH:
-            return Pulled(known, Provenance.HIT)
+            return self._answers.remember(reference, Pulled(known, Provenance.HIT), generation, record, rule)
         if known is not None and verdict is Verdict.BEHIND:
             self._flights.start(reference, lambda: self._ask(reference, rule, known))
             return self._stale(route, reference, known, "upstream is asked behind this answer")
@@ -159,6 +153,7 @@ class Manifests:
                 pulled = await self._hear(reference, rule) or await self._look_up(reference, known)
         except NotFound as error:
             self._missing[reference] = _Missing(self._clock(), str(error))
+            self._answers.forget(reference)
             raise
         self._missing.pop(reference, None)
         return pulled
@@ -204,8 +199,8 @@ class Manifests:
         return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
 
     async def _read(self, digest: Digest, size: int, media_type: str) -> Manifest | None:
-        if (remembered := self._bodies.get(digest)) is not None:
-            return remembered
+        if (at_hand := self._answers.body(digest)) is not None:
+            return at_hand
         try:
             body = await self._store.read(digest, size)
             manifest = Manifest.verify(body, media_type, digest) if body is not None else None
@@ -213,7 +208,7 @@ class Manifests:
             _log.error("a cached manifest cannot be read", extra=fields(digest=str(digest), reason=str(error)))
             return None
         if manifest is not None:
-            self._remember(manifest)
+            self._answers.keep(manifest)
         return manifest
 
     async def _record(self, reference: Reference) -> TagRecord | None:
@@ -232,7 +227,3 @@ class Manifests:
             children = [child.digest for child in manifest.children()]
             await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
         return manifest
-
-    def _remember(self, manifest: Manifest) -> None:
-        if manifest.descriptor.size <= _IN_MEMORY:
-            self._bodies[manifest.descriptor.digest] = manifest

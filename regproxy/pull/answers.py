@@ -1,0 +1,77 @@
+"""Manifests at hand, and the answers to references that needed nobody else: all that a repeated hit asks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from regproxy.memory import Memory
+from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import Manifest
+from regproxy.oci.reference import Reference
+from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
+from regproxy.ports import Index
+from regproxy.pull.provenance import Provenance
+
+_MOST = 20_000  # references, some 10 MB
+_BODIES = 64 * 1024 * 1024  # bytes of manifests; an image's is 2 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A manifest, where it came from, and what the client should be warned of."""
+
+    manifest: Manifest
+    provenance: Provenance
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a reference means, and by which record and rule, if those can expire."""
+
+    digest: Digest
+    provenance: Provenance
+    record: TagRecord | None
+    rule: TagPolicy | None
+
+    def is_good(self, now: float) -> bool:
+        return self.record is None or self.rule is None or judge(self.record, self.rule, now) is Verdict.FRESH
+
+
+class Answers:
+    """What one worker remembers of manifests."""
+
+    def __init__(self, index: Index, clock: Callable[[], float]) -> None:
+        """Take the index, whose generation answers are bound to, and a clock of epoch seconds."""
+        self._index = index
+        self._clock = clock
+        self._given: Memory[Reference, _Answer] = Memory(_MOST, lambda: index.generation)
+        self._bodies: LRUCache[Digest, Manifest] = LRUCache(_BODIES, getsizeof=lambda manifest: manifest.descriptor.size)
+
+    def repeated(self, reference: Reference) -> Pulled | None:
+        """Give the answer that was given before, while it still needs nobody else."""
+        answer = self._given.get(reference)
+        if answer is None or not answer.is_good(self._clock()):
+            return None
+        manifest = self._bodies.get(answer.digest)
+        return None if manifest is None else Pulled(manifest, answer.provenance)
+
+    def remember(
+        self, reference: Reference, pulled: Pulled, generation: int, record: TagRecord | None = None, rule: TagPolicy | None = None
+    ) -> Pulled:
+        """Remember an answer that was found since *generation*; one by a *record* holds for as long as its *rule* calls that fresh."""
+        answer = _Answer(pulled.manifest.descriptor.digest, pulled.provenance, record, rule)
+        self._given.put(reference, answer, generation)
+        return pulled
+
+    def forget(self, reference: Reference) -> None:
+        self._given.pop(reference)
+
+    def body(self, digest: Digest) -> Manifest | None:
+        return self._bodies.get(digest)
+
+    def keep(self, manifest: Manifest) -> None:
+        """Have a verified manifest at hand."""
+        if manifest.descriptor.size <= _BODIES:
+            self._bodies[manifest.descriptor.digest] = manifest
