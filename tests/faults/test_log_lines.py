@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.log import JsonLines
+from regproxy.log import Lines
 from tests.fakes.deeds import Deed, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, raw, rig
@@ -22,8 +22,7 @@ ODD = f"\x1b[31mred\x07 \u2028 \udcff {FORGED}"
 def lines() -> Iterator[io.StringIO]:
     """Collect what `configure` would print, down to debug."""
     stream = io.StringIO()
-    handler, root = logging.StreamHandler(stream), logging.getLogger()
-    handler.setFormatter(JsonLines())
+    handler, root = Lines(stream), logging.getLogger()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
