@@ -13,8 +13,8 @@ from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.ports import Index
 from regproxy.pull.provenance import Provenance
 
-_MOST = 20_000  # references, some 10 MB
-_BODIES = 64 * 1024 * 1024  # bytes of manifests; an image's is 2 KiB
+_BODIES = 32 * 1024 * 1024  # bytes of manifests; an image's is 2 KiB
+_NAMES = 1024  # bytes that an answer takes beside its manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,9 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a reference means, and by which record and rule, if those can expire."""
+    """What a reference was answered, and by which record and rule, if those can expire."""
 
-    digest: Digest
-    provenance: Provenance
+    pulled: Pulled
     record: TagRecord | None
     rule: TagPolicy | None
 
@@ -46,23 +45,19 @@ class Answers:
         """Take the index, whose generation answers are bound to, and a clock of epoch seconds."""
         self._index = index
         self._clock = clock
-        self._given: Memory[Reference, _Answer] = Memory(_MOST, lambda: index.generation)
+        self._given: Memory[Reference, _Answer] = Memory(_BODIES, lambda: index.generation, _weight)
         self._bodies: LRUCache[Digest, Manifest] = LRUCache(_BODIES, getsizeof=lambda manifest: manifest.descriptor.size)
 
     def repeated(self, reference: Reference) -> Pulled | None:
         """Give the answer that was given before, while it still needs nobody else."""
         answer = self._given.get(reference)
-        if answer is None or not answer.is_good(self._clock()):
-            return None
-        manifest = self._bodies.get(answer.digest)
-        return None if manifest is None else Pulled(manifest, answer.provenance)
+        return answer.pulled if answer is not None and answer.is_good(self._clock()) else None
 
     def remember(
         self, reference: Reference, pulled: Pulled, generation: int, record: TagRecord | None = None, rule: TagPolicy | None = None
     ) -> Pulled:
         """Remember an answer that was found since *generation*; one by a *record* holds for as long as its *rule* calls that fresh."""
-        answer = _Answer(pulled.manifest.descriptor.digest, pulled.provenance, record, rule)
-        self._given.put(reference, answer, generation)
+        self._given.put(reference, _Answer(pulled, record, rule), generation)
         return pulled
 
     def forget(self, reference: Reference) -> None:
@@ -75,3 +70,7 @@ class Answers:
         """Have a verified manifest at hand."""
         if manifest.descriptor.size <= _BODIES:
             self._bodies[manifest.descriptor.digest] = manifest
+
+
+def _weight(answer: _Answer) -> int:
+    return answer.pulled.manifest.descriptor.size + _NAMES
