@@ -3,10 +3,11 @@
 `ns` is a lookup key in a closed world, never an address to dial: a name that is not configured is unknown, and no connection is made.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +17,7 @@ from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy
 
 DOCKER_HUB = "docker.io"
+_REMEMBERED = 4096  # repositories, less than 2 MB
 
 
 class Trust(Enum):
@@ -131,8 +133,9 @@ class Routes:
         self._by_name: Mapping[str, Upstream] = MappingProxyType(by_name)
         self._served: Mapping[str, Upstream] = MappingProxyType(served)
         self._default = by_name[default]
+        self._route = lru_cache(_REMEMBERED)(self._routed)  # nodes ask for the same few repositories again and again
 
-    def find(self, name: str, namespaces: list[str], host: str = "") -> Route:
+    def find(self, name: str, namespaces: Sequence[str], host: str = "") -> Route:
         """Find by `ns`, else by a Host we serve as, else by the first path component, else the default.
 
         Raise `RegistryError`: NAME_UNKNOWN for a registry that is not configured, NAME_INVALID for two, or for a name that is too
@@ -144,16 +147,20 @@ class Routes:
             upstream = self._named(namespaces[0])
         else:
             upstream = self._served.get(_without_default_port(host)) or self._prefixed(name) or self._default
-        try:
-            return Route(upstream, Repository(upstream.name, _name_at(upstream, self._strip(upstream, name))))
-        except InvalidName as error:
-            raise errors.name_invalid(str(error)) from error
+        return self._route(upstream.name, name)
 
     def canonical(self, pattern: str) -> str:
         """Write `registry/repository...` by the registry's own name; raise NAME_UNKNOWN for one that is not configured."""
         registry, _, rest = pattern.partition("/")
         upstream = self._named(registry)
         return f"{upstream.name}/{_name_at(upstream, rest) if rest.strip('*') else '*'}"
+
+    def _routed(self, upstream: str, name: str) -> Route:
+        found = self._by_name[upstream]
+        try:
+            return Route(found, Repository(upstream, _name_at(found, self._strip(found, name))))
+        except InvalidName as error:
+            raise errors.name_invalid(str(error)) from error
 
     def _named(self, namespace: str) -> Upstream:
         upstream = self._by_name.get(_without_default_port(namespace))

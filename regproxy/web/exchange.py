@@ -1,25 +1,34 @@
 """One request and its answer, as the access line and the metrics tell of it."""
 
+import itertools
 import secrets
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from multidict import CIMultiDict
 
 from regproxy.pull.provenance import Provenance
 
+_ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
+_numbers = itertools.count(1)
+
+
+def _request_id() -> str:
+    return f"{_ours}{next(_numbers):08x}"
+
 
 @dataclass(slots=True)
 class Exchange:
     """What became known of a request while it was answered."""
 
-    query: dict[str, list[str]] = field(default_factory=dict)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     endpoint: str = "other"
     namespace: str | None = None
     upstream: str = ""
     provenance: Provenance | None = None
     failure: str | None = None
-    request_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    request_id: str = field(default_factory=_request_id)
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -28,7 +37,7 @@ class Exchange:
 
     def parameter(self, name: str) -> str | None:
         """Give a query parameter's first value."""
-        return next(iter(self.query.get(name, [])), None)
+        return next(iter(self.query.get(name, ())), None)
 
     def outcome(self, status: int) -> str:
         """Sum up, in words of a closed set."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from regproxy.oci import byterange, errors
+from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.policy.routing import Route, Routes
@@ -34,7 +35,7 @@ class Handlers:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
         if isinstance(endpoint, Ping):
             return web.Response(body=b"{}", content_type="application/json")
-        namespaces = exchange.query.get("ns", [])
+        namespaces = exchange.query.get("ns", ())
         route = self.routes.find(endpoint.name, namespaces, request.headers.get("Host", ""))
         exchange.upstream = route.upstream.name
         exchange.namespace = next(iter(namespaces), None)
@@ -55,13 +56,14 @@ class Handlers:
         pulled = await self.manifests.get(route, pull.target)
         exchange.provenance = pulled.provenance
         descriptor = pulled.manifest.descriptor
-        headers = content_headers(descriptor.digest, pulled.provenance)
-        if pulled.warning is not None:
-            headers["Warning"] = f"299 - {json.dumps(pulled.warning)}"
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
-            return web.Response(status=304, headers=headers)
-        headers["Content-Type"] = descriptor.media_type
-        return web.Response(body=pulled.manifest.body, headers=headers)
+            response = web.Response(status=304, headers=content_headers(descriptor.digest, pulled.provenance))
+        else:
+            headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
+            response = web.Response(body=pulled.manifest.body, headers=headers)
+        if pulled.warning is not None:
+            response.headers["Warning"] = f"299 - {json.dumps(pulled.warning)}"
+        return response
 
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
         if request.method == "HEAD":
@@ -70,17 +72,17 @@ class Handlers:
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
             response.content_length = described.size
             return response
-        opened = await self.blobs.open(route, pull.digest, _wanted_part(request, str(pull.digest)))
+        opened = await self.blobs.open(route, pull.digest, _wanted_part(request, pull.digest))
         exchange.provenance = opened.provenance
         if isinstance(opened, Passing):
             return await self._pass(request, pull, opened, exchange)
         try:
             headers = blob_headers(pull.digest, opened.provenance)
-            exchange.decorate(headers)
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
-            ranges = _ranges(request, str(pull.digest), opened.content.size)
+            ranges = _ranges(request, pull.digest, opened.content.size)
             sending = ContentResponse(opened.content, ranges, headers)
+            exchange.decorate(sending.headers)
             exchange.failure = await sending.send(request, exchange.endpoint, opened.provenance.value)
             return sending
         finally:
@@ -88,9 +90,8 @@ class Handlers:
 
     async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, exchange: Exchange) -> web.StreamResponse:
         try:
-            headers = blob_headers(pull.digest, passing.provenance)
-            exchange.decorate(headers)
-            sending = PassedResponse(passing.part, headers)
+            sending = PassedResponse(passing.part, blob_headers(pull.digest, passing.provenance))
+            exchange.decorate(sending.headers)
             exchange.failure = await sending.send(request, passing.download.run, exchange.endpoint, passing.provenance.value)
             return sending
         finally:
@@ -124,20 +125,24 @@ def path_of(request: web.BaseRequest) -> str:
     return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
 
 
-def _wanted_part(request: web.BaseRequest, etag: str) -> tuple[int, int | None] | None:
+def _wanted_part(request: web.BaseRequest, digest: Digest) -> tuple[int, int | None] | None:
     """Read what can be answered without knowing the blob: one range, on no condition."""
-    if "If-None-Match" in request.headers or request.headers.get("If-Range", f'"{etag}"').strip() != f'"{etag}"':
+    wanted = _range(request, digest)
+    return None if wanted is None or "If-None-Match" in request.headers else byterange.single(wanted)
+
+
+def _range(request: web.BaseRequest, digest: Digest) -> str | None:
+    """Give `Range`, unless `If-Range` names another representation (RFC 9110, 13.1.5)."""
+    wanted = request.headers.get("Range")
+    if wanted is None or request.headers.get("If-Range", f'"{digest}"').strip() != f'"{digest}"':
         return None
-    return byterange.single(request.headers.get("Range"))
+    return wanted
 
 
-def _ranges(request: web.BaseRequest, etag: str, size: int) -> list[byterange.ByteRange]:
-    """Read `Range`, unless `If-Range` names another representation (RFC 9110, 13.1.5)."""
-    condition = request.headers.get("If-Range")
-    if condition is not None and condition.strip() != f'"{etag}"':
-        return []
+def _ranges(request: web.BaseRequest, digest: Digest, size: int) -> list[byterange.ByteRange]:
+    wanted = _range(request, digest)
     try:
-        return byterange.parse(request.headers.get("Range"), size)
+        return byterange.parse(wanted, size) if wanted is not None else []
     except byterange.UnsatisfiableRange as error:
         raise errors.range_invalid(str(error), size) from error
 

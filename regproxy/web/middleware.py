@@ -1,13 +1,14 @@
 """What happens around every request: it is parsed, answered, whatever goes wrong is put in our words, and it is told of."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import lru_cache
 from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from regproxy import metrics
-from regproxy.log import fields
+from regproxy.log import Told, fields
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
@@ -25,6 +26,11 @@ _ENDPOINTS = {
 }
 
 _MOST_PARAMETERS = 16  # clients send three at most
+
+# Nodes ask for the same few things again and again, and what is asked can be read but one way.
+_read = lru_cache(4096)(endpoints.parse)
+_requests = lru_cache(None)(metrics.REQUESTS.labels)
+_seconds = lru_cache(None)(metrics.SECONDS.labels)
 
 _access = logging.getLogger("regproxy.access")
 _log = logging.getLogger(__name__)
@@ -49,9 +55,9 @@ def observed(handlers: Handlers) -> Callable[[web.BaseRequest], Awaitable[web.St
 
 async def _answered(handlers: Handlers, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
     try:
-        endpoint = endpoints.parse(request.method, path_of(request))
+        endpoint = _read(request.method, path_of(request))
         exchange.endpoint = _ENDPOINTS[type(endpoint)]
-        exchange.query = _query(request)
+        exchange.query = _query(request.raw_path.partition("?")[2])
         return await handlers.answer(request, endpoint, exchange)
     except RegistryError as error:
         return error_response(error)
@@ -85,9 +91,10 @@ def _upstream_failure(error: UpstreamError) -> RegistryError:
             raise TypeError(f"{type(error)} is no error of the ports") from error
 
 
-def _query(request: web.BaseRequest) -> dict[str, list[str]]:
+@lru_cache(256)
+def _query(text: str) -> Mapping[str, Sequence[str]]:
     try:
-        return parse_qs(request.raw_path.partition("?")[2], keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError as error:
         raise RegistryError("UNSUPPORTED", 400, "a query of that many parameters") from error
 
@@ -95,22 +102,22 @@ def _query(request: web.BaseRequest) -> dict[str, list[str]]:
 def _tell(request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse | None) -> None:
     status = response.status if response is not None else 499  # nginx's word for a client that left
     outcome = exchange.outcome(status) if response is not None else "left"
-    metrics.REQUESTS.labels(exchange.endpoint, exchange.upstream, outcome).inc()
-    metrics.SECONDS.labels(exchange.endpoint).observe(exchange.seconds)
-    _access.info(
-        "%s %s %d",
-        request.method,
-        request.raw_path[:512],
-        status,
-        extra=fields(
-            request_id=exchange.request_id,
-            client=request.remote,
-            endpoint=exchange.endpoint,
-            upstream=exchange.upstream,
-            outcome=outcome,
-            seconds=round(exchange.seconds, 6),
-            bytes=response.content_length if response is not None else None,
-            agent=request.headers.get("User-Agent", "")[:200],
-            failure=exchange.failure,
-        ),
+    seconds = exchange.seconds
+    _requests(exchange.endpoint, exchange.upstream, outcome).inc()
+    _seconds(exchange.endpoint).observe(seconds)
+    if not _access.isEnabledFor(logging.INFO):
+        return
+    line = Told(
+        _access.name,
+        f"{request.method} {request.raw_path[:512]} {status}",
+        request_id=exchange.request_id,
+        client=request.remote,
+        endpoint=exchange.endpoint,
+        upstream=exchange.upstream,
+        outcome=outcome,
+        seconds=round(seconds, 6),
+        bytes=response.content_length if response is not None else None,
+        agent=request.headers.get("User-Agent", "")[:200],
+        failure=exchange.failure,
     )
+    _access.handle(line)

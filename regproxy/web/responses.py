@@ -11,11 +11,12 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from regproxy import metrics
 from regproxy.oci.byterange import ByteRange, whole
@@ -26,7 +27,9 @@ from regproxy.pull.provenance import Provenance
 
 _PATIENCE = 60.0  # seconds for a client to take _STRIDE bytes, or it is gone
 _STRIDE = 1024 * 1024
+_SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
 Put: TypeAlias = Callable[[bytes], Awaitable[None]]
+_REMEMBERED = 4096  # headers of as many answers, some 8 MB
 _YEAR = "max-age=31536000, immutable"
 
 
@@ -35,23 +38,19 @@ def error_response(error: RegistryError) -> web.Response:
     return web.Response(body=error.body(), status=error.status, content_type="application/json", headers=error.headers)
 
 
-def content_headers(digest: Digest, provenance: Provenance) -> CIMultiDict[str]:
-    """Name the content and where it came from."""
-    return CIMultiDict(
-        {
-            "Docker-Content-Digest": str(digest),
-            "ETag": f'"{digest}"',
-            "Cache-Status": provenance.cache_status(),
-        }
-    )
+@lru_cache(_REMEMBERED)
+def content_headers(digest: Digest, provenance: Provenance, media_type: str | None = None) -> CIMultiDictProxy[str]:
+    """Name the content, where it came from, and what it is."""
+    typed = {"Content-Type": media_type} if media_type is not None else {}
+    named = {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"', "Cache-Status": provenance.cache_status()}
+    return CIMultiDictProxy(CIMultiDict({**named, **typed}))
 
 
-def blob_headers(digest: Digest, provenance: Provenance) -> CIMultiDict[str]:
-    headers = content_headers(digest, provenance)
-    headers["Content-Type"] = "application/octet-stream"
-    headers["Accept-Ranges"] = "bytes"
-    headers["Cache-Control"] = _YEAR
-    return headers
+@lru_cache(_REMEMBERED)
+def blob_headers(digest: Digest, provenance: Provenance) -> CIMultiDictProxy[str]:
+    """Say of a blob what `content_headers` says, and that it can be asked for in parts."""
+    parts = {"Accept-Ranges": "bytes", "Cache-Control": _YEAR}
+    return CIMultiDictProxy(CIMultiDict({**content_headers(digest, provenance, "application/octet-stream"), **parts}))
 
 
 def matches(header: str | None, digest: Digest) -> bool:
@@ -65,7 +64,7 @@ def matches(header: str | None, digest: Digest) -> bool:
 class ContentResponse(web.StreamResponse):
     """Sends ranges of content, as far as they have arrived, straight from its file."""
 
-    def __init__(self, content: Content, ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> None:
+    def __init__(self, content: Content, ranges: Sequence[ByteRange], headers: CIMultiDictProxy[str]) -> None:
         """Take content whose size is known; no ranges means the whole."""
         super().__init__(status=206 if ranges else 200, headers=headers)
         self._content = content
@@ -103,17 +102,19 @@ class ContentResponse(web.StreamResponse):
         start = part.start
         while start < part.stop:
             extent = await self._content.extent(start, part.stop)
-            for sent in range(0, extent.length, _STRIDE):
+            start += extent.length
+            sent = _taken_at_once(request, extent) if extent.length <= _SMALL else 0
+            while sent < extent.length:
                 piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
                 async with asyncio.timeout(_PATIENCE):
                     await _send_piece(request, writer, piece)
-            start += extent.length
+                sent += piece.length
 
 
 class PassedResponse(web.StreamResponse):
     """Sends a range as it comes from upstream."""
 
-    def __init__(self, part: ByteRange, headers: CIMultiDict[str]) -> None:
+    def __init__(self, part: ByteRange, headers: CIMultiDictProxy[str]) -> None:
         super().__init__(status=206, headers=headers)
         self.headers["Content-Range"] = part.content_range()
         self.content_length = part.length
@@ -137,6 +138,24 @@ class PassedResponse(web.StreamResponse):
         return None
 
 
+def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
+    """Send as much by sendfile as the socket takes without waiting, and tell how much: for a small blob that is all of it.
+
+    asyncio's own sendfile does the same, and much else, which takes longer than the sending.
+    """
+    transport = request.transport
+    if transport is None or transport.is_closing() or transport.get_write_buffer_size() or not _may_sendfile(transport, extent):
+        return 0
+    try:
+        return os.sendfile(transport.get_extra_info("socket").fileno(), extent.file.fileno(), extent.offset, extent.length)
+    except OSError:
+        return 0  # the long way finds out why
+
+
+def _may_sendfile(transport: asyncio.Transport, extent: Extent) -> bool:
+    return extent.is_lasting and transport.get_extra_info("sslcontext") is None
+
+
 async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> None:
     """Send it by sendfile, or by reading where that does not do (TLS); raise `OSError` where the file cannot be read or is shorter.
 
@@ -146,7 +165,7 @@ async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, pi
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left")
     loop = asyncio.get_running_loop()
-    if piece.is_lasting and transport.get_extra_info("sslcontext") is None:
+    if _may_sendfile(transport, piece):
         with contextlib.suppress(asyncio.SendfileNotAvailableError):
             _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
             return
