@@ -56,7 +56,7 @@ class HostBody:
         """Wait for more, and tell how fast it comes; raise `Unavailable` for a trickle."""
         began, chunk = time.monotonic(), b""
         try:
-            chunk = await self._response.content.readany()
+            chunk = await self._read()
         finally:
             pace.received(len(chunk), time.monotonic() - began)
             if pace.is_over:
@@ -65,6 +65,19 @@ class HostBody:
         if chunk and pace.slow_for and pace.slow_for >= self._patience():
             raise Unavailable(f"{self} sends less than {self._timeouts.least_rate} bytes per second", timed_out=True)
         return chunk
+
+    async def _read(self) -> bytes:
+        """Read what has come, and only then tell that the connection broke: aiohttp tells that first, and keeps the rest to itself."""
+        content = self._response.content
+        try:
+            return await content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            content.set_exception(None)  # type: ignore[arg-type]
+            rest = content.read_nowait()
+            content.set_exception(error)
+            if rest:
+                return rest
+            raise
 
     def _patience(self) -> float:
         return patience(self._timeouts.trickle, has_others=self._health.has_others(self._client.host))
@@ -80,6 +93,9 @@ class HostBody:
         self._held = connection
 
     async def close(self) -> None:
+        """Give the connection back, or end it where the rest of the body is not wanted."""
+        if not self._response.content.at_eof():
+            self._response.close()
         await self._held.aclose()
 
 

@@ -35,7 +35,7 @@ class Pool(Enum):
 # Seconds to the head of an answer, whatever is configured: a miss behind a silent token service is to fail within five, its 401 included.
 _PATIENCE = {Pool.TOKEN: 4.0, Pool.MANIFEST: math.inf, Pool.BLOB: math.inf}
 _MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 128}  # a host sees no more of us at once
-_REST_OF_A_BODY = 64 * 1024  # bytes worth reading of a redirect or a refusal, to keep its connection
+_REST_OF_A_BODY = 64 * 1024, 0.5  # bytes and seconds worth reading of a redirect or a refusal, to keep its connection
 
 
 class Connections:
@@ -124,9 +124,11 @@ class Connections:
 
 async def _finish(response: aiohttp.ClientResponse) -> None:
     """Read what is left of a short body: only then may the connection be used again."""
-    if response.content_length is not None and response.content_length <= _REST_OF_A_BODY:
+    most, seconds = _REST_OF_A_BODY
+    if not response.closed and response.content_length is not None and response.content_length <= most:
         with suppress(aiohttp.ClientError, TimeoutError):
-            await response.read()
+            async with asyncio.timeout(seconds):
+                await response.read()
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:

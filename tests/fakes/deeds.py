@@ -109,6 +109,17 @@ class Cut(Delivered):
 
 
 @dataclass(frozen=True)
+class CutShare(Delivered):
+    """Promise the whole body and end the connection with FIN after a *share* of it, a byte at least."""
+
+    share: float
+
+    async def send(self, wire: Wire, body: bytes) -> None:
+        await wire.body(body[: max(int(len(body) * self.share), 1)])
+        wire.fin()
+
+
+@dataclass(frozen=True)
 class Reset(Delivered):
     """Promise the whole body and end the connection with RST after *at* bytes, which do arrive."""
 

@@ -8,6 +8,7 @@ import pytest
 from tests.fakes.deeds import (
     Chunked,
     Cut,
+    CutShare,
     Deed,
     Delay,
     Drop,
@@ -69,6 +70,8 @@ async def raw(registry: FakeRegistry, url: str) -> tuple[bytes, bytes, str]:
     [
         pytest.param((Cut(1000),), b"Content-Length: 262144", BODY[:1000], "fin", id="cut"),
         pytest.param((Cut(0),), b"Content-Length: 262144", b"", "fin", id="cut at once"),
+        pytest.param((CutShare(1 / 3),), b"Content-Length: 262144", BODY[: len(BODY) // 3], "fin", id="a third"),
+        pytest.param((CutShare(0),), b"Content-Length: 262144", BODY[:1], "fin", id="the least of all shares"),
         pytest.param((Cut(len(BODY)),), b"Content-Length: 262144", BODY, "fin", id="cut after all"),
         pytest.param((Reset(1000),), b"Content-Length: 262144", BODY[:1000], "rst", id="reset"),
         pytest.param((NoLength(),), b"Connection: close", BODY, "fin", id="no length"),

@@ -11,6 +11,7 @@ from regproxy.oci.digest import Digest
 from tests.fakes.deeds import (
     Chunked,
     Cut,
+    CutShare,
     Deed,
     Drop,
     Headers,
@@ -94,6 +95,14 @@ async def test_a_transfer_that_breaks_goes_on_at_the_only_host(upstream: FakeReg
     """Even where every answer breaks: three times a third is the whole."""
     digest = upstream.add_blob(NAME, BLOB)
     upstream.misbehave("/blobs/", *deeds)
+    assert (await proxy.ask(_path(digest))).body == BLOB
+    assert upstream.sent_blob_bytes() == len(BLOB)
+
+
+async def test_u05_not_a_byte_is_lost_where_every_answer_is_cut_at_a_third(upstream: FakeRegistry, proxy: Rig) -> None:
+    """Down to the last one: what came just before the end of a connection counts too."""
+    digest = upstream.add_blob(NAME, BLOB)
+    upstream.misbehave("/blobs/", CutShare(1 / 3))
     assert (await proxy.ask(_path(digest))).body == BLOB
     assert upstream.sent_blob_bytes() == len(BLOB)
 

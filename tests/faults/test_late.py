@@ -51,10 +51,13 @@ async def test_a_late_front_is_asked_anew_of_the_only_host(upstream: FakeRegistr
     await _asked(tmp_path / "store", LARGE, upstream)
 
 
-async def test_u12_a_trickle_is_borne_for_seconds_only_where_somebody_else_has_it(upstream: FakeRegistry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", [SMALL, SMALL[:1000]], ids=["a layer", "a config"])
+async def test_u12_a_trickle_is_borne_for_seconds_only_where_somebody_else_has_it(
+    upstream: FakeRegistry, tmp_path: Path, body: bytes
+) -> None:
     async with FakeRegistry() as mirror:
-        mirror.misbehave("/blobs/", Paced(2000))
-        await _asked(tmp_path / "store", SMALL, mirror, upstream)
+        mirror.misbehave("/blobs/", Paced(1))
+        await _asked(tmp_path / "store", body, mirror, upstream)
     assert upstream.count("GET", "blobs") == 1
 
 
