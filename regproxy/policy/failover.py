@@ -19,7 +19,7 @@ _PROBE = 10.0  # seconds that a probe has before another request tries its luck
 _HALF_LIFE = 60.0  # seconds after which a failure counts half
 _NEWEST = 0.3  # what one measurement weighs against all before it
 _PENALTY = 1.0  # seconds that each remembered failure is held against a host
-_PRESUMED = 5.0  # seconds to a typical blob from a host that nobody has measured: one known to be slower than that is no better
+_PRESUMED = 5.0  # seconds to a typical blob from a host that nobody has measured, at most: one known to be slower is no better
 _TYPICAL = 4 * 1024 * 1024  # bytes of a piece or a small layer: what "soonest" is judged by
 
 
@@ -44,13 +44,11 @@ class Record:
     def remembered_failures(self, now: float) -> float:
         return self.failures * math.pow(0.5, max(now - self.failed_at, 0.0) / _HALF_LIFE)
 
-    def cost(self, now: float) -> float:
-        """Expect a typical blob after this many seconds."""
-        held_against = _PENALTY * self.remembered_failures(now)
+    def usual(self) -> float | None:
+        """Expect a typical blob after this many seconds; None where nothing was measured."""
         if self.first_byte is None:
-            return _PRESUMED + held_against
-        transfer = 0.0 if self.rate is None else _TYPICAL / max(self.rate, 1.0)
-        return self.first_byte + transfer + held_against
+            return None
+        return self.first_byte + (0.0 if self.rate is None else _TYPICAL / max(self.rate, 1.0))
 
 
 def asked(record: Record, now: float) -> Record:
@@ -96,7 +94,7 @@ def candidates(
     from_the_middle: bool = False,
     last: Collection[Host] = (),
 ) -> list[Host]:
-    """List the hosts that may answer *need*, best first.
+    """List the hosts that may answer *need*, best first; one that nobody has measured is as good as the best one until it is.
 
     A resting host comes last, not never: when every other host is down too, asking it beats failing the pull; and so do those that the
     asker wants to be asked *last*. Where the middle of a blob is wanted, a host that always sends the whole comes after those that do not.
@@ -108,10 +106,14 @@ def candidates(
     if neglected is not None and now - records[neglected].asked_at < EXPLORE_AFTER:
         neglected = None
 
+    presumed = min((usual for host in awake if (usual := records[host].usual()) is not None), default=_PRESUMED)
+
     def place(host: Host) -> tuple[bool, bool, bool, float]:
         record = records[host]
         lacks_ranges = from_the_middle and not record.honours_ranges
-        return resting[host] or host in last, lacks_ranges, host is not neglected, record.cost(now)
+        usual = record.usual()
+        cost = (min(presumed, _PRESUMED) if usual is None else usual) + _PENALTY * record.remembered_failures(now)
+        return resting[host] or host in last, lacks_ranges, host is not neglected, cost
 
     return sorted(able, key=place)
 

@@ -32,14 +32,20 @@ ORDERS = [
     pytest.param(
         Trust.PULL,
         _records(mirror=replace(UNKNOWN, first_byte=0.3), origin=replace(UNKNOWN, first_byte=0.1)),
-        [ORIGIN, MIRROR, SECOND],
-        id="the quicker answer first, those without figures after them",
+        [SECOND, ORIGIN, MIRROR],
+        id="the quicker answer first, one without figures like the best",
     ),
     pytest.param(
         Trust.PULL,
         _records(mirror=replace(UNKNOWN, first_byte=0.01, rate=1e6), second=replace(UNKNOWN, first_byte=0.2, rate=50e6)),
-        [SECOND, MIRROR, ORIGIN],
+        [SECOND, ORIGIN, MIRROR],
         id="what counts is when a layer is here",
+    ),
+    pytest.param(
+        Trust.PULL,
+        _records(origin=replace(UNKNOWN, first_byte=0.01, rate=1e9)),
+        [MIRROR, SECOND, ORIGIN],
+        id="one that is known to be good: no better than those before it",
     ),
     pytest.param(
         Trust.PULL,
