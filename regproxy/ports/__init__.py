@@ -4,7 +4,7 @@ from regproxy.ports.errors import Corrupt, Full, Gone, NotFound, Refused, StoreE
 from regproxy.ports.fleet import Fleet, Leases, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
-from regproxy.ports.store import BlobStore, Content, Extent, Ingest, Lying, Spool
+from regproxy.ports.store import BlobStore, Content, Elsewhere, Extent, Incoming, Ingest, Lying, Progress, Spool, Stage
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Census",
     "Content",
     "Corrupt",
+    "Elsewhere",
     "Extent",
     "Fleet",
     "Full",
@@ -20,6 +21,7 @@ __all__ = [
     "HostFinding",
     "HostStatus",
     "Image",
+    "Incoming",
     "Index",
     "Ingest",
     "Kind",
@@ -28,10 +30,12 @@ __all__ = [
     "Lying",
     "NotFound",
     "Part",
+    "Progress",
     "Record",
     "Refused",
     "Registry",
     "Spool",
+    "Stage",
     "StoreError",
     "TagCache",
     "TagPage",

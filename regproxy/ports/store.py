@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import BinaryIO, Protocol
 
 from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.ports.errors import UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +38,16 @@ class Content(Protocol):
     def release(self) -> None: ...
 
 
-class Ingest(Protocol):
-    """Content on its way in, invisible until `commit`.
-
-    Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
-    slowest of them reads, and `commit` says why it was not kept.
-    """
+class Incoming(Protocol):
+    """Where the bytes of content on its way in are read."""
 
     @property
     def is_whole(self) -> bool:
         """Whether all that was written can still be read, by somebody who joins now."""
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
-        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
+    @property
+    def origin(self) -> object:
+        """What is equal for two that read the very same bytes."""
 
     def extent(self, start: int, stop: int) -> Extent:
         """Tell where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
@@ -57,6 +57,19 @@ class Ingest(Protocol):
 
     def moved(self) -> None:
         """Learn that a reader has moved on or left."""
+
+    def close(self) -> None: ...
+
+
+class Ingest(Incoming, Protocol):
+    """Content on its way in, invisible until `commit`.
+
+    Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
+    slowest of them reads, and `commit` says why it was not kept.
+    """
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
 
     def verify(self) -> None:
         """Raise `DigestMismatch` unless what was written is what it should be."""
@@ -70,7 +83,41 @@ class Ingest(Protocol):
     async def discard(self) -> None:
         """Forget what was not committed; those who read it may read on."""
 
-    def close(self) -> None: ...
+
+class Stage(Enum):
+    """How far a copy is."""
+
+    ASKING = "asking"
+    COPYING = "copying"
+    ALONE = "alone"  # the store takes no more of it: nobody else can read what comes
+    KEPT = "kept"
+    VERIFIED = "verified"  # right, and yet not kept
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far another process's copy is: under which name it asked, of how many bytes, how many are written, what ended it."""
+
+    stage: Stage
+    repository: str
+    size: int | None
+    written: int
+    error: UpstreamError | None = None
+
+
+class Elsewhere(Protocol):
+    """Content that another process of this machine copies in."""
+
+    @property
+    def incoming(self) -> Incoming | None:
+        """Where its bytes are read; None before there are any."""
+
+    async def news(self) -> Progress | None:
+        """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
+
+    def close(self) -> None:
+        """Look no more; what it reads from, if it does, is closed by itself."""
 
 
 class Spool(Protocol):
@@ -115,6 +162,15 @@ class BlobStore(Protocol):
 
     async def resumable(self, digest: Digest) -> int:
         """Tell how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
+
+    async def lease(self, digest: Digest, repository: Repository) -> Elsewhere | None:
+        """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
+
+    async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
+        """Give that right back, if we have it, and tell those who watch what went wrong."""
+
+    async def landed(self, digest: Digest, size: int) -> Incoming | None:
+        """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
 
     async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`."""

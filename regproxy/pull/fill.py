@@ -9,7 +9,7 @@ import asyncio
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST
-from regproxy.ports import Extent, Ingest, Unavailable
+from regproxy.ports import Extent, Incoming, Unavailable
 
 
 class Fill:
@@ -20,7 +20,7 @@ class Fill:
         self.digest = digest
         self.repository = repository
         self.holders = {repository}  # the repositories that upstream lets have it
-        self._ingest: Ingest | None = None
+        self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
         self._promised: int | None = None
         self._written = 0
         self._readers = 1  # the copy itself; the others follow
@@ -34,10 +34,22 @@ class Fill:
         return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
 
     @property
+    def _incoming(self) -> Incoming | None:
+        return self._sources[-1] if self._sources else None
+
+    @property
     def size(self) -> int:
         if self._promised is None:
             raise RuntimeError("a fill has no size before it started")
         return self._promised
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to read."""
+        return bool(self._sources)
+
+    def reads(self, incoming: Incoming) -> bool:
+        return self._incoming is incoming
 
     def is_near(self, stop: int) -> bool:
         """Whether bytes up to *stop* are here, or come with what is being asked for anyway."""
@@ -57,8 +69,8 @@ class Fill:
         """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
         while True:
             upto = min(self._written, stop) if self._verified else min(self._written, stop - 1)
-            if upto > start and self._ingest is not None:
-                return self._ingest.extent(start, upto)
+            if upto > start and self._incoming is not None:
+                return self._incoming.extent(start, upto)
             if self._error is not None:
                 raise self._error
             if self._verified:
@@ -68,7 +80,7 @@ class Fill:
     @property
     def is_whole(self) -> bool:
         """Whether somebody who joins now can have all of it."""
-        return self._ingest is None or self._ingest.is_whole
+        return self._incoming is None or self._incoming.is_whole
 
     def follow(self) -> "Follower":
         """Read along until `release`."""
@@ -85,26 +97,35 @@ class Fill:
 
     def moved(self) -> None:
         """Tell the ingest that a reader has moved on or left."""
-        if self._ingest is not None:
-            self._ingest.moved()
+        if self._incoming is not None:
+            self._incoming.moved()
 
     def slowest(self) -> int | None:
         return min((follower.position for follower in self._followers), default=None)
 
     def release(self) -> None:
         self._readers -= 1
-        if not self._readers and self._ingest is not None:
-            self._ingest.close()
+        if not self._readers:
+            for incoming in self._sources:
+                incoming.close()
 
-    def begin(self, ingest: Ingest, promised: int | None, written: int) -> None:
-        self._ingest = ingest
+    def begin(self, incoming: Incoming, promised: int | None, written: int) -> None:
+        """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
+        before = self._incoming
+        self._sources.append(incoming)
+        if before is not None and self._written and before.origin != incoming.origin:
+            raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
         self._promised = promised
         self._written = written
-        ingest.follow(self.slowest)
+        incoming.follow(self.slowest)
         self._tell()
 
     def advance(self, count: int) -> None:
-        self._written += count
+        self.reach(self._written + count)
+
+    def reach(self, written: int) -> None:
+        """Note that the first *written* bytes can be read."""
+        self._written = written
         self._tell()
 
     def verified(self) -> None:

@@ -18,13 +18,17 @@ from regproxy.oci.reference import Repository
 from regproxy.ports import (
     BlobStore,
     Corrupt,
+    Elsewhere,
     Gone,
+    Incoming,
     Index,
     Ingest,
     Kind,
     NotFound,
+    Progress,
     Refused,
     Registry,
+    Stage,
     StoreError,
     Throttled,
     Unavailable,
@@ -97,10 +101,11 @@ class Fills:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, fill: Fill) -> None:
-        metrics.FILLS.inc()
         try:
-            if await self._copy(fill):
-                await self._record(fill)
+            while (elsewhere := await found(self._store.lease(fill.digest, fill.repository), fill.digest)) is not None:
+                if await self._read_along(fill, elsewhere):
+                    return
+            await self._bring(fill)
         except (UpstreamError, StoreError) as error:
             fill.fail(error)
             _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
@@ -108,10 +113,83 @@ class Fills:
             fill.fail(error)
             _log.exception("fill broke", extra=fields(repository=str(fill.repository), fill=repr(fill)))
         finally:
-            metrics.FILLS.dec()
             if self._fills.get(fill.digest) is fill:
                 del self._fills[fill.digest]
             fill.end()
+
+    async def _bring(self, fill: Fill) -> None:
+        """Have the blob in the store, and its record in the index, before another process may think that it has to."""
+        failure: UpstreamError | None = None
+        metrics.FILLS.inc()
+        try:
+            if await self._landed(fill) or await self._copy(fill):
+                await self._record(fill)
+        except UpstreamError as error:
+            failure = error
+            raise
+        finally:
+            metrics.FILLS.dec()
+            await kept(self._store.release(fill.digest, failure), fill.digest)
+
+    async def _landed(self, fill: Fill) -> bool:
+        """Read what another process has brought since we looked for it, if it has."""
+        known = await found(self._index.known(Kind.BLOB, fill.digest), fill.digest)
+        incoming = None if known is None else await found(self._store.landed(fill.digest, known.size), fill.digest)
+        if known is None or incoming is None:
+            return False
+        is_held = await found(self._index.held(Kind.BLOB, fill.repository, fill.digest), fill.digest) is not None
+        await self._go_along(fill, incoming, Progress(Stage.KEPT, str(fill.repository) if is_held else "", known.size, known.size))
+        fill.verified()
+        return True
+
+    async def _read_along(self, fill: Fill, elsewhere: Elsewhere) -> bool:
+        """Follow to its end what another process copies; say False where it is for us to go on."""
+        try:
+            while (progress := await self._news(elsewhere, fill)) is not None:
+                if progress.error is not None:
+                    if fill.has_begun or progress.repository == str(fill.repository):
+                        raise progress.error
+                    return False  # what was refused to another repository may be given to this one
+                if progress.stage is Stage.ALONE:
+                    await self._part(fill)
+                    return True
+                if elsewhere.incoming is not None:
+                    await self._go_along(fill, elsewhere.incoming, progress)
+                if progress.stage in {Stage.KEPT, Stage.VERIFIED}:
+                    fill.verified()
+                    if progress.stage is Stage.KEPT:
+                        await self._record(fill)
+                    return True
+            return False
+        finally:
+            elsewhere.close()
+
+    async def _news(self, elsewhere: Elsewhere, fill: Fill) -> Progress | None:
+        patience = 2 * self._patience  # whoever copies has as much by itself, and is found dead within
+        try:
+            async with asyncio.timeout(patience):
+                return await elsewhere.news()
+        except TimeoutError as error:
+            raise Unavailable(f"no byte of {fill.digest} came for {patience:g} s through the process that copies it") from error
+
+    async def _go_along(self, fill: Fill, incoming: Incoming, progress: Progress) -> None:
+        """Read from *incoming*, once upstream lets this repository have what it let another one have."""
+        if fill.reads(incoming):
+            fill.reach(progress.written)
+            return
+        try:
+            if progress.repository != str(fill.repository):
+                await self._registries[fill.repository.registry].describe(fill.repository, fill.digest)
+        except BaseException:
+            incoming.close()
+            raise
+        fill.begin(incoming, progress.size, progress.written)
+
+    async def _part(self, fill: Fill) -> None:
+        """Copy by ourselves what the store does not take: nobody can read along."""
+        if fill.has_begun:
+            raise Unavailable(f"the process that copied {fill.digest} has no room for the rest")
+        await self._bring(fill)
 
     async def _copy(self, fill: Fill) -> bool:
         """Fetch and verify the blob, and say whether the store kept it."""

@@ -4,6 +4,7 @@
       layout                    which layout this is
       blobs/sha256/ab/<hex>     verified, durable, never changed
       ingest/<hex>.<random>     on its way in; locked by whoever writes it, and gone on with if its writer died
+      leases/<hex>              who copies it in, and what becomes of that
       quarantine/               what lay under a valid name and was wrong
 
 A file gets its name after its hash was right and fsync had returned: a crash may lose it, but no valid name stands over wrong bytes.
@@ -28,10 +29,13 @@ from weakref import WeakValueDictionary
 from regproxy import metrics
 from regproxy.log import fields
 from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.reference import Repository
 from regproxy.policy.room import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, Lying, StoreError
+from regproxy.ports import Full, Gone, Lying, Stage, StoreError, UpstreamError
+from regproxy.storage.elsewhere import CopyElsewhere, Reading, open_plain, told
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of, remove_if_orphan
+from regproxy.storage.lease import Lease, taken, watched
 from regproxy.storage.opened import PUT_ASIDE, OpenBlob, OpenFiles
 from regproxy.storage.room import Room
 from regproxy.storage.spool import Spool
@@ -63,6 +67,7 @@ class DiskStore:
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
         self._scrubbing = ThreadPoolExecutor(1, thread_name_prefix="scrub")  # one large file at a time, beside what serves
         self._trouble = Trouble()
+        self._leases: dict[Digest, Lease] = {}
         self.opened_at = 0.0
         self.interrupted_at: float | None = None
         self.room = Room(limits, partial(self._run, self._measure))
@@ -97,6 +102,29 @@ class DiskStore:
             await ingest.discard()
             ingest.close()
 
+    async def lease(self, digest: Digest, repository: Repository) -> CopyElsewhere | None:
+        while (lease := await self._run(taken, self._root, digest, str(repository))) is None:
+            if (other := await self._run(watched, self._root, digest)) is not None:
+                return CopyElsewhere(self._root, digest, other, self._run)
+        self._leases[digest] = lease
+        return None
+
+    async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
+        lease = self._leases.pop(digest, None)
+        if lease is None:
+            return
+        try:
+            if error is not None:
+                await self._run(partial(lease.note, end=Stage.FAILED.value, **told(error)))
+        except StoreError as trouble:
+            _log.warning("others cannot be told how a copy ended", extra=fields(digest=str(digest), reason=str(trouble)))
+        finally:
+            await self._run(lease.release)
+
+    async def landed(self, digest: Digest, size: int) -> Reading | None:
+        file = await self._run(self._open_file, digest, size)
+        return None if file is None else Reading(file)
+
     async def resumable(self, digest: Digest) -> int:
         return await self._run(left_behind, self._root, digest)
 
@@ -104,13 +132,15 @@ class DiskStore:
         growing = await self._growing(digest, size, start)
         if start and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
-        ingest = DiskIngest(digest, self._run, self._trouble, growing)
+        lease = self._leases.get(digest)
+        ingest = DiskIngest(digest, self._run, self._trouble, growing, lease.note if lease else _tell_nobody)
         try:
             await ingest.read_again(start)
         except StoreError as error:
             await ingest.discard()
             ingest.close()
             raise Gone(f"what was here of {digest} cannot be gone on with: {error}") from error
+        await ingest.announce(size)
         return ingest
 
     async def spool(self, size: int) -> Spool:
@@ -227,7 +257,7 @@ class DiskStore:
                 raise StoreError(f"{self._root} holds {found.strip()[:60]!r}, this version reads {_LAYOUT.strip()!r}: give it another root")
         elif any(entry.name not in _NOT_OURS for entry in self._root.iterdir()):
             raise StoreError(f"{self._root} is not empty and not a store of regproxy: give it a directory of its own")
-        for name in ("blobs", "ingest", "quarantine"):
+        for name in ("blobs", "ingest", "leases", "quarantine"):
             (self._root / name).mkdir(exist_ok=True, mode=0o700)
         if not layout.exists():
             layout.write_text(_LAYOUT)
@@ -255,7 +285,7 @@ class DiskStore:
         """Open without following links or waiting for pipes; what has another size is put aside."""
         path = path_of(self._root, digest)
         try:
-            file = open(path, "rb", buffering=0, opener=_open_plain)  # noqa: SIM115 -- the caller closes it
+            file = open_plain(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -303,8 +333,8 @@ def _lying(algorithm: str, entry: os.DirEntry[str]) -> Lying | None:
     return Lying(digest, status.st_size, status.st_mtime)
 
 
-def _open_plain(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _tell_nobody(**_facts: object) -> None:
+    """Say nothing: what no lease was taken for, nobody watches."""
 
 
 def _remove(path: Path) -> None:

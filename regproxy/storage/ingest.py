@@ -9,12 +9,13 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from regproxy.log import fields
 from regproxy.oci.digest import Digest
-from regproxy.ports import Extent, Full, Gone, StoreError
+from regproxy.ports import Extent, Full, Gone, Stage, StoreError
 from regproxy.storage.room import Reservation
 from regproxy.storage.trouble import Trouble
 from regproxy.storage.window import Window
@@ -38,7 +39,8 @@ class Growing:
     def __init__(self, root: Path, digest: Digest, reservation: Reservation, start: int = 0) -> None:
         """Create the file, or take over one that has *start* bytes; raise `OSError`."""
         self._path: Path | None
-        descriptor, self._path = _taken_over(root, digest, start) if start else _created(root, digest)
+        descriptor, path = _taken_over(root, digest, start) if start else _created(root, digest)
+        self._path, self.name = path, path.name
         self.file: BinaryIO = os.fdopen(descriptor, "rb+", buffering=0)
         self.reservation = reservation
         self._root, self._digest = root, digest
@@ -76,9 +78,10 @@ class Growing:
 class DiskIngest:
     """Content that is hashed as it comes, and kept if it can be (port Ingest)."""
 
-    def __init__(self, digest: Digest, run: Runner, trouble: Trouble, growing: Growing | StoreError) -> None:
-        """Write to a file, or, where there is none, remember why; disk calls go through *run*."""
+    def __init__(self, digest: Digest, run: Runner, trouble: Trouble, growing: Growing | StoreError, note: Callable[..., None]) -> None:
+        """Write to a file, or, where there is none, remember why; disk calls go through *run*, so does telling others by *note*."""
         self._run = run
+        self._note = note
         self._trouble = trouble
         self._growing = growing if isinstance(growing, Growing) else None
         self._refused: StoreError | None = None
@@ -92,6 +95,17 @@ class DiskIngest:
     @property
     def is_whole(self) -> bool:
         return self._window is None or self._window.begin <= self._on_disk
+
+    @property
+    def origin(self) -> object:
+        return None if self._growing is None else origin_of(self._growing.file)
+
+    async def announce(self, size: int | None) -> None:
+        """Let other processes read along, or tell them that they cannot."""
+        if self._growing is None or self._refused is not None:
+            await self._tell(end=Stage.ALONE.value)
+        else:
+            await self._tell(file=self._growing.name, size=size)
 
     @property
     def written(self) -> int:
@@ -143,8 +157,10 @@ class DiskIngest:
                 self._growing.reservation.settle(await self._run(self._growing.commit))
             except StoreError as error:
                 self._trouble.begin(error)
+                await self._tell(end=Stage.VERIFIED.value)
                 raise
             self._trouble.end()
+            await self._tell(end=Stage.KEPT.value)
 
     def leave(self) -> None:
         if self._growing is not None and self._refused is None and not self._growing.is_committed:
@@ -175,6 +191,13 @@ class DiskIngest:
             await self._run(self._append, growing, chunks)
         except StoreError as error:
             self._refuse(error)
+            await self._tell(end=Stage.ALONE.value)
+
+    async def _tell(self, **facts: object) -> None:
+        try:
+            await self._run(partial(self._note, **facts))
+        except StoreError as error:
+            _log.warning("other processes cannot be told", extra=fields(reason=str(error)))
 
     def _refuse(self, reason: StoreError) -> None:
         self._refused = reason
@@ -247,6 +270,12 @@ def _nobody() -> None:
 
 def path_of(root: Path, digest: Digest) -> Path:
     return root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def origin_of(file: BinaryIO) -> object:
+    """Tell a file from all others, by whatever name it was opened."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,0 +1,110 @@
+"""Content that another process of this machine copies in, or has copied in: read as its file grows."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from regproxy.oci.digest import Digest
+from regproxy.ports import Corrupt, Extent, NotFound, Progress, Refused, Stage, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.storage.ingest import Runner, origin_of, path_of
+from regproxy.storage.lease import Watched
+
+_EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
+_FAILURES = {kind.__name__: kind for kind in (NotFound, Refused, Throttled, Unavailable, Corrupt)}
+
+
+class Reading:
+    """A file that somebody else writes, or has written (port Incoming)."""
+
+    is_whole = True
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Own *file*."""
+        self._file = file
+
+    @property
+    def origin(self) -> object:
+        return origin_of(self._file)
+
+    @property
+    def written(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def extent(self, start: int, stop: int) -> Extent:
+        return Extent(self._file, start, stop - start)
+
+    def follow(self, slowest: Callable[[], int | None]) -> None:
+        """Need not know: a file waits for nobody."""
+
+    def moved(self) -> None:
+        """Need not know either."""
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class CopyElsewhere:
+    """A copy in the hands of another process (port Elsewhere)."""
+
+    def __init__(self, root: Path, digest: Digest, watched: Watched, run: Runner) -> None:
+        """Own *watched*, whose holder writes below *root*; disk calls go through *run*."""
+        self.incoming: Reading | None = None
+        self._root = root
+        self._digest = digest
+        self._watched = watched
+        self._run = run
+        self._last: Progress | None = None
+
+    async def news(self) -> Progress | None:
+        while (progress := await self._look()) is not None and progress == self._last:  # noqa: ASYNC110 -- another process sets no event of ours
+            await asyncio.sleep(_EVERY)
+        self._last = progress
+        return progress
+
+    def close(self) -> None:
+        self._watched.close()
+
+    async def _look(self) -> Progress | None:
+        facts = self._watched.facts()
+        if facts is None:
+            return None
+        if "file" in facts and self.incoming is None:
+            try:
+                self.incoming = Reading(await self._run(self._open, facts["file"]))
+            except StoreError:
+                return None  # it is gone, and so is whoever wrote it
+        return _progress(facts, self.incoming)
+
+    def _open(self, name: str) -> BinaryIO:
+        """Open what is being written, wherever it lies by now."""
+        try:
+            return open_plain(self._root / "ingest" / Path(name).name)
+        except FileNotFoundError:
+            return open_plain(path_of(self._root, self._digest))
+
+
+def _progress(facts: dict[str, Any], incoming: Reading | None) -> Progress:
+    written = 0 if incoming is None else incoming.written
+    stage = Stage(facts.get("end", Stage.ASKING if incoming is None else Stage.COPYING))
+    return Progress(stage, facts.get("repository", ""), facts.get("size"), written, _failure(facts) if stage is Stage.FAILED else None)
+
+
+def told(error: UpstreamError) -> dict[str, object]:
+    """Say for another process what went wrong."""
+    return {"kind": type(error).__name__, "message": str(error), "retry_after": getattr(error, "retry_after", None)}
+
+
+def _failure(facts: dict[str, Any]) -> UpstreamError:
+    kind = _FAILURES.get(facts["kind"], Unavailable)
+    return Throttled(facts["message"], facts["retry_after"]) if kind is Throttled else kind(facts["message"])
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading, without following links or waiting for pipes; raise `OSError`."""
+    return open(path, "rb", buffering=0, opener=_plain)
+
+
+def _plain(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
