@@ -8,15 +8,18 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from functools import lru_cache
 from typing import TextIO
 
 _FIELDS = "fields"
 _ATOMIC = 4096  # bytes; what is written to a pipe at once is not mixed with what other workers write up to PIPE_BUF (pipe(7))
+_SOON = 0.05  # seconds that a line may wait for others
+_MANY = 256  # lines that wait for no more
 
-_BLANK = vars(logging.LogRecord("", logging.INFO, "", 0, "", (), None))
+_root = logging.getLogger()
+_access = logging.getLogger("regproxy.access")
 _encode = json.JSONEncoder(default=str).encode
 
 
@@ -24,20 +27,14 @@ class JsonLines(logging.Formatter):
     """Writes a record as one JSON object; control characters and bad Unicode come out escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, object] = {
-            "time": f"{_second(int(record.created))}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **getattr(record, _FIELDS, {}),
-        }
+        values = getattr(record, _FIELDS, {})
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return _encode(line)
+            values = {**values, "exception": self.formatException(record.exc_info)}
+        return _line(record.created, record.levelname.lower(), record.name, record.getMessage(), values)
 
 
 class Lines(logging.Handler):
-    """Writes all lines of one turn of the event loop together: a call of the kernel for each would cost more than the line."""
+    """Writes lines, many at once: a call of the kernel for each would cost more than the line."""
 
     def __init__(self, stream: TextIO) -> None:
         """Take where lines go."""
@@ -47,14 +44,20 @@ class Lines(logging.Handler):
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(self.format(record) + "\n")
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # a thread of its own, or the end
+        self.put(self.format(record))
+        if record.levelno > logging.INFO:
             self.flush()
-            return
+
+    def put(self, line: str) -> None:
+        """Write a line soon, or at once where no event loop could do so later."""
+        self._lines.append(line)
         if len(self._lines) == 1:
-            loop.call_soon(self.flush)
+            try:
+                asyncio.get_running_loop().call_later(_SOON, self.flush)
+            except RuntimeError:
+                self.flush()
+        elif len(self._lines) >= _MANY:
+            self.flush()
 
     def flush(self) -> None:
         with self.lock or nullcontext(), suppress(OSError, ValueError):  # nobody could be told
@@ -64,14 +67,30 @@ class Lines(logging.Handler):
                 self._stream.flush()
 
 
+def told(message: str, **values: object) -> None:
+    """Tell of a request, to `Lines` alone: a record of its own would cost as much as the answer."""
+    if not _access.isEnabledFor(logging.INFO):
+        return
+    line = _line(time.time(), "info", _access.name, message, values)
+    for handler in _root.handlers:
+        if isinstance(handler, Lines):
+            handler.put(line)
+
+
+def _line(when: float, level: str, logger: str, message: str, values: Mapping[str, object]) -> str:
+    second = int(when)
+    line = {"time": f"{_second(second)}.{int((when - second) * 1000):03d}Z", "level": level, "logger": logger, "message": message}
+    return _encode({**line, **values})
+
+
 def _pieces(lines: Iterable[str]) -> Iterator[str]:
     """Join lines as far as they can be written at once."""
     piece = ""
     for line in lines:
-        if piece and len(piece) + len(line) > _ATOMIC:
+        if piece and len(piece) + len(line) >= _ATOMIC:
             yield piece
             piece = ""
-        piece += line
+        piece += line + "\n"
     if piece:
         yield piece
 
@@ -79,15 +98,6 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
 @lru_cache(2)
 def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-
-
-class Told(logging.LogRecord):
-    """A record without what nobody reads of it, such as the place in the code: half the cost of a line."""
-
-    def __init__(self, logger: str, message: str, **values: object) -> None:
-        """Tell of something at level INFO, with attributes; give it to `logger.handle`."""
-        now = time.time()
-        self.__dict__.update(_BLANK, name=logger, msg=message, created=now, msecs=now % 1 * 1000, fields=values)
 
 
 def fields(**values: object) -> dict[str, dict[str, object]]:

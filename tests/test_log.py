@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from regproxy.log import Lines, Told, fields
+from regproxy.log import Lines, fields, told
 
 
 class Written(io.StringIO):
@@ -18,9 +18,11 @@ class Written(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
         self.pieces: list[str] = []
+        self.has_some = asyncio.Event()
 
     def write(self, text: str) -> int:
         self.pieces.append(text)
+        self.has_some.set()
         return super().write(text)
 
 
@@ -46,13 +48,13 @@ def to(logger: logging.Logger, stream: io.StringIO) -> Lines:
     return lines
 
 
-async def test_the_lines_of_a_turn_are_written_together_and_in_order(logger: logging.Logger) -> None:
+async def test_lines_that_come_together_are_written_together_and_in_order(logger: logging.Logger) -> None:
     stream = Written()
     to(logger, stream)
     for number in range(3):
         logger.info("line", extra=fields(number=number))
     assert stream.pieces == []
-    await asyncio.sleep(0)
+    await stream.has_some.wait()
     assert len(stream.pieces) == 1
     assert [json.loads(line)["number"] for line in stream.getvalue().splitlines()] == [0, 1, 2]
 
@@ -60,33 +62,38 @@ async def test_the_lines_of_a_turn_are_written_together_and_in_order(logger: log
 async def test_what_is_written_at_once_is_whole_lines_and_fits_into_a_pipe(logger: logging.Logger) -> None:
     """Workers share one pipe: longer writes would be mixed."""
     stream = Written()
-    to(logger, stream)
+    lines = to(logger, stream)
     for length in (1, 1000, 3000, 5000, 1, 1, 900):
         logger.info("x" * length)
-    await asyncio.sleep(0)
+    lines.flush()
     assert all(piece.endswith("\n") and (len(piece) <= 4096 or piece.count("\n") == 1) for piece in stream.pieces)
     assert [len(json.loads(line)["message"]) for line in stream.getvalue().splitlines()] == [1, 1000, 3000, 5000, 1, 1, 900]
     assert len(stream.pieces) == 4
 
 
+async def test_trouble_is_told_at_once_and_after_what_came_before(logger: logging.Logger) -> None:
+    stream = Written()
+    to(logger, stream)
+    logger.info("before")
+    logger.warning("trouble")
+    assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["before", "trouble"]
+
+
+async def test_lines_do_not_pile_up(logger: logging.Logger) -> None:
+    stream = Written()
+    to(logger, stream)
+    for _ in range(1000):
+        logger.info("line")
+    assert 0 < 1000 - stream.getvalue().count("\n") <= 256
+
+
 def test_without_a_loop_a_line_is_written_at_once(logger: logging.Logger) -> None:
     stream = Written()
     to(logger, stream)
-    thread = Thread(target=logger.warning, args=("from a thread",))
+    thread = Thread(target=logger.info, args=("from a thread",))
     thread.start()
     thread.join()
     assert json.loads(stream.getvalue())["message"] == "from a thread"
-
-
-def test_the_last_words_of_a_loop_are_written(logger: logging.Logger) -> None:
-    stream = Written()
-    to(logger, stream)
-
-    async def last() -> None:
-        logger.info("last words")
-
-    asyncio.run(last())
-    assert json.loads(stream.getvalue())["message"] == "last words"
 
 
 async def test_a_log_that_cannot_be_written_disturbs_nobody(logger: logging.Logger) -> None:
@@ -95,11 +102,17 @@ async def test_a_log_that_cannot_be_written_disturbs_nobody(logger: logging.Logg
     lines.flush()
 
 
-def test_what_is_told_is_a_line_as_any_other(logger: logging.Logger) -> None:
-    stream = Written()
-    to(logger, stream)
-    logger.handle(Told(logger.name, "GET / 200", endpoint="ping"))
+async def test_what_is_told_of_a_request_is_a_line_as_any_other() -> None:
+    stream, root = Written(), logging.getLogger()
+    lines, level = to(root, stream), root.level
+    root.setLevel(logging.INFO)
+    told("GET / 200", endpoint="ping")
+    root.setLevel(logging.WARNING)
+    told("GET / 200", endpoint="unheard")
+    root.setLevel(level)
+    root.removeHandler(lines)
+    lines.flush()
     line = json.loads(stream.getvalue())
-    assert (line["level"], line["logger"], line["message"], line["endpoint"]) == ("info", "tests.log", "GET / 200", "ping")
+    assert (line["level"], line["logger"], line["message"], line["endpoint"]) == ("info", "regproxy.access", "GET / 200", "ping")
     assert line["time"].startswith("20")
     assert line["time"].endswith("Z")

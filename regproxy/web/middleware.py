@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from regproxy import metrics
-from regproxy.log import Told, fields
+from regproxy.log import fields, told
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
@@ -32,7 +32,6 @@ _read = lru_cache(4096)(endpoints.parse)
 _requests = lru_cache(None)(metrics.REQUESTS.labels)
 _seconds = lru_cache(None)(metrics.SECONDS.labels)
 
-_access = logging.getLogger("regproxy.access")
 _log = logging.getLogger(__name__)
 
 
@@ -105,10 +104,7 @@ def _tell(request: web.BaseRequest, exchange: Exchange, response: web.StreamResp
     seconds = exchange.seconds
     _requests(exchange.endpoint, exchange.upstream, outcome).inc()
     _seconds(exchange.endpoint).observe(seconds)
-    if not _access.isEnabledFor(logging.INFO):
-        return
-    line = Told(
-        _access.name,
+    told(
         f"{request.method} {request.raw_path[:512]} {status}",
         request_id=exchange.request_id,
         client=request.remote,
@@ -120,4 +116,3 @@ def _tell(request: web.BaseRequest, exchange: Exchange, response: web.StreamResp
         agent=request.headers.get("User-Agent", "")[:200],
         failure=exchange.failure,
     )
-    _access.handle(line)

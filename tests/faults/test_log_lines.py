@@ -33,6 +33,8 @@ def lines() -> Iterator[io.StringIO]:
 
 def told(lines: io.StringIO) -> list[dict[str, object]]:
     """Read the log as programs do; give what was told of requests, by us or, where they were no HTTP, by aiohttp."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     text = lines.getvalue()
     assert text.isascii()
     assert [character for character in text if not character.isprintable() and character != "\n"] == []
