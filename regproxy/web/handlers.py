@@ -17,6 +17,7 @@ from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.web.exchange import Exchange
+from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, blob_headers, content_headers, matches
 
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
@@ -57,10 +58,10 @@ class Handlers:
         exchange.provenance = pulled.provenance
         descriptor = pulled.manifest.descriptor
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
-            response = web.Response(status=304, headers=content_headers(descriptor.digest, pulled.provenance))
+            response = Ready(304, content_headers(descriptor.digest, pulled.provenance))
         else:
             headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
-            response = web.Response(body=pulled.manifest.body, headers=headers)
+            response = Ready(200, headers, pulled.manifest.body)
         if pulled.warning is not None:
             response.headers["Warning"] = f"299 - {json.dumps(pulled.warning)}"
         return response
