@@ -12,23 +12,21 @@ import json
 import multiprocessing
 import os
 import random
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
-import yaml
 
+from bench.peers import PROXIES, RESULTS, Upstream
 from regproxy.oci.manifest import ACCEPT
 from tests.fakes.deeds import Delay
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, free_port
+from tests.rig import LOOPBACK
 
 _LAYERS = 3
 _TOKEN_DELAY = 0.5  # seconds; Docker Hub's takes 0.2 to 0.8 from afar
@@ -119,90 +117,15 @@ async def _fetch(session: aiohttp.ClientSession, url: str, digest: str) -> None:
         raise ValueError(f"{url} is not what it should be")
 
 
-@asynccontextmanager
-async def _regproxy(upstream: FakeRegistry, root: Path, port: int) -> AsyncIterator[None]:
-    host = {"url": upstream.url, "credentials": {"username": upstream.username, "password": upstream.password}}
-    document = {
-        "listen": f"{LOOPBACK}:{port}",
-        "admin_listen": f"{LOOPBACK}:{free_port()}",
-        "default_upstream": "reg.example",
-        "store": {"root": str(root / "store")},
-        "log_level": "warning",
-        "upstreams": {"reg.example": {"hosts": [host]}},
-    }
-    config = root / "regproxy.yaml"
-    config.write_text(yaml.safe_dump(document))
-    async with _running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port):
-        yield
-
-
-@asynccontextmanager
-async def _docker_registry(upstream: FakeRegistry, root: Path, port: int) -> AsyncIterator[None]:
-    document = {
-        "version": 0.1,
-        "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(root / "store")}},
-        "http": {"addr": f"{LOOPBACK}:{port}"},
-        "proxy": {"remoteurl": upstream.url, "username": upstream.username, "password": upstream.password},
-    }
-    config = root / "config.yml"
-    config.write_text(yaml.safe_dump(document))
-    async with _running(["docker-registry", "serve", str(config)], root, port):
-        yield
-
-
-@asynccontextmanager
-async def _drayage(upstream: FakeRegistry, root: Path, port: int) -> AsyncIterator[None]:
-    """Run drayage of the dependency group `bench`; names without a registry are docker.io's to it."""
-    (root / "cache").mkdir()  # it makes none
-    host = {"registry": upstream.url, "username": upstream.username, "password": upstream.password}
-    settings = {"listen": f"{LOOPBACK}:{port}", "cache_dir": str(root / "cache")}
-    config = root / "config.toml"
-    config.write_text(f"{_toml(settings)}[upstreams.docker_io]\n{_toml(host)}")
-    async with _running([str(Path(sys.executable).with_name("drayage")), "serve", "--config", str(config)], root, port):
-        yield
-
-
-def _toml(settings: Mapping[str, str]) -> str:
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-
-
-PEERS = {"regproxy": _regproxy, "docker-registry": _docker_registry, "drayage": _drayage}
-RESULTS = Path(__file__).with_name("results")
-
-
-@asynccontextmanager
-async def _running(command: Sequence[str], root: Path, port: int) -> AsyncIterator[None]:
-    with (root / "log").open("wb") as log:
-        program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-    try:
-        async with asyncio.timeout(20):
-            while not await _accepts(port):  # noqa: ASYNC110  another process: nobody could set an event
-                await asyncio.sleep(0.05)
-        yield
-    finally:
-        program.terminate()
-        await program.wait()
-
-
-async def _accepts(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
 async def _measure(peer: str, nodes: int, images: int, size: int, root: Path) -> Cost:
     async with FakeRegistry("password") as upstream:
         wanted = shelved(upstream, images, size)
         upstream.misbehave("/token", Delay(_TOKEN_DELAY))
-        port = free_port()
-        async with PEERS[peer](upstream, root, port):
+        stood_before = Upstream(upstream.url, upstream.username, upstream.password)
+        async with PROXIES[peer](stood_before, root) as running:
             began = time.perf_counter()
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # else the nodes would starve the upstream
-                failures = await asyncio.get_running_loop().run_in_executor(apart, _stormed, port, wanted, nodes)
+                failures = await asyncio.get_running_loop().run_in_executor(apart, _stormed, running.port, wanted, nodes)
             return cost(upstream, failures, time.perf_counter() - began)
 
 
@@ -216,7 +139,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=600)
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--kilobytes", type=int, default=100, help="size of a layer")
-    parser.add_argument("--peer", choices=PEERS, default="regproxy")
+    parser.add_argument("--peer", choices=PROXIES, default="regproxy")
     parser.add_argument("--keep", action="store_true", help="add the result to bench/results/storm.jsonl")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:

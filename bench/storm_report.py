@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from bench.storm import RESULTS
+from bench.peers import RESULTS
 
 _COLUMNS = {
     "token requests": "tokens",

@@ -1,0 +1,132 @@
+"""Hits: `python -m bench.hits [--quick]`. Each peer in turn, several rounds, by wrk; what is told is the median.
+
+regproxy runs as it comes, with metrics and an access line per request; nginx, which serves files and writes no log, is the mark.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import statistics
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench import processes
+from bench.origin import Image, image, lay_out, push
+from bench.peers import PROXIES, RESULTS, Peer, Upstream, nginx, origin
+from regproxy.oci.manifest import ACCEPT
+
+_SIZES = {"blob of 4 KB": 4_000, "blob of 100 KB": 100_000, "blob of 256 MB": 256_000_000}
+_CASES = ["manifest by tag", "manifest by digest", *_SIZES]
+_UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+
+
+@dataclass(frozen=True)
+class Load:
+    """How wrk asks."""
+
+    seconds: int
+    rounds: int
+    connections: int = 64
+
+    def of(self, case: str) -> int:
+        """Say how many connections ask for it at once: a few large blobs fill any line."""
+        return 4 if case == "blob of 256 MB" else self.connections
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What one peer did in one round: requests and bytes per second, and its own processor time per request, in microseconds."""
+
+    case: str
+    peer: str
+    round: int
+    rate: float
+    bytes_rate: float
+    cpu: float
+    errors: int
+
+
+async def wrk(url: str, seconds: int, connections: int) -> tuple[float, float, int]:
+    """Ask again and again; give requests and bytes per second, and how many failed."""
+    threads = min(2, connections)
+    arguments = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-H", f"Accept: {ACCEPT}", url]
+    program = await asyncio.create_subprocess_exec("wrk", *arguments, stdout=asyncio.subprocess.PIPE)
+    said = (await program.communicate())[0].decode()
+    count, taken, unit, number = re.findall(r"(\d+) requests in ([\d.]+)(m?s), ([\d.]+\w+) read", said)[0]
+    amount, scale = re.findall(r"([\d.]+)(\w+)", number)[0]
+    spent = float(taken) / (1000 if unit == "ms" else 1)
+    failed = sum(int(found) for found in re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", said))
+    return int(count) / spent, float(amount) * _UNITS[scale] / spent, failed
+
+
+@asynccontextmanager
+async def serving(served: Image, root: Path) -> AsyncIterator[dict[str, Peer]]:
+    """Run all peers before one registry that holds the image."""
+    async with AsyncExitStack() as stack:
+        for name in ("origin", "nginx", "files", *PROXIES):
+            (root / name).mkdir()
+        registry = await stack.enter_async_context(origin(root / "origin"))
+        await asyncio.to_thread(push, registry, served)
+        lay_out(root / "files", served)
+        running = {"nginx": await stack.enter_async_context(nginx(root / "files", root / "nginx"))}
+        for name, start in PROXIES.items():
+            running[name] = await stack.enter_async_context(start(Upstream(registry.url("")), root / name))
+        yield running
+
+
+async def measured(load: Load) -> list[Hit]:
+    """Measure all cases, the peers in turns."""
+    served = image(_SIZES)
+    found: list[Hit] = []
+    with tempfile.TemporaryDirectory() as directory:
+        async with serving(served, Path(directory)) as peers:
+            for case in _CASES:
+                for peer in peers.values():
+                    await wrk(peer.url(served.paths()[case]), 1, 2)  # fetches it, and warms up
+                for number in range(load.rounds):
+                    for name, peer in peers.items():
+                        found.append(await _once(case, name, peer, served.paths()[case], number, load))
+                        print(_line(found[-1]), flush=True)
+    return found
+
+
+async def _once(case: str, name: str, peer: Peer, path: str, number: int, load: Load) -> Hit:
+    before = processes.cpu(peer.pid)
+    rate, bytes_rate, errors = await wrk(peer.url(path), load.seconds, load.of(case))
+    spent = processes.cpu(peer.pid) - before
+    return Hit(case, name, number, rate, bytes_rate, 1e6 * spent / max(1.0, rate * load.seconds), errors)
+
+
+def _line(hit: Hit) -> str:
+    return f"{hit.case:<20} {hit.peer:<16} {hit.rate:10.1f}/s {hit.bytes_rate / 1e6:8.0f} MB/s {hit.cpu:10.1f} us CPU  {hit.errors} errors"
+
+
+def medians(hits: list[Hit]) -> Mapping[tuple[str, str], Hit]:
+    """Take the median of all rounds, for each case and peer."""
+    rounds: dict[tuple[str, str], list[Hit]] = {}
+    for hit in hits:
+        rounds.setdefault((hit.case, hit.peer), []).append(hit)
+    return {key: _median(same) for key, same in rounds.items()}
+
+
+def _median(same: list[Hit]) -> Hit:
+    rate, bytes_rate, cpu = (statistics.median(getattr(hit, name) for hit in same) for name in ("rate", "bytes_rate", "cpu"))
+    return Hit(same[0].case, same[0].peer, len(same), rate, bytes_rate, cpu, sum(hit.errors for hit in same))
+
+
+def main() -> None:
+    """Parse the arguments, measure, and keep what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round, kept nowhere")
+    arguments = parser.parse_args()
+    found = asyncio.run(measured(Load(2, 1) if arguments.quick else Load(6, 5)))
+    if not arguments.quick:
+        (RESULTS / "hits.json").write_text(json.dumps([asdict(hit) for hit in found], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""regproxy and its peers, each before the same upstream, as their documents say that they are run."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import yaml
+
+from tests.rig import LOOPBACK, free_port
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A registry that peers stand before, and who they are to it."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+
+    def credentials(self) -> dict[str, str]:
+        return {"username": self.username, "password": self.password} if self.username and self.password else {}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A program that serves."""
+
+    port: int
+    pid: int
+
+    def url(self, path: str) -> str:
+        return f"http://{LOOPBACK}:{self.port}{path}"
+
+
+Start: TypeAlias = Callable[[Upstream, Path], AbstractAsyncContextManager[Peer]]
+
+
+@asynccontextmanager
+async def regproxy(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
+    """Run regproxy as it comes: workers, metrics, an access line for every request."""
+    credentials = upstream.credentials()
+    host = {"url": upstream.url, **({"credentials": credentials} if credentials else {})}
+    port = free_port()
+    document = {
+        "listen": f"{LOOPBACK}:{port}",
+        "admin_listen": f"{LOOPBACK}:{free_port()}",
+        "store": {"root": str(root / "store")},
+        "upstreams": {"docker.io": {"hosts": [host]}},
+    }
+    config = root / "regproxy.yaml"
+    config.write_text(yaml.safe_dump(document))
+    async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def docker_registry(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
+    """Run Debian's docker-registry as a pull-through cache."""
+    async with _distribution(root, {"proxy": {"remoteurl": upstream.url, **upstream.credentials()}}) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def origin(root: Path) -> AsyncIterator[Peer]:
+    """Run docker-registry as a registry of its own, that may be pushed to."""
+    async with _distribution(root, {}) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def drayage(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
+    """Run drayage of the dependency group `bench`; names without a registry are docker.io's to it."""
+    port = free_port()
+    (root / "cache").mkdir()  # it makes none
+    settings = {"listen": f"{LOOPBACK}:{port}", "cache_dir": str(root / "cache")}
+    config = root / "config.toml"
+    config.write_text(f"{_toml(settings)}[upstreams.docker_io]\n{_toml({'registry': upstream.url, **upstream.credentials()})}")
+    command = [str(Path(sys.executable).with_name("drayage")), "serve", "--config", str(config)]
+    async with running(command, root, port) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def nginx(files: Path, root: Path) -> AsyncIterator[Peer]:
+    """Run nginx over files that lie as their paths say: the mark to measure by, as it knows no registry and writes no log."""
+    port = free_port()
+    config = root / "nginx.conf"
+    config.write_text(_NGINX.format(root=root, listen=f"{LOOPBACK}:{port}", files=files))
+    async with running(["nginx", "-c", str(config), "-e", str(root / "error.log")], root, port) as peer:
+        yield peer
+
+
+_NGINX = """
+daemon off;
+user root;
+worker_processes auto;
+worker_rlimit_nofile 20000;
+pid {root}/nginx.pid;
+error_log {root}/error.log;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000000;
+    open_file_cache max=1000;
+    server {{
+        listen {listen} backlog=4096;
+        root {files};
+        default_type application/octet-stream;
+        location ~ /manifests/ {{ default_type application/vnd.oci.image.manifest.v1+json; }}
+    }}
+}}
+"""
+
+
+@asynccontextmanager
+async def _distribution(root: Path, settings: Mapping[str, object]) -> AsyncIterator[Peer]:
+    port = free_port()
+    document = {
+        "version": 0.1,
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(root / "store")}},
+        "http": {"addr": f"{LOOPBACK}:{port}", "secret": "not secret"},
+        **settings,
+    }
+    config = root / "config.yml"
+    config.write_text(yaml.safe_dump(document))
+    async with running(["docker-registry", "serve", str(config)], root, port) as peer:
+        yield peer
+
+
+@asynccontextmanager
+async def running(command: Sequence[str], root: Path, port: int) -> AsyncIterator[Peer]:
+    """Run a program, its output in a file, from when it accepts connections on."""
+    with (root / "log").open("wb") as log:
+        program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
+    try:
+        async with asyncio.timeout(20):
+            while not await _accepts(port):  # noqa: ASYNC110  another process: nobody could set an event
+                await asyncio.sleep(0.05)
+        yield Peer(port, program.pid)
+    finally:
+        program.terminate()
+        await program.wait()
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(LOOPBACK, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _toml(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+
+
+PROXIES: dict[str, Start] = {"regproxy": regproxy, "docker-registry": docker_registry, "drayage": drayage}
+RESULTS = Path(__file__).with_name("results")
