@@ -2,11 +2,14 @@
 
 WAL, synchronous=NORMAL: a power cut may lose the last records of the index, never the file's order. What operators want is in a file of its
 own, written in full before they are told that it is: the index may be lost, for what it knew can be asked again.
+
+Reading has a connection of its own, and so a thread of its own: it does not wait for a disk that is slow to write.
 """
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -18,40 +21,41 @@ from regproxy.state import files
 
 Value: TypeAlias = str | int | float | bytes
 Row: TypeAlias = tuple[Value, ...]
+Setup: TypeAlias = Callable[[aiosqlite.Connection], Awaitable[None]]
+
+_PATIENCE = 10.0  # seconds for a query or a transaction; as for other calls to the disk, a slow one takes two
 
 
 class Database:
-    """A connection, and the turn to write; every method raises `StoreError`."""
+    """Two connections, and the turn to write; every method raises `StoreError`."""
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         """Use `open` instead."""
-        self._connection = connection
         self._path = path
+        self._writer = writer
+        self._reader = reader
         self._writing = asyncio.Lock()  # a commit must not take half of another's transaction along
+        self._whose_turn: asyncio.Task[object] | None = None
 
     @classmethod
-    async def open(cls, path: Path, functions: Mapping[str, Callable[[str, str], bool]], setup: str) -> Self:
-        """Open the index at *path*, with *functions* of two texts for its queries, and run *setup*; what cannot be used is begun anew."""
-        await asyncio.to_thread(files.make_usable, path)
-        connection = await aiosqlite.connect(path)
+    async def open(cls, path: Path, setup: Setup) -> Self:
+        """Open the index at *path*, and run *setup* on each connection; what is damaged is begun anew."""
         try:
-            await connection.execute("ATTACH DATABASE ? AS operators", (str(files.operators_file(path)),))
-            await connection.execute("PRAGMA main.synchronous = NORMAL")
-            await connection.execute("PRAGMA operators.synchronous = FULL")
-            for name, function in functions.items():
-                await connection.create_function(name, 2, function, deterministic=True)
-            await connection.executescript(setup)
-        except BaseException:
-            await connection.close()
-            raise
-        return cls(connection, path)
+            await asyncio.to_thread(files.make_usable, path)
+            return cls(path, await _connected(path, setup), await _connected(path, setup))
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the index at {path} cannot be used: {error}") from error
 
     async def close(self) -> None:
-        await self._connection.close()
+        for connection in (self._writer, self._reader):
+            await connection.close()
 
     async def rows(self, query: str, *values: Value) -> list[Row]:
+        """Ask; within a transaction what it has written so far is seen."""
+        connection = self._writer if self._whose_turn is asyncio.current_task() else self._reader
         with self._translated():
-            return [tuple(row) for row in await self._connection.execute_fetchall(query, values)]
+            async with asyncio.timeout(_PATIENCE):
+                return [tuple(row) for row in await connection.execute_fetchall(query, values)]
 
     async def row(self, query: str, *values: Value) -> Row | None:
         return next(iter(await self.rows(query, *values)), None)
@@ -63,30 +67,54 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """Do all of it, or nothing."""
-        async with self._writing:
-            with self._translated():
+        with self._translated():
+            async with asyncio.timeout(_PATIENCE), self._writing:
+                self._whose_turn = asyncio.current_task()
                 try:
                     yield
-                    await self._connection.commit()
+                    await self._writer.commit()
                 except BaseException:
-                    await self._connection.rollback()
+                    await self._roll_back()
                     raise
+                finally:
+                    self._whose_turn = None
 
     async def execute(self, statement: str, *values: Value) -> None:
         """Do a part of a transaction."""
         with self._translated():
-            await self._connection.execute(statement, values)
+            await self._writer.execute(statement, values)
 
     async def execute_many(self, statement: str, rows: list[Row]) -> None:
         """Do a part of a transaction, once for each row."""
         with self._translated():
-            await self._connection.executemany(statement, rows)
+            await self._writer.executemany(statement, rows)
+
+    async def _roll_back(self) -> None:
+        """Undo what was begun; behind a call that hangs it is undone when that comes back, and nobody waits."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._writer.rollback()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except TimeoutError as error:
+            raise StoreError(f"the index did not answer within {_PATIENCE:g} s") from error
         except sqlite3.Error as error:
             if files.is_damage(error):
                 files.mark_damaged(self._path)
             raise StoreError(f"the index failed: {error}") from error
+
+
+async def _connected(path: Path, setup: Setup) -> aiosqlite.Connection:
+    connection = await aiosqlite.connect(path)
+    try:
+        await connection.execute("ATTACH DATABASE ? AS operators", (str(files.operators_file(path)),))
+        await connection.execute("PRAGMA main.synchronous = NORMAL")
+        await connection.execute("PRAGMA operators.synchronous = FULL")
+        await setup(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection

@@ -32,15 +32,21 @@ def make_usable(index: Path) -> None:
             _log.warning("a database was gone, and is begun anew", extra=fields(path=str(path), loss=schema.loss))
         try:
             _make(path, schema)
-        except sqlite3.DatabaseError as error:
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise  # a disk that is full or fails: what is there may be good
             _log.warning("a database is damaged: put aside, begun anew", extra=fields(path=str(path), reason=str(error), loss=schema.loss))
             _put_aside(path)
             _make(path, schema)
 
 
+class Unusable(sqlite3.DatabaseError):
+    """A file can be read, and is not what it should be."""
+
+
 def is_damage(error: sqlite3.Error) -> bool:
-    """Tell damage in the middle of a file from a disk that is full or busy."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    """Tell a file that is wrong from a disk that is full or fails."""
+    return isinstance(error, Unusable) or getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def mark_damaged(index: Path) -> None:
@@ -54,16 +60,15 @@ def _mark(path: Path) -> Path:
 
 def _make(path: Path, schema: Schema) -> None:
     if _mark(path).exists():
-        raise sqlite3.DatabaseError("it was found to be, when it was used last")
+        raise Unusable("damage was found when it was used last")
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        is_new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-        if not is_new and connection.execute("PRAGMA user_version").fetchone() != (schema.version,):
-            raise sqlite3.DatabaseError(f"it is not of version {schema.version}")
-        connection.executescript(schema.tables)
-        connection.execute(f"PRAGMA user_version = {schema.version}")
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            connection.executescript(f"BEGIN; {schema.tables} PRAGMA user_version = {schema.version}; COMMIT;")
+        elif connection.execute("PRAGMA user_version").fetchone() != (schema.version,):
+            raise Unusable(f"it is not of version {schema.version}")
         if path.stat().st_size <= _SMALL and (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
-            raise sqlite3.DatabaseError(found[0])
+            raise Unusable(found[0])
     path.chmod(0o600)
 
 

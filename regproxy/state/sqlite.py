@@ -37,9 +37,12 @@ class SqliteIndex:
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
         """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
-        db = await Database.open(path, staying.FUNCTIONS, staying.SETUP)
-        await staying.configure(db, frozen)
-        return cls(db, Generation(path.with_suffix(".generation")), clock)
+        generation = Generation(path.with_suffix(".generation"))
+        try:
+            return cls(await Database.open(path, lambda connection: staying.prepare(connection, frozen)), generation, clock)
+        except BaseException:
+            generation.close()
+            raise
 
     async def close(self) -> None:
         await self._db.close()

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from regproxy.policy.freezing import Freeze, covers
-from regproxy.state.database import Database, Row
+import aiosqlite
 
-FUNCTIONS = {"covers": covers}
+from regproxy.policy.freezing import Freeze, covers
+
 # What the configuration freezes is written down for this connection only: another start may be with another configuration.
-SETUP = """
+_VIEWS = """
 CREATE TEMP TABLE configured (pattern TEXT, digest TEXT);
 CREATE TEMP VIEW every_freeze AS SELECT pattern, digest FROM freezes UNION ALL SELECT pattern, digest FROM configured;
 CREATE TEMP VIEW frozen AS
@@ -17,10 +17,13 @@ CREATE TEMP VIEW staying AS SELECT digest FROM pins UNION ALL SELECT digest FROM
 """
 
 
-async def configure(db: Database, freezes: Sequence[Freeze]) -> None:
-    async with db.transaction():
-        await db.execute_many("INSERT INTO configured VALUES (?, ?)", [row_of(freeze) for freeze in freezes])
+async def prepare(connection: aiosqlite.Connection, configured: Sequence[Freeze]) -> None:
+    """Make the views on a connection, and let them see what the configuration freezes."""
+    await connection.create_function("covers", 2, covers, deterministic=True)
+    await connection.executescript(_VIEWS)
+    await connection.executemany("INSERT INTO configured VALUES (?, ?)", [row_of(freeze) for freeze in configured])
+    await connection.commit()
 
 
-def row_of(freeze: Freeze) -> Row:
+def row_of(freeze: Freeze) -> tuple[str, str]:
     return freeze.pattern, str(freeze.digest) if freeze.digest else ""

@@ -1,5 +1,6 @@
 """One process per store: two would each count its own room, and remove what the other reads."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -19,8 +20,9 @@ def claimed(root: Path) -> Iterator[None]:
         raise StoreError(f"the store at {root} cannot be used: {error}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: it is the lock that counts
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     except BlockingIOError:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")

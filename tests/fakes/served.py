@@ -52,6 +52,16 @@ class Served:
         async with session.get(f"http://{LOOPBACK}:{self.port}/v2/{name}/{path}?ns=docker.io") as response:
             return await response.read()
 
+    async def outcome(self, session: aiohttp.ClientSession, name: str, path: str) -> str:
+        """Ask, and say whether it was a hit or what else."""
+        async with session.get(f"http://{LOOPBACK}:{self.port}/v2/{name}/{path}?ns=docker.io") as response:
+            await response.read()
+            return response.headers["Cache-Status"].removeprefix("regproxy; ")
+
+    async def is_healthy(self, session: aiohttp.ClientSession) -> bool:
+        async with session.get(f"http://{LOOPBACK}:{self.admin_port}/healthz") as response:
+            return response.status == 200
+
     async def metrics(self, session: aiohttp.ClientSession) -> str:
         async with session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
             return await response.text()

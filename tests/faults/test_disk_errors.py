@@ -2,41 +2,50 @@
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 
 import aiohttp
-import pytest
 
 from regproxy.storage.ingest import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.served import Served
-from tests.rig import LOOPBACK, Rig, get
+from tests.fakes.strace import injecting
+from tests.rig import LOOPBACK, Rig, get, metric
 
 NAME = "library/app"
 BLOB = os.urandom(5_000_000)
 
 
-def _failing(call: str, error: str) -> tuple[str, ...]:
-    """Write the command under which *call* fails; `-D`: it is the server that is our child, and not strace."""
-    if shutil.which("strace") is None:
-        (pytest.fail if os.environ.get("REGPROXY_REQUIRE_CLIENTS") == "1" else pytest.skip)("strace is not installed")
-    return ("strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:error={error}")
+def _files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
 
 
 async def test_d05_what_fsync_refused_is_not_published(upstream: FakeRegistry, tmp_path: Path) -> None:
     """After a failed fsync the kernel may call the pages clean: neither that file nor a second fsync is to be trusted."""
     digest = upstream.add_blob(NAME, BLOB)
-    served = Served(tmp_path / "store", upstream, *_failing("fsync", "EIO"))
+    served = Served(tmp_path / "store", upstream, *injecting(fsync="error=EIO"))
     async with aiohttp.ClientSession() as session, served.running(session):
         for _ in range(2):
             assert await served.pull(session, NAME, f"blobs/{digest}") == BLOB
-        assert [path for path in (served.root / "blobs").rglob("*") if path.is_file()] == []
+        assert _files(served.root / "blobs") == []
+
+
+async def test_d28_a_quota_that_is_used_up_is_a_full_disk(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Where blocks are found only when they are written out, as on NFS, it is fsync that says so (fsync(2), EDQUOT)."""
+    digest = upstream.add_blob(NAME, BLOB)
+    served = Served(tmp_path / "store", upstream, *injecting(fsync="error=EDQUOT"))
+    async with aiohttp.ClientSession() as session, served.running(session):
+        for _ in range(2):
+            assert await served.pull(session, NAME, f"blobs/{digest}") == BLOB
+        async with asyncio.timeout(20):
+            while not metric(await served.metrics(session), "regproxy_store_refusing"):
+                pass
+        assert _files(served.root / "blobs") == []
 
 
 async def test_d06_a_sendfile_that_fails_is_made_up_for_by_reading(upstream: FakeRegistry, tmp_path: Path) -> None:
     digest = upstream.add_blob(NAME, BLOB)
-    served = Served(tmp_path / "store", upstream, *_failing("sendfile", "EIO"))
+    served = Served(tmp_path / "store", upstream, *injecting(sendfile="error=EIO"))
     async with aiohttp.ClientSession() as session, served.running(session):
         for _ in range(3):
             assert await served.pull(session, NAME, f"blobs/{digest}") == BLOB

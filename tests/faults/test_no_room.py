@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
+from regproxy.ports import StoreError
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.volume import tmpfs
 from tests.rig import Rig, get, raw, rig
@@ -96,6 +97,22 @@ async def test_d03_manifest_and_index_without_room_are_served_from_upstream(upst
         assert (await proxy.ask(_blob(Digest.of(SMALL)))).body == SMALL
         await proxy.settled()
         assert [path for path in (volume / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_d03_a_start_on_a_disk_without_a_free_block_loses_nothing(upstream: FakeRegistry, volume: Path) -> None:
+    """It is refused in words. To take it for a damaged index would lose all that is known, at the worst moment."""
+    digest = upstream.add_blob(NAME, SMALL)
+    async with _on(volume, upstream) as proxy:
+        await proxy.ask(_blob(digest))
+        await proxy.settled()
+    with pytest.raises(OSError, match="No space"):
+        (volume / "lost+found").write_bytes(bytes(9 * MIB))
+    with pytest.raises(StoreError, match="cannot be used"):
+        async with _on(volume, upstream):
+            pass
+    (volume / "lost+found").unlink()
+    async with _on(volume, upstream) as proxy:
+        assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
 
 
 async def test_d04_a_disk_without_inodes_is_a_full_one(upstream: FakeRegistry, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.state.database import Database
 from regproxy.state.sqlite import SqliteIndex
+from regproxy.state.staying import prepare
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 
@@ -51,7 +52,7 @@ async def test_a_repeated_hit_reads_neither_index_nor_store(upstream: FakeRegist
     manifest = upstream.add_image(NAME, "1", [b"layer"])
     paths = [f"{MANIFESTS}/1", f"{MANIFESTS}/{manifest.digest}", f"/v2/{NAME}/blobs/{Digest.of(b'layer')}"]
     assert await warmed(proxy, *paths) == ["regproxy; hit"] * 3
-    index = await Database.open(tmp_path / "store" / "index.db", {}, "")
+    index = await Database.open(tmp_path / "store" / "index.db", lambda connection: prepare(connection, []))
     for table in ("tags", "holders", "content", "freezes"):
         await index.write(f"DROP TABLE {table}")
     await index.close()
