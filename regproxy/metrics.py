@@ -13,6 +13,7 @@ SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 SENT_BYTES = Counter("regproxy_sent_bytes_total", "Body bytes sent to clients", ["endpoint", "source"])
+CLIENTS_DROPPED = Counter("regproxy_clients_dropped_total", "Connections ended because their clients made us wait", ["reason"])
 UPSTREAM_REQUESTS = Counter("regproxy_upstream_requests_total", "Requests sent upstream", ["upstream", "host", "endpoint", "outcome"])
 UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received from upstream", ["upstream", "host"])
 HOST_FIRST_BYTE = Gauge("regproxy_upstream_first_byte_seconds", "Usual time to an answer", ["upstream", "host"])

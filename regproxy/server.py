@@ -8,6 +8,7 @@ import time
 
 from regproxy import __version__, log, metrics
 from regproxy.config import Settings
+from regproxy.config.tls import cautions
 from regproxy.log import fields
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, registry_port
@@ -30,14 +31,17 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     beat = asyncio.create_task(_watch_loop())
+    for caution in cautions(settings.tls, settings.admin_tls):
+        _log.warning("clients will not accept us", extra=fields(reason=caution))
     async with (
         assembled(settings) as proxy,
         admin_port(
             admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings),
             settings.admin_listen.host,
             settings.admin_listen.port,
+            settings.admin_tls,
         ),
-        registry_port(proxy.handlers, settings.listen.host, settings.listen.port, settings.drain),
+        registry_port(proxy.handlers, settings.listen.host, settings.listen.port, settings.drain, settings.tls),
     ):
         _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))
         await stop.wait()

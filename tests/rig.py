@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from regproxy.config import load
+from regproxy.policy.patience import Patience
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, registry_port
 from regproxy.wiring import Proxy, assembled
@@ -41,12 +43,13 @@ class Rig:
     port: int
     admin_port: int
     session: aiohttp.ClientSession = field(repr=False)
+    tls: ssl.SSLContext | None = None  # by which it is asked, if it is to be by https
 
     async def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """Ask and read to the end, however that comes."""
-        url = URL(f"http://{LOOPBACK}:{self.port}{path}", encoded=True)
+        url = URL(f"http{'s' if self.tls else ''}://{LOOPBACK}:{self.port}{path}", encoded=True)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        async with self.session.request(method, url, headers=sent, allow_redirects=False) as response:
+        async with self.session.request(method, url, headers=sent, allow_redirects=False, ssl=self.tls or True) as response:
             body = bytearray()
             try:
                 async for chunk in response.content.iter_any():
@@ -78,7 +81,12 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    root: Path, upstreams: Mapping[str, object], clock: Callable[[], float] = time.time, /, **settings: object
+    root: Path,
+    upstreams: Mapping[str, object],
+    clock: Callable[[], float] = time.time,
+    patience: Patience | None = None,
+    /,
+    **settings: object,
 ) -> AsyncIterator[Rig]:
     """Run regproxy on a store at *root* with *upstreams*, each a host's URL or a mapping as in the configuration."""
     document = {
@@ -96,7 +104,7 @@ async def rig(
     async with (
         assembled(configured, clock) as proxy,
         admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings), LOOPBACK, 0) as admin,
-        registry_port(proxy.handlers, LOOPBACK, 0, configured.drain) as port,
+        registry_port(proxy.handlers, LOOPBACK, 0, configured.drain, configured.tls, patience) as port,
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
         ) as session,

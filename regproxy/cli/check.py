@@ -3,8 +3,12 @@
 import typer
 
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.config.tls import cautions
 
 
 def check(config: ConfigFile = None) -> None:
     """Print the effective configuration, secrets hidden; or every mistake in it."""
-    typer.echo(loaded(config).as_yaml(), nl=False)
+    settings = loaded(config)
+    for caution in cautions(settings.tls, settings.admin_tls):
+        typer.echo(f"warning: {caution}: no client will accept it", err=True)
+    typer.echo(settings.as_yaml(), nl=False)

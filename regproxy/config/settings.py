@@ -10,6 +10,7 @@ import yaml
 from pydantic import BeforeValidator, Field, InstanceOf
 
 from regproxy.config.model import Model, Place, Whole
+from regproxy.config.tls import ServerTls
 from regproxy.config.units import Address, Filled, HostName, Listening, RedisUrl, Seconds, Share, Size, share_text, without_password
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
@@ -77,6 +78,8 @@ class Basics(Model):
 
     listen: Listening = Address("0.0.0.0", 5000)
     admin_listen: Listening = Address("127.0.0.1", 5001)
+    tls: ServerTls | None = None
+    admin_tls: ServerTls | None = None
     workers: Annotated[Literal["auto"] | int, BeforeValidator(_one_process)] = "auto"
     default_upstream: str = DOCKER_HUB
     store: StoreSettings

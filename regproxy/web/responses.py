@@ -25,8 +25,9 @@ from regproxy.oci.errors import RegistryError
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.provenance import Provenance
 
-_PATIENCE = 60.0  # seconds for a client to take _STRIDE bytes, or it is gone
 _STRIDE = 1024 * 1024
+_COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
+_SHORTER = "the file is shorter than it was"
 _SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
 Put: TypeAlias = Callable[[bytes], Awaitable[None]]
 _REMEMBERED = 4096  # headers of as many answers, some 8 MB
@@ -106,9 +107,7 @@ class ContentResponse(web.StreamResponse):
             sent = _taken_at_once(request, extent) if extent.length <= _SMALL else 0
             while sent < extent.length:
                 piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
-                async with asyncio.timeout(_PATIENCE):
-                    await _send_piece(request, writer, piece)
-                sent += piece.length
+                sent += await _send_piece(request, writer, piece)
 
 
 class PassedResponse(web.StreamResponse):
@@ -125,8 +124,7 @@ class PassedResponse(web.StreamResponse):
         await self.prepare(request)
 
         async def put(chunk: bytes) -> None:
-            async with asyncio.timeout(_PATIENCE):
-                await self.write(chunk)
+            await self.write(chunk)
             sent.inc(len(chunk))
 
         try:
@@ -156,10 +154,11 @@ def _may_sendfile(transport: asyncio.Transport, extent: Extent) -> bool:
     return extent.is_lasting and transport.get_extra_info("sslcontext") is None
 
 
-async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> None:
-    """Send it by sendfile, or by reading where that does not do (TLS); raise `OSError` where the file cannot be read or is shorter.
+async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> int:
+    """Send it by sendfile, or some of it by reading where that does not do (TLS), and tell how much.
 
-    asyncio says the same of a sendfile that this file system lacks, a disk that fails and a client that left; reading finds out which.
+    Raise `OSError` where the file cannot be read or is shorter. asyncio says the same of a sendfile that this file system lacks, a disk
+    that fails and a client that left; reading finds out which.
     """
     transport = request.transport
     if transport is None or transport.is_closing():
@@ -168,15 +167,17 @@ async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, pi
     if _may_sendfile(transport, piece):
         with contextlib.suppress(asyncio.SendfileNotAvailableError):
             _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
-            return
-    chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), piece.length, piece.offset)
-    _check_length(len(chunk), piece)
+            return piece.length
+    chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), min(piece.length, _COPIED), piece.offset)
+    if not chunk:
+        raise OSError(errno.EIO, _SHORTER)
     await writer.write(chunk)
+    return len(chunk)
 
 
 def _check_length(count: int, piece: Extent) -> None:
     if count != piece.length:
-        raise OSError(errno.EIO, "the file is shorter than it was")
+        raise OSError(errno.EIO, _SHORTER)
 
 
 def _parts(ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> list[tuple[bytes, ByteRange]]:

@@ -1,0 +1,72 @@
+"""How we are known to clients by TLS, and how they may have to be known to us."""
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from pydantic import model_validator
+
+from regproxy.config.model import Model, Whole
+
+
+class ServerTls(Model):
+    """The certificate of a port of ours, its key, and the authority that its clients must be vouched for by, all in PEM files."""
+
+    certificate: Whole
+    key: Whole
+    client_ca: Whole | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.certificate, self.key, *([self.client_ca] if self.client_ca else []))
+
+    def context(self) -> ssl.SSLContext:
+        """Make a context of what the files hold now; raise `ValueError` where that cannot be used."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            for path in self.files:
+                path.read_bytes()  # ssl does not say which file it could not read
+            context.load_cert_chain(self.certificate, self.key, password=_no_password)
+            if self.client_ca is not None:
+                context.load_verify_locations(self.client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
+        except ssl.SSLError as error:
+            raise ValueError(_explained(error)) from error
+        except OSError as error:
+            raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from error
+        return context
+
+    def caution(self, now: datetime) -> str | None:
+        """Tell why clients will refuse the certificate, if its time is over or has not come."""
+        leaf = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
+        if now > leaf.not_valid_after_utc:
+            return f"{self.certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
+        if now < leaf.not_valid_before_utc:
+            return f"{self.certificate} is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}"
+        return None
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self.context()
+        return self
+
+
+def cautions(*ports: ServerTls | None) -> list[str]:
+    """Tell what is no mistake, but no client will take."""
+    now = datetime.now(UTC)
+    return [caution for tls in ports if tls is not None and (caution := tls.caution(now)) is not None]
+
+
+def _no_password() -> str:
+    raise ValueError("has a key with a password: nobody is there to type it")
+
+
+def _explained(error: ssl.SSLError) -> str:
+    match error.reason:
+        case "KEY_VALUES_MISMATCH":
+            return "has a key that does not belong to the certificate"
+        case reason:
+            return f"is not PEM that OpenSSL takes: {reason or error}"

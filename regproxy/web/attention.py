@@ -1,0 +1,168 @@
+"""Clients that make us wait: aiohttp limits neither how long a request's head may take nor how long a response may go unread.
+
+Connections are watched, not responses: what a client has taken is what its kernel has acknowledged, whoever sent it and however. A look
+costs two system calls, four times a minute and connection.
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from regproxy import metrics
+from regproxy.policy.patience import Patience, Progress
+
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_BYTES_ACKED = 120  # offset in Linux's struct tcp_info (include/uapi/linux/tcp.h); 64 bits
+_INFO_SIZE = _BYTES_ACKED + 8
+
+
+class Connection(RequestHandler):
+    """A client's connection, which tells what happens to it."""
+
+    __slots__ = ("_watch", "answered", "progress", "wire")
+
+    def __init__(self, watch: "Watch", **how: Any) -> None:  # noqa: ANN401  aiohttp's
+        super().__init__(watch, **how)
+        self._watch = watch
+        self.answered = 0
+        self.wire: asyncio.Transport
+        self.progress: Progress
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
+        self.wire = transport
+        self._watch.opened(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._watch.received(self)
+        super().data_received(data)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Let a client that will ask no more have its answer; one that left is noticed when it gets it. TLS has no half of an end."""
+        is_owed = self._request_count > self.answered
+        if is_owed and self.ssl_context is None:
+            self.close()
+            return True
+        return None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._watch.closed(self)
+        super().connection_lost(exc)
+
+
+class Watch(web.Server):
+    """The server of a port: who owes us the head of a request, who is idle, and how all of them take what they are sent."""
+
+    def __init__(self, handler: Handler, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
+        """Call *handler* for each request; a client that leaves cancels it, and nothing else."""
+        super().__init__(self._attending(handler), handler_cancellation=True, access_log=None, keepalive_timeout=patience.idle)
+        self._patience = patience
+        self._clock = clock
+        self._owing: dict[Connection, float] = {}  # since when; the longest first
+        self._idle: dict[Connection, None] = {}  # the longest first
+        self._looks: dict[Connection, float] = {}  # when to look at it next; the soonest first
+
+    def __call__(self) -> Connection:
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[None]:
+        """Look at the connections, ten times in the time that the shortest limit has."""
+        task = asyncio.create_task(self._look_for_ever())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    def opened(self, connection: Connection) -> None:
+        now = self._clock()
+        connection.progress = Progress(now)
+        self._owing[connection] = now
+        self._looks[connection] = now + self._patience.look
+        if len(self._looks) > self._patience.connections:
+            self._make_room()
+
+    def received(self, connection: Connection) -> None:
+        if connection in self._idle:
+            del self._idle[connection]
+            self._owing[connection] = self._clock()
+
+    def closed(self, connection: Connection) -> None:
+        self._owing.pop(connection, None)
+        self._idle.pop(connection, None)
+        self._looks.pop(connection, None)
+
+    def look(self) -> None:
+        """Drop whoever has made us wait too long."""
+        now = self._clock()
+        while self._owing and (longest := next(iter(self._owing.items())))[1] + self._patience.head <= now:
+            self._leave(longest[0], "head")
+        while self._looks and (next_one := next(iter(self._looks.items())))[1] <= now:
+            self._look_at(next_one[0], now)
+
+    def _attending(self, handler: Handler) -> Handler:
+        async def attend(request: web.BaseRequest) -> web.StreamResponse:
+            connection = request.protocol
+            assert isinstance(connection, Connection)  # noqa: S101  we made it
+            self._owing.pop(connection, None)
+            self._idle.pop(connection, None)
+            try:
+                return await handler(request)
+            finally:
+                connection.answered += 1
+                if connection in self._looks:
+                    self._idle[connection] = None
+
+        return attend
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._patience.head, self._patience.progress) / 10)
+            self.look()
+
+    def _look_at(self, connection: Connection, now: float) -> None:
+        del self._looks[connection]
+        sock = connection.wire.get_extra_info("socket")
+        waiting = connection.wire.get_write_buffer_size() + _unacknowledged(sock)
+        if connection.progress.stuck_for(now, _acknowledged(sock), waiting) >= self._patience.progress:
+            metrics.CLIENTS_DROPPED.labels("progress").inc()
+            _cut(sock)
+        self._looks[connection] = now + self._patience.look
+
+    def _make_room(self) -> None:
+        """Let go of whoever needs its connection least."""
+        self._leave(next(iter(self._idle or self._owing)), "room")
+
+    def _leave(self, connection: Connection, reason: str) -> None:
+        metrics.CLIENTS_DROPPED.labels(reason).inc()
+        self._owing.pop(connection, None)
+        self._idle.pop(connection, None)
+        connection.force_close()
+
+
+def _acknowledged(sock: socket.socket) -> int:
+    count: int = struct.unpack_from("Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE), _BYTES_ACKED)[0]
+    return count
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    count: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+    return count
+
+
+def _cut(sock: socket.socket) -> None:
+    """End a connection that cannot be closed, as its client takes nothing; whoever is sending gets an error, not a closed descriptor."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # what was not taken is dropped
+        sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,225 @@
+"""Clients that make us wait, by a clock of the tests: rows S33, C02, C11, C14."""
+
+import asyncio
+import select
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from regproxy.policy.patience import Patience
+from regproxy.web.attention import Watch
+from tests.rig import LOOPBACK, get
+
+LARGE = bytes(16 * 1024 * 1024)  # more than the kernel takes for a client that does not read
+ASK = get("/").replace(b"Connection: close\r\n", b"")
+
+
+@dataclass
+class Subject:
+    """A watched server, and its clock."""
+
+    watch: Watch
+    port: int = 0
+    now: list[float] = field(default_factory=lambda: [0.0])
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect, and wait until the server knows of it."""
+        before = len(self.watch.connections)
+        opened = await asyncio.open_connection(LOOPBACK, self.port)
+        self.writers.append(opened[1])
+        await until(lambda: len(self.watch.connections) > before)
+        return opened
+
+    async def asked(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect, ask, and have the answer."""
+        reader, writer = await self.connect()
+        await self.ask(reader, writer)
+        return reader, writer
+
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(ASK)
+        async with asyncio.timeout(20):
+            await reader.readuntil(b"ok")
+
+    def later(self, seconds: float) -> None:
+        self.now[0] += seconds
+        self.watch.look()
+
+
+@asynccontextmanager
+async def serving(patience: Patience) -> AsyncIterator[Subject]:
+    """Serve /: ok, /large: a large body, /held: ok once the gate is open."""
+    now = [0.0]
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/held":
+            subject.begun.set()
+            await subject.gate.wait()
+        return web.Response(body=LARGE if request.path == "/large" else b"ok")
+
+    watch = Watch(answer, patience, lambda: now[0])
+    server = await asyncio.get_running_loop().create_server(watch, LOOPBACK, 0)
+    subject = Subject(watch, server.sockets[0].getsockname()[1], now)
+    try:
+        yield subject
+    finally:
+        for writer in subject.writers:
+            writer.close()
+        server.close()
+        await watch.shutdown(0)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110  a server tells nobody
+            await asyncio.sleep(0)
+
+
+async def ended(reader: asyncio.StreamReader) -> bytes:
+    """Read to the end, or until a reset: what we sent last may have been thrown away."""
+    async with asyncio.timeout(20):
+        try:
+            return await reader.read()
+        except ConnectionResetError:
+            return b""
+
+
+async def test_s33_a_silent_connection_is_closed_and_so_is_half_a_head() -> None:
+    async with serving(Patience()) as subject:
+        silent, _ = await subject.connect()
+        half, writer = await subject.connect()
+        writer.write(b"GET / HTTP/1.1\r\nHo")
+        subject.later(9)
+        late, late_writer = await subject.connect()
+        subject.later(1)
+        assert (await ended(silent), await ended(half)) == (b"", b"")
+        await subject.ask(late, late_writer)
+
+
+async def test_s33_a_head_in_small_portions_has_no_more_time() -> None:
+    async with serving(Patience()) as subject:
+        reader, writer = await subject.asked()
+        for byte in b"GET / HTTP":
+            writer.write(bytes([byte]))
+            await until(lambda: bool(subject.watch._owing))
+            subject.later(1)
+        assert await ended(reader) == b""
+
+
+async def test_s33_a_client_that_is_idle_between_requests_is_not_one_that_owes_us_a_head() -> None:
+    async with serving(Patience()) as subject:
+        reader, writer = await subject.asked()
+        subject.later(70)
+        await subject.ask(reader, writer)
+
+
+async def test_s33_an_idle_connection_ends() -> None:
+    async with serving(Patience(idle=0.2)) as subject:
+        reader, _ = await subject.asked()
+        assert await ended(reader) == b""
+
+
+async def test_s33_an_answer_that_takes_us_long_is_not_the_clients_fault() -> None:
+    async with serving(Patience()) as subject:
+        reader, writer = await subject.connect()
+        writer.write(ASK.replace(b"GET /", b"GET /held"))
+        await subject.begun.wait()
+        for _ in range(20):
+            subject.later(30)
+        subject.gate.set()
+        async with asyncio.timeout(20):
+            assert await reader.readuntil(b"ok")
+
+
+def stuck(port: int) -> socket.socket:
+    """Ask for much and read nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect((LOOPBACK, port))
+    client.sendall(ASK.replace(b"GET /", b"GET /large"))
+    return client
+
+
+def is_dropped(client: socket.socket) -> bool:
+    """Wait for the reset, which needs no reading."""
+    poll = select.poll()
+    poll.register(client, 0)
+    return bool(poll.poll(20_000))
+
+
+async def test_c02_a_reader_that_takes_nothing_is_dropped() -> None:
+    async with serving(Patience()) as subject:
+        client = await asyncio.to_thread(stuck, subject.port)
+        await asyncio.to_thread(client.recv, 100)
+        for _ in range(7):
+            subject.later(15)
+        assert await asyncio.to_thread(is_dropped, client)
+        client.close()
+
+
+async def test_c02_a_reader_that_takes_little_is_not() -> None:
+    async with serving(Patience()) as subject:
+        client = await asyncio.to_thread(stuck, subject.port)
+        taken = 0
+        for _ in range(30):
+            taken += len(await asyncio.to_thread(client.recv, 65536, socket.MSG_WAITALL))
+            subject.later(30)
+        while chunk := await asyncio.to_thread(client.recv, 1 << 20):
+            taken += len(chunk)
+            if taken > len(LARGE):
+                break
+        assert taken > len(LARGE)
+        client.close()
+
+
+async def test_c11_the_longest_idle_makes_room() -> None:
+    async with serving(Patience(connections=10)) as subject:
+        first, first_writer = await subject.asked()
+        second, _ = await subject.asked()
+        await subject.ask(first, first_writer)
+        others = [await subject.asked() for _ in range(8)]
+        new = await subject.asked()
+        assert await ended(second) == b""
+        for reader, writer in (first, first_writer), *others, new:
+            await subject.ask(reader, writer)
+
+
+async def test_c11_those_who_are_served_are_not_ended_for_newcomers() -> None:
+    async with serving(Patience(connections=3)) as subject:
+        held = [await subject.connect() for _ in range(3)]
+        for _, writer in held:
+            writer.write(ASK.replace(b"GET /", b"GET /held"))
+        await until(lambda: not subject.watch._owing)
+        newcomer, writer = await asyncio.open_connection(LOOPBACK, subject.port)
+        assert await ended(newcomer) == b""
+        writer.close()
+        subject.gate.set()
+        for reader, _ in held:
+            async with asyncio.timeout(20):
+                await reader.readuntil(b"ok")
+
+
+async def test_c14_who_will_ask_no_more_is_still_answered() -> None:
+    async with serving(Patience()) as subject:
+        reader, writer = await subject.connect()
+        writer.write(ASK.replace(b"GET /", b"GET /held"))
+        writer.write_eof()
+        await subject.begun.wait()
+        subject.gate.set()
+        assert (await ended(reader)).endswith(b"\r\n\r\nok")
+
+
+async def test_c14_who_ends_without_a_question_is_let_go_at_once() -> None:
+    async with serving(Patience()) as subject:
+        for request in (b"", b"GET / HT", ASK):
+            reader, writer = await subject.connect()
+            if request == ASK:
+                await subject.ask(reader, writer)
+            writer.write_eof()
+            assert await ended(reader) == b""
