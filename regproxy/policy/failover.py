@@ -35,6 +35,7 @@ class Record:
     rests_until: float = -math.inf
     in_a_row: int = 0  # failures since the last answer
     lies: int = 0
+    is_proven: bool = False  # sent something right since it last lied
     honours_ranges: bool = True
     last_error: str = ""
 
@@ -44,11 +45,16 @@ class Record:
     def remembered_failures(self, now: float) -> float:
         return self.failures * math.pow(0.5, max(now - self.failed_at, 0.0) / _HALF_LIFE)
 
-    def usual(self) -> float | None:
-        """Expect a typical blob after this many seconds; None where nothing was measured."""
-        if self.first_byte is None:
-            return None
-        return self.first_byte + (0.0 if self.rate is None else _TYPICAL / max(self.rate, 1.0))
+    @property
+    def transfer(self) -> float | None:
+        """How many seconds a typical blob takes once it comes."""
+        return None if self.rate is None else _TYPICAL / max(self.rate, 1.0)
+
+    def cost(self, now: float, best: tuple[float, float]) -> float:
+        """Expect a typical blob after this many seconds; what was not measured is as with the *best* host, to a first byte and after it."""
+        known = self.first_byte if self.first_byte is not None else best[0], self.transfer if self.transfer is not None else best[1]
+        seconds = sum(known) if self.first_byte is not None else min(sum(known), _PRESUMED)
+        return seconds + _PENALTY * self.remembered_failures(now)
 
 
 def asked(record: Record, now: float) -> Record:
@@ -82,7 +88,7 @@ def failed(record: Record, now: float, why: str, pause: float | None = None) -> 
 
 
 def lied(record: Record, now: float, why: str) -> Record:
-    return replace(failed(record, now, why, REST_AFTER_LIE), lies=record.lies + 1)
+    return replace(failed(record, now, why, REST_AFTER_LIE), lies=record.lies + 1, is_proven=False)
 
 
 def candidates(
@@ -96,26 +102,32 @@ def candidates(
 ) -> list[Host]:
     """List the hosts that may answer *need*, best first; one that nobody has measured is as good as the best one until it is.
 
-    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull; and so do those that the
-    asker wants to be asked *last*. Where the middle of a blob is wanted, a host that always sends the whole comes after those that do not.
+    A resting host comes last, not never: when every other host is down too, asking it beats failing the pull. Those that rest longest, such
+    as liars, come after the others. So do those that the asker wants to be asked *last*. Where the middle of a blob is wanted, a host that
+    always sends the whole comes after those that do not.
     """
     able = [host for host in hosts if need in host.trust]
-    resting = {host: records[host].is_resting(now) for host in able}
-    awake = [host for host in able if not resting[host]]
+    awake = [host for host in able if not records[host].is_resting(now)]
     neglected = min(awake, key=lambda host: records[host].asked_at, default=None)
     if neglected is not None and now - records[neglected].asked_at < EXPLORE_AFTER:
         neglected = None
 
-    presumed = min((usual for host in awake if (usual := records[host].usual()) is not None), default=_PRESUMED)
+    best = _best([records[host] for host in awake])
 
-    def place(host: Host) -> tuple[bool, bool, bool, float]:
+    def place(host: Host) -> tuple[bool, float, bool, bool, float]:
         record = records[host]
+        rest = max(record.rests_until - now, 0.0)
         lacks_ranges = from_the_middle and not record.honours_ranges
-        usual = record.usual()
-        cost = (min(presumed, _PRESUMED) if usual is None else usual) + _PENALTY * record.remembered_failures(now)
-        return resting[host] or host in last, lacks_ranges, host is not neglected, cost
+        return rest > 0 or host in last, rest, lacks_ranges, host is not neglected, record.cost(now, best)
 
     return sorted(able, key=place)
+
+
+def _best(records: Sequence[Record]) -> tuple[float, float]:
+    """Find the seconds to a first byte, and from there to a typical blob, of the host for which they are least in all."""
+    known = [(record.first_byte, record.transfer) for record in records if record.first_byte is not None]
+    measured = [(first_byte, transfer) for first_byte, transfer in known if transfer is not None]
+    return min(measured, key=sum, default=(min((first_byte for first_byte, _ in known), default=0.0), 0.0))
 
 
 @dataclass(slots=True)

@@ -28,6 +28,12 @@ ORDERS = [
     pytest.param(
         Trust.PULL, _records(mirror=RESTING, second=RESTING, origin=RESTING), [MIRROR, SECOND, ORIGIN], id="all rest: all the same"
     ),
+    pytest.param(
+        Trust.PULL,
+        _records(mirror=failover.lied(replace(UNKNOWN, first_byte=0.001), NOW, "sent wrong bytes"), second=RESTING, origin=RESTING),
+        [SECOND, ORIGIN, MIRROR],
+        id="all rest: a liar last",
+    ),
     pytest.param(Trust.RESOLVE, _records(origin=RESTING), [ORIGIN], id="the only one believed rests: never refused"),
     pytest.param(
         Trust.PULL,
@@ -46,6 +52,12 @@ ORDERS = [
         _records(origin=replace(UNKNOWN, first_byte=0.01, rate=1e9)),
         [MIRROR, SECOND, ORIGIN],
         id="one that is known to be good: no better than those before it",
+    ),
+    pytest.param(
+        Trust.PULL,
+        _records(mirror=replace(UNKNOWN, first_byte=0.01, rate=1e8), origin=replace(UNKNOWN, first_byte=0.02)),
+        [MIRROR, SECOND, ORIGIN],
+        id="one that has answered but sent nothing: not quicker for that",
     ),
     pytest.param(
         Trust.PULL,
