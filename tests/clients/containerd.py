@@ -74,6 +74,12 @@ class ContainerdPull:
         assert image.top.digest in listed
         assert self.containerd.run(image.at(self.registry)).strip() == image.says
 
+    def check_content(self, image: Image) -> None:
+        """Check an image that has nothing to run."""
+        listed = self.containerd.ctr("images", "check", f"name=={image.at(self.registry)}")
+        assert image.top.digest in listed
+        assert "complete" in listed
+
     def forget(self) -> None:
         for name in self.containerd.ctr("images", "list", "--quiet").split():
             self.containerd.ctr("images", "remove", "--sync", name)

@@ -1,5 +1,6 @@
 """The images that the clients pull: small, real, and each odd in its own way."""
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -109,6 +110,12 @@ class Images:
         filler = random.Random(repository).randbytes(LARGE)
         layers = [gzip_layer(f"{OCI_LAYER}+gzip", self._files(repository)), plain_layer({"filler": filler})]
         return _oci(repository, "1", layers, config(OCI_CONFIG, _echo(says), layers), says)
+
+
+def new_image(repository: str, size: int) -> Image:
+    """Build an image of bytes that nobody has seen before; there is nothing in it to run."""
+    layers = [plain_layer({"filler": os.urandom(size)})]
+    return _oci(repository, "1", layers, config(OCI_CONFIG, [], layers), "")
 
 
 def _echo(line: str) -> list[str]:

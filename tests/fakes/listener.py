@@ -74,14 +74,13 @@ class Listener:
         task = asyncio.get_running_loop().create_task(self._run(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # FIN, without what nobody reads; nothing where it was closed. Here, since a task may be cancelled before it begins.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(ConnectionError, TimeoutError, EOFError):
-                await self.serve(reader, writer)
-            await closed(writer)
-        finally:
-            writer.transport.abort()  # FIN, without what nobody reads; nothing where it was closed
+        with contextlib.suppress(ConnectionError, TimeoutError, EOFError):
+            await self.serve(reader, writer)
+        await closed(writer)
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:
