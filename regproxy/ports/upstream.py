@@ -31,6 +31,13 @@ class BlobBody(Protocol):
     def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes as they arrive; raise `Unavailable` where they stop coming, or come so slowly that it is not worth waiting."""
 
+    @property
+    def is_from_a_stranger(self) -> bool:
+        """Whether its host is not trusted with more than content, and has sent nothing yet that was known to be right."""
+
+    def confirm(self) -> None:
+        """Tell that the bytes were right."""
+
     def reject(self) -> None:
         """Tell that the bytes were wrong: whoever sent them is asked last for a long while."""
 

@@ -24,6 +24,22 @@ def senders(segments: Iterable[Segment]) -> list[str]:
     return sorted({str(segment.body) for segment in segments})
 
 
+def accuse(segments: Sequence[Segment]) -> None:
+    """Reject the only one who sent something that is wrong; where there are several, suspect the strangers among them."""
+    bodies = list({str(segment.body): segment.body for segment in segments}.values())
+    for body in bodies:
+        if len(bodies) == 1:
+            body.reject()
+        elif body.is_from_a_stranger:
+            body.suspect()
+
+
+def absolve(segments: Iterable[Segment]) -> None:
+    """Tell of everyone that what they sent was right."""
+    for body in {str(segment.body): segment.body for segment in segments}.values():
+        body.confirm()
+
+
 def statements(ingest: Ingest, segments: Sequence[Segment]) -> list[Statement]:
     """Take down what was said in a copy that is wrong; all who said something are under suspicion until `convict`."""
     for body in {str(segment.body): segment.body for segment in segments}.values():

@@ -40,6 +40,7 @@ class Download:
         self._source = Source(sender, repository, digest)
         self._connections = connections
         self._patience = patience
+        self.is_from_a_stranger = False  # the first answer
         self._has_begun = False
         self._plan: Plan | None = None
         self._news = News()
@@ -99,6 +100,7 @@ class Download:
             self._has_begun = True
             self.stop = _least(self.stop, body.size)
             self.is_ranged = body.start == self.start
+            self.is_from_a_stranger = body.is_from_a_stranger
             stretch.stop = _least(self.stop, body.stop)
             if self.stop is not None and stretch.stop is not None:
                 self._plan = Plan(self.stop, stretch.stop, self._connections)

@@ -38,9 +38,11 @@ from regproxy.pull import blame
 from regproxy.pull.download import Download
 from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.keeping import found, kept
+from regproxy.pull.quarantine import Exposed, Quarantine
 from regproxy.pull.writer import Writer
 
 BLOB_TYPE = "application/octet-stream"
+_MOST_LIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
 _DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
 
 _log = logging.getLogger(__name__)
@@ -194,22 +196,28 @@ class Fills:
     async def _copy(self, fill: Fill) -> bool:
         """Fetch and verify the blob, and say whether the store kept it."""
         start = await found(self._store.resumable(fill.digest), fill.digest) or 0
-        try:
-            return await self._copy_from(fill, start)
-        except Gone:
-            return await self._copy_from(fill, 0)
+        for _ in range(_MOST_LIES):
+            try:
+                return await self._copy_from(fill, start)
+            except (Gone, Exposed) as error:
+                start = 0
+                _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+        return await self._copy_from(fill, 0)
 
     async def _copy_from(self, fill: Fill, start: int) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
         download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
+        quarantine = Quarantine(download, fill.digest)
         try:
             await download.begin()
+            await quarantine.inspect()
             ingest = await self._store.ingest(fill.digest, download.size, start)
             try:
                 fill.begin(ingest, download.size, start)
-                await _receive(download, fill, ingest)
+                await _receive(download, quarantine, fill, ingest)
                 await self._verify(fill, ingest, download)
+                blame.absolve(download.segments)
                 fill.verified()
                 return await kept(ingest.commit(), fill.digest)
             except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError):
@@ -218,6 +226,7 @@ class Fills:
             finally:
                 await ingest.discard()
         finally:
+            await quarantine.close()
             await download.close()
 
     async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
@@ -245,14 +254,14 @@ class Fills:
             recorded |= missing
 
 
-async def _receive(download: Download, fill: Fill, ingest: Ingest) -> None:
+async def _receive(download: Download, quarantine: Quarantine, fill: Fill, ingest: Ingest) -> None:
     def written(count: int) -> None:
         fill.advance(count)
         download.advance(count)
 
     writer = Writer(ingest, written)
     try:
-        await download.run(writer.put)
+        await quarantine.run(writer.put)
         await writer.finish()
     finally:
         await writer.stop()

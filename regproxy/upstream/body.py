@@ -13,6 +13,7 @@ from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.pace import Pace, patience
+from regproxy.policy.routing import Trust
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.health import Health
@@ -81,6 +82,14 @@ class HostBody:
 
     def _patience(self) -> float:
         return patience(self._timeouts.trickle, has_others=self._health.has_others(self._client.host))
+
+    @property
+    def is_from_a_stranger(self) -> bool:
+        host = self._client.host
+        return Trust.RESOLVE not in host.trust and not self._health[host].is_proven
+
+    def confirm(self) -> None:
+        self._health.proven(self._client.host)
 
     def reject(self) -> None:
         self._health.failed(self._client.host, Corrupt(f"{self} sent wrong bytes"))

@@ -43,6 +43,10 @@ class Health:
     def sent(self, host: Host, count: int, seconds: float) -> None:
         self._note(host, failover.sent(self._records[host], count, seconds))
 
+    def proven(self, host: Host) -> None:
+        """Note that what the host sent was right."""
+        self._note(host, replace(self._records[host], is_proven=True))
+
     def ranged(self, host: Host, *, honoured: bool) -> None:
         """Note whether a range that was asked for is what came."""
         self._note(host, replace(self._records[host], honours_ranges=honoured))

@@ -194,11 +194,13 @@ async def test_a_blob_that_came_wrong_from_two_hosts_convicts_the_liar(
     mirror: FakeRegistry, upstream: FakeRegistry, pair: Rig, digest: Digest
 ) -> None:
     """The mirror lied in its part, then broke off; the next copy comes from one host, and tells which part was wrong."""
+    known = mirror.add_blob(NAME, b"right")
+    assert (await pair.ask(_path(known))).status == 200, "no stranger any more, whose lies nobody would see"
     mirror.misbehave(on("GET", "/blobs/"), Lie(lambda body: b"?" + body[1:]), Cut(1_000_000), times=1)
     gate = Hold()
     upstream.misbehave("/blobs/", gate, times=1)  # a hedged question must not be quicker on a busy machine
     first = asyncio.create_task(pair.ask(_path(digest)))
-    await mirror.seen("/blobs/")
+    await mirror.seen(str(digest))
     gate.event.set()
     assert not (await first).is_whole
     await pair.settled()

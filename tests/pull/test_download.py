@@ -45,6 +45,10 @@ class FakeBody:
         if self.start + self.sent < stop:
             raise Unavailable("broke off")
 
+    is_from_a_stranger = False
+
+    def confirm(self) -> None: ...
+
     def reject(self) -> None: ...
 
     def suspect(self) -> None: ...
