@@ -60,7 +60,7 @@ def registry(folder: Folders, tokens: TokenService, images: Images) -> Iterator[
 
 @pytest.fixture(scope="session")
 def proxy(folder: Folders, registry: Registry, tokens: TokenService) -> Iterator[Proxy]:
-    proxy = Proxy(folder("proxy"), registry, tokens)
+    proxy = Proxy(folder("proxy"), registry.url, tokens)
     proxy.start()
     yield proxy
     proxy.stop()

@@ -66,7 +66,7 @@ class Images:
         self.layers = self._many_layers("demo/layers")
         self.multi = self._two_platforms("demo/multi")
         self.zstd = self._zstd("demo/zstd", zstd)
-        self.large = self._large("demo/large")
+        self.large = self.filled("demo/large", LARGE)
         self.artifact = _artifact(self.hello)
 
     @property
@@ -104,11 +104,13 @@ class Images:
         layer = zstd_layer(zstd, self._files(repository))
         return _oci(repository, "1", [layer], config(OCI_CONFIG, _echo(says), [layer]), says)
 
-    def _large(self, repository: str) -> Image:
-        """Build an image with a layer that takes a while, and that is a plain tar."""
-        says = "hello from large"
-        filler = random.Random(repository).randbytes(LARGE)
-        layers = [gzip_layer(f"{OCI_LAYER}+gzip", self._files(repository)), plain_layer({"filler": filler})]
+    def filled(self, repository: str, size: int) -> Image:
+        """Build an image with a layer of *size* bytes that nothing makes smaller, a plain tar."""
+        says = f"hello from {repository.rpartition('/')[2]}"
+        layers = [
+            gzip_layer(f"{OCI_LAYER}+gzip", self._files(repository)),
+            plain_layer({"filler": random.Random(repository).randbytes(size)}),
+        ]
         return _oci(repository, "1", layers, config(OCI_CONFIG, _echo(says), layers), says)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from .fetch import Answer, ask
 from .images import Image
-from .processes import Daemon, free_port
-from .registry import Registry
+from .processes import Daemon, free_port, run
 from .tokens import PASSWORD, USERNAME, TokenService
 
 HUB = "docker.io"
 NAMED = "registry.test"
+_REGPROXY = (sys.executable, "-m", "regproxy")
 
 
 class Proxy:
@@ -22,24 +22,26 @@ class Proxy:
     asked for at every pull.
     """
 
-    def __init__(self, folder: Path, registry: Registry, tokens: TokenService) -> None:
+    def __init__(self, folder: Path, upstream_url: str, tokens: TokenService, **store: object) -> None:
+        """Keep everything below *folder*; *store* is what the configuration says of the store beside its root."""
         listen, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.root = folder / "store"
         self.authority = listen
         self.url = f"http://{listen}"
         self._ready = f"http://{admin}/readyz"
-        upstream = {"hosts": [{"url": registry.url}], "realms": [tokens.authority]}
+        upstream = {"hosts": [{"url": upstream_url}], "realms": [tokens.authority]}
         always = {"match": "*", "policy": "always", "fresh_for": "0s", "stale_for": "7d"}
         credentials = {"username": USERNAME, "password": PASSWORD}
         configuration = {
             "listen": listen,
             "admin_listen": admin,
             "default_upstream": HUB,
-            "store": {"root": str(folder / "store")},
+            "store": {"root": str(self.root), **store},
             "upstreams": {HUB: upstream, NAMED: upstream | {"tags": [always], "credentials": credentials}},
         }
-        (folder / "regproxy.yaml").write_text(json.dumps(configuration))
-        command: list[str | Path] = [sys.executable, "-m", "regproxy", "serve", "--config", folder / "regproxy.yaml"]
-        self._daemon = Daemon(command, folder / "regproxy.log")
+        self._config = folder / "regproxy.yaml"
+        self._config.write_text(json.dumps(configuration))
+        self._daemon = Daemon([*_REGPROXY, "serve", "--config", self._config], folder / "regproxy.log")
 
     def start(self) -> None:
         self._daemon.start(self._is_ready)
@@ -50,6 +52,10 @@ class Proxy:
     def restart(self) -> None:
         self.stop()
         self.start()
+
+    def store(self, *words: str | Path) -> str:
+        """Run `regproxy store`."""
+        return run([*_REGPROXY, "store", *words, "--config", self._config])
 
     def complaints(self) -> list[str]:
         """List what it logged that nobody should ever see: errors, and lines that are no log records."""
