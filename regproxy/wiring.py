@@ -49,7 +49,7 @@ class Proxy:
 @asynccontextmanager
 async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open the store and its index, for this process alone; raise `StoreError`."""
-    with claimed(settings.store.root):
+    with claimed(settings.store.root, own_volume=settings.store.own_volume):
         store = DiskStore(settings.store.root, settings.store.limits())
         try:
             await store.prepare()

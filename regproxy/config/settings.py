@@ -32,6 +32,7 @@ class StoreSettings(Model):
 
     kind: Literal["disk"] = "disk"
     root: Whole
+    own_volume: bool = False
     max_size: Size | None = None
     high_watermark: Share = 0.85
     low_watermark: Share = 0.75

@@ -19,6 +19,8 @@ WITH RECURSIVE
 UPDATE content SET often = often OR used_at < ?3 - ?4, used_at = ?3
 WHERE digest IN (SELECT digest FROM above UNION SELECT digest FROM below UNION SELECT value FROM json_each(?2))
 """
+# A clock that was ahead and is right again must not keep what was used then for ever.
+_SET_RIGHT = "UPDATE content SET used_at = ?1 - ?2 WHERE often IN (0, 1) AND used_at > ?1"
 # What nothing kept needs, and how much goes with it: what it alone lists.
 _LOOSE = """
 SELECT digest, used_at, size + (
@@ -53,7 +55,9 @@ class SqliteLedger:
         return Census(once + often, Shares(once_size, often_size))
 
     async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
-        await self._db.write(_TOUCH, _array(manifests), _array(blobs), now, OCCASION)
+        async with self._db.transaction():
+            await self._db.execute(_SET_RIGHT, now, OCCASION)
+            await self._db.execute(_TOUCH, _array(manifests), _array(blobs), now, OCCASION)
 
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
         return [_candidate(row) for row in await self._db.rows(_IDLEST, often, most)]

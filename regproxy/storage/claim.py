@@ -11,8 +11,13 @@ from regproxy.ports import StoreError
 
 
 @contextmanager
-def claimed(root: Path) -> Iterator[None]:
-    """Hold the store at *root*; raise `StoreError`, naming the holder, where another process does. The kernel frees it when we die."""
+def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
+    """Hold the store at *root*; raise `StoreError`, naming the holder, where another process does. The kernel frees it when we die.
+
+    One that is to be on a volume of its own is nowhere else: what lies under a mount point is the system's disk, and not ours to fill.
+    """
+    if own_volume and _is_on_system_disk(root):
+        raise StoreError(f"the store at {root} is on the file system of /: its volume is not mounted, and store.own_volume asks for one")
     try:
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -29,3 +34,8 @@ def claimed(root: Path) -> Iterator[None]:
         raise StoreError(f"the store at {root} is in use by process {holder or 'unknown'}") from None
     finally:
         os.close(descriptor)
+
+
+def _is_on_system_disk(root: Path) -> bool:
+    there = next(path for path in (root, *root.parents) if path.exists())
+    return there.stat().st_dev == Path("/").stat().st_dev

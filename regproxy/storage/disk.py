@@ -261,6 +261,7 @@ class DiskStore:
             (self._root / name).mkdir(exist_ok=True, mode=0o700)
         if not layout.exists():
             layout.write_text(_LAYOUT)
+            _log.info("a new store is begun; if there was one, its volume is not mounted", extra=fields(root=str(self._root)))
         layout.touch()
         self.opened_at = layout.stat().st_mtime
         running = self._root / "running"

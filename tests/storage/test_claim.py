@@ -9,6 +9,7 @@ import pytest
 
 from regproxy.ports import StoreError
 from regproxy.storage.claim import claimed
+from tests.fakes.volume import tmpfs
 
 
 def test_d20_a_second_process_is_refused_and_told_who_holds_the_store(tmp_path: Path) -> None:
@@ -28,3 +29,13 @@ def test_a_place_where_nothing_can_be_made_is_refused_by_name(tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="cannot be used"), claimed(tmp_path / "file" / "store"):
         pass
+
+
+def test_d18_what_is_to_be_on_a_volume_of_its_own_is_not_begun_on_the_system_disk(tmp_path: Path) -> None:
+    """A volume that is not mounted leaves an empty directory of the file system of /, which a cache must not fill."""
+    nowhere = Path("/regproxy-test-volume/store")
+    with pytest.raises(StoreError, match="its volume is not mounted"), claimed(nowhere, own_volume=True):
+        pass
+    assert not nowhere.parent.exists()
+    with tmpfs(tmp_path / "volume", "size=1m") as mounted, claimed(mounted / "store", own_volume=True):
+        assert (mounted / "store" / "lock").exists()
