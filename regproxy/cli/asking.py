@@ -129,7 +129,7 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Holdings"]:
         except StoreError as error:
             raise _Held(str(error)) from error
         ledger = index.ledger()
-        sweeper = Sweeper(store, ledger, Uses(ledger, time.time), tuple, time.time)
+        sweeper = Sweeper(store, ledger, Uses(ledger, time.time), time.time)
         yield Holdings(ledger, sweeper, Upkeep(store, index, ledger, time.time), time.time)
 
 

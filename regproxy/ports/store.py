@@ -1,6 +1,6 @@
 """Content: how it is kept, and how it is given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO, Protocol
@@ -168,6 +168,9 @@ class BlobStore(Protocol):
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
         """Give that right back, if we have it, and tell those who watch what went wrong."""
+
+    async def leased(self) -> Collection[Digest]:
+        """List what is being copied in; raise `StoreError`."""
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""

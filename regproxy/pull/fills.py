@@ -5,7 +5,7 @@ A copy belongs to nobody: it goes on when the client that caused it leaves, and 
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from cachetools import LRUCache
 
@@ -64,10 +64,6 @@ class Fills:
 
     def __len__(self) -> int:
         return len(self._fills)
-
-    def digests(self) -> Collection[Digest]:
-        """What is being copied."""
-        return self._fills.keys()
 
     def find(self, digest: Digest) -> Fill | None:
         """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""

@@ -6,7 +6,7 @@ way round the index would promise what is not there.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 from regproxy import metrics
 from regproxy.log import fields
@@ -25,14 +25,11 @@ _log = logging.getLogger(__name__)
 class Sweeper:
     """Removes what is needed least, when room is short."""
 
-    def __init__(
-        self, store: BlobStore, ledger: Ledger, uses: Uses, busy: Callable[[], Collection[Digest]], clock: Callable[[], float]
-    ) -> None:
-        """Take the ports, what must stay for now, and a clock of epoch seconds."""
+    def __init__(self, store: BlobStore, ledger: Ledger, uses: Uses, clock: Callable[[], float]) -> None:
+        """Take the ports, and a clock of epoch seconds."""
         self._store = store
         self._ledger = ledger
         self._uses = uses
-        self._busy = busy
         self._clock = clock
 
     async def run(self) -> None:
@@ -77,9 +74,10 @@ class Sweeper:
         return freed
 
     async def _choose(self, excess: int) -> list[Candidate]:
+        leased = await self._store.leased()
         often = sweeps_often_used((await self._ledger.census()).shares)
         for queue in (often, not often):
             candidates = await self._ledger.idlest(_WINDOW, often=queue)
-            if chosen := list(choose(candidates, excess, self._clock(), self._busy())):
+            if chosen := list(choose(candidates, excess, self._clock(), leased)):
                 return chosen
         return []

@@ -4,7 +4,7 @@
       layout                    which layout this is
       blobs/sha256/ab/<hex>     verified, durable, never changed
       ingest/<hex>.<random>     on its way in; locked by whoever writes it, and gone on with if its writer died
-      leases/<hex>              who copies it in, and what becomes of that
+      leases/<digest>           who copies it in, and what becomes of that
       quarantine/               what lay under a valid name and was wrong
 
 A file gets its name after its hash was right and fsync had returned: a crash may lose it, but no valid name stands over wrong bytes.
@@ -19,7 +19,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import Repository
 from regproxy.policy.room import FileSystem, Limits, on_disk
 from regproxy.ports import Full, Gone, Lying, Stage, StoreError, UpstreamError
+from regproxy.storage import tally
 from regproxy.storage.elsewhere import CopyElsewhere, Reading, open_plain, told
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of, remove_if_orphan
@@ -75,6 +76,18 @@ class DiskStore:
     async def prepare(self) -> None:
         """Make or recognise the store and clear away what a crash left; raise `StoreError` where it is not ours."""
         await self._run(self._prepare)
+        try:
+            await self._run(tally.reset, self._root)
+        except StoreError as error:
+            _log.warning("processes cannot count their room together", extra=fields(reason=str(error)))
+        await self.join()
+
+    async def join(self) -> None:
+        """Use a store that another process has prepared, or this one."""
+        try:
+            self.room.tally = await self._run(tally.joined, self._root)
+        except StoreError as error:
+            _log.warning("this process counts its room for itself", extra=fields(reason=str(error)))
 
     async def open(self, digest: Digest, size: int) -> "OpenBlob | None":
         blob = self._open.get(digest)
@@ -120,6 +133,9 @@ class DiskStore:
             _log.warning("others cannot be told how a copy ended", extra=fields(digest=str(digest), reason=str(trouble)))
         finally:
             await self._run(lease.release)
+
+    async def leased(self) -> Collection[Digest]:
+        return [Digest.parse(name) for name in await self._run(os.listdir, self._root / "leases")]
 
     async def landed(self, digest: Digest, size: int) -> Reading | None:
         file = await self._run(self._open_file, digest, size)
@@ -208,6 +224,7 @@ class DiskStore:
             self._open.popitem()
         if self.interrupted_at is None:
             (self._root / "running").unlink(missing_ok=True)
+        self.room.tally.close()
         for threads in (self._threads, self._scrubbing):
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -268,6 +285,8 @@ class DiskStore:
         self.interrupted_at = running.stat().st_mtime if running.exists() else None
         if self.interrupted_at is None:
             running.touch()
+        for lease in (self._root / "leases").iterdir():
+            lease.unlink()
         for orphan in (self._root / "ingest").iterdir():
             _clear(orphan)
 

@@ -1,6 +1,6 @@
 """Who on this machine copies which content in, and what becomes of it.
 
-    ROOT/leases/<hex>     locked by the process that copies; each of its lines says more than the one before
+    ROOT/leases/<digest>  locked by the process that copies; each of its lines says more than the one before
 
 The kernel takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. How far a copy is, its
 file tells by its size; only what a size cannot tell is written here.
@@ -89,4 +89,4 @@ def watched(root: Path, digest: Digest) -> Watched | None:
 
 
 def path_of(root: Path, digest: Digest) -> Path:
-    return root / "leases" / digest.hex
+    return root / "leases" / str(digest)

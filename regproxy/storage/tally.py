@@ -1,0 +1,128 @@
+"""How much room the processes of this machine use in a store: each writes a row of its own, and reads all.
+
+    ROOT/room             four numbers for each process
+    ROOT/rows/<n>         locked by the process whose row that is
+
+A process that dies leaves what it has added for good; what it was writing or had been promised is given back by whoever has its row next.
+"""
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_ROWS = 128
+_HELD, _WRITING, _PROMISED, _WANTED = range(4)
+_NUMBERS = 4
+_SIZE = _ROWS * _NUMBERS * 8
+_TURNS = 200  # tries, of a few microseconds each: whoever is stopped in its turn must not stop us, and going on is worth one blob too many
+
+
+class Tally:
+    """All rows, of which one is ours."""
+
+    def __init__(self, numbers: mmap.mmap, row: int = 0, file: int | None = None, lock: int | None = None) -> None:
+        """Own the *numbers* of a *file*, and the row whose file *lock* is; `alone` and `joined` make it."""
+        self._map = numbers
+        self._view = memoryview(numbers).cast("q")
+        self._row = row * _NUMBERS
+        self._file = file
+        self._lock = lock
+        for number in (_WRITING, _PROMISED, _WANTED):
+            self._view[self._row + number] = 0
+
+    @property
+    def held(self) -> int:
+        """The bytes that lie in the store, finished or not."""
+        return self._sum(_HELD) + self._sum(_WRITING)
+
+    @property
+    def promised(self) -> int:
+        return self._sum(_PROMISED)
+
+    @property
+    def wanted(self) -> int:
+        """The bytes that some wait for."""
+        return self._sum(_WANTED)
+
+    def hold(self, size: int) -> None:
+        self._view[self._row + _HELD] += size
+
+    def write(self, size: int) -> None:
+        self._view[self._row + _WRITING] += size
+
+    def promise(self, size: int) -> None:
+        self._view[self._row + _PROMISED] += size
+
+    def want(self, size: int) -> None:
+        self._view[self._row + _WANTED] = size
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep other processes from promising what we are about to promise."""
+        has_it = self._file is not None and any(_locked(self._file) for _ in range(_TURNS))
+        try:
+            yield
+        finally:
+            if has_it and self._file is not None:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Give the row back; who is not done yet counts for himself."""
+        files, self._file, self._lock = (self._file, self._lock), None, None
+        for descriptor in files:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _sum(self, number: int) -> int:
+        return sum(self._view[number::_NUMBERS].tolist())
+
+
+def alone() -> Tally:
+    """Count for this process only."""
+    return Tally(mmap.mmap(-1, _SIZE))
+
+
+def reset(root: Path) -> None:
+    """Begin to count, for the first process of all; raise `OSError`."""
+    (root / "rows").mkdir(exist_ok=True, mode=0o700)
+    (root / "room").unlink(missing_ok=True)  # where no new one can be written, there must be none
+    file = os.open(root / "room", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(file, bytes(_SIZE))  # every block taken: a full disk must not be found out by a mapped page, which kills
+    finally:
+        os.close(file)
+
+
+def joined(root: Path) -> Tally:
+    """Count with the others; raise `OSError`."""
+    path = root / "room"
+    if path.stat().st_size < _SIZE:
+        raise OSError(errno.EIO, "cut short", str(path))
+    file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        row, lock = _free_row(root)
+        return Tally(mmap.mmap(file, _SIZE), row, file, lock)
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def _free_row(root: Path) -> tuple[int, int]:
+    for row in range(_ROWS):
+        lock = os.open(root / "rows" / str(row), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if _locked(lock):
+            return row, lock
+        os.close(lock)
+    raise OSError(errno.EUSERS, "too many processes", str(root))
+
+
+def _locked(descriptor: int) -> bool:
+    with contextlib.suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
