@@ -38,6 +38,7 @@ from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest, Growing, left_behind, path_of, remove_if_orphan
 from regproxy.storage.lease import Lease, taken, watched
 from regproxy.storage.opened import PUT_ASIDE, OpenBlob, OpenFiles
+from regproxy.storage.ownership import check_own, make_own
 from regproxy.storage.room import Room
 from regproxy.storage.spool import Spool
 from regproxy.storage.trouble import Trouble
@@ -269,24 +270,27 @@ class DiskStore:
         return size
 
     def _prepare(self) -> None:
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_own(self._root)
         layout = self._root / "layout"
         if layout.exists():
             if (found := layout.read_text()) != _LAYOUT:
                 raise StoreError(f"{self._root} holds {found.strip()[:60]!r}, this version reads {_LAYOUT.strip()!r}: give it another root")
         elif any(entry.name not in _NOT_OURS for entry in self._root.iterdir()):
             raise StoreError(f"{self._root} is not empty and not a store of regproxy: give it a directory of its own")
-        for name in ("blobs", "ingest", "leases", "quarantine"):
-            (self._root / name).mkdir(exist_ok=True, mode=0o700)
+        for name in ("blobs", "ingest", "leases", "quarantine", "blobs/sha256", "blobs/sha512"):
+            make_own(self._root / name)
+        for shard in (self._root / "blobs").glob("*/*"):
+            check_own(shard)
         if not layout.exists():
             layout.write_text(_LAYOUT)
+            layout.chmod(0o600)
             _log.info("a new store is begun; if there was one, its volume is not mounted", extra=fields(root=str(self._root)))
         layout.touch()
         self.opened_at = layout.stat().st_mtime
         running = self._root / "running"
         self.interrupted_at = running.stat().st_mtime if running.exists() else None
         if self.interrupted_at is None:
-            running.touch()
+            running.touch(mode=0o600)
         for lease in (self._root / "leases").iterdir():
             lease.unlink()
         for orphan in (self._root / "ingest").iterdir():
