@@ -1,0 +1,271 @@
+"""Requests that are odd, hostile or hard to end, as raw bytes: rows S33 to S36, C01, C04, C08, C09, C14."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
+
+from regproxy.policy.patience import Patience
+from tests.clients.processes import Daemon, free_port, is_listening
+from tests.clients.programs import program
+from tests.fakes.deeds import Hold
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.sockets import RawServer
+from tests.rig import LOOPBACK, Raw, Rig, get, raw, rig
+
+NAME = "library/app"
+PING = b"GET /v2/ HTTP/1.1\r\nHost: proxy\r\n\r\n"
+LAST = get("/v2/")
+
+
+def answers(said: Raw) -> list[int]:
+    """List the statuses of all answers on a connection."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", said.received)]
+
+
+def test_s34_requests_are_read_by_the_parser_in_c() -> None:
+    """Several holes were in the one in Python only."""
+    assert HttpRequestParser is HttpRequestParserC
+
+
+# What may be read in two ways, followed by what would be a second request in one of them.
+SMUGGLED = b"GET /v2/smuggled HTTP/1.1\r\nHost: proxy\r\n\r\n"
+HEAD = b"GET /v2/ HTTP/1.1\r\nHost: proxy\r\n"
+CORPUS = [
+    pytest.param(HEAD + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, id="length and chunks"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n" + SMUGGLED, id="chunks and length"),
+    pytest.param(HEAD + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n" + SMUGGLED, id="two lengths"),
+    pytest.param(HEAD + b"Content-Length: 0, 44\r\n\r\n" + SMUGGLED, id="two lengths in one"),
+    pytest.param(HEAD + b"Content-Length: +0\r\n\r\n" + SMUGGLED, id="a sign"),
+    pytest.param(HEAD + b"Content-Length: -1\r\n\r\n" + SMUGGLED, id="a negative length"),
+    pytest.param(HEAD + b"Content-Length: 0x0\r\n\r\n" + SMUGGLED, id="a length in hex"),
+    pytest.param(HEAD + b"Content-Length: 0_0\r\n\r\n" + SMUGGLED, id="an underscore"),
+    pytest.param(HEAD + b"Content-Length: \r\n\r\n" + SMUGGLED, id="no length at all"),
+    pytest.param(HEAD + b"Content-Length : 0\r\n\r\n" + SMUGGLED, id="a space before the colon"),
+    pytest.param(HEAD + b"Content-Length\x00: 0\r\n\r\n" + SMUGGLED, id="NUL in a name"),
+    pytest.param(HEAD + b"X: a\x00b\r\n\r\n" + SMUGGLED, id="NUL in a value"),
+    pytest.param(HEAD + b"X: a\rb: c\r\n\r\n" + SMUGGLED, id="bare CR"),
+    pytest.param(HEAD + b"Transfer-Encoding: xchunked\r\n\r\n" + SMUGGLED, id="xchunked"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + SMUGGLED, id="chunked is not last"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED, id="chunked twice"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n+0\r\n\r\n" + SMUGGLED, id="a sign in a chunk"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n" + SMUGGLED, id="a prefix in a chunk"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n0;a\nb\r\n\r\n" + SMUGGLED, id="LF in an extension"),
+    pytest.param(HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n" + SMUGGLED, id="a chunk longer than it says"),
+    pytest.param(HEAD + b"X: a\r\n folded\r\n\r\n" + SMUGGLED, id="a folded line"),
+    pytest.param(HEAD + b" X: a\r\n\r\n" + SMUGGLED, id="a line that begins with a space"),
+    pytest.param(HEAD + b"no colon\r\n\r\n" + SMUGGLED, id="no colon"),
+    pytest.param(HEAD + b"Host: other\r\n\r\n" + SMUGGLED, id="two hosts"),
+    pytest.param(b"GET /v2/ HTTP/0.9\r\n\r\n" + SMUGGLED, id="HTTP/0.9"),
+    pytest.param(b"GET /v2/\r\n\r\n" + SMUGGLED, id="no version"),
+    pytest.param(b"GET /v2/ HTTP/2.0\r\nHost: proxy\r\n\r\n" + SMUGGLED, id="HTTP/2.0"),
+    pytest.param(b"GET /v2/ HTTP/1.1 \r\nHost: proxy\r\n\r\n" + SMUGGLED, id="a space after the version"),
+    pytest.param(b"GET /v2/\x01 HTTP/1.1\r\nHost: proxy\r\n\r\n" + SMUGGLED, id="a control character in the path"),
+    pytest.param(b"G\x00T /v2/ HTTP/1.1\r\nHost: proxy\r\n\r\n" + SMUGGLED, id="NUL in the method"),
+    pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SMUGGLED, id="the preface of HTTP/2"),
+]
+
+
+@pytest.mark.parametrize("request_", CORPUS)
+async def test_s34_what_could_be_read_in_two_ways_is_answered_once_and_ends_the_connection(proxy: Rig, request_: bytes) -> None:
+    said = await raw(proxy.port, request_ + LAST)
+    assert answers(said) in ([400], [505], [])
+    assert not said.was_reset or answers(said) == []
+
+
+async def test_s34_a_body_of_a_get_is_no_second_request(proxy: Rig) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(SMUGGLED) + SMUGGLED
+    assert answers(await raw(proxy.port, request + LAST)) == [200, 200]
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
+    assert answers(await raw(proxy.port, chunked + LAST)) == [200, 200]
+
+
+NGINX = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    access_log off; client_body_temp_path {folder}; proxy_temp_path {folder};
+    fastcgi_temp_path {folder}; uwsgi_temp_path {folder}; scgi_temp_path {folder};
+    upstream proxy {{ server 127.0.0.1:{behind}; keepalive 1; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://proxy; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def nginx(folder: Path, behind: int) -> Iterator[int]:
+    """Run nginx before a port, with one connection that it keeps for all its clients."""
+    port = free_port()
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, behind=behind, port=port))
+    daemon = Daemon([program("nginx", "nginx"), "-p", folder, "-c", folder / "nginx.conf"], folder / "nginx.log")
+    daemon.start(lambda: is_listening(port))
+    try:
+        yield port
+    finally:
+        daemon.stop()
+
+
+async def test_s34_behind_nginx_nobody_gets_the_answer_to_anothers_question(proxy: Rig, tmp_path: Path) -> None:
+    """All clients share one connection to us: a request that is read as two would leave an answer for the next of them."""
+    with nginx(tmp_path, proxy.port) as port:
+        for number, each in enumerate(CORPUS):
+            (request,) = each.values
+            assert isinstance(request, bytes)
+            await raw(port, request + LAST)
+            said = await raw(port, get(f"/v2/library/own-{number}/manifests/1"))
+            assert f"docker.io/library/own-{number} (404)".encode() in said.body, each.id
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        pytest.param(HEAD + b"Content-Length: 5\r\nConnection: close\r\n\r\nhello", [200], id="a body"),
+        pytest.param(HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\nhello", [200], id="100-continue"),
+        pytest.param(b"GET /v2/ HTTP/1.0\r\n\r\n", [200], id="HTTP/1.0"),
+        pytest.param(b"GET http://elsewhere.example/v2/ HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n", [200], id="absolute form"),
+        pytest.param(b"OPTIONS * HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n", [404], id="the server itself"),
+        pytest.param(b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n", [404], id="a tunnel"),
+        pytest.param(HEAD + b"Upgrade: websocket\r\nConnection: upgrade, close\r\n\r\n", [200], id="another protocol"),
+    ],
+)
+async def test_c08_what_is_odd_but_plain_has_one_answer(proxy: Rig, request_: bytes, expected: list[int]) -> None:
+    said = [status for status in answers(await raw(proxy.port, request_)) if status != 100]
+    assert said == expected or (expected == [404] and len(said) == 1 and 400 <= said[0] < 500)
+
+
+async def test_c08_without_a_host_the_default_upstream_is_asked(upstream: FakeRegistry, proxy: Rig) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    said = await raw(proxy.port, f"GET /v2/{NAME}/manifests/1 HTTP/1.0\r\n\r\n".encode())
+    assert answers(said) == [200]
+
+
+async def test_c09_pipelined_requests_are_bounded_and_all_answered(proxy: Rig) -> None:
+    """A client that reads nothing is read no further; one that reads has all its answers."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+    count = 5_000
+
+    async def ask() -> None:
+        for _ in range(count // 100):
+            writer.write(PING * 100)
+            await writer.drain()
+
+    asking = asyncio.create_task(ask())
+    found = 0
+    async with asyncio.timeout(100):
+        while found < count:
+            found += (await reader.read(1 << 20)).count(b"HTTP/1.1 200")
+        await asking
+    writer.close()
+
+
+async def test_c09_who_pipelines_and_does_not_read_is_not_read_either(proxy: Rig) -> None:
+    _, writer = await asyncio.open_connection(LOOPBACK, proxy.port, limit=1024)
+    writer.transport.set_write_buffer_limits(high=0)
+    sent = 0
+    with suppress(TimeoutError):
+        while sent < 200_000_000:  # which would take all memory if it were read
+            writer.write(PING * 1000)
+            await asyncio.wait_for(writer.drain(), 3)  # nothing is taken for so long
+            sent += len(PING) * 1000
+    assert sent < 50_000_000
+    assert (await proxy.ask("/v2/")).status == 200
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(b"X-Long: ", id="a header"),
+        pytest.param(b"", id="a name"),
+    ],
+)
+async def test_s35_a_head_without_end_is_cut_off(proxy: Rig, line: bytes) -> None:
+    """Byte by byte, as a limit that holds for each segment alone would never be reached."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+    writer.write(HEAD + line)
+    received = asyncio.create_task(reader.read())
+    sent = 0
+    async with asyncio.timeout(100):
+        while not received.done() and sent < 1_000_000:
+            writer.write(b"a")
+            sent += 1
+            await asyncio.sleep(0)
+    writer.close()
+    assert sent < 1_000_000
+    with suppress(ConnectionResetError):
+        assert b" 400 Bad Request" in await received
+
+
+async def test_s35_many_headers_are_refused(proxy: Rig) -> None:
+    said = await raw(proxy.port, HEAD + b"".join(b"X-%d: a\r\n" % number for number in range(10_000)) + b"\r\n")
+    assert answers(said) in ([400], [])
+
+
+async def test_s35_trailers_and_tiny_chunks_are_not_kept(proxy: Rig) -> None:
+    chunks = b"1\r\na\r\n" * 100_000
+    trailers = b"".join(b"X-%d: a\r\n" % number for number in range(100_000))
+    said = await raw(proxy.port, HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + chunks + b"0\r\n" + trailers + b"\r\n")
+    assert answers(said) in ([200], [400], [200, 400], [])
+
+
+SPLIT = [
+    pytest.param(b"HTTP/1.1 404 No\rSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", id="reason"),
+    pytest.param(b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1/\rSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", id="Location"),
+    pytest.param(b"HTTP/1.1 404 N\r\nContent-Type: a/b\x00\rSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", id="Content-Type"),
+    pytest.param(b'HTTP/1.1 200 OK\r\nDocker-Content-Digest: a"\x0bSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}', id="digest"),
+    pytest.param(b"HTTP/1.1 429 N\r\nRetry-After: 5\rSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n", id="Retry-After"),
+]
+
+
+@pytest.mark.parametrize("answer", SPLIT)
+async def test_s36_nothing_of_an_upstreams_head_becomes_ours(tmp_path: Path, answer: bytes) -> None:
+    async with RawServer([answer]) as evil, rig(tmp_path / "store", {"docker.io": evil.url}) as proxy:
+        for path in (f"/v2/{NAME}/manifests/1", f"/v2/{NAME}/blobs/sha256:{'a' * 64}", f"/v2/{NAME}/tags/list"):
+            said = await raw(proxy.port, get(path))
+            head = said.received.partition(b"\r\n\r\n")[0]
+            assert b"cookie" not in head.lower()
+            assert len(answers(said)) == 1
+
+
+async def test_c14_who_shuts_down_sending_is_answered_from_upstream_too(upstream: FakeRegistry, proxy: Rig) -> None:
+    digest = upstream.add_blob(NAME, b"blob")
+    gate = Hold()
+    upstream.misbehave("/blobs/", gate)
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+    writer.write(get(f"/v2/{NAME}/blobs/{digest}"))
+    writer.write_eof()
+    await gate.reached.wait()
+    gate.event.set()
+    async with asyncio.timeout(20):
+        assert (await reader.read()).endswith(b"\r\n\r\nblob")
+    writer.close()
+
+
+class TestManySlowClients:
+    """Rows C01 and S33: they are let go, and nobody else waits for them."""
+
+    @pytest.fixture
+    async def proxy(self, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
+        async with rig(tmp_path / "store", {"docker.io": upstream.url}, time.time, Patience(head=0.5, progress=0.5)) as proxy:
+            yield proxy
+
+    @pytest.mark.parametrize("beginning", [b"", b"GET /v2/ HT", HEAD + b"X-a: "], ids=["silent", "a line", "a head"])
+    async def test_c01_heads_that_never_end(self, upstream: FakeRegistry, proxy: Rig, beginning: bytes) -> None:
+        upstream.add_image(NAME, "1", [b"layer"])
+        slow = await asyncio.gather(*(asyncio.open_connection(LOOPBACK, proxy.port) for _ in range(500)))
+        for _, writer in slow:
+            writer.write(beginning)
+        assert (await proxy.ask(f"/v2/{NAME}/manifests/1")).status == 200
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(reader.read() for reader, _ in slow))
+        for _, writer in slow:
+            writer.close()
+        assert 'regproxy_clients_dropped_total{reason="head"}' in await proxy.metrics()
