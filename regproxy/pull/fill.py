@@ -4,12 +4,11 @@ Its followers read the growing file at their own speed. None of them gets the la
 response that was wrong never looks complete.
 """
 
-import asyncio
-
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST
 from regproxy.ports import Extent, Incoming, Unavailable
+from regproxy.pull.news import News
 
 
 class Fill:
@@ -22,16 +21,16 @@ class Fill:
         self.holders = {repository}  # the repositories that upstream lets have it
         self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
         self._promised: int | None = None
-        self.written = 0
+        self._written = 0
         self._readers = 1  # the copy itself; the others follow
         self._followers: set[Follower] = set()
         self._verified = False
         self._error: Exception | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._news = News()
 
     def __repr__(self) -> str:
         of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
-        return f"<Fill {str(self.digest)[:15]}... {self.written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
+        return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
 
     @property
     def _incoming(self) -> Incoming | None:
@@ -53,7 +52,7 @@ class Fill:
 
     def is_near(self, stop: int) -> bool:
         """Whether bytes up to *stop* are here, or come with what is being asked for anyway."""
-        return stop <= self.written + FIRST
+        return stop <= self._written + FIRST
 
     async def started(self) -> None:
         """Wait until the size is known, or raise what keeps the blob from coming.
@@ -63,19 +62,19 @@ class Fill:
         while not self._promised and not self._verified:
             if self._error is not None:
                 raise self._error
-            await self._news()
+            await self._news.wait()
 
     async def extent(self, start: int, stop: int) -> Extent:
         """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
         while True:
-            upto = min(self.written, stop) if self._verified else min(self.written, stop - 1)
+            upto = min(self._written, stop) if self._verified else min(self._written, stop - 1)
             if upto > start and self._incoming is not None:
                 return self._incoming.extent(start, upto)
             if self._error is not None:
                 raise self._error
             if self._verified:
                 raise Unavailable(f"{self.digest} is shorter than upstream promised")
-            await self._news()
+            await self._news.wait()
 
     @property
     def is_whole(self) -> bool:
@@ -113,50 +112,36 @@ class Fill:
         """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
         before = self._incoming
         self._sources.append(incoming)
-        if before is not None and self.written and before.origin != incoming.origin:
+        if before is not None and self._written and before.origin != incoming.origin:
             raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
         self._promised = promised
-        self.written = written
+        self._written = written
         incoming.follow(self.slowest)
-        self._tell()
+        self._news.tell()
 
     def advance(self, count: int) -> None:
-        self.reach(self.written + count)
+        self.reach(self._written + count)
 
     def reach(self, written: int) -> None:
         """Note that the first *written* bytes can be read."""
-        self.written = written
-        self._tell()
+        self._written = written
+        self._news.tell()
 
     def verified(self) -> None:
         """Let the last byte go: all of them are right."""
-        self._promised = self.written
+        self._promised = self._written
         self._verified = True
-        self._tell()
+        self._news.tell()
 
     def fail(self, error: Exception) -> None:
         self._error = error
-        self._tell()
+        self._news.tell()
 
     def end(self) -> None:
         """Say that nothing more will happen."""
         if self._error is None and not self._verified:
             self.fail(Unavailable(f"the copy of {self.digest} was given up"))
         self.release()
-
-    async def _news(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiters.discard(waiter)
-
-    def _tell(self) -> None:
-        waiters, self._waiters = self._waiters, set()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
 
 
 class Follower:

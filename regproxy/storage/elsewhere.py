@@ -93,12 +93,11 @@ def _progress(facts: dict[str, Any], incoming: Reading | None) -> Progress:
 
 def told(error: UpstreamError) -> dict[str, object]:
     """Say for another process what went wrong."""
-    kind = next((kind for kind in _FAILURES.values() if isinstance(error, kind)), Unavailable)
-    return {"kind": kind.__name__, "message": str(error), "retry_after": getattr(error, "retry_after", None)}
+    return {"kind": type(error).__name__, "message": str(error), "retry_after": getattr(error, "retry_after", None)}
 
 
 def _failure(facts: dict[str, Any]) -> UpstreamError:
-    kind = _FAILURES[facts["kind"]]
+    kind = _FAILURES.get(facts["kind"], Unavailable)
     return Throttled(facts["message"], facts["retry_after"]) if kind is Throttled else kind(facts["message"])
 
 
