@@ -14,11 +14,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from aiohttp import web
+from yarl import URL
 
-from bench.herd import ready
 from bench.link import LongLine
+from bench.peers import Upstream, regproxy, running
 from regproxy.oci.digest import Digest
 from tests.rig import LOOPBACK, free_port
 
@@ -46,52 +46,34 @@ async def _download(url: str) -> Taken:
 
 
 @asynccontextmanager
-async def _program(*arguments: str, port: int) -> AsyncIterator[None]:
-    program = await asyncio.create_subprocess_exec(sys.executable, "-m", *arguments, stdout=asyncio.subprocess.DEVNULL)
-    try:
-        await asyncio.wait_for(ready(port), 20)
-        yield
-    finally:
-        program.terminate()
-        await program.wait()
-
-
-@asynccontextmanager
-async def _proxy(upstream: str, root: Path) -> AsyncIterator[str]:
+async def _server(file: Path, root: Path) -> AsyncIterator[str]:
+    """Serve a file, whatever is asked for."""
     port = free_port()
-    config = root.with_suffix(".yaml")
-    settings = {
-        "listen": f"{LOOPBACK}:{port}",
-        "admin_listen": f"{LOOPBACK}:{free_port()}",
-        "store": {"root": str(root.with_suffix(".store"))},
-        "upstreams": {"docker.io": {"hosts": [{"url": upstream}]}},
-    }
-    config.write_text(yaml.safe_dump(settings))
-    async with _program("regproxy", "serve", "--config", str(config), port=port):
-        yield f"http://{LOOPBACK}:{port}"
+    async with running([sys.executable, "-m", "bench.hosts", "--serve", str(file), str(port)], root, port) as server:
+        yield server.url("")
 
 
 async def _measure(megabytes: int, delay: float, rate: float, near: int, root: Path) -> None:
     for name, size in (("far", megabytes), ("near", near)):
         body = os.urandom(size * _MB)
         path = f"/v2/{_NAME}/blobs/{Digest.of(body)}"
-        port = free_port()
-        file = root / name
+        file = root / f"{name}.blob"
         file.write_bytes(body)
-        async with _program("bench.hosts", "--serve", str(file), str(port), port=port):
-            server = f"http://{LOOPBACK}:{port}"
+        (root / f"{name}.server").mkdir()
+        async with _server(file, root / f"{name}.server") as server:
             if name == "near":
                 await _compare("near", server, path, size, root)
                 continue
-            async with LongLine((LOOPBACK, port), delay, rate) as line:
+            async with LongLine((LOOPBACK, URL(server).port or 0), delay, rate) as line:
                 await _compare("far", line.url, path, size, root, line)
 
 
 async def _compare(name: str, upstream: str, path: str, size: int, root: Path, line: LongLine | None = None) -> None:
     direct = await _download(upstream + path)
     before = line.sent_down if line else 0
-    async with _proxy(upstream, root / name) as proxy:
-        through = await _download(proxy + path)
+    (root / name).mkdir()
+    async with regproxy(Upstream(upstream), root / name) as proxy:
+        through = await _download(proxy.url(path))
     print(f"{name}: {size} MB   direct {direct.last:.2f} s, first byte {direct.first:.3f} s")
     print(f"      through regproxy {through.last:.2f} s, first byte {through.first:.3f} s: {direct.last / through.last:.2f} times as fast")
     if line:
