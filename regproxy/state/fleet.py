@@ -11,12 +11,11 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from regproxy.oci.descriptor import Descriptor
-from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
+from regproxy.state.documents import tag_document, tag_of, token_document, token_of
 from regproxy.state.redis import PATIENCE, RedisDoor
 from regproxy.state.seal import Seal
 from regproxy.state.turns import Turns
@@ -36,27 +35,16 @@ class RedisFleet:
         self._clock = clock
 
     async def token(self, key: Secret) -> Token | None:
-        document = await self._get("token", key.value)
-        try:
-            return Token(Secret(document["value"]), document["renew_at"], document["expires_at"]) if document else None
-        except KeyError:
-            return None
+        return token_of(await self._get("token", key.value))
 
     def put_token(self, key: Secret, token: Token) -> None:
-        document = {"value": token.value.value, "renew_at": token.renew_at, "expires_at": token.expires_at}
-        self._put("token", key.value, document, token.expires_at - self._clock())
+        self._put("token", key.value, token_document(token), token.expires_at - self._clock())
 
     async def tag(self, reference: Reference) -> TagRecord | None:
-        document = await self._get("tag", str(reference))
-        try:
-            return TagRecord(_descriptor(document), document["checked_at"]) if document else None
-        except (KeyError, ValueError):
-            return None
+        return tag_of(await self._get("tag", str(reference)))
 
     def put_tag(self, reference: Reference, record: TagRecord) -> None:
-        found = record.descriptor
-        document = {"media_type": found.media_type, "digest": str(found.digest), "size": found.size, "checked_at": record.checked_at}
-        self._put("tag", str(reference), document, _TAGS_KEPT)
+        self._put("tag", str(reference), tag_document(record), _TAGS_KEPT)
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
         told = self._seal.name(name) if self._seal else hashlib.sha256(name.encode()).hexdigest()
@@ -80,7 +68,3 @@ class RedisFleet:
         place = f"regproxy:{kind}:{self._seal.name(name)}"
         sealed = self._seal.sealed(place, json.dumps(document).encode())
         self.door.call_behind(lambda redis: redis.set(place, sealed, ex=int(life)))
-
-
-def _descriptor(document: dict[str, Any]) -> Descriptor:
-    return Descriptor(document["media_type"], Digest.parse(document["digest"]), document["size"])

@@ -1,12 +1,19 @@
-"""What a replica shares when there is nobody to share with (port Fleet)."""
+"""What is shared in memory (port Fleet): by nobody, or by the workers of one machine."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from cachetools import LRUCache
 
 from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
+from regproxy.ports import Fleet
+
+LONGEST_WAIT = 10.0  # seconds for somebody else's turn: whoever has it is alive, but may be stuck
+_KEPT = 10_000  # tokens, and tags; a token is about 3 KiB
 
 
 class Alone:
@@ -27,3 +34,57 @@ class Alone:
         yield
 
     async def close(self) -> None: ...
+
+
+class Together:
+    """What one machine knows, and beyond it the other replicas. What they say comes first: it is as new or newer."""
+
+    def __init__(self, beyond: Fleet) -> None:
+        """Know nothing yet but what comes from *beyond*, which is closed with this."""
+        self._beyond = beyond
+        self._tokens: LRUCache[Secret, Token] = LRUCache(_KEPT)
+        self._tags: LRUCache[Reference, TagRecord] = LRUCache(_KEPT)
+        self._turns: dict[str, asyncio.Event] = {}
+
+    async def token(self, key: Secret) -> Token | None:
+        return await self._beyond.token(key) or self._tokens.get(key)
+
+    def put_token(self, key: Secret, token: Token) -> None:
+        self._tokens[key] = token
+        self._beyond.put_token(key, token)
+
+    async def tag(self, reference: Reference) -> TagRecord | None:
+        return await self._beyond.tag(reference) or self._tags.get(reference)
+
+    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+        self._tags[reference] = record
+        self._beyond.put_tag(reference, record)
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[None]:
+        """Wait until whoever is at it has ended, then go on together with all who waited.
+
+        They find what was found. Where nothing was, each asks by itself: one after the other, each would wait for all before it.
+        """
+        if (ended := self._turns.get(name)) is not None:
+            await _within(LONGEST_WAIT, ended)
+            yield
+            return
+        ended = self._turns[name] = asyncio.Event()
+        try:
+            async with self._beyond.turn(name):
+                yield
+        finally:
+            del self._turns[name]
+            ended.set()
+
+    async def close(self) -> None:
+        await self._beyond.close()
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

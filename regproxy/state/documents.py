@@ -1,0 +1,49 @@
+"""Tokens, references and tag records as JSON, for those who share them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository, parse_target
+from regproxy.policy.freshness import TagRecord
+from regproxy.policy.routing import Secret
+from regproxy.policy.tokens import Token
+
+
+def token_document(token: Token) -> dict[str, Any]:
+    return {"value": token.value.value, "renew_at": token.renew_at, "expires_at": token.expires_at}
+
+
+def token_of(document: Mapping[str, Any] | None) -> Token | None:
+    """Read a token; None where there is none in it."""
+    try:
+        return Token(Secret(document["value"]), document["renew_at"], document["expires_at"]) if document else None
+    except KeyError:
+        return None
+
+
+def tag_document(record: TagRecord) -> dict[str, Any]:
+    found = record.descriptor
+    return {"media_type": found.media_type, "digest": str(found.digest), "size": found.size, "checked_at": record.checked_at}
+
+
+def tag_of(document: Mapping[str, Any] | None) -> TagRecord | None:
+    """Read a record; None where there is none in it."""
+    try:
+        return TagRecord(_descriptor(document), document["checked_at"]) if document else None
+    except (KeyError, ValueError):
+        return None
+
+
+def reference_document(reference: Reference) -> list[str]:
+    return [reference.repository.registry, reference.repository.name, str(reference.target)]
+
+
+def reference_of(document: Sequence[str]) -> Reference:
+    registry, name, target = document
+    return Reference(Repository(registry, name), parse_target(target))
+
+
+def _descriptor(document: Mapping[str, Any]) -> Descriptor:
+    return Descriptor(document["media_type"], Digest.parse(document["digest"]), document["size"])

@@ -1,0 +1,155 @@
+"""Workers and their supervisor, over real sockets."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.freshness import TagRecord
+from regproxy.policy.routing import Secret
+from regproxy.policy.tokens import Token
+from regproxy.state.machine import PATIENCE, Desk, Machine
+from regproxy.state.memory import Alone, Together
+
+KEY = Secret("docker.io canary-password")
+TOKEN = Token(Secret("canary-token-77"), 100.0, 200.0)
+REFERENCE = Reference(Repository("docker.io", "library/app"), Tag("1"))
+BY_DIGEST = Reference(Repository("localhost:5000", "a/b"), Digest.of(b"x"))
+RECORD = TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0), 50.0)
+
+
+def ignored(_: dict[str, Any]) -> None: ...
+
+
+@asynccontextmanager
+async def worker(fleet: Together, heard: list[dict[str, Any]] | None = None) -> AsyncIterator[Machine]:
+    ours, theirs = socket.socketpair()
+    desk = asyncio.create_task(Desk(fleet, ignored if heard is None else heard.append).serve(ours))
+    machine = await Machine.connected(theirs)
+    try:
+        yield machine
+    finally:
+        await machine.close()
+        await desk
+
+
+async def test_what_one_worker_found_the_other_knows() -> None:
+    fleet = Together(Alone())
+    async with worker(fleet) as one, worker(fleet) as other:
+        assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
+        async with one.turn("x"):
+            one.put_token(KEY, TOKEN)
+            one.put_tag(REFERENCE, RECORD)
+            one.put_tag(BY_DIGEST, RECORD)
+        async with other.turn("x"):
+            assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, RECORD)
+
+
+async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:
+    fleet, order = Together(Alone()), list[str]()
+
+    async def wait(machine: Machine) -> None:
+        async with machine.turn("x"):
+            order.append("second")
+
+    async with worker(fleet) as one, worker(fleet) as other:
+        async with one.turn("x"):
+            waiting = asyncio.create_task(wait(other))
+            async with other.turn("y"):
+                order.append("another name")
+            order.append("first")
+        await waiting
+    assert order == ["another name", "first", "second"]
+
+
+async def test_a_worker_that_dies_has_no_turn_any_more() -> None:
+    fleet = Together(Alone())
+    async with worker(fleet) as other:
+        async with worker(fleet) as one:
+            dying = one.turn("x")
+            await dying.__aenter__()
+            waiting = asyncio.create_task(other.turn("x").__aenter__())
+            await other.token(KEY)
+            assert not waiting.done()
+        await waiting
+        await dying.__aexit__(None, None, None)
+
+
+async def test_a_supervisor_that_says_nothing_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One question takes a second, a hundred take no longer; when it speaks again, it is believed again."""
+    ours, theirs = socket.socketpair()
+    machine = await Machine.connected(theirs)
+    async with asyncio.timeout(20 * PATIENCE):
+        for _ in range(100):
+            async with machine.turn("x"):
+                assert await machine.tag(REFERENCE) is None
+    desk = asyncio.create_task(Desk(Together(Alone()), ignored).serve(ours))
+    async with asyncio.timeout(20):
+        while machine._is_silent:  # noqa: ASYNC110 -- another task is watched
+            await asyncio.sleep(0.01)
+    async with machine.turn("x"):
+        machine.put_token(KEY, TOKEN)
+        assert await machine.token(KEY) == TOKEN
+    await machine.close()
+    await desk
+    assert caplog.text == ""
+
+
+async def test_a_supervisor_that_is_gone_is_not_asked() -> None:
+    ours, theirs = socket.socketpair()
+    machine = await Machine.connected(theirs)
+    ours.close()
+    async with asyncio.timeout(PATIENCE * 4), machine.turn("x"):
+        machine.put_token(KEY, TOKEN)
+        assert await machine.token(KEY) is None
+    await machine.close()
+
+
+async def test_a_report_is_handed_on() -> None:
+    heard: list[dict[str, Any]] = []
+    async with worker(Together(Alone()), heard) as machine:
+        machine.report({"is_ready": True})
+        await machine.token(KEY)
+    assert heard == [{"is_ready": True}]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b"nonsense", json.dumps([1, "what is that"]).encode(), b'[0, "end", 7]'])
+async def test_a_worker_that_talks_nonsense_harms_nobody_else(line: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    fleet = Together(Alone())
+    desk = asyncio.create_task(Desk(fleet, ignored).serve(ours))
+    theirs.sendall(line + b"\n")
+    theirs.close()
+    await asyncio.wait_for(desk, 10)
+
+
+async def test_who_is_beyond_is_asked_first_and_told_all() -> None:
+    beyond = Together(Alone())
+    fleet = Together(beyond)
+    fleet.put_token(KEY, TOKEN)
+    newer = TagRecord(RECORD.descriptor, 60.0)
+    fleet.put_tag(REFERENCE, RECORD)
+    beyond.put_tag(REFERENCE, newer)
+    assert (await beyond.token(KEY), await fleet.tag(REFERENCE)) == (TOKEN, newer)
+
+
+async def test_a_turn_is_one_beyond_as_well() -> None:
+    beyond = Together(Alone())
+    fleet, reached = Together(beyond), asyncio.Event()
+
+    async def wait() -> None:
+        async with fleet.turn("x"):
+            reached.set()
+
+    async with beyond.turn("x"):
+        waiting = asyncio.create_task(wait())
+        async with fleet.turn("y"):
+            assert not reached.is_set()
+    await waiting
