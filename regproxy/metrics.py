@@ -1,9 +1,23 @@
-"""Every metric, declared once. Labels come from closed sets, never a repository, a digest or anything a client chose."""
+"""Every metric, declared once. Labels come from closed sets, never a repository, a digest or anything a client chose.
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+Where the environment names a directory, each process counts in files of its own there, and any of them can tell the sum (prometheus_client,
+multiprocess mode). A process that takes the place of another takes over its name, and counts on.
+"""
+
+import os
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from regproxy.counting import DIRECTORY, NAME
 from regproxy.ports import HostStatus
+
+if NAME in os.environ:
+    values.ValueClass = values.MultiProcessValue(os.environ[NAME].__str__)  # type: ignore[no-untyped-call]
+
+_Gauge = partial(Gauge, multiprocess_mode="livemostrecent")  # of all processes, what was said last
 
 REQUESTS = Counter("regproxy_requests_total", "Requests answered", ["endpoint", "upstream", "outcome"])
 SECONDS = Histogram(
@@ -16,26 +30,32 @@ SENT_BYTES = Counter("regproxy_sent_bytes_total", "Body bytes sent to clients", 
 CLIENTS_DROPPED = Counter("regproxy_clients_dropped_total", "Connections ended because their clients made us wait", ["reason"])
 UPSTREAM_REQUESTS = Counter("regproxy_upstream_requests_total", "Requests sent upstream", ["upstream", "host", "endpoint", "outcome"])
 UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received from upstream", ["upstream", "host"])
-HOST_FIRST_BYTE = Gauge("regproxy_upstream_first_byte_seconds", "Usual time to an answer", ["upstream", "host"])
-HOST_RATE = Gauge("regproxy_upstream_connection_bytes_per_second", "Usual rate of one connection", ["upstream", "host"])
-HOST_RANK = Gauge("regproxy_upstream_rank", "1: asked first for a blob", ["upstream", "host"])
-HOST_REST = Gauge("regproxy_upstream_rest_seconds", "How long it is still left alone after a failure", ["upstream", "host"])
-HOST_FAILURES = Gauge("regproxy_upstream_failures", "Failures remembered; they fade", ["upstream", "host"])
-HOST_LIES = Gauge("regproxy_upstream_lies", "Answers that were wrong", ["upstream", "host"])
-RATELIMIT_REMAINING = Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
+HOST_FIRST_BYTE = _Gauge("regproxy_upstream_first_byte_seconds", "Usual time to an answer", ["upstream", "host"])
+HOST_RATE = _Gauge("regproxy_upstream_connection_bytes_per_second", "Usual rate of one connection", ["upstream", "host"])
+HOST_RANK = _Gauge("regproxy_upstream_rank", "1: asked first for a blob", ["upstream", "host"])
+HOST_REST = _Gauge("regproxy_upstream_rest_seconds", "How long it is still left alone after a failure", ["upstream", "host"])
+HOST_FAILURES = _Gauge("regproxy_upstream_failures", "Failures remembered; they fade", ["upstream", "host"])
+HOST_LIES = _Gauge("regproxy_upstream_lies", "Answers that were wrong", ["upstream", "host"])
+RATELIMIT_REMAINING = _Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
 TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
 REDIS_ERRORS = Counter("regproxy_redis_errors_total", "Calls to Redis that came to nothing")
-FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store")
+FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store", multiprocess_mode="livesum")
 FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
 RESUMES = Counter("regproxy_fill_resumes_total", "Transfers that broke and were gone on with", ["reason"])
 STALE_SERVED = Counter("regproxy_stale_served_total", "Answers given from an old record because upstream was out of reach")
 CORRUPT = Counter("regproxy_corrupt_total", "Content found to be wrong, in the store or from an upstream")
-STORE_BYTES = Gauge("regproxy_store_bytes", "Bytes on the store's disk, in content and on its way in")
-STORE_BLOBS = Gauge("regproxy_store_blobs", "Blobs and manifests in the store")
-STORE_REFUSING = Gauge("regproxy_store_refusing", "1 while the store takes nothing, and pulls go on from upstream")
+STORE_BYTES = _Gauge("regproxy_store_bytes", "Bytes on the store's disk, in content and on its way in")
+STORE_BLOBS = _Gauge("regproxy_store_blobs", "Blobs and manifests in the store")
+STORE_REFUSING = Gauge(
+    "regproxy_store_refusing", "1 while the store takes nothing, and pulls go on from upstream", multiprocess_mode="livemax"
+)
 NOT_KEPT = Counter("regproxy_not_kept_total", "Blobs and manifests that were served and could not be kept")
 EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make room")
-LOOP_LAG = Gauge("regproxy_loop_lag_seconds", "How late the event loop was at its last beat")
+LOOP_LAG = Gauge(
+    "regproxy_loop_lag_seconds", "How late the latest event loop of all processes was at its last beat", multiprocess_mode="livemax"
+)
+WORKERS = _Gauge("regproxy_workers", "Workers that accept")
+RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they died, were silent, or the configuration changed", ["reason"])
 
 
 def tell_host(upstream: str, host: HostStatus) -> None:
@@ -52,5 +72,14 @@ def tell_host(upstream: str, host: HostStatus) -> None:
 
 
 def exposition() -> tuple[bytes, str]:
-    """Render all metrics; the second value is the Content-Type."""
-    return generate_latest(), CONTENT_TYPE_LATEST
+    """Render all metrics, of all processes that count together; the second value is the Content-Type."""
+    if DIRECTORY not in os.environ:
+        return generate_latest(), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def forget_process(name: str) -> None:
+    """Forget how things stood in a process that is gone; what it counted stays counted."""
+    mark_process_dead(name)  # type: ignore[no-untyped-call]
