@@ -5,11 +5,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from regproxy.config import Settings
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
-from regproxy.ports import BlobStore, Fleet, Index, Registry
+from regproxy.ports import BlobStore, Fleet, Index, Ledger, Registry
 from regproxy.pull.blobs import Blobs
 from regproxy.pull.explain import Explainer
 from regproxy.pull.fills import Fills
@@ -22,7 +23,6 @@ from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
 from regproxy.pull.upkeep import Upkeep
 from regproxy.pull.uses import Uses
-from regproxy.state.fleet import RedisFleet
 from regproxy.state.memory import Alone
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.claim import claimed
@@ -32,8 +32,21 @@ from regproxy.web.handlers import Handlers
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """Everything that answers pulls, joined together."""
+
+    routes: Routes
+    handlers: Handlers
+    fills: Fills
+    registries: Mapping[str, Registry]
+    freezes: Freezes
+    manifests: Manifests
+    uses: Uses
+
+
+@dataclass(frozen=True, slots=True)
 class Proxy:
-    """Everything that serves, joined together."""
+    """A whole regproxy in one process."""
 
     handlers: Handlers
     store: BlobStore
@@ -50,37 +63,66 @@ class Proxy:
 async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open the store and its index, for this process alone; raise `StoreError`."""
     with claimed(settings.store.root, own_volume=settings.store.own_volume):
-        store = DiskStore(settings.store.root, settings.store.limits())
-        try:
-            await store.prepare()
-            index = await SqliteIndex.open(settings.store.root / "index.db", clock, _configured(settings))
-            try:
-                store.count((await index.ledger().census()).size)
-                yield store, index
-            finally:
-                await index.close()
-        finally:
-            store.close()
+        async with opened(settings, clock) as both:
+            yield both
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
-    """Open store and index, join them to the use cases, and take everything apart in the end."""
+async def opened(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
+    """Open a store that is claimed, put it in order, and count what it holds; raise `StoreError`."""
+    store = DiskStore(settings.store.root, settings.store.limits())
+    try:
+        await store.prepare()
+        async with _closing(await SqliteIndex.open(_index(settings), clock, _configured(settings))) as index:
+            store.count((await index.ledger().census()).size)
+            yield store, index
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def joined(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
+    """Open a store that another process has opened and tends; raise `StoreError`."""
+    store = DiskStore(settings.store.root, settings.store.limits())
+    try:
+        await store.join()
+        async with indexed(settings, clock) as index:
+            yield store, index
+    finally:
+        store.close()
+
+
+@asynccontextmanager
+async def indexed(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[SqliteIndex]:
+    """Open an index that is open already; raise `StoreError`."""
+    async with _closing(await SqliteIndex.joined(_index(settings), clock, _configured(settings))) as index:
+        yield index
+
+
+def fleet_of(settings: Settings) -> Fleet:
+    """Give those beyond this machine with whom it shares what it knows."""
+    if settings.redis is None:
+        return Alone()
+    from regproxy.state.fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without
+
+    return RedisFleet(settings.redis.url, settings.redis.key)
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, store: BlobStore, index: SqliteIndex, fleet: Fleet, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Serving]:
+    """Join all that answers pulls, and in the end let fills finish within the time to drain."""
     async with AsyncExitStack() as stack:
-        store, index = await stack.enter_async_context(kept(settings, clock))
-        fleet: Fleet = RedisFleet(settings.redis.url, settings.redis.key) if settings.redis else Alone()
-        stack.push_async_callback(fleet.close)
-        ledger = index.ledger()
-        uses = Uses(ledger, clock)
+        uses = Uses(index.ledger(), clock)
+        stack.push_async_callback(uses.record)
         registries: dict[str, Registry] = {}
         for upstream in settings.upstreams:
             registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
             stack.push_async_callback(registry.close)
         fills = Fills(registries, store, index, settings.downloads, settings.timeouts.progress)
         stack.push_async_callback(fills.drain, settings.drain)
-        sweeper = Sweeper(store, ledger, uses, clock)
-        scrubber = Scrubber(store, ledger, settings.store.scrub_every, clock)
-        await stack.enter_async_context(_running(sweeper.run(), sweeper.watch(), Stocktaking(store, ledger).run(), scrubber.run()))
+        await stack.enter_async_context(_running(uses.run()))
         routes = Routes(settings.upstreams, settings.default_upstream)
         freezes = Freezes(_configured(settings), index, routes)
         manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, settings.timeouts.revalidate)
@@ -88,9 +130,51 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
         handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
-        explainer = Explainer(routes, registries, manifests, freezes, clock)
+        yield Serving(routes, handlers, fills, registries, freezes, manifests, uses)
+
+
+@asynccontextmanager
+async def tending(
+    settings: Settings, store: BlobStore, ledger: Ledger, serving: Serving, clock: Callable[[], float] = time.time
+) -> AsyncIterator[Sweeper]:
+    """Keep the store small enough and sound, once for all who use it."""
+    sweeper = Sweeper(store, ledger, serving.uses, clock)
+    async with _running(sweeper.run(), sweeper.watch(), Scrubber(store, ledger, settings.store.scrub_every, clock).run()):
+        yield sweeper
+
+
+@asynccontextmanager
+async def taking_stock(store: BlobStore, ledger: Ledger) -> AsyncIterator[None]:
+    """Compare the index with the files, behind everything else."""
+    async with _running(Stocktaking(store, ledger).run()):
+        yield
+
+
+@asynccontextmanager
+async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
+    """Open store and index, join them to the use cases, and take everything apart in the end."""
+    async with AsyncExitStack() as stack:
+        store, index = await stack.enter_async_context(kept(settings, clock))
+        fleet, ledger = fleet_of(settings), index.ledger()
+        stack.push_async_callback(fleet.close)
+        served = await stack.enter_async_context(serving(settings, store, index, fleet, clock))
+        sweeper = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
+        await stack.enter_async_context(taking_stock(store, ledger))
+        explainer = Explainer(served.routes, served.registries, served.manifests, served.freezes, clock)
         holdings = Holdings(ledger, sweeper, Upkeep(store, index, ledger, clock), clock)
-        yield Proxy(handlers, store, index, fills, registries, freezes, explainer, sweeper, holdings)
+        yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, sweeper, holdings)
+
+
+def _index(settings: Settings) -> Path:
+    return settings.store.root / "index.db"
+
+
+@asynccontextmanager
+async def _closing(index: SqliteIndex) -> AsyncIterator[SqliteIndex]:
+    try:
+        yield index
+    finally:
+        await index.close()
 
 
 def _configured(settings: Settings) -> list[Freeze]:

@@ -15,8 +15,9 @@ import yaml
 from multidict import CIMultiDict
 from yarl import URL
 
-from regproxy.config import load
+from regproxy.config import Address, load
 from regproxy.policy.patience import Patience
+from regproxy.server import sockets
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, registry_port
 from regproxy.wiring import Proxy, assembled
@@ -101,15 +102,17 @@ async def rig(
     path = root.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(document))
     configured = load(path, {})
+    (listeners,), (admin,) = (sockets.opened(Address(LOOPBACK, 0)) for _ in range(2))
+    port, admin_number = sockets.port(listeners), sockets.port(admin)
     async with (
         assembled(configured, clock) as proxy,
-        admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings), LOOPBACK, 0) as admin,
-        registry_port(proxy.handlers, LOOPBACK, 0, configured.drain, configured.tls, patience) as port,
+        admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings, lambda: True), admin),
+        registry_port(proxy.handlers, listeners, configured.drain, configured.tls, patience),
         aiohttp.ClientSession(
             auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
         ) as session,
     ):
-        yield Rig(proxy, port, admin, session)
+        yield Rig(proxy, port, admin_number, session)
     assert _left_behind() == []
 
 

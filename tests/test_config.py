@@ -327,7 +327,7 @@ class TestValues:
         assert (found.tags[0].fresh_for, found.deny) == (1.0, ("b",))
 
     def test_one_process_may_be_asked_for(self, file: Path) -> None:
-        assert settings(file, "workers: 1").workers == 1
+        assert [settings(file, f"workers: {count}").workers for count in (1, "'16'", "auto")] == [1, 16, "auto"]
 
 
 class TestEnvironment:
@@ -443,8 +443,9 @@ class TestMistakes:
             pytest.param(
                 "store: {high_watermark: 70%}", "store.low_watermark: is not below high_watermark (70%)", id="watermarks that cross"
             ),
-            pytest.param("workers: 4", "workers: '4' is neither auto nor 1: this version runs one process", id="many processes"),
-            pytest.param("workers: [1]", "workers: is neither auto nor 1: this version runs one process", id="a list of processes"),
+            pytest.param("workers: 0", "workers: '0' is neither auto nor a number from 1 to 256", id="no process"),
+            pytest.param("workers: many", "workers: 'many' is neither auto nor a number from 1 to 256", id="many processes"),
+            pytest.param("workers: [1]", "workers: is neither auto nor a number from 1 to 256", id="a list of processes"),
             pytest.param("store: {kind: s3}", "store.kind: 's3' is not one of disk", id="another store"),
             pytest.param("store: {root: [a]}", "store.root: must be a path", id="a root that is a list"),
             pytest.param("store: {root: ~/x}", "store.root: '~/x' must be written in full: ~ is not expanded here", id="a tilde"),

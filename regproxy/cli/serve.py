@@ -1,8 +1,11 @@
 """`regproxy serve`: load the configuration, then run the server."""
 
+import os
+
 import typer
 
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.config import load
 from regproxy.ports import StoreError
 
 _CANNOT_START = 1  # exit status: the configuration is right, the machine is in the way
@@ -14,7 +17,7 @@ def serve(config: ConfigFile = None) -> None:
     from regproxy import server  # noqa: PLC0415  an HTTP stack that other commands and mistakes need not wait for
 
     try:
-        server.run(settings)
+        server.run(settings, lambda: load(config, os.environ))
     except (StoreError, OSError) as error:
         typer.echo(f"regproxy cannot serve: {error}", err=True)
         raise typer.Exit(_CANNOT_START) from None

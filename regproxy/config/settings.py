@@ -18,13 +18,15 @@ from regproxy.policy.freshness import DAY
 from regproxy.policy.room import Limits
 from regproxy.policy.routing import DOCKER_HUB, Upstream
 
+_MOST_WORKERS = 256
 _WILDCARDS = frozenset({"0.0.0.0", "::"})
 
 
-def _one_process(value: object) -> object:
-    if value not in ("auto", "1", 1):
-        raise ValueError("is neither auto nor 1: this version runs one process")
-    return value if value == "auto" else 1
+def _workers(value: object) -> object:
+    text = str(value)
+    if text != "auto" and not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_WORKERS):
+        raise ValueError(f"is neither auto nor a number from 1 to {_MOST_WORKERS}")
+    return text if text == "auto" else int(text)
 
 
 class StoreSettings(Model):
@@ -81,7 +83,7 @@ class Basics(Model):
     admin_listen: Listening = Address("127.0.0.1", 5001)
     tls: ServerTls | None = None
     admin_tls: ServerTls | None = None
-    workers: Annotated[Literal["auto"] | int, BeforeValidator(_one_process)] = "auto"
+    workers: Annotated[Literal["auto"] | int, BeforeValidator(_workers)] = "auto"
     default_upstream: str = DOCKER_HUB
     store: StoreSettings
     redis: RedisSettings | None = None

@@ -5,7 +5,7 @@ from regproxy.ports.fleet import Fleet, Leases, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
 from regproxy.ports.store import BlobStore, Content, Elsewhere, Extent, Incoming, Ingest, Lying, Progress, Spool, Stage
-from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage
+from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
 __all__ = [
     "BlobBody",
@@ -43,4 +43,5 @@ __all__ = [
     "TokenCache",
     "Unavailable",
     "UpstreamError",
+    "Watched",
 ]

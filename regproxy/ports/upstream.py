@@ -82,8 +82,8 @@ class HostFinding:
     quota: RateLimit | None
 
 
-class Registry(Protocol):
-    """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
+class Watched(Protocol):
+    """How one upstream is doing."""
 
     @property
     def is_resting(self) -> bool:
@@ -93,20 +93,24 @@ class Registry(Protocol):
     def is_scarce(self) -> bool:
         """Whether everyone who may resolve a tag has few pulls left for us."""
 
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        """Ask every host by HEAD, changing nothing; raise nothing."""
+
+    def hosts(self) -> list[HostStatus]:
+        """Tell of each host how it is doing, best first."""
+
+
+class Registry(Watched, Protocol):
+    """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
+
     async def resolve(self, reference: Reference) -> Digest | None:
         """Ask by HEAD what a manifest's reference means now; None where the answer does not tell."""
 
     async def manifest(self, reference: Reference) -> Manifest:
         """Fetch a manifest by GET, verified."""
 
-    async def examine(self, reference: Reference) -> list[HostFinding]:
-        """Ask every host by HEAD, changing nothing; raise nothing."""
-
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
         """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""
-
-    def hosts(self) -> list[HostStatus]:
-        """Tell of each host how it is doing, best first."""
 
     @property
     def is_near(self) -> bool:

@@ -14,7 +14,7 @@ from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import InvalidName, Reference, Tag, parse_target
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.policy.routing import Route, Routes, Trust, check_denied
-from regproxy.ports import Corrupt, HostFinding, NotFound, Refused, Registry, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, HostFinding, NotFound, Refused, Throttled, Unavailable, UpstreamError, Watched
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifests import Manifests
 
@@ -65,7 +65,7 @@ class Explainer:
     def __init__(
         self,
         routes: Routes,
-        registries: Mapping[str, Registry],
+        registries: Mapping[str, Watched],
         manifests: Manifests,
         freezes: Freezes,
         clock: Callable[[], float],

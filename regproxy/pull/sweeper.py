@@ -45,10 +45,9 @@ class Sweeper:
                 await asyncio.sleep(_REST)
 
     async def watch(self) -> None:
-        """Record uses, look at the file system and count, for ever."""
+        """Look at the file system and count, for ever."""
         while True:
             try:
-                await self._uses.record()
                 await self._store.look()
                 metrics.STORE_BLOBS.set((await self._ledger.census()).count)
             except StoreError as error:

@@ -1,5 +1,6 @@
 """What was used, written down now and then: a hit must not wait for a database."""
 
+import asyncio
 from collections.abc import Callable
 
 from regproxy.oci.digest import Digest
@@ -7,6 +8,7 @@ from regproxy.ports import Ledger
 from regproxy.pull.keeping import kept
 
 _MOST = 100_000  # digests between two records, some 20 MB; past that, uses are lost, and only the order of eviction suffers
+_EVERY = 10.0  # seconds between two records
 
 
 class Uses:
@@ -24,6 +26,12 @@ class Uses:
 
     def of_blob(self, digest: Digest) -> None:
         _note(self._blobs, digest)
+
+    async def run(self) -> None:
+        """Write down what there is now and then, for ever."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            await self.record()
 
     async def record(self) -> None:
         """Write down what there is; what cannot be written is lost."""

@@ -42,6 +42,14 @@ class Database:
         """Open the index at *path*, and run *setup* on each connection; what is damaged is begun anew."""
         try:
             await asyncio.to_thread(files.make_usable, path)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"the index at {path} cannot be used: {error}") from error
+        return await cls.joined(path, setup)
+
+    @classmethod
+    async def joined(cls, path: Path, setup: Setup) -> Self:
+        """Open what another process of ours has opened, and has made usable."""
+        try:
             return cls(path, await _connected(path, setup), await _connected(path, setup))
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the index at {path} cannot be used: {error}") from error

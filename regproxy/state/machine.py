@@ -72,6 +72,10 @@ class Machine:
         """Say that this worker lives, and how it is doing."""
         self._tell("report", document)
 
+    async def gone(self) -> None:
+        """Wait until the supervisor is."""
+        await asyncio.wait({self._listening})
+
     async def close(self) -> None:
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
@@ -99,11 +103,12 @@ class Machine:
             self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def _listen(self) -> None:
-        async for line in self._reader:
-            self._is_silent = False
-            number, found = json.loads(line)
-            if (answer := self._answers.get(number)) is not None and not answer.done():
-                answer.set_result(found)
+        with contextlib.suppress(OSError):
+            async for line in self._reader:
+                self._is_silent = False
+                number, found = json.loads(line)
+                if (answer := self._answers.get(number)) is not None and not answer.done():
+                    answer.set_result(found)
 
 
 class Desk:

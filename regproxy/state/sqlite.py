@@ -4,7 +4,7 @@ What repositories hold is remembered, so that a repeated hit reads no database.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +16,7 @@ from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
 from regproxy.state import staying
-from regproxy.state.database import Database
+from regproxy.state.database import Database, Setup
 from regproxy.state.generation import Generation
 from regproxy.state.ledger import SqliteLedger
 
@@ -37,9 +37,20 @@ class SqliteIndex:
     @classmethod
     async def open(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
         """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
+        return await cls._made(Database.open, path, clock, frozen)
+
+    @classmethod
+    async def joined(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
+        """Open the index that another process of ours has opened."""
+        return await cls._made(Database.joined, path, clock, frozen)
+
+    @classmethod
+    async def _made(
+        cls, connected: Callable[[Path, Setup], Awaitable[Database]], path: Path, clock: Callable[[], float], frozen: Sequence[Freeze]
+    ) -> Self:
         generation = Generation(path.with_suffix(".generation"))
         try:
-            return cls(await Database.open(path, lambda connection: staying.prepare(connection, frozen)), generation, clock)
+            return cls(await connected(path, lambda connection: staying.prepare(connection, frozen)), generation, clock)
         except BaseException:
             generation.close()
             raise

@@ -200,6 +200,9 @@ class DiskStore:
     def mended(self) -> None:
         self.interrupted_at = None
 
+    def limit(self, limits: Limits) -> None:
+        self.room.limit(limits)
+
     def count(self, size: int) -> None:
         self.room.put(size)
 
@@ -223,7 +226,7 @@ class DiskStore:
     def close(self) -> None:
         while self._open:
             self._open.popitem()
-        if self.interrupted_at is None:
+        if self.opened_at and self.interrupted_at is None:
             (self._root / "running").unlink(missing_ok=True)
         self.room.tally.close()
         for threads in (self._threads, self._scrubbing):

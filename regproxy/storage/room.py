@@ -36,6 +36,11 @@ class Room:
     def promised(self) -> int:
         return self.tally.promised
 
+    def limit(self, limits: Limits) -> None:
+        """Go by other limits from now on."""
+        self._limits = limits
+        self.filled()
+
     async def reserve(self, size: int) -> "Reservation":
         """Promise *size* bytes, after a sweep if need be; raise `Full` where there is no room for them."""
         size = on_disk(size)

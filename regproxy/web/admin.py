@@ -1,11 +1,11 @@
 """The admin port: is it alive, is it ready, how is it doing. Never the registry API."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
 from regproxy import metrics
-from regproxy.ports import BlobStore, Registry, StoreError
+from regproxy.ports import BlobStore, StoreError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.holdings import Holdings
@@ -14,9 +14,14 @@ from regproxy.web.store_api import add_store_api
 
 
 def admin_app(
-    store: BlobStore, registries: Mapping[str, Registry], freezes: Freezes, explainer: Explainer, holdings: Holdings
+    store: BlobStore,
+    registries: Mapping[str, Watched],
+    freezes: Freezes,
+    explainer: Explainer,
+    holdings: Holdings,
+    is_accepting: Callable[[], bool],
 ) -> web.Application:
-    """Make the application of the admin port."""
+    """Make the application of the admin port, which also tells whether anybody accepts clients."""
 
     async def alive(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -27,6 +32,8 @@ def admin_app(
             trouble = await store.check()
         except StoreError as error:
             return web.Response(status=503, text=f"not ready: {error}\n")
+        if not is_accepting():
+            return web.Response(status=503, text="not ready: no worker accepts\n")
         return web.Response(text=f"ready, but the store takes nothing: {trouble}\n" if trouble else "ready\n")
 
     async def exposition(_: web.Request) -> web.Response:

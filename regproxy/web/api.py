@@ -9,12 +9,12 @@ from regproxy import __version__
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.freezing import Freeze
-from regproxy.ports import Registry, StoreError
+from regproxy.ports import StoreError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 
 
-def api_app(registries: Mapping[str, Registry], freezes: Freezes, explainer: Explainer) -> web.Application:
+def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer) -> web.Application:
     """Make the application below /api/v1."""
 
     async def upstreams(_: web.Request) -> web.Response:

@@ -1,10 +1,14 @@
 """The registry port's server: one handler for every path, because no path is trusted to a router that decodes it."""
 
+import asyncio
 import resource
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from socket import socket
 
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from regproxy.config.tls import ServerTls
 from regproxy.policy.patience import Patience
@@ -14,36 +18,59 @@ from regproxy.web.middleware import observed
 from regproxy.web.tls import Certificates
 
 _BACKLOG = 4096  # a mass restart connects all at once; the kernel caps it at somaxconn
+_LAST_REQUEST = 1.0  # seconds; a connection that is quiet for longer is closed without having said so
+_LOOK = 0.01  # seconds
 _OTHER_FILES = 1024  # descriptors that clients leave to content, upstreams and ourselves
 
 
 @asynccontextmanager
 async def registry_port(
-    handlers: Handlers, host: str, port: int, drain: float, tls: ServerTls | None = None, patience: Patience | None = None
-) -> AsyncIterator[int]:
-    """Serve the registry API and give the port; in the end let responses finish within *drain* seconds."""
+    handlers: Handlers, listeners: Sequence[socket], drain: float, tls: ServerTls | None = None, patience: Patience | None = None
+) -> AsyncIterator[None]:
+    """Serve the registry API at sockets that are closed in the end; then responses may take *drain* seconds to finish.
+
+    A connection is told that it ends by the last answer on it: one that is just closed may have a request on its way.
+    """
     watch = Watch(observed(handlers), patience or _patience())
-    async with watch.looking(), _listening(web.ServerRunner(watch, shutdown_timeout=drain), host, port, tls) as bound:
-        yield bound
+    runner = web.ServerRunner(watch, shutdown_timeout=drain)
+    async with watch.looking(), _listening(runner, listeners, tls):
+        yield
+        watch.is_leaving = True
+        for site in list(runner.sites):
+            await site.stop()
+        await _left(watch, min(_LAST_REQUEST, drain))
 
 
 @asynccontextmanager
-async def admin_port(app: web.Application, host: str, port: int, tls: ServerTls | None = None) -> AsyncIterator[int]:
-    """Serve the admin application and give the port."""
+async def admin_port(app: web.Application, listeners: Sequence[socket], tls: ServerTls | None = None) -> AsyncIterator[None]:
+    """Serve the admin application at sockets that are closed in the end."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=Patience().idle)
-    async with _listening(runner, host, port, tls) as bound:
-        yield bound
+    async with _listening(runner, listeners, tls):
+        yield
 
 
 @asynccontextmanager
-async def _listening(runner: web.BaseRunner, host: str, port: int, tls: ServerTls | None) -> AsyncIterator[int]:
+async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], tls: ServerTls | None) -> AsyncIterator[None]:
     await runner.setup()
     try:
         context = Certificates(tls).context if tls else None
-        await web.TCPSite(runner, host, port, backlog=_BACKLOG, ssl_context=context).start()
-        yield runner.addresses[0][1]
+        for each in listeners:
+            await web.SockSite(runner, each, backlog=_BACKLOG, ssl_context=context).start()
+        yield
     finally:
         await runner.cleanup()
+
+
+async def _left(server: web.Server, within: float) -> None:
+    """Wait until every connection has ended, but no longer than clients that go on asking need."""
+    until = time.monotonic() + within
+    while server.connections and time.monotonic() < until:  # noqa: ASYNC110 -- aiohttp tells nobody
+        await asyncio.sleep(_LOOK)
+
+
+def slow_parser() -> str | None:
+    """Say so where requests are read by the parser in Python: it is ten times slower, and has let requests be smuggled before."""
+    return "aiohttp's C parser is missing: install aiohttp with its extensions" if HttpRequestParser is HttpRequestParserPy else None
 
 
 def _patience() -> Patience:

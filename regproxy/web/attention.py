@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from regproxy import metrics
@@ -66,7 +67,14 @@ class Watch(web.Server):
 
     def __init__(self, handler: Handler, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
         """Call *handler* for each request; a client that leaves cancels it, and nothing else."""
-        super().__init__(self._attending(handler), handler_cancellation=True, access_log=None, keepalive_timeout=patience.idle)
+        super().__init__(
+            self._attending(handler),
+            request_factory=self._asked,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=patience.idle,
+        )
+        self.is_leaving = False  # then each answer says that it is the last on its connection
         self._patience = patience
         self._clock = clock
         self._owing: dict[Connection, float] = {}  # since when; the longest first
@@ -110,6 +118,9 @@ class Watch(web.Server):
             self._leave(longest[0], "head")
         while self._looks and (next_one := next(iter(self._looks.items())))[1] <= now:
             self._look_at(next_one[0], now)
+
+    def _asked(self, message: RawRequestMessage, *others: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's
+        return self._make_request(message._replace(should_close=True) if self.is_leaving else message, *others)
 
     def _attending(self, handler: Handler) -> Handler:
         async def attend(request: web.BaseRequest) -> web.StreamResponse:

@@ -1,0 +1,142 @@
+"""All workers: each at sockets of its own, which outlive it.
+
+A worker that dies leaves its queue of clients to its successor. A worker that is replaced accepts until its successor does, so that no
+client finds nobody.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import Awaitable, Sequence
+
+from regproxy import metrics
+from regproxy.config import Settings
+from regproxy.log import fields
+from regproxy.policy.respawn import deaths_in_a_row, pause
+from regproxy.ports import Fleet
+from regproxy.server.process import BEAT, WorkerProcess
+from regproxy.server.report import Report
+from regproxy.server.sockets import Listeners
+
+_BIRTH = 60.0  # seconds for a successor to accept; it takes one where a core is free
+
+_log = logging.getLogger(__name__)
+
+
+class _Post:
+    """Sockets, and the worker that serves them now."""
+
+    def __init__(self, listeners: Listeners) -> None:
+        self.listeners = listeners
+        self.worker: WorkerProcess | None = None
+        self.deaths = 0
+
+
+class Crew:
+    """The workers of one regproxy."""
+
+    def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: Fleet) -> None:
+        """Take what workers are started with, and what they share."""
+        self._settings = settings
+        self._fleet = fleet
+        self._posts = [_Post(each) for each in listeners]
+        self._living: set[WorkerProcess] = set()
+        self._names: set[str] = set()  # in use; a name that is free is used again, and its counts go on
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+
+    def reports(self) -> list[Report]:
+        """Tell what the workers that accept said last."""
+        return [worker.report for worker in self._accepting() if worker.report is not None]
+
+    def is_accepting(self) -> bool:
+        return bool(self._accepting())
+
+    async def start(self) -> None:
+        """Start a worker at every post, and wait for none; raise `OSError`."""
+        for post in self._posts:
+            post.worker = await self._started(post)
+
+    async def watch(self) -> None:
+        """End workers that are silent, for ever."""
+        while True:
+            await asyncio.sleep(BEAT)
+            for worker in self._living:
+                worker.beat()
+            metrics.WORKERS.set(len(self._accepting()))
+
+    async def replace(self, settings: Settings) -> bool:
+        """Give every post a worker with other settings, one after the other; where one does not come up, leave the rest as they are."""
+        before, self._settings = self._settings, settings
+        for post in self._posts:
+            if not await self._succeed(post):
+                self._settings = before
+                return False
+        return True
+
+    async def drain(self, grace: float) -> None:
+        """Let all workers finish and end, and start no more."""
+        self._is_stopping = True
+        for post in self._posts:
+            for each in post.listeners:
+                each.close()
+        await asyncio.gather(*(worker.drain(grace) for worker in list(self._living)))
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _accepting(self) -> list[WorkerProcess]:
+        return [post.worker for post in self._posts if post.worker is not None and post.worker.is_accepting]
+
+    async def _started(self, post: _Post) -> WorkerProcess:
+        name = next(name for name in map(str, itertools.count()) if name not in self._names)
+        self._names.add(name)
+        try:
+            worker = await WorkerProcess.started(name, self._settings, post.listeners, self._fleet)
+        except BaseException:
+            self._names.discard(name)
+            raise
+        self._living.add(worker)
+        self._go_on(self._attend(post, worker))
+        return worker
+
+    async def _attend(self, post: _Post, worker: WorkerProcess) -> None:
+        """See a worker to its end, and replace it where nobody else has."""
+        status = await worker.ended
+        self._living.discard(worker)
+        self._names.discard(worker.name)
+        if post.worker is not worker or self._is_stopping:
+            return
+        post.deaths = deaths_in_a_row(post.deaths, time.monotonic() - worker.born_at)
+        wait = pause(post.deaths)
+        metrics.RESTARTS.labels("silent" if worker.is_silent else "died").inc()
+        _log.error("a worker died", extra=fields(worker=worker.name, process=worker.pid, status=status, restart_in=wait))
+        await asyncio.sleep(wait)
+        while post.worker is worker and not self._is_stopping:
+            try:
+                post.worker = await self._started(post)
+            except OSError as error:
+                _log.error("no worker can be started", extra=fields(reason=str(error)))
+                await asyncio.sleep(BEAT)
+
+    async def _succeed(self, post: _Post) -> bool:
+        try:
+            successor = await self._started(post)
+        except OSError as error:
+            _log.error("no worker can be started", extra=fields(reason=str(error)))
+            return False
+        if not await successor.accepts(_BIRTH):
+            successor.kill()
+            _log.error("a worker with the new configuration does not come up", extra=fields(worker=successor.name))
+            return False
+        before, post.worker, post.deaths = post.worker, successor, 0
+        metrics.RESTARTS.labels("replaced").inc()
+        if before is not None:
+            self._go_on(before.drain(self._settings.drain))
+        return True
+
+    def _go_on(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,41 @@
+"""What the machine lets us have: cores and descriptors."""
+
+import math
+import os
+import resource
+from pathlib import Path
+
+_FEW_FILES = 4096  # each client is one, and each open blob; a cluster's restart is a few thousand
+
+_QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
+_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+
+
+def cores() -> int:
+    """Count the cores that we may run on, no more than a container's quota of them, rounded up."""
+    found = len(os.sched_getaffinity(0))
+    return max(1, min(found, math.ceil(_quota() or found)))
+
+
+def take_all_files() -> str | None:
+    """Take all the descriptors we may have, and say so where they are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    few = most != resource.RLIM_INFINITY and most < _FEW_FILES
+    return f"only {most} open files are allowed: many clients at once will be turned away; raise the limit on nofile" if few else None
+
+
+def _quota() -> float | None:
+    """Read the cores that the cgroup allows (kernel, cgroup-v2 and sched-bwc); None where that is all of them."""
+    try:
+        return _share(*_QUOTAS[0].read_text().split())
+    except OSError:
+        pass
+    try:
+        return _share(_QUOTAS[1].read_text().strip(), _PERIOD.read_text())
+    except OSError:
+        return None
+
+
+def _share(quota: str, period: str) -> float | None:
+    return None if quota in ("max", "-1") else int(quota) / int(period)

@@ -1,0 +1,101 @@
+"""How workers are doing, as they report it, and what it comes to for all of them together."""
+
+import statistics
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from regproxy.oci.reference import Reference
+from regproxy.ports import HostFinding, HostStatus, Registry, Watched
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an upstream is doing, as one worker knows it."""
+
+    is_resting: bool
+    is_scarce: bool
+    hosts: tuple[HostStatus, ...]
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        hosts = tuple(HostStatus(**host) for host in document["hosts"])
+        return cls(document["is_resting"], document["is_scarce"], hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """That a worker accepts, or does not any more, and what it knows of upstreams."""
+
+    is_accepting: bool
+    upstreams: Mapping[str, Standing]
+
+    @classmethod
+    def of(cls, registries: Mapping[str, Registry], *, is_accepting: bool) -> Self:
+        return cls(
+            is_accepting, {name: Standing(each.is_resting, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
+        )
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Self:
+        return cls(document["is_accepting"], {name: Standing.parse(each) for name, each in document["upstreams"].items()})
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Reported:
+    """An upstream as all workers see it: what one of them was refused, the others will be too."""
+
+    def __init__(self, name: str, registry: Registry, reports: Callable[[], Iterable[Report]]) -> None:
+        """Take the supervisor's own way to the upstream, which is used for nothing but examining it."""
+        self._name = name
+        self._registry = registry
+        self._reports = reports
+
+    @property
+    def is_resting(self) -> bool:
+        return any(standing.is_resting for standing in self._standings())
+
+    @property
+    def is_scarce(self) -> bool:
+        return any(standing.is_scarce for standing in self._standings())
+
+    def hosts(self) -> list[HostStatus]:
+        return merged([standing.hosts for standing in self._standings()]) or self._registry.hosts()
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        return await self._registry.examine(reference)
+
+    def _standings(self) -> list[Standing]:
+        return [report.upstreams[self._name] for report in self._reports() if self._name in report.upstreams]
+
+
+def reported(registries: Mapping[str, Registry], reports: Callable[[], Iterable[Report]]) -> dict[str, Watched]:
+    return {name: Reported(name, registry, reports) for name, registry in registries.items()}
+
+
+def merged(standings: Collection[Sequence[HostStatus]]) -> list[HostStatus]:
+    """Make one list of those of all workers: the worst that happened, the usual of what was measured, the rank that most give."""
+    by_url: dict[str, list[HostStatus]] = {}
+    for host in (host for hosts in standings for host in hosts):
+        by_url.setdefault(host.url, []).append(host)
+    best_first = sorted(by_url.values(), key=lambda hosts: statistics.fmean(host.rank for host in hosts))
+    return [_one(hosts, rank) for rank, hosts in enumerate(best_first, start=1)]
+
+
+def _one(hosts: Sequence[HostStatus], rank: int) -> HostStatus:
+    worst = max(hosts, key=lambda host: (host.rests_for, host.failures, host.last_error))
+    return replace(
+        worst,
+        rank=rank,
+        first_byte=_usual(host.first_byte for host in hosts),
+        bytes_per_second=_usual(host.bytes_per_second for host in hosts),
+        lies=sum(host.lies for host in hosts),
+        honours_ranges=all(host.honours_ranges for host in hosts),
+    )
+
+
+def _usual(measured: Iterable[float | None]) -> float | None:
+    known = [each for each in measured if each is not None]
+    return statistics.median(known) if known else None

@@ -1,0 +1,133 @@
+"""The supervisor: it keeps the sockets, starts the workers, tends the store and owns the admin port; it serves no pull itself."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from regproxy import __version__
+from regproxy.config import ConfigError, Settings
+from regproxy.config.tls import cautions
+from regproxy.log import fields
+from regproxy.ports import Fleet
+from regproxy.pull.explain import Explainer
+from regproxy.pull.holdings import Holdings
+from regproxy.pull.upkeep import Upkeep
+from regproxy.server import sockets
+from regproxy.server.crew import Crew
+from regproxy.server.limits import cores, take_all_files
+from regproxy.server.report import reported
+from regproxy.server.sockets import Listeners
+from regproxy.state.memory import Together
+from regproxy.storage.disk import DiskStore
+from regproxy.web.admin import admin_app
+from regproxy.web.app import admin_port, slow_parser
+from regproxy.wiring import fleet_of, indexed, opened, serving, taking_stock, tending
+
+_FIXED = ("listen", "admin_listen", "workers", "redis")  # and store.root: what was opened before the first worker
+
+_log = logging.getLogger(__name__)
+
+
+async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
+    """Serve out of a store that is claimed, until SIGTERM or SIGINT; SIGHUP brings in what *reread* gives."""
+    stop, hangup = asyncio.Event(), asyncio.Event()
+    for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
+        asyncio.get_running_loop().add_signal_handler(number, event.set)
+    for shortcoming in filter(None, (take_all_files(), slow_parser())):
+        _log.error("this machine is not fit to serve", extra=fields(reason=shortcoming))
+    for caution in cautions(settings.tls, settings.admin_tls):
+        _log.warning("clients will not accept us", extra=fields(reason=caution))
+    listeners = sockets.opened(settings.listen, cores() if settings.workers == "auto" else settings.workers)
+    (admin,) = sockets.opened(settings.admin_listen)
+    async with AsyncExitStack() as stack:
+        for each in admin:
+            stack.enter_context(each)
+        store, index = await stack.enter_async_context(opened(settings))
+        await stack.enter_async_context(taking_stock(store, index.ledger()))
+        fleet = Together(fleet_of(settings))
+        stack.push_async_callback(fleet.close)
+        crew = Crew(settings, listeners, fleet)
+        keeping = asyncio.create_task(_House(store, fleet, crew, admin).keep(settings, reread, hangup))
+        stack.push_async_callback(_ended, keeping)
+        stack.push_async_callback(crew.drain, settings.drain)
+        await crew.start()
+        stack.push_async_callback(_ended, asyncio.create_task(crew.watch()))
+        _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))
+        await _first(keeping, stop)
+        _log.info("draining", extra=fields(grace=settings.drain))
+    _log.info("stopped")
+
+
+class _House:
+    """What the supervisor does beside watching workers, by one configuration and then by the next."""
+
+    def __init__(self, store: DiskStore, fleet: Fleet, crew: Crew, admin: Listeners) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._crew = crew
+        self._admin = admin
+
+    async def keep(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
+        while True:
+            async with self._kept(settings):
+                settings = await self._next(settings, reread, hangup)
+            self._store.limit(settings.store.limits())
+            _log.info("the new configuration is in effect")
+
+    @asynccontextmanager
+    async def _kept(self, settings: Settings) -> AsyncIterator[None]:
+        """Tend the store and answer at the admin port; raise `StoreError` where that cannot be."""
+        async with (
+            indexed(settings) as index,
+            serving(settings, self._store, index, self._fleet) as served,
+            tending(settings, self._store, index.ledger(), served) as sweeper,
+        ):
+            upstreams = reported(served.registries, self._crew.reports)
+            explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
+            holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), time.time), time.time)
+            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, self._crew.is_accepting)
+            async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls):
+                yield
+
+    async def _next(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> Settings:
+        """Wait for a configuration that loads and with which workers come up; until then nothing changes."""
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            try:
+                wanted = admissible(settings, await asyncio.to_thread(reread))
+            except ConfigError as error:
+                for mistake in str(error).splitlines():
+                    _log.error("the configuration is not taken over", extra=fields(mistake=mistake))
+                continue
+            _log.info("replacing workers")
+            if await self._crew.replace(wanted):
+                return wanted
+
+
+def admissible(settings: Settings, wanted: Settings) -> Settings:
+    """Keep what cannot change while we run, and say so."""
+    changed = [name for name in _FIXED if getattr(wanted, name) != getattr(settings, name)]
+    if wanted.store.root != settings.store.root:
+        changed.append("store.root")
+    if changed:
+        _log.warning("some changes need a restart; the old values stay", extra=fields(settings=", ".join(changed)))
+    kept = {name: getattr(settings, name) for name in _FIXED}
+    return wanted.model_copy(update={**kept, "store": wanted.store.model_copy(update={"root": settings.store.root})})
+
+
+async def _first(work: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Wait for the event, unless the work fails before; raise its failure."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if work.done():
+        await work
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,78 @@
+"""A worker: it serves at the sockets it inherits, reports to the supervisor, and at SIGTERM lets responses and fills come to their end.
+
+python -m regproxy.server.worker LINE SOCKET...: descriptors, of the socket to the supervisor and of those to listen at; settings on
+standard input.
+"""
+
+import asyncio
+import ctypes
+import logging
+import os
+import pickle
+import signal
+import sys
+import time
+from socket import socket
+
+from regproxy import log, metrics
+from regproxy.config import Settings
+from regproxy.log import fields
+from regproxy.ports import StoreError
+from regproxy.server.limits import take_all_files
+from regproxy.server.process import BEAT
+from regproxy.server.report import Report
+from regproxy.server.sockets import Listeners
+from regproxy.state.machine import Machine
+from regproxy.web.app import registry_port
+from regproxy.wiring import Serving, joined, serving
+
+_log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main() -> None:
+    """Serve until SIGTERM, or until the supervisor is gone."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    line, *listeners = (socket(fileno=int(number)) for number in sys.argv[1:])
+    settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301 -- the supervisor's; without one there is nothing to read
+    log.configure(settings.log_level)
+    take_all_files()
+    try:
+        asyncio.run(_serve(settings, line, listeners))
+    except StoreError as error:
+        _log.error("a worker cannot serve", extra=fields(reason=str(error)))
+        sys.exit(1)
+
+
+async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    machine = await Machine.connected(line)
+    dying = asyncio.create_task(_die_with(machine))
+    async with joined(settings) as (store, index), serving(settings, store, index, machine) as proxy:
+        reporting = asyncio.create_task(_report(machine, proxy, stop))
+        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls):
+            await stop.wait()
+    reporting.cancel()
+    dying.cancel()
+    await machine.close()
+
+
+async def _die_with(machine: Machine) -> None:
+    """End at once when the supervisor is gone: nobody else tends the store. The kernel sees to it, but not before we have asked it."""
+    await machine.gone()
+    os._exit(1)
+
+
+async def _report(machine: Machine, proxy: Serving, stop: asyncio.Event) -> None:
+    """Report at every beat, and how late it comes: the loop was busy for so long."""
+    while True:
+        machine.report(Report.of(proxy.registries, is_accepting=not stop.is_set()).document())
+        before = time.monotonic()
+        await asyncio.sleep(BEAT)
+        metrics.LOOP_LAG.set(max(0.0, time.monotonic() - before - BEAT))
+
+
+if __name__ == "__main__":
+    main()
