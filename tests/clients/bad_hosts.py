@@ -1,6 +1,6 @@
 """Hosts of an upstream that are bad, each in its own way, and what a pull through a regproxy that never met them comes to."""
 
-import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -52,8 +52,7 @@ def _is_content(entry: Entry) -> bool:
 @asynccontextmanager
 async def behind(bad: BadHost, root: Path, *, alone: bool) -> AsyncIterator[Scene]:
     """Run a regproxy with default patience before a bad host, and a good one unless *alone*."""
-    image = new_image("demo/app", LAYER)
-    await asyncio.to_thread(root.mkdir)
+    image = new_image(f"demo/app-{secrets.token_hex(4)}", LAYER)
     async with FakeRegistry() as worse, FakeRegistry() as good:
         for registry in (worse, good):
             _hold(registry, image)

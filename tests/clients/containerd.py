@@ -80,6 +80,9 @@ class ContainerdPull:
         assert image.top.digest in listed
         assert "complete" in listed
 
+    def remove(self, image: Image) -> None:
+        self.containerd.ctr("images", "remove", "--sync", image.at(self.registry))
+
     def forget(self) -> None:
         for name in self.containerd.ctr("images", "list", "--quiet").split():
             self.containerd.ctr("images", "remove", "--sync", name)

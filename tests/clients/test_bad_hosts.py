@@ -55,35 +55,35 @@ def test_images_are_pulled_right_behind_a_bad_host(
     puller: Puller, bad: BadHost, alone: bool, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with ThreadPoolExecutor(_AT_A_TIME) as threads:
-        outcomes = list(threads.map(lambda number: asyncio.run(_pulled(puller, bad, tmp_path / str(number), alone=alone)), range(PULLS)))
+        outcomes = list(threads.map(lambda _: asyncio.run(_pulled(puller, bad, tmp_path, alone=alone)), range(PULLS)))
     _report(request.node.name, outcomes)
     assert [outcome.failure for outcome in outcomes if outcome.failure] == []
     assert sum(outcome.resets for outcome in outcomes) == 0
     assert max(outcome.ratio for outcome in outcomes) <= (2.1 if bad.lies else 1.1)
 
 
-async def _pulled(puller: Puller, bad: BadHost, folder: Path, *, alone: bool) -> Outcome:
+async def _pulled(puller: Puller, bad: BadHost, root: Path, *, alone: bool) -> Outcome:
     failure = ""
-    async with behind(bad, folder, alone=alone) as scene:
-        try:
-            await asyncio.to_thread(puller, folder, scene)
-        except (RuntimeError, AssertionError) as error:
-            failure = str(error)
+    with TemporaryDirectory(dir=root) as folder:
+        async with behind(bad, Path(folder), alone=alone) as scene:
+            try:
+                await asyncio.to_thread(puller, Path(folder), scene)
+            except (RuntimeError, AssertionError) as error:
+                failure = str(error)
     return Outcome(failure, scene.ratio, scene.witness.longest_wait, scene.witness.resets)
 
 
 def _pull_by_skopeo(folder: Path, scene: Scene) -> None:
-    with TemporaryDirectory(dir=folder) as copies:
-        skopeo = Skopeo(Path(copies), f"{scene.authority}/{NAMED}")
-        skopeo.pull(scene.image)
-        skopeo.check(scene.image)
+    skopeo = Skopeo(folder, f"{scene.authority}/{NAMED}")
+    skopeo.pull(scene.image)
+    skopeo.check(scene.image)
 
 
 def _pull_by_containerd(containerd: Containerd, folder: Path, scene: Scene) -> None:
-    with TemporaryDirectory(dir=folder) as hosts:
-        client = ContainerdPull(containerd, write_hosts(Path(hosts), NAMED, f"http://{scene.authority}"), NAMED)
-        client.pull(scene.image)
-        client.check_content(scene.image)
+    client = ContainerdPull(containerd, write_hosts(folder / "hosts", NAMED, f"http://{scene.authority}"), NAMED)
+    client.pull(scene.image)
+    client.check_content(scene.image)
+    client.remove(scene.image)
 
 
 def _report(name: str, outcomes: list[Outcome]) -> None:
