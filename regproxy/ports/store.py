@@ -175,8 +175,11 @@ class BlobStore(Protocol):
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
 
-    async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> Ingest:
-        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`."""
+    async def ingest(self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None) -> Ingest:
+        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
+
+        After what another process has *begun* and has no room for, nothing is kept.
+        """
 
     async def spool(self, size: int) -> Spool:
         """Take room for *size* bytes; raise `StoreError`."""

@@ -21,7 +21,7 @@ class Fill:
         self.holders = {repository}  # the repositories that upstream lets have it
         self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
         self._promised: int | None = None
-        self._written = 0
+        self.written = 0
         self._readers = 1  # the copy itself; the others follow
         self._followers: set[Follower] = set()
         self._verified = False
@@ -30,7 +30,7 @@ class Fill:
 
     def __repr__(self) -> str:
         of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
-        return f"<Fill {str(self.digest)[:15]}... {self._written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
+        return f"<Fill {str(self.digest)[:15]}... {self.written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
 
     @property
     def _incoming(self) -> Incoming | None:
@@ -52,7 +52,7 @@ class Fill:
 
     def is_near(self, stop: int) -> bool:
         """Whether bytes up to *stop* are here, or come with what is being asked for anyway."""
-        return stop <= self._written + FIRST
+        return stop <= self.written + FIRST
 
     async def started(self) -> None:
         """Wait until the size is known, or raise what keeps the blob from coming.
@@ -67,7 +67,7 @@ class Fill:
     async def extent(self, start: int, stop: int) -> Extent:
         """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
         while True:
-            upto = min(self._written, stop) if self._verified else min(self._written, stop - 1)
+            upto = min(self.written, stop) if self._verified else min(self.written, stop - 1)
             if upto > start and self._incoming is not None:
                 return self._incoming.extent(start, upto)
             if self._error is not None:
@@ -112,24 +112,24 @@ class Fill:
         """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
         before = self._incoming
         self._sources.append(incoming)
-        if before is not None and self._written and before.origin != incoming.origin:
+        if before is not None and self.written and before.origin != incoming.origin:
             raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
         self._promised = promised
-        self._written = written
+        self.written = written
         incoming.follow(self.slowest)
         self._news.tell()
 
     def advance(self, count: int) -> None:
-        self.reach(self._written + count)
+        self.reach(self.written + count)
 
     def reach(self, written: int) -> None:
         """Note that the first *written* bytes can be read."""
-        self._written = written
+        self.written = written
         self._news.tell()
 
     def verified(self) -> None:
         """Let the last byte go: all of them are right."""
-        self._promised = self._written
+        self._promised = self.written
         self._verified = True
         self._news.tell()
 

@@ -7,43 +7,18 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from cachetools import LRUCache
-
 from regproxy import metrics
 from regproxy.config import Downloads
 from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
-from regproxy.oci.digest import Digest, DigestMismatch
+from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import (
-    BlobStore,
-    Corrupt,
-    Elsewhere,
-    Gone,
-    Incoming,
-    Index,
-    Ingest,
-    Kind,
-    NotFound,
-    Progress,
-    Refused,
-    Registry,
-    Stage,
-    StoreError,
-    Throttled,
-    Unavailable,
-    UpstreamError,
-)
-from regproxy.pull import blame
-from regproxy.pull.download import Download
+from regproxy.ports import BlobStore, Elsewhere, Incoming, Index, Kind, Progress, Registry, Stage, StoreError, Unavailable, UpstreamError
+from regproxy.pull.copier import Copier
 from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.keeping import found, kept
-from regproxy.pull.quarantine import Exposed, Quarantine
-from regproxy.pull.writer import Writer
 
 BLOB_TYPE = "application/octet-stream"
-_MOST_LIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
-_DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
 
 _log = logging.getLogger(__name__)
 
@@ -53,9 +28,8 @@ class Fills:
 
     def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads, patience: float) -> None:
         """Take the ports, and for how many seconds followers may be left without a byte."""
-        self._downloads = downloads
+        self._copier = Copier(registries, store, downloads, patience)
         self._patience = patience
-        self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
         self._registries = registries
         self._store = store
         self._index = index
@@ -120,7 +94,7 @@ class Fills:
         failure: UpstreamError | None = None
         metrics.FILLS.inc()
         try:
-            if await self._landed(fill) or await self._copy(fill):
+            if await self._landed(fill) or await self._copier.copy(fill):
                 await self._record(fill)
         except UpstreamError as error:
             failure = error
@@ -149,7 +123,7 @@ class Fills:
                         raise progress.error
                     return False  # what was refused to another repository may be given to this one
                 if progress.stage is Stage.ALONE:
-                    await self._part(fill)
+                    await self._part(fill, elsewhere.incoming)
                     return True
                 if elsewhere.incoming is not None:
                     await self._go_along(fill, elsewhere.incoming, progress)
@@ -183,63 +157,12 @@ class Fills:
             raise
         fill.begin(incoming, progress.size, progress.written)
 
-    async def _part(self, fill: Fill) -> None:
-        """Copy by ourselves what the store does not take: nobody can read along."""
-        if fill.has_begun:
-            raise Unavailable(f"the process that copied {fill.digest} has no room for the rest")
-        await self._bring(fill)
-
-    async def _copy(self, fill: Fill) -> bool:
-        """Fetch and verify the blob, and say whether the store kept it."""
-        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
-        for _ in range(_MOST_LIES):
-            try:
-                return await self._copy_from(fill, start)
-            except (Gone, Exposed) as error:
-                start = 0
-                _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
-        return await self._copy_from(fill, 0)
-
-    async def _copy_from(self, fill: Fill, start: int) -> bool:
-        connections = 1 if fill.digest in self._doubts else self._downloads.connections
-        registry = self._registries[fill.repository.registry]
-        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
-        quarantine = Quarantine(download, fill.digest)
-        try:
-            await download.begin()
-            await quarantine.inspect()
-            ingest = await self._store.ingest(fill.digest, download.size, start)
-            try:
-                fill.begin(ingest, download.size, start)
-                await _receive(download, quarantine, fill, ingest)
-                await self._verify(fill, ingest, download)
-                blame.absolve(download.segments)
-                fill.verified()
-                return await kept(ingest.commit(), fill.digest)
-            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError):
-                ingest.leave()
-                raise
-            finally:
-                await ingest.discard()
-        finally:
-            await quarantine.close()
-            await download.close()
-
-    async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
-        """Raise `Corrupt` for wrong bytes, and find out who sent them."""
-        doubts = self._doubts.pop(fill.digest, None)
-        try:
-            ingest.verify()
-        except DigestMismatch as error:
-            metrics.CORRUPT.inc()
-            senders = blame.senders(download.segments)
-            if len(senders) == 1 and not download.start:
-                download.segments[0].body.reject()
-            elif ingest.is_whole:
-                self._doubts[fill.digest] = await asyncio.to_thread(blame.statements, ingest, download.segments)
-            raise Corrupt(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
-        if doubts is not None and ingest.is_whole:
-            await asyncio.to_thread(blame.convict, ingest, doubts)
+    async def _part(self, fill: Fill, begun: Incoming | None) -> None:
+        """Fetch by ourselves what the store does not take: nobody can read along."""
+        if begun is not None and fill.reads(begun):
+            await self._copier.finish(fill, begun, fill.written)
+        else:
+            await self._bring(fill)
 
     async def _record(self, fill: Fill) -> None:
         """Index the blob under everyone who may have it, those included who join meanwhile."""
@@ -248,16 +171,3 @@ class Fills:
             for repository in missing:
                 await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, fill.digest, fill.size)), fill.digest)
             recorded |= missing
-
-
-async def _receive(download: Download, quarantine: Quarantine, fill: Fill, ingest: Ingest) -> None:
-    def written(count: int) -> None:
-        fill.advance(count)
-        download.advance(count)
-
-    writer = Writer(ingest, written)
-    try:
-        await quarantine.run(writer.put)
-        await writer.finish()
-    finally:
-        await writer.stop()

@@ -31,7 +31,7 @@ from regproxy.log import fields
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import Repository
 from regproxy.policy.room import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, Lying, Stage, StoreError, UpstreamError
+from regproxy.ports import Full, Gone, Incoming, Lying, Stage, StoreError, UpstreamError
 from regproxy.storage import tally
 from regproxy.storage.elsewhere import CopyElsewhere, Reading, open_plain, told
 from regproxy.storage.hashing import hashed
@@ -145,12 +145,14 @@ class DiskStore:
     async def resumable(self, digest: Digest) -> int:
         return await self._run(left_behind, self._root, digest)
 
-    async def ingest(self, digest: Digest, size: int | None, start: int = 0) -> DiskIngest:
-        growing = await self._growing(digest, size, start)
-        if start and isinstance(growing, StoreError):
+    async def ingest(self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None) -> DiskIngest:
+        growing = await self._growing(digest, size, start) if begun is None else Full("another process has no room for it")
+        if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
         lease = self._leases.get(digest)
-        ingest = DiskIngest(digest, self._run, self._trouble, growing, lease.note if lease else _tell_nobody)
+        note = lease.note if lease else _tell_nobody
+        file = None if begun is None else os.fdopen(os.dup(begun.extent(0, start).file.fileno()), "rb", buffering=0)
+        ingest = DiskIngest(digest, self._run, self._trouble, growing, note, file)
         try:
             await ingest.read_again(start)
         except StoreError as error:

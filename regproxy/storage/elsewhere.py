@@ -93,11 +93,12 @@ def _progress(facts: dict[str, Any], incoming: Reading | None) -> Progress:
 
 def told(error: UpstreamError) -> dict[str, object]:
     """Say for another process what went wrong."""
-    return {"kind": type(error).__name__, "message": str(error), "retry_after": getattr(error, "retry_after", None)}
+    kind = next((kind for kind in _FAILURES.values() if isinstance(error, kind)), Unavailable)
+    return {"kind": kind.__name__, "message": str(error), "retry_after": getattr(error, "retry_after", None)}
 
 
 def _failure(facts: dict[str, Any]) -> UpstreamError:
-    kind = _FAILURES.get(facts["kind"], Unavailable)
+    kind = _FAILURES[facts["kind"]]
     return Throttled(facts["message"], facts["retry_after"]) if kind is Throttled else kind(facts["message"])
 
 

@@ -78,12 +78,21 @@ class Growing:
 class DiskIngest:
     """Content that is hashed as it comes, and kept if it can be (port Ingest)."""
 
-    def __init__(self, digest: Digest, run: Runner, trouble: Trouble, growing: Growing | StoreError, note: Callable[..., None]) -> None:
-        """Write to a file, or, where there is none, remember why; disk calls go through *run*, so does telling others by *note*."""
+    def __init__(
+        self,
+        digest: Digest,
+        run: Runner,
+        trouble: Trouble,
+        growing: Growing | StoreError,
+        note: Callable[..., None],
+        begun: BinaryIO | None = None,
+    ) -> None:
+        """Write to a file, or, where there is none, remember why, and read what is *begun*; disk calls, and *note*, go through *run*."""
         self._run = run
         self._note = note
         self._trouble = trouble
         self._growing = growing if isinstance(growing, Growing) else None
+        self._file = growing.file if isinstance(growing, Growing) else begun
         self._refused: StoreError | None = None
         if isinstance(growing, StoreError):
             self._refuse(growing)
@@ -98,7 +107,7 @@ class DiskIngest:
 
     @property
     def origin(self) -> object:
-        return None if self._growing is None else origin_of(self._growing.file)
+        return None if self._file is None else origin_of(self._file)
 
     async def announce(self, size: int | None) -> None:
         """Let other processes read along, or tell them that they cannot."""
@@ -114,10 +123,10 @@ class DiskIngest:
 
     async def read_again(self, stop: int) -> None:
         """Hash what was taken over: it is believed no more than what comes from upstream; raise `StoreError`."""
-        while self._growing is not None and self._on_disk < stop:
+        while self._file is not None and self._on_disk < stop:
             count = min(_READ, stop - self._on_disk)
-            chunk = await self._run(os.pread, self._growing.file.fileno(), count, self._on_disk)
-            if not chunk or not self._growing.reservation.use(len(chunk)):
+            chunk = await self._run(os.pread, self._file.fileno(), count, self._on_disk)
+            if not chunk or (self._growing is not None and not self._growing.reservation.use(len(chunk))):
                 raise Gone("it is shorter than it was, or there is no room for it")
             await asyncio.to_thread(self._verifier.update, chunk)
             self._on_disk += len(chunk)
@@ -132,8 +141,8 @@ class DiskIngest:
             await self._pass(chunks, self._on_disk - before, self._refused)
 
     def extent(self, start: int, stop: int) -> Extent:
-        if self._growing is not None and start < self._on_disk:
-            return Extent(self._growing.file, start, min(stop, self._on_disk) - start)
+        if self._file is not None and start < self._on_disk:
+            return Extent(self._file, start, min(stop, self._on_disk) - start)
         if self._window is None or start < self._window.begin:
             raise StoreError("the content is not kept, and its beginning is gone")
         return self._window.extent(start, stop)
@@ -176,9 +185,9 @@ class DiskIngest:
         self._growing.reservation.release()
 
     def close(self) -> None:
-        for part in (self._growing, self._window):
-            if part is not None:
-                part.file.close()
+        for file in (self._file, self._window and self._window.file):
+            if file is not None:
+                file.close()
 
     def _hash(self, chunks: Sequence[bytes]) -> None:
         for chunk in chunks:

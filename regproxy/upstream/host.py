@@ -42,6 +42,10 @@ class Question:
     follow: bool = True  # off: a redirect is an answer, for it proves that the thing is there, and its target may not take a HEAD
     connect: float | None = None  # seconds for a handshake, where a caller has less patience than usual
 
+    def expects(self, status: int) -> bool:
+        """Whether that is for the asker to understand: where a part ends, and whether a thing may be asked about by HEAD."""
+        return (status == 416 and "Range" in self.headers) or (status in {405, 501} and self.method == "HEAD")
+
 
 class HostClient:
     """Asks one host."""
@@ -62,7 +66,7 @@ class HostClient:
         try:
             async with self.gates[question.pool].passed(), self._hops(question) as response:
                 self._note_limits(response, question.pool)
-                if not (response.status == 416 and "Range" in question.headers):  # where a part ends is the asker's business
+                if not question.expects(response.status):
                     self._check(response, question.pool, f"{self.upstream}/{question.name}")
                 yield response
         except UpstreamError as error:

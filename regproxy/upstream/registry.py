@@ -70,7 +70,7 @@ class UpstreamRegistry:
     async def resolve(self, reference: Reference) -> Digest | None:
         async def head(client: HostClient) -> Digest | None:
             async with client.ask(_manifest_question("HEAD", reference, connect=_HANDSHAKE)) as response:
-                return _claimed_digest(response)
+                return _claimed_digest(response) if response.status == 200 else None
 
         return await self._first(_need(reference), head)
 

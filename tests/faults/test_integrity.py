@@ -143,7 +143,7 @@ async def test_s15_nobody_writes(upstream: FakeRegistry, proxy: Rig, method: str
     assert upstream.ledger == []
 
 
-async def test_s16_a_plain_mirror_is_never_asked_what_a_tag_means(tmp_path: Path) -> None:
+async def test_s16_u27_a_plain_mirror_is_never_asked_what_a_tag_means(tmp_path: Path) -> None:
     async with FakeRegistry() as mirror, FakeRegistry() as origin:
         mirror.add_image(NAME, "1", [b"stale"])
         truth = origin.add_image(NAME, "1", [b"fresh"])

@@ -1,6 +1,7 @@
 """One blob on one machine: whoever asks which process, one of them fetches it, and all can read along."""
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from regproxy.upstream.registry import UpstreamRegistry
 from tests.fakes.deeds import Stall, Status
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.volume import tmpfs
 
 MIB = 1024 * 1024
 BLOB = os.urandom(4 * MIB)  # what comes with the first request
@@ -82,6 +84,12 @@ async def processes(root: Path, upstream: FakeRegistry, count: int = 2, limits: 
             stack.push_async_callback(process.fills.drain, 5)
             found.append(process)
         yield found
+
+
+def fill_up(volume: Path) -> None:
+    with contextlib.suppress(OSError), (volume / "ballast").open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(64 * 1024))
 
 
 async def test_a_blob_is_fetched_once_for_all_processes(tmp_path: Path) -> None:
@@ -158,6 +166,26 @@ async def test_what_the_store_does_not_take_everyone_fetches_for_himself(tmp_pat
     async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream, limits=Limits(max_size=MIB)) as (one, other):
         digest = upstream.add_blob("library/app", BLOB)
         assert [body == BLOB for body in await asyncio.gather(one.pull(digest), other.pull(digest))] == [True, True]
+
+
+async def test_who_reads_along_when_the_disk_is_full_gets_the_rest(tmp_path: Path) -> None:
+    """Others fill it too. From there on each process passes on what it fetches itself; the beginning is verified with the rest."""
+    with tmpfs(tmp_path / "volume", "size=32m") as volume:
+        async with FakeRegistry() as upstream, processes(volume, upstream) as (one, other):
+            digest = upstream.add_blob("library/app", BLOB)
+            stall = Stall(2 * MIB)
+            upstream.misbehave(on("GET", "/blobs/"), stall, times=1)
+            pulling = asyncio.create_task(one.pull(digest))
+            await stall.reached.wait()
+            content = other.fills.join(APP, digest)
+            await content.started()
+            begin = await some(content, 0)
+            fill_up(volume)
+            stall.event.set()
+            assert begin + await read(content, len(begin), len(BLOB)) == BLOB
+            content.release()
+            assert await pulling == BLOB
+            assert upstream.sent_blob_bytes() <= 2 * len(BLOB)
 
 
 async def test_what_another_process_brought_meanwhile_is_not_fetched_again(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Fetches a blob into the store, and finds out who lied where it comes wrong."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from cachetools import LRUCache
+
+from regproxy import metrics
+from regproxy.config import Downloads
+from regproxy.log import fields
+from regproxy.oci.digest import Digest, DigestMismatch
+from regproxy.ports import BlobStore, Corrupt, Gone, Incoming, Ingest, NotFound, Refused, Registry, Throttled, Unavailable
+from regproxy.pull import blame
+from regproxy.pull.download import Download
+from regproxy.pull.fill import Fill
+from regproxy.pull.keeping import found, kept
+from regproxy.pull.quarantine import Exposed, Quarantine
+from regproxy.pull.writer import Writer
+
+_MOST_LIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
+_DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
+
+_log = logging.getLogger(__name__)
+
+
+class Copier:
+    """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
+
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads, patience: float) -> None:
+        """Take the ports, and for how many seconds followers may be left without a byte."""
+        self._registries = registries
+        self._store = store
+        self._downloads = downloads
+        self._patience = patience
+        self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
+
+    async def copy(self, fill: Fill) -> bool:
+        """Fetch and verify the blob, and say whether the store kept it; go on with what an earlier fill left.
+
+        Raise `UpstreamError` or `StoreError`.
+        """
+        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
+        for _ in range(_MOST_LIES):
+            try:
+                return await self._copy_from(fill, start)
+            except (Gone, Exposed) as error:
+                start = 0
+                _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+        return await self._copy_from(fill, 0)
+
+    async def finish(self, fill: Fill, begun: Incoming, start: int) -> bool:
+        """Pass on what comes after the first *start* bytes, which another process has *begun* to copy and has no room to go on with."""
+        return await self._copy_from(fill, start, begun)
+
+    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None) -> bool:
+        connections = 1 if fill.digest in self._doubts else self._downloads.connections
+        registry = self._registries[fill.repository.registry]
+        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
+        quarantine = Quarantine(download, fill.digest)
+        try:
+            await download.begin()
+            await quarantine.inspect()
+            ingest = await self._store.ingest(fill.digest, download.size, start, begun)
+            try:
+                fill.begin(ingest, download.size, start)
+                await _receive(download, quarantine, fill, ingest)
+                await self._verify(fill, ingest, download)
+                blame.absolve(download.segments)
+                fill.verified()
+                return await kept(ingest.commit(), fill.digest)
+            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError):
+                ingest.leave()
+                raise
+            finally:
+                await ingest.discard()
+        finally:
+            await quarantine.close()
+            await download.close()
+
+    async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
+        """Raise `Corrupt` for wrong bytes, and find out who sent them."""
+        doubts = self._doubts.pop(fill.digest, None)
+        try:
+            ingest.verify()
+        except DigestMismatch as error:
+            metrics.CORRUPT.inc()
+            senders = blame.senders(download.segments)
+            if len(senders) == 1 and not download.start:
+                download.segments[0].body.reject()
+            elif ingest.is_whole:
+                self._doubts[fill.digest] = await asyncio.to_thread(blame.statements, ingest, download.segments)
+            raise Corrupt(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
+        if doubts is not None and ingest.is_whole:
+            await asyncio.to_thread(blame.convict, ingest, doubts)
+
+
+async def _receive(download: Download, quarantine: Quarantine, fill: Fill, ingest: Ingest) -> None:
+    def written(count: int) -> None:
+        fill.advance(count)
+        download.advance(count)
+
+    writer = Writer(ingest, written)
+    try:
+        await quarantine.run(writer.put)
+        await writer.finish()
+    finally:
+        await writer.stop()
