@@ -8,8 +8,9 @@ from typing import Any, BinaryIO
 
 from regproxy.oci.digest import Digest
 from regproxy.ports import Corrupt, Extent, NotFound, Progress, Refused, Stage, StoreError, Throttled, Unavailable, UpstreamError
-from regproxy.storage.ingest import Runner, origin_of, path_of
 from regproxy.storage.lease import Watched
+from regproxy.storage.shelves import open_plain, origin_of, path_of
+from regproxy.storage.threads import Runner
 
 _EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
 _FAILURES = {kind.__name__: kind for kind in (NotFound, Refused, Throttled, Unavailable, Corrupt)}
@@ -100,12 +101,3 @@ def told(error: UpstreamError) -> dict[str, object]:
 def _failure(facts: dict[str, Any]) -> UpstreamError:
     kind = _FAILURES[facts["kind"]]
     return Throttled(facts["message"], facts["retry_after"]) if kind is Throttled else kind(facts["message"])
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file for reading, without following links or waiting for pipes; raise `OSError`."""
-    return open(path, "rb", buffering=0, opener=_plain)
-
-
-def _plain(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -4,75 +4,24 @@ What the disk has taken stays readable; from the byte on that it refused, the co
 """
 
 import asyncio
-import fcntl
 import logging
 import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO
 
 from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.ports import Extent, Full, Gone, Stage, StoreError
-from regproxy.storage.room import Reservation
+from regproxy.storage.growing import Growing
+from regproxy.storage.shelves import origin_of
+from regproxy.storage.threads import Runner
 from regproxy.storage.trouble import Trouble
 from regproxy.storage.window import Window
 
 _READ = 4 * 1024 * 1024
 
-Result = TypeVar("Result")
-
 _log = logging.getLogger(__name__)
-
-
-class Runner(Protocol):
-    """Runs a call on a thread of the disk; `OSError` comes out as `StoreError`."""
-
-    async def __call__(self, call: Callable[..., Result], *args: object) -> Result: ...
-
-
-class Growing:
-    """A file under a name nobody asks for, and the room it takes; locked as long as we live."""
-
-    def __init__(self, root: Path, digest: Digest, reservation: Reservation, start: int = 0) -> None:
-        """Create the file, or take over one that has *start* bytes; raise `OSError`."""
-        self._path: Path | None
-        descriptor, path = _taken_over(root, digest, start) if start else _created(root, digest)
-        self._path, self.name = path, path.name
-        self.file: BinaryIO = os.fdopen(descriptor, "rb+", buffering=0)
-        self.reservation = reservation
-        self._root, self._digest = root, digest
-        self._final = path_of(root, digest)
-        self.is_committed = False
-
-    def write(self, piece: memoryview, offset: int) -> int:
-        return os.pwrite(self.file.fileno(), piece, offset)
-
-    def commit(self) -> int:
-        """Make durable, then give it its name; tell the size of what it replaced."""
-        if self._path is None:
-            raise FileNotFoundError("it was discarded")
-        os.fsync(self.file.fileno())
-        self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replaced = self._final.stat().st_size if self._final.is_file() else 0
-        self._path.rename(self._final)
-        self._path = None
-        self.is_committed = True
-        _sync_directory(self._final.parent)
-        for needless in _unfinished(self._root, self._digest):
-            remove_if_orphan(needless)
-        return replaced
-
-    def leave(self) -> None:
-        """Have `discard` leave the file where it is."""
-        self._path = None
-
-    def discard(self) -> None:
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-            self._path = None
 
 
 class DiskIngest:
@@ -231,65 +180,5 @@ class DiskIngest:
                 raise reason
 
 
-def left_behind(root: Path, digest: Digest) -> int:
-    """Leave out the last byte: asking for one is how upstream is asked whether it may be had at all."""
-    return max(max((path.stat().st_size for path in _unfinished(root, digest)), default=0) - 1, 0)
-
-
-def _unfinished(root: Path, digest: Digest) -> Iterator[Path]:
-    return (root / "ingest").glob(f"{digest.hex}.*")
-
-
-def _created(root: Path, digest: Digest) -> tuple[int, Path]:
-    descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex}.", dir=root / "ingest")
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor, Path(path)
-
-
-def _taken_over(root: Path, digest: Digest, start: int) -> tuple[int, Path]:
-    """Lock a file that nobody writes any more and that has at least *start* bytes, and cut it to them; raise `OSError`."""
-    for path in _unfinished(root, digest):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(descriptor).st_size >= start:
-                os.truncate(descriptor, start)
-                return descriptor, path
-        except BlockingIOError:
-            pass
-        os.close(descriptor)
-    raise FileNotFoundError(f"the first {start} bytes of {digest} are gone")
-
-
-def remove_if_orphan(path: Path) -> None:
-    """Remove what no living process writes: the kernel gives a dead one's lock back."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(descriptor)
-
-
 def _nobody() -> None:
     """Say that nobody reads: what is written whole is not followed."""
-
-
-def path_of(root: Path, digest: Digest) -> Path:
-    return root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
-
-
-def origin_of(file: BinaryIO) -> object:
-    """Tell a file from all others, by whatever name it was opened."""
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

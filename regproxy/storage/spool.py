@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regproxy.ports import Full
-from regproxy.storage.ingest import Runner
 from regproxy.storage.room import Reservation
+from regproxy.storage.threads import Runner
 
 
 class Spool:

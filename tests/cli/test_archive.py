@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
-from regproxy.storage.ingest import path_of
+from regproxy.storage.shelves import path_of
 from tests.cli.test_store import IMAGES, _name, _running, answered, filled, ran
 from tests.fakes.registry import FakeRegistry
 from tests.rig import free_port, metric, rig

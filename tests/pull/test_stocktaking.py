@@ -20,7 +20,7 @@ from regproxy.pull.stocktaking import Stocktaking, described
 from regproxy.state.ledger import SqliteLedger
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
-from regproxy.storage.ingest import path_of
+from regproxy.storage.shelves import path_of
 
 LAYER = b"layer " * 1000
 CONFIG = json.dumps({"architecture": "amd64", "config": {"Env": []}, "rootfs": {"type": "layers", "diff_ids": []}}).encode()

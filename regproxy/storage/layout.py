@@ -1,0 +1,71 @@
+"""A store's directory: whether it is one, and how it was left."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from regproxy.log import fields
+from regproxy.ports import StoreError
+from regproxy.storage.growing import remove_if_orphan
+from regproxy.storage.ownership import check_own, make_own
+from regproxy.storage.shelves import remove
+
+_LAYOUT = "regproxy store, layout 1\n"
+_NOT_OURS = frozenset({"lost+found", "lock"})  # what may lie in a directory that is to become a store
+_LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """When a store began to be used, and when it was last seen in use if that did not end in order; epoch seconds of its file system."""
+
+    opened_at: float
+    interrupted_at: float | None
+
+
+def prepare(root: Path) -> Prepared:
+    """Make or recognise the store and clear away what a crash left; raise `StoreError` where it is not ours, or `OSError`."""
+    make_own(root)
+    layout = root / "layout"
+    if layout.exists():
+        if (found := layout.read_text()) != _LAYOUT:
+            raise StoreError(f"{root} holds {found.strip()[:60]!r}, this version reads {_LAYOUT.strip()!r}: give it another root")
+    elif any(entry.name not in _NOT_OURS for entry in root.iterdir()):
+        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
+    for name in ("blobs", "ingest", "leases", "quarantine", "blobs/sha256", "blobs/sha512"):
+        make_own(root / name)
+    for shard in (root / "blobs").glob("*/*"):
+        check_own(shard)
+    if not layout.exists():
+        layout.write_text(_LAYOUT)
+        layout.chmod(0o600)
+        _log.info("a new store is begun; if there was one, its volume is not mounted", extra=fields(root=str(root)))
+    layout.touch()
+    running = root / "running"
+    interrupted_at = running.stat().st_mtime if running.exists() else None
+    if interrupted_at is None:
+        running.touch(mode=0o600)
+    for lease in (root / "leases").iterdir():
+        lease.unlink()
+    for orphan in (root / "ingest").iterdir():
+        _clear(orphan)
+    return Prepared(layout.stat().st_mtime, interrupted_at)
+
+
+def check(root: Path) -> None:
+    """Read for real; raise `StoreError` or `OSError`."""
+    if (root / "layout").read_text() != _LAYOUT:
+        raise StoreError(f"{root} is no longer the store it was")
+
+
+def _clear(path: Path) -> None:
+    """Remove what a crash left unfinished and nobody is likely to go on with."""
+    if not path.is_file() or path.is_symlink():
+        remove(path)
+        return
+    status = path.stat()
+    if not status.st_size or time.time() - status.st_mtime >= _LEFT_FOR:
+        remove_if_orphan(path)

@@ -1,0 +1,128 @@
+"""The files of content that is here; every call goes to the disk, and raises `OSError`."""
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import stat
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+from regproxy import metrics
+from regproxy.log import fields
+from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.ports import Lying
+from regproxy.storage.opened import PUT_ASIDE
+
+_QUARANTINED = 8  # files put aside and kept; they count as nobody's room, so they are few
+
+_log = logging.getLogger(__name__)
+
+
+class Shelves:
+    """What lies under the names of digests, and what was put aside."""
+
+    def __init__(self, root: Path) -> None:
+        """Look below *root*."""
+        self._root = root
+
+    def opened(self, digest: Digest, size: int) -> BinaryIO | None:
+        """Open without following links or waiting for pipes; what has another size is put aside."""
+        path = path_of(self._root, digest)
+        try:
+            file = open_plain(path)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in {errno.ELOOP, errno.EISDIR, errno.ENXIO}:
+                raise
+            self._put_aside(path)
+            return None
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode) and status.st_size == size:
+            return file
+        file.close()
+        self._put_aside(path)
+        return None
+
+    def read(self, digest: Digest, size: int) -> bytes | None:
+        file = self.opened(digest, size)
+        if file is None:
+            return None
+        with file:
+            body = file.read(size)
+        if Digest.of(body, digest.algorithm) == digest:
+            return body
+        self.put_aside(digest)
+        return None
+
+    def put_aside(self, digest: Digest) -> None:
+        """Put content away that is not what its name says."""
+        self._put_aside(path_of(self._root, digest))
+
+    def _put_aside(self, path: Path) -> None:
+        """Put a file, or whatever it is, out of the way; the last few stay for whoever wants to know what happened to them."""
+        aside = self._root / "quarantine"
+        with contextlib.suppress(FileNotFoundError):
+            moved = path.rename(aside / f"{time.time_ns()}.{path.name[:12]}")
+            metrics.CORRUPT.inc()
+            if stat.S_ISREG(moved.lstat().st_mode):
+                moved.chmod(PUT_ASIDE)
+        for old in sorted(aside.iterdir())[:-_QUARANTINED]:
+            remove(old)
+
+    def remove(self, digest: Digest) -> int:
+        """Remove content, and tell how many bytes it had."""
+        path = path_of(self._root, digest)
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def lying(self, shelf: str) -> list[Lying]:
+        found: list[Lying] = []
+        for algorithm in ("sha256", "sha512"):
+            with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "blobs" / algorithm / shelf) as entries:
+                found += [lying for entry in entries if (lying := _lying(algorithm, entry)) is not None]
+        return found
+
+
+def path_of(root: Path, digest: Digest) -> Path:
+    return root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file for reading, without following links or waiting for pipes; raise `OSError`."""
+    return open(path, "rb", buffering=0, opener=_plain)
+
+
+def _plain(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def origin_of(file: BinaryIO) -> object:
+    """Tell a file from all others, by whatever name it was opened."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _lying(algorithm: str, entry: os.DirEntry[str]) -> Lying | None:
+    """Describe a file by its name; what has none of ours is left alone."""
+    try:
+        digest, status = Digest.parse(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False)
+    except (InvalidDigest, FileNotFoundError):
+        _log.warning("not ours, left alone", extra=fields(path=entry.path[-200:]))
+        return None
+    return Lying(digest, status.st_size, status.st_mtime)
