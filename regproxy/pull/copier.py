@@ -15,7 +15,7 @@ from regproxy.pull import blame
 from regproxy.pull.download import Download
 from regproxy.pull.fill import Fill
 from regproxy.pull.keeping import found, kept
-from regproxy.pull.quarantine import Exposed, Quarantine
+from regproxy.pull.quarantine import Exposed, Quarantine, Ward
 from regproxy.pull.writer import Writer
 
 _MOST_LIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
@@ -33,6 +33,7 @@ class Copier:
         self._store = store
         self._downloads = downloads
         self._patience = patience
+        self._ward = Ward()
         self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
 
     async def copy(self, fill: Fill) -> bool:
@@ -57,7 +58,7 @@ class Copier:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
         download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
-        quarantine = Quarantine(download, fill.digest)
+        quarantine = Quarantine(self._ward, download, fill.digest)
         try:
             await download.begin()
             await quarantine.inspect()

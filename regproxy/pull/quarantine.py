@@ -22,11 +22,30 @@ class Exposed(Corrupt):
     """Wrong bytes that nobody has seen but us: another host may still be asked for all of it."""
 
 
+class Ward:
+    """The memory that all quarantines have together: a cold start with a new mirror is many fills at once."""
+
+    def __init__(self, free: int = 4 * LIMIT) -> None:
+        """Hold *free* bytes at most."""
+        self._free = free
+
+    def take(self, size: int) -> bool:
+        if size > self._free:
+            return False
+        self._free -= size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self._free += size
+
+
 class Quarantine:
     """Gives what a download brings, and nothing of it too early."""
 
-    def __init__(self, download: Download, digest: Digest) -> None:
-        """Take a download that has begun."""
+    def __init__(self, ward: Ward, download: Download, digest: Digest) -> None:
+        """Take a download that is about to begin."""
+        self._ward = ward
+        self._taken = 0
         self._download = download
         self._digest = digest
         self._held: deque[bytes] = deque()
@@ -36,8 +55,9 @@ class Quarantine:
     async def inspect(self) -> None:
         """Hold what comes from a stranger until it is known to be right, or for a while; raise `Exposed`."""
         size = self._download.size
-        if not self._download.is_from_a_stranger or self._download.start or size is None or size > LIMIT:
+        if not self._download.is_from_a_stranger or self._download.start or size is None or size > LIMIT or not self._ward.take(size):
             return
+        self._taken = size
         self._running = asyncio.create_task(self._download.run(self._take), name=f"quarantine of {self._digest}")
         await asyncio.wait({self._running}, timeout=_PATIENCE)
         is_whole = self._running.done() and self._running.exception() is None
@@ -55,12 +75,18 @@ class Quarantine:
         while self._held:
             await put(self._held.popleft())
         self._put = put
+        self._give_back()
         await self._running
 
     async def close(self) -> None:
+        self._give_back()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+
+    def _give_back(self) -> None:
+        self._ward.give_back(self._taken)
+        self._taken = 0
 
     async def _take(self, chunk: bytes) -> None:
         if self._put is None:
