@@ -30,4 +30,6 @@ def counting_together(root: Path, name: str) -> Iterator[None]:
     try:
         yield
     finally:
+        for each in (DIRECTORY, NAME):
+            os.environ.pop(each, None)
         shutil.rmtree(directory, ignore_errors=True)

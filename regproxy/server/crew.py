@@ -20,6 +20,7 @@ from regproxy.server.report import Report
 from regproxy.server.sockets import Listeners
 
 _BIRTH = 60.0  # seconds for a successor to accept; it takes one where a core is free
+_LOOK = 0.05  # seconds
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +58,11 @@ class Crew:
         """Start a worker at every post, and wait for none; raise `OSError`."""
         for post in self._posts:
             post.worker = await self._started(post)
+
+    async def accepting(self) -> None:
+        """Wait until a worker accepts."""
+        while not self.is_accepting():  # noqa: ASYNC110 -- whoever it will be
+            await asyncio.sleep(_LOOK)
 
     async def watch(self) -> None:
         """End workers that are silent, for ever."""

@@ -20,6 +20,7 @@ from regproxy.server.crew import Crew
 from regproxy.server.limits import cores, take_all_files
 from regproxy.server.report import reported
 from regproxy.server.sockets import Listeners
+from regproxy.server.systemd import notify
 from regproxy.state.memory import Together
 from regproxy.storage.disk import DiskStore
 from regproxy.web.admin import admin_app
@@ -55,8 +56,10 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         stack.push_async_callback(crew.drain, settings.drain)
         await crew.start()
         stack.push_async_callback(_ended, asyncio.create_task(crew.watch()))
+        stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(crew)))
         _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))
         await _first(keeping, stop)
+        notify("STOPPING=1")
         _log.info("draining", extra=fields(grace=settings.drain))
     _log.info("stopped")
 
@@ -117,6 +120,11 @@ def admissible(settings: Settings, wanted: Settings) -> Settings:
         _log.warning("some changes need a restart; the old values stay", extra=fields(settings=", ".join(changed)))
     kept = {name: getattr(settings, name) for name in _FIXED}
     return wanted.model_copy(update={**kept, "store": wanted.store.model_copy(update={"root": settings.store.root})})
+
+
+async def _tell_when_ready(crew: Crew) -> None:
+    await crew.accepting()
+    notify("READY=1")
 
 
 async def _first(work: asyncio.Task[None], event: asyncio.Event) -> None:

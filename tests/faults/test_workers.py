@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -284,6 +285,29 @@ async def test_p15_a_machine_that_is_not_fit_is_told_of(tmp_path: Path) -> None:
         pass
     reasons = [line["reason"] for line in program.lines() if line["message"] == "this machine is not fit to serve"]
     assert [reason.split()[:3] for reason in reasons] == [["only", "1024", "open"], ["aiohttp's", "C", "parser"]]
+
+
+async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.bind(str(tmp_path / "notify"))
+        line.setblocking(False)
+        program = Program(tmp_path, {}, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        async with program.running():
+            loop = asyncio.get_running_loop()
+            assert await asyncio.wait_for(loop.sock_recv(line, 100), 20) == b"READY=1"
+            program.tell(signal.SIGTERM)
+            assert await asyncio.wait_for(loop.sock_recv(line, 100), 20) == b"STOPPING=1"
+            assert await program.ended() == 0
+
+
+async def test_u01_a_herd_over_four_workers_downloads_a_blob_once(upstream: FakeRegistry, tmp_path: Path) -> None:
+    path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, BLOB)}"
+    upstream.misbehave(on("GET", "/blobs/"), Paced(4 * MIB))
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, workers=4)
+    async with program.running():
+        answers = await asyncio.gather(*(raw(program.port, get(path)) for _ in range(80)))
+    assert [answer.body == BLOB for answer in answers] == [True] * 80
+    assert upstream.sent_blob_bytes() == len(BLOB)
 
 
 async def test_a_second_program_does_not_share_the_port(tmp_path: Path) -> None:

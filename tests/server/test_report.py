@@ -1,0 +1,36 @@
+"""What workers report, and what it comes to."""
+
+import json
+from dataclasses import replace
+
+from regproxy.ports import HostStatus
+from regproxy.server.report import Report, Standing, merged
+
+HOST = HostStatus("https://a.example", 1, 0.0, 0.1, 1e6, 0.0, 0, honours_ranges=True, last_error="")
+OTHER = replace(HOST, url="https://b.example", rank=2, first_byte=None, bytes_per_second=None)
+
+
+def test_a_report_arrives_as_it_was_sent() -> None:
+    report = Report(True, {"docker.io": Standing(False, True, (HOST, OTHER))})
+    assert Report.parse(json.loads(json.dumps(report.document()))) == report
+
+
+def test_what_one_worker_suffered_is_told_of_all() -> None:
+    """Their clients are the same, and so is the way to the host."""
+    hurt = replace(HOST, rests_for=3.0, failures=2.0, lies=1, honours_ranges=False, last_error="reset")
+    (found,) = merged([[HOST], [hurt], [replace(HOST, lies=2)]])
+    assert (found.rests_for, found.failures, found.lies, found.honours_ranges, found.last_error) == (3.0, 2.0, 3, False, "reset")
+
+
+def test_what_was_measured_is_what_is_usual() -> None:
+    (found,) = merged([[replace(HOST, first_byte=seconds)] for seconds in (0.1, None, 0.3, 9.0)])
+    assert (found.first_byte, found.bytes_per_second) == (0.3, 1e6)
+
+
+def test_the_best_for_most_comes_first() -> None:
+    first, second = replace(OTHER, rank=1), replace(HOST, rank=2)
+    assert [(host.url, host.rank) for host in merged([[HOST, OTHER], [first, second], [first, second]])] == [(OTHER.url, 1), (HOST.url, 2)]
+
+
+def test_nothing_is_known_before_a_worker_reports() -> None:
+    assert merged([]) == []
