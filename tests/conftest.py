@@ -8,6 +8,8 @@ import pytest
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 
+pytest_plugins = ("tests.canaries",)
+
 _SLOWEST_LAST = ("faults", "clients")
 
 

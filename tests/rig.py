@@ -21,6 +21,7 @@ from regproxy.server import sockets
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, registry_port
 from regproxy.wiring import Proxy, assembled
+from tests.canary import told
 
 LOOPBACK = "127.0.0.1"
 QUICK = {"connect": "2s", "headers": "2s", "silence": "2s", "revalidate": "500ms"}  # long enough for a busy machine
@@ -57,6 +58,7 @@ class Rig:
                     body += chunk
             except aiohttp.ClientPayloadError:
                 return Answer(response.status, CIMultiDict(response.headers), bytes(body), is_whole=False)
+            assert response.status < 400 or told(bytes(body) + repr(response.headers).encode()) is None, "an error tells a secret (S26)"
             return Answer(response.status, CIMultiDict(response.headers), bytes(body))
 
     async def admin(self, path: str, method: str = "GET", body: object = None) -> tuple[int, Any]:

@@ -25,7 +25,7 @@ from regproxy.policy.routing import Credential, DockerConfig, Host, Routes, Secr
 from tests.fakes.authority import Authority, Pair
 
 REFERENCE = Path(__file__).parents[1] / "config" / "regproxy.yaml"
-SECRET = "correct horse battery staple"
+SECRET = "canary horse battery staple"
 NOTHING: Mapping[str, str] = {}
 
 

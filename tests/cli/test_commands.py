@@ -12,7 +12,7 @@ from regproxy import __version__
 from regproxy.cli import app
 from regproxy.config import load
 
-SECRET = "correct horse battery staple"
+SECRET = "canary horse battery staple"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 ISSUER = "tests"
 SERVICE = "docker-registry of the tests"
-USERNAME, PASSWORD = "robot", "s3cret:with@signs"
+USERNAME, PASSWORD = "robot", "canary:with@signs"
 _LIFE = 300
 
 
@@ -44,7 +44,7 @@ class Signer:
             "nbf": now - 10,
             "iat": now,
             "exp": now + _LIFE,
-            "jti": str(time.monotonic_ns()),
+            "jti": "canary" + str(time.monotonic_ns()),
             "access": [{"type": kind, "name": name, "actions": actions}] if actions else [],
         }
         return self._sign(claims)

@@ -21,7 +21,7 @@ class Guard:
         self.auth = auth
         self.username = username
         self.password = password
-        self.refresh_token = "the-refresh-token"
+        self.refresh_token = "canary-refresh-token"
         self.service = "fake-registry"
         self.public: set[str] = set()  # repositories that a password guards not
         self.realm: str | Callable[[], str] | None = None  # our own /token unless it is set
@@ -54,7 +54,7 @@ class Guard:
 
     def mint(self, scopes: frozenset[str]) -> str:
         """Make a token that is good for *scopes*."""
-        token = f"token-{next(self._numbers)}-{secrets.token_hex(8)}"
+        token = f"canary-token-{next(self._numbers)}-{secrets.token_hex(8)}"
         self.tokens[token] = scopes
         self.issued.append(token)
         return token

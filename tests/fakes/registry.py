@@ -27,7 +27,7 @@ class FakeRegistry(FakeServer, Library, Guard):
         auth: Auth = None,
         *,
         username: str = "user",
-        password: str = "secret-password",
+        password: str = "canary-password",
         address: str = "127.0.0.1",
         tls: ssl.SSLContext | None = None,
     ) -> None:

@@ -54,8 +54,8 @@ async def test_a_password_is_needed_except_for_what_is_public(client: aiohttp.Cl
         right = aiohttp.encode_basic_auth(registry.username, registry.password)
         assert await token(client, registry.url) == "401"
         assert await token(client, registry.url, auth=aiohttp.encode_basic_auth("user", "wrong")) == "401"
-        assert (await token(client, registry.url, auth=right)).startswith("token-")
-        assert (await token(client, registry.url, "repository:public/b:pull")).startswith("token-")
+        assert (await token(client, registry.url, auth=right)).startswith("canary-token-")
+        assert (await token(client, registry.url, "repository:public/b:pull")).startswith("canary-token-")
 
 
 async def test_a_form_gets_a_token_by_password_or_by_refresh_token(client: aiohttp.ClientSession) -> None:
@@ -106,5 +106,5 @@ async def test_the_token_service_can_be_held(client: aiohttp.ClientSession) -> N
         held = Hold()
         registry.misbehave("/token", held)
         held.event.set()
-        assert (await token(client, registry.url)).startswith("token-")
+        assert (await token(client, registry.url)).startswith("canary-token-")
         assert held.reached.is_set()

@@ -145,7 +145,7 @@ async def test_u24_a_wrong_password_is_sent_once(upstream: FakeRegistry, tmp_pat
     """Docker Hub locks the user out for ten minutes after a few."""
     upstream.add_image(NAME, "1", [b"layer"])
     async with _running(tmp_path, upstream) as proxy:
-        upstream.password = "changed"
+        upstream.password = "canary-changed"
         answers = await asyncio.gather(*(proxy.ask(TAG) for _ in range(100)))
         assert {answer.status for answer in answers} == {403}
     assert upstream.count("GET", "token") == 1
@@ -156,7 +156,7 @@ async def test_u24_a_wrong_password_is_sent_once_whatever_is_pulled_and_a_new_on
     for name in names:
         upstream.add_image(name, "1", [b"layer"])
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"auths": {"reg.example": {"username": upstream.username, "password": "a wrong one"}}}))
+    config.write_text(json.dumps({"auths": {"reg.example": {"username": upstream.username, "password": "canary-wrong"}}}))
     host = {"url": upstream.url, "credentials": {"docker_config": str(config)}}
     async with rig(tmp_path / "store", {"reg.example": {"hosts": [host]}}) as proxy:
         paths = [f"/v2/{name}/manifests/1?ns=reg.example" for name in names]
@@ -167,7 +167,7 @@ async def test_u24_a_wrong_password_is_sent_once_whatever_is_pulled_and_a_new_on
 
 
 async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -> None:
-    async with FakeRegistry("password", password="one") as one, FakeRegistry("password", password="two") as two:
+    async with FakeRegistry("password", password="canary-one") as one, FakeRegistry("password", password="canary-two") as two:
         names = [f"library/{letter}" for letter in "abcde"]
         paths = []
         for registry, namespace in ((one, "docker.io"), (two, "quay.io")):

@@ -29,7 +29,7 @@ RECORD = TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.
 
 
 @asynccontextmanager
-async def replica(url: str, key: str | None = "the key", patience: float = PATIENCE) -> AsyncIterator[RedisFleet]:
+async def replica(url: str, key: str | None = "canary-key", patience: float = PATIENCE) -> AsyncIterator[RedisFleet]:
     fleet = RedisFleet(url, key, lambda: NOW, patience)
     try:
         yield fleet
@@ -57,7 +57,7 @@ async def test_what_one_replica_found_the_other_knows(server: RedisServer) -> No
 
 
 async def test_a_replica_with_another_key_knows_nothing_of_it(server: RedisServer) -> None:
-    async with replica(server.url) as one, replica(server.url, "another key") as other:
+    async with replica(server.url) as one, replica(server.url, "canary-other-key") as other:
         await written(one)
         assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
 
@@ -106,7 +106,7 @@ async def test_s24_a_value_moved_under_another_name_counts_as_nothing(server: Re
         assert await one.token(other) is None
 
 
-@pytest.mark.parametrize("key", ["the key", None], ids=["with a key", "without"])
+@pytest.mark.parametrize("key", ["canary-key", None], ids=["with a key", "without"])
 async def test_turns_are_taken_one_after_the_other(server: RedisServer, key: str | None) -> None:
     order: list[str] = []
     async with replica(server.url, key, 5.0) as one, replica(server.url, key, 5.0) as other:

@@ -20,7 +20,7 @@ from tests.fakes.entry import Entry, on
 from tests.fakes.registry import FakeRegistry
 
 NAME = "library/app"
-USER = Credential("user", Secret("secret-password"))
+USER = Credential("user", Secret("canary-password"))
 
 
 class Clock:
@@ -141,7 +141,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_remembered_for_a_while(deed
 
 async def test_a_wrong_password_is_sent_once_for_all_repositories() -> None:
     async with prepared(USER) as subject:
-        subject.registry.password = "changed"
+        subject.registry.password = "canary-changed"
         assert {type(failure) for failure in await subject.answer_all()} == {Refused}
         assert len(subject.asked) == 1
         subject.registry.password = USER.password.value
@@ -209,27 +209,27 @@ async def test_a_late_rejection_of_an_old_token_gets_the_new_one() -> None:
 
 
 async def test_an_identity_token_is_traded_by_form_and_never_in_a_query() -> None:
-    async with prepared(Credential("", Secret("the-refresh-token"), CredentialKind.IDENTITY)) as subject:
-        assert (await subject.answer()).startswith("Bearer token-")
+    async with prepared(Credential("", Secret("canary-refresh-token"), CredentialKind.IDENTITY)) as subject:
+        assert (await subject.answer()).startswith("Bearer canary-token-")
         (asked,) = subject.asked
-        form = {"grant_type": ["refresh_token"], "refresh_token": ["the-refresh-token"], "client_id": ["regproxy"], "service": ["s"]}
+        form = {"grant_type": ["refresh_token"], "refresh_token": ["canary-refresh-token"], "client_id": ["regproxy"], "service": ["s"]}
         assert (asked.method, parse_qs(asked.body.decode())) == ("POST", form | {"scope": [f"repository:{NAME}:pull"]})
         assert "refresh" not in asked.path
 
 
 async def test_a_registry_token_is_sent_as_it_is() -> None:
-    async with prepared(Credential("", Secret("ready-made"), CredentialKind.REGISTRY)) as subject:
-        assert await subject.answer() == "Bearer ready-made"
+    async with prepared(Credential("", Secret("canary-ready-made"), CredentialKind.REGISTRY)) as subject:
+        assert await subject.answer() == "Bearer canary-ready-made"
         assert subject.asked == []
         with pytest.raises(Refused, match="refused our credentials"):
-            await subject.answer("Bearer ready-made")
+            await subject.answer("Bearer canary-ready-made")
 
 
 @pytest.mark.parametrize("status", [404, 405])
 async def test_a_service_that_takes_no_get_is_given_the_form(status: int) -> None:
     async with prepared(USER) as subject:
         subject.registry.misbehave(on("GET", "/token"), Status(status))
-        assert (await subject.answer()).startswith("Bearer token-")
+        assert (await subject.answer()).startswith("Bearer canary-token-")
         assert [entry.method for entry in subject.asked] == ["GET", "POST"]
         assert b"grant_type=password" in subject.asked[1].body
 
