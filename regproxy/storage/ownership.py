@@ -25,5 +25,3 @@ def check_own(path: Path) -> None:
         raise StoreError(f"{path} is a symbolic link: name the directory itself")
     if found.st_uid not in {os.geteuid(), _ROOT_USER}:
         raise StoreError(f"{path} belongs to user {found.st_uid}, who could put anything there")
-    if found.st_mode & stat.S_IWOTH:
-        raise StoreError(f"{path} can be written by everybody: take that away (chmod o-w)")

@@ -61,12 +61,3 @@ async def test_s29_a_directory_of_somebody_else_is_not_used(tmp_path: Path, plac
     with pytest.raises(StoreError, match="belongs to user 12345"):
         async with kept(settings(root)):
             pass
-
-
-async def test_s29_a_directory_that_everybody_may_write_is_not_used(tmp_path: Path) -> None:
-    root = tmp_path / "store"
-    root.mkdir()
-    root.chmod(0o777)
-    with pytest.raises(StoreError, match="can be written by everybody"):
-        async with kept(settings(root)):
-            pass
