@@ -29,6 +29,7 @@ override_path = {verbatim}
 [host."{url}"]
   capabilities = ["pull", "resolve"]
   override_path = {verbatim}
+{known}
 """
 
 
@@ -89,8 +90,11 @@ class ContainerdPull:
         assert not self.containerd.ctr("content", "list", "--quiet")
 
 
-def write_hosts(folder: Path, name: str, url: str, *, verbatim: bool = False) -> Path:
-    """Send the pulls of the registry *name*, or `_default`, to *url*; *verbatim* adds no /v2 to it (override_path)."""
+def write_hosts(folder: Path, name: str, url: str, *, verbatim: bool = False, known: str = "") -> Path:
+    """Send the pulls of the registry *name*, or `_default`, to *url*; *verbatim* adds no /v2 to it (override_path).
+
+    *known* says by which certificates the two know each other.
+    """
     (folder / name).mkdir(parents=True)
-    (folder / name / "hosts.toml").write_text(_HOSTS.format(url=url, verbatim=str(verbatim).lower()))
+    (folder / name / "hosts.toml").write_text(_HOSTS.format(url=url, verbatim=str(verbatim).lower(), known=known))
     return folder

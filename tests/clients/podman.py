@@ -13,25 +13,27 @@ location = "{registry}"
 
 [[registry.mirror]]
 location = "{mirror}"
-insecure = true
+insecure = {insecure}
 """
 
 
 class Podman:
     """Pulls from *registry* by way of *mirror*, which is a host and port, maybe with a path."""
 
-    def __init__(self, folder: Path, registry: str, mirror: str) -> None:
+    def __init__(self, folder: Path, registry: str, mirror: str, certificates: Path | None = None) -> None:
+        """Trust who is vouched for in the folder *certificates*, or anyone where there is none."""
         require_root()
         self._registry = registry
         self._folder = folder
         self._podman = program("podman", "podman")
         program("runc", "runc")
-        (folder / "registries.conf").write_text(_MIRRORED.format(registry=registry, mirror=mirror))
+        (folder / "registries.conf").write_text(_MIRRORED.format(registry=registry, mirror=mirror, insecure=str(not certificates).lower()))
+        self._trust = [f"--cert-dir={certificates}"] if certificates else []
         (folder / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
 
     def pull(self, image: Image) -> None:
         policy = self._folder / "policy.json"
-        self._run("pull", "--quiet", "--signature-policy", policy, image.at(self._registry))
+        self._run("pull", "--quiet", *self._trust, "--signature-policy", policy, image.at(self._registry))
 
     def check(self, image: Image) -> None:
         told = json.loads(self._run("image", "inspect", image.at(self._registry)))

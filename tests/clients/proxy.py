@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
@@ -22,12 +23,12 @@ class Proxy:
     asked for at every pull.
     """
 
-    def __init__(self, folder: Path, upstream_url: str, tokens: TokenService, **store: object) -> None:
-        """Keep everything below *folder*; *store* is what the configuration says of the store beside its root."""
+    def __init__(self, folder: Path, upstream_url: str, tokens: TokenService, **said: Mapping[str, object]) -> None:
+        """Keep everything below *folder*; *said* is what the configuration says beside: of `tls`, of `store` but its root."""
         listen, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.root = folder / "store"
         self.authority = listen
-        self.url = f"http://{listen}"
+        self.url = f"{'https' if 'tls' in said else 'http'}://{listen}"
         self._ready = f"http://{admin}/readyz"
         upstream = {"hosts": [{"url": upstream_url}], "realms": [tokens.authority]}
         always = {"match": "*", "policy": "always", "fresh_for": "0s", "stale_for": "7d"}
@@ -36,7 +37,8 @@ class Proxy:
             "listen": listen,
             "admin_listen": admin,
             "default_upstream": HUB,
-            "store": {"root": str(self.root), **store},
+            **said,
+            "store": {"root": str(self.root), **said.get("store", {})},
             "upstreams": {HUB: upstream, NAMED: upstream | {"tags": [always], "credentials": credentials}},
         }
         self._config = folder / "regproxy.yaml"

@@ -13,17 +13,19 @@ from .programs import program
 class Skopeo:
     """Copies what is below *prefix*, such as `127.0.0.1:5000/registry.test`, all platforms of it."""
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, folder: Path, prefix: str, certificates: Path | None = None) -> None:
+        """Trust who is vouched for in the folder *certificates*, or anyone where there is none."""
         self._skopeo: list[str | Path] = [program("skopeo", "skopeo"), "--policy", folder / "policy.json"]
         self._copies = folder / "copies"
         self._prefix = prefix
+        self._trust = ["--src-tls-verify=false"] if certificates is None else [f"--src-cert-dir={certificates}"]
         (folder / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
         self._copies.mkdir()
 
     def pull(self, image: Image, name: str = "") -> None:
         """Copy to a folder of the image's own, or called *name*."""
         source = f"docker://{image.at(self._prefix)}"
-        run([*self._skopeo, "copy", "--all", "--src-tls-verify=false", source, f"dir:{self._copy(image, name)}"])
+        run([*self._skopeo, "copy", "--all", *self._trust, source, f"dir:{self._copy(image, name)}"])
 
     def check(self, image: Image, name: str = "") -> None:
         """Find manifest.json in the `dir:` copy, and every other document and blob under the hex of its digest."""

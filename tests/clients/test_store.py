@@ -38,7 +38,7 @@ def filled(images: Images, registry: Registry) -> list[Image]:
 
 @contextmanager
 def _serving(folder: Path, upstream_url: str, tokens: TokenService, **store: object) -> Iterator[Proxy]:
-    proxy = Proxy(folder, upstream_url, tokens, **store)
+    proxy = Proxy(folder, upstream_url, tokens, store=store)
     proxy.start()
     try:
         yield proxy
