@@ -5,7 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,18 @@ async def rig(
     configured = load(path, {})
     (listeners,), (admin,) = (sockets.opened(Address(LOOPBACK, 0)) for _ in range(2))
     port, admin_number = sockets.port(listeners), sockets.port(admin)
-    async with (
-        assembled(configured, clock) as proxy,
-        admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings, lambda: True), admin),
-        registry_port(proxy.handlers, listeners, configured.drain, configured.tls, patience),
-        aiohttp.ClientSession(
-            auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
-        ) as session,
-    ):
-        yield Rig(proxy, port, admin_number, session)
+    with ExitStack() as opened:
+        for each in (*listeners, *admin):
+            opened.enter_context(each)  # also where a store that cannot be used keeps the ports from taking them
+        async with (
+            assembled(configured, clock) as proxy,
+            admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings, lambda: True), admin),
+            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, patience),
+            aiohttp.ClientSession(
+                auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+            ) as session,
+        ):
+            yield Rig(proxy, port, admin_number, session)
     assert _left_behind() == []
 
 
