@@ -39,7 +39,7 @@ class Growing:
         self._path.rename(self._final)
         self._path = None
         self.is_committed = True
-        _sync_directory(self._final.parent)
+        sync_directory(self._final.parent)
         for needless in _unfinished(self._root, self._digest):
             remove_if_orphan(needless)
         return replaced
@@ -96,7 +96,7 @@ def remove_if_orphan(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

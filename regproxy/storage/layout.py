@@ -1,18 +1,20 @@
 """A store's directory: whether it is one, and how it was left."""
 
 import logging
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from regproxy.log import fields
 from regproxy.ports import StoreError
-from regproxy.storage.growing import remove_if_orphan
+from regproxy.storage.growing import remove_if_orphan, sync_directory
 from regproxy.storage.ownership import check_own, make_own
 from regproxy.storage.shelves import remove
 
 _LAYOUT = "regproxy store, layout 1\n"
-_NOT_OURS = frozenset({"lost+found", "lock"})  # what may lie in a directory that is to become a store
+_UNFINISHED = "layout.new"
+_NOT_OURS = frozenset({"lost+found", "lock", _UNFINISHED})  # what may lie in a directory that is to become a store
 _LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it
 
 _log = logging.getLogger(__name__)
@@ -33,16 +35,12 @@ def prepare(root: Path) -> Prepared:
     if layout.exists():
         if (found := layout.read_text()) != _LAYOUT:
             raise StoreError(f"{root} holds {found.strip()[:60]!r}, this version reads {_LAYOUT.strip()!r}: give it another root")
-    elif any(entry.name not in _NOT_OURS for entry in root.iterdir()):
-        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
+    else:
+        _begin(root, layout)
     for name in ("blobs", "ingest", "leases", "quarantine", "blobs/sha256", "blobs/sha512"):
         make_own(root / name)
     for shard in (root / "blobs").glob("*/*"):
         check_own(shard)
-    if not layout.exists():
-        layout.write_text(_LAYOUT)
-        layout.chmod(0o600)
-        _log.info("a new store is begun; if there was one, its volume is not mounted", extra=fields(root=str(root)))
     layout.touch()
     running = root / "running"
     interrupted_at = running.stat().st_mtime if running.exists() else None
@@ -59,6 +57,21 @@ def check(root: Path) -> None:
     """Read for real; raise `StoreError` or `OSError`."""
     if (root / "layout").read_text() != _LAYOUT:
         raise StoreError(f"{root} is no longer the store it was")
+
+
+def _begin(root: Path, layout: Path) -> None:
+    """Write what the layout is, whole or not at all, and before all else: a power cut leaves nothing of ours in a store that is none."""
+    if any(entry.name not in _NOT_OURS for entry in root.iterdir()):
+        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
+    unfinished = root / _UNFINISHED
+    with unfinished.open("w") as file:
+        file.write(_LAYOUT)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.chmod(0o600)
+    unfinished.rename(layout)
+    sync_directory(root)
+    _log.info("a new store is begun; if there was one, its volume is not mounted", extra=fields(root=str(root)))
 
 
 def _clear(path: Path) -> None:

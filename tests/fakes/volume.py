@@ -26,3 +26,28 @@ def tmpfs(place: Path, options: str) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def ext4(image: Path, place: Path) -> Iterator[Path]:
+    """Mount a file system that lies in the file *image*, making one of 64 MiB where there is none."""
+    place.mkdir(parents=True, exist_ok=True)
+    if not image.exists():
+        with image.open("wb") as file:
+            file.truncate(64 * 1024 * 1024)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    mount("-t", "ext4", "-o", "loop", image, place)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def frozen(place: Path) -> Iterator[None]:
+    """Let no write to a file system end; what is to be read is read (fsfreeze(8))."""
+    subprocess.run(["fsfreeze", "--freeze", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", place], check=True)
