@@ -41,13 +41,3 @@ def ext4(image: Path, place: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
-
-
-@contextmanager
-def frozen(place: Path) -> Iterator[None]:
-    """Let no write to a file system end; what is to be read is read (fsfreeze(8))."""
-    subprocess.run(["fsfreeze", "--freeze", place], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["fsfreeze", "--unfreeze", place], check=True)
