@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 
+from tests.canary import found_below
+
 from .fetch import Answer, ask
 from .images import Image
 from .processes import Daemon, free_port, run
@@ -60,9 +62,10 @@ class Proxy:
         return run([*_REGPROXY, "store", *words, "--config", self._config])
 
     def complaints(self) -> list[str]:
-        """List what it logged that nobody should ever see: errors, and lines that are no log records."""
+        """List what nobody should ever see: logged errors, lines that are no log records, and secrets, in its store too (S26)."""
         lines = self._daemon.log.read_text().splitlines()
-        return [line for line in lines if not line.startswith("{") or json.loads(line)["level"] in ("error", "critical")]
+        bad = [line for line in lines if not line.startswith("{") or json.loads(line)["level"] in ("error", "critical")]
+        return bad + found_below(self.root.parent)
 
     def get(self, path: str) -> Answer:
         return ask("GET", f"{self.url}{path}")

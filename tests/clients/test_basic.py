@@ -14,7 +14,7 @@ from .programs import program
 from .registry import Registry
 from .tokens import PASSWORD, USERNAME
 
-_BCRYPT = "$2b$04$HGXjvSAmielA3tkDosewv.SYQbUG4FPuKsAddWQzzKGVuTAxM1iLi"  # of PASSWORD
+_BCRYPT = "$2b$04$xRHtoqCKVXHmD6NteGoVCeOVrXqnAfaPNw6c0f6UiwK1Sw3wTffyi"  # of PASSWORD
 
 
 @pytest.fixture
