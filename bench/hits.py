@@ -1,22 +1,20 @@
-"""Hits: `python -m bench.hits [--quick]`. Each peer in turn, several rounds, by wrk; what is told is the median.
+"""Hits. Each peer in turn, several rounds, by wrk; what is told is the median.
 
 regproxy runs as it comes, with metrics and an access line per request; nginx, which serves files and writes no log, is the mark.
 """
 
-import argparse
 import asyncio
-import json
 import re
 import statistics
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import processes
 from bench.origin import Image, image, lay_out, push
-from bench.peers import PROXIES, RESULTS, Peer, Upstream, nginx, origin
+from bench.peers import PROXIES, Peer, Upstream, nginx, origin
 from regproxy.oci.manifest import ACCEPT
 
 _SIZES = {"blob of 4 KB": 4_000, "blob of 100 KB": 100_000, "blob of 256 MB": 256_000_000}
@@ -65,14 +63,14 @@ async def wrk(url: str, seconds: int, connections: int) -> tuple[float, float, i
 
 @asynccontextmanager
 async def serving(served: Image, root: Path) -> AsyncIterator[dict[str, Peer]]:
-    """Run all peers before one registry that holds the image."""
+    """Run all peers before one registry that holds the image; `direct` is that registry."""
     async with AsyncExitStack() as stack:
         for name in ("origin", "nginx", "files", *PROXIES):
             (root / name).mkdir()
         registry = await stack.enter_async_context(origin(root / "origin"))
         await asyncio.to_thread(push, registry, served)
         lay_out(root / "files", served)
-        running = {"nginx": await stack.enter_async_context(nginx(root / "files", root / "nginx"))}
+        running = {"direct": registry, "nginx": await stack.enter_async_context(nginx(root / "files", root / "nginx"))}
         for name, start in PROXIES.items():
             running[name] = await stack.enter_async_context(start(Upstream(registry.url("")), root / name))
         yield running
@@ -84,6 +82,7 @@ async def measured(load: Load) -> list[Hit]:
     found: list[Hit] = []
     with tempfile.TemporaryDirectory() as directory:
         async with serving(served, Path(directory)) as peers:
+            del peers["direct"]
             for case in _CASES:
                 for peer in peers.values():
                     await wrk(peer.url(served.paths()[case]), 1, 2)  # fetches it, and warms up
@@ -116,17 +115,3 @@ def medians(hits: list[Hit]) -> Mapping[tuple[str, str], Hit]:
 def _median(same: list[Hit]) -> Hit:
     rate, bytes_rate, cpu = (statistics.median(getattr(hit, name) for hit in same) for name in ("rate", "bytes_rate", "cpu"))
     return Hit(same[0].case, same[0].peer, len(same), rate, bytes_rate, cpu, sum(hit.errors for hit in same))
-
-
-def main() -> None:
-    """Parse the arguments, measure, and keep what was found."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round, kept nowhere")
-    arguments = parser.parse_args()
-    found = asyncio.run(measured(Load(2, 1) if arguments.quick else Load(6, 5)))
-    if not arguments.quick:
-        (RESULTS / "hits.json").write_text(json.dumps([asdict(hit) for hit in found], indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()

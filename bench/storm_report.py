@@ -1,15 +1,13 @@
 """The table and the plot of what bench.storm kept: `python -m bench.storm_report`, after `pip install --group bench`."""
 
 import json
-import os
-import platform
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from bench.machine import described
 from bench.peers import RESULTS
 
 _COLUMNS = {
@@ -46,7 +44,7 @@ def _page(rows: list[dict[str, Any]]) -> str:
         "as of the peer."
     )
     table = "\n".join(lines)
-    return f"# 3,000 nodes restart\n\n{about}\n\n{table}\n\n{_machine()}\n\n{_HOW}\n"
+    return f"# 3,000 nodes restart\n\n{about}\n\n{table}\n\n{described()}\n\n{_HOW}\n"
 
 
 _HOW = (
@@ -59,14 +57,6 @@ _HOW = (
 
 def _told(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.1f}"
-
-
-def _machine() -> str:
-    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
-    gigabytes = int(memory.split()[1]) / 1024**2
-    system = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
-    programs = f"Linux {platform.release()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {gigabytes:.0f} GiB of memory, {system}, {programs}."
 
 
 def _plot(rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,63 @@
+"""All benchmarks in one run: `make bench`, or `python -m bench [--quick]`; then tables and plots in bench/results/."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench import herd, hits, misses, report, slow
+from bench.peers import PROXIES, RESULTS
+
+_RATE = 16.0  # MB/s that a herd's upstream sends on each connection
+
+
+async def _herds(clients: Sequence[int], megabytes: int) -> list[herd.Herd]:
+    found = []
+    for count in clients:
+        for peer in PROXIES:
+            found.append(await herd.measured(peer, count, megabytes, _RATE))
+            print(found[-1], flush=True)
+    return found
+
+
+def _measurements(*, is_quick: bool) -> dict[str, Callable[[], Awaitable[Sequence[Any]]]]:
+    if is_quick:
+        return {
+            "hits": lambda: hits.measured(hits.Load(2, 1)),
+            "misses": lambda: misses.measured([1, 64], 1),
+            "herds": lambda: _herds([1, 20], 16),
+            "slow": lambda: slow.measured(list(PROXIES), 100, 6),
+        }
+    return {
+        "hits": lambda: hits.measured(hits.Load(5, 3)),
+        "misses": lambda: misses.measured([1, 64], 5),
+        "herds": lambda: _herds([1, 20, 200, 1000], 16),
+        "slow": lambda: slow.measured(list(PROXIES), 1000, 60),
+    }
+
+
+async def _measure(*, is_quick: bool) -> dict[str, list[dict[str, Any]]]:
+    found = {}
+    for name, measure in _measurements(is_quick=is_quick).items():
+        print(f"\n{name}", flush=True)
+        found[name] = [asdict(one) for one in await measure()]
+    return found
+
+
+def main() -> None:
+    """Parse the arguments, measure, and write what was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few minutes, to try it out; kept nowhere")
+    arguments = parser.parse_args()
+    found = asyncio.run(_measure(is_quick=arguments.quick))
+    if arguments.quick:
+        print(f"\n{report.page(found)}")
+        return
+    (RESULTS / "bench.json").write_text(json.dumps(found, indent=1) + "\n")
+    report.main()
+
+
+if __name__ == "__main__":
+    main()

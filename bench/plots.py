@@ -1,0 +1,62 @@
+"""Plots of what `python -m bench` found."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+from bench.hits import Hit, medians
+from bench.peers import RESULTS
+
+COLORS = {"regproxy": "#0b6e4f", "docker-registry": "#c8553d", "drayage": "#e0a030", "nginx": "#8a8a8a"}
+
+
+def write(found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    mpl.rcParams.update({"font.size": 11, "font.family": "sans-serif", "svg.fonttype": "none", "svg.hashsalt": "bench"})
+    _hits(found["hits"])
+    _herds(found["herds"])
+
+
+def _hits(rows: Sequence[dict[str, Any]]) -> None:
+    best = medians([Hit(**row) for row in rows])
+    cases = list(dict.fromkeys(case for case, _ in best))
+    figure, axes = plt.subplots(1, len(cases), figsize=(13, 2.9), layout="constrained")
+    for axis, case in zip(axes, cases, strict=True):
+        values = [best[case, peer].rate for peer in COLORS]
+        bars = axis.barh(list(COLORS), values, color=list(COLORS.values()), height=0.62)
+        axis.bar_label(bars, [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values], padding=4, fontweight="bold")
+        axis.set_xlim(0, max(values) * 1.45)
+        axis.set_title(case, fontsize=11, loc="left")
+        axis.invert_yaxis()
+        axis.set_xticks([])
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+        if axis is not axes[0]:
+            axis.set_yticklabels([])
+    figure.suptitle("Hits per second; nginx serves plain files and writes no log", fontweight="bold", x=0.01, ha="left")
+    _save(figure, "hits")
+
+
+def _herds(rows: Sequence[dict[str, Any]]) -> None:
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained")
+    measures = {"upstream": "upstream sent, times the blob", "slowest": "seconds until the last is done", "memory": "largest process, MiB"}
+    for axis, (key, title) in zip(axes, measures.items(), strict=True):
+        for peer in dict.fromkeys(row["peer"] for row in rows):
+            mine = [row for row in rows if row["peer"] == peer]
+            axis.plot([row["clients"] for row in mine], [row[key] for row in mine], marker="o", color=COLORS[peer], label=peer)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("clients at once")
+        axis.set_title(title, fontsize=11, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="#dddddd", linewidth=0.6)
+    axes[0].legend(frameon=False)
+    figure.suptitle(f"A herd on one cold blob of {rows[0]['megabytes']} MB", fontweight="bold", x=0.01, ha="left")
+    _save(figure, "herds")
+
+
+def _save(figure: Any, name: str) -> None:  # noqa: ANN401  matplotlib's
+    figure.savefig(RESULTS / f"{name}.png", dpi=160)
+    figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
+    plt.close(figure)

@@ -1,0 +1,99 @@
+"""The tables and plots of what `python -m bench` found: `python -m bench.report`, after `pip install --group bench`."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from bench.hits import Hit, medians
+from bench.machine import described
+from bench.misses import Miss
+from bench.misses import medians as miss_medians
+from bench.peers import RESULTS
+
+Found: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
+
+_ABOUT = """regproxy runs as it comes: a worker per core, metrics, an access line for every request. nginx serves plain files, knows no
+registry and writes no log: it is the mark. All peers stand before one docker-registry. Everything, clients included, shares one machine,
+so ratios tell more than figures; what is told is the median of several rounds, in which the peers took turns."""
+
+
+def main() -> None:
+    """Write bench.md and its plots."""
+    from bench import plots  # noqa: PLC0415  matplotlib, which a quick run does without
+
+    found = json.loads((RESULTS / "bench.json").read_text())
+    (RESULTS / "bench.md").write_text(page(found))
+    plots.write(found)
+
+
+def page(found: Found) -> str:
+    """Write all tables."""
+    parts = [_hits(found["hits"]), _misses(found["misses"]), _herds(found["herds"]), _slow(found["slow"])]
+    return "\n\n".join([f"# regproxy beside its peers\n\n{_ABOUT}\n\n{described()}", *parts]) + "\n"
+
+
+def _hits(rows: Sequence[dict[str, Any]]) -> str:
+    best = medians([Hit(**row) for row in rows])
+    cases, peers = list(dict.fromkeys(case for case, _ in best)), list(dict.fromkeys(peer for _, peer in best))
+    rates = _table("requests per second", cases, peers, lambda case, peer: _number(best[case, peer].rate))
+    marks = _table("times nginx", cases, peers, lambda case, peer: f"{best[case, peer].rate / best[case, 'nginx'].rate:.2f}")
+    cpu = _table("us of processor time per request", cases, peers, lambda case, peer: _number(best[case, peer].cpu))
+    gigabyte = _table(
+        "seconds of processor time per GB",
+        [case for case in cases if "blob" in case],
+        peers,
+        lambda case, peer: f"{best[case, peer].cpu / 1e6 * best[case, peer].rate / max(1.0, best[case, peer].bytes_rate) * 1e9:.2f}",
+    )
+    return "\n\n".join(["## Hits", rates, marks, cpu, gigabyte])
+
+
+def _misses(rows: Sequence[dict[str, Any]]) -> str:
+    best = miss_medians([Miss(**row) for row in rows])
+    sizes, peers = list(dict.fromkeys(size for size, _ in best)), list(dict.fromkeys(peer for _, peer in best))
+    names = {f"{size} MB": size for size in sizes}
+    first = _table("ms to the first byte", names, peers, lambda name, peer: f"{1000 * best[names[name], peer][0]:.1f}")
+    total = _table("ms to the last byte", names, peers, lambda name, peer: f"{1000 * best[names[name], peer][1]:.1f}")
+    return "\n\n".join(["## Cold blobs, `direct` being the registry itself", first, total])
+
+
+def _herds(rows: Sequence[dict[str, Any]]) -> str:
+    head = ["clients", "peer", "right", "upstream sent", "first byte p50, s", "p99, s", "slowest, s", "largest process, MiB"]
+    lines = [
+        [
+            f"{row['clients']:,}",
+            row["peer"],
+            row["right"],
+            f"{row['upstream']:.2f}x",
+            *(f"{row[key]:.2f}" for key in _TIMES),
+            f"{row['memory']:.0f}",
+        ]
+        for row in rows
+    ]
+    return f"## Herds on one cold blob of {rows[0]['megabytes']} MB\n\n{_rows(head, lines)}"
+
+
+_TIMES = ("first_median", "first_p99", "slowest")
+
+
+def _slow(rows: Sequence[dict[str, Any]]) -> str:
+    head = ["peer", "before", "early", "late", "clients served all the while"]
+    lines = [[row["peer"], *(f"{row[key]:.0f}" for key in ("before", "early", "late")), f"{row['served']:,}"] for row in rows]
+    title = f"## Memory for {rows[0]['clients']:,} clients that read 20 kB/s for {rows[0]['seconds']:.0f} s, MiB of all processes"
+    return f"{title}\n\n{_rows(head, lines)}"
+
+
+def _table(what: str, names: Sequence[str] | Mapping[str, int], peers: Sequence[str], cell: Callable[[str, str], str]) -> str:
+    return _rows([what, *peers], [[name, *(cell(name, peer) for peer in peers)] for name in names])
+
+
+def _rows(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    written = [f"| {' | '.join(map(str, line))} |" for line in (head, *lines)]
+    return "\n".join([written[0], f"|---|{'---:|' * (len(head) - 1)}", *written[1:]])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+if __name__ == "__main__":
+    main()
