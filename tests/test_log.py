@@ -103,13 +103,13 @@ async def test_a_log_that_cannot_be_written_disturbs_nobody(logger: logging.Logg
 
 
 async def test_what_is_told_of_a_request_is_a_line_as_any_other() -> None:
-    stream, root = Written(), logging.getLogger()
-    lines, level = to(root, stream), root.level
-    root.setLevel(logging.INFO)
+    stream, root, access = Written(), logging.getLogger(), logging.getLogger("regproxy.access")
+    lines, level = to(root, stream), access.level
+    access.setLevel(logging.INFO)
     told("GET / 200", endpoint="ping")
-    root.setLevel(logging.WARNING)
+    access.setLevel(logging.WARNING)
     told("GET / 200", endpoint="unheard")
-    root.setLevel(level)
+    access.setLevel(level)
     root.removeHandler(lines)
     lines.flush()
     line = json.loads(stream.getvalue())
