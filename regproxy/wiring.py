@@ -122,7 +122,7 @@ async def serving(
             stack.push_async_callback(registry.close)
         fills = Fills(registries, store, index, settings.downloads, settings.timeouts.progress)
         stack.push_async_callback(fills.drain, settings.drain)
-        await stack.enter_async_context(_running(uses.run()))
+        await stack.enter_async_context(_running(uses.run(), store.let_go()))
         routes = Routes(settings.upstreams, settings.default_upstream)
         freezes = Freezes(_configured(settings), index, routes)
         manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, settings.timeouts.revalidate)

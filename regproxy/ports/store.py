@@ -184,6 +184,9 @@ class BlobStore(Protocol):
     async def spool(self, size: int) -> Spool:
         """Take room for *size* bytes; raise `StoreError`."""
 
+    async def let_go(self) -> None:
+        """Notice, for ever, what other processes have removed, so that its room is free."""
+
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
 

@@ -39,6 +39,7 @@ from regproxy.storage.threads import DiskThreads
 from regproxy.storage.trouble import Trouble
 
 _PATIENCE = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
+_LET_GO = 1.0  # seconds that removed content may go on taking room because it was served not long ago
 _OPEN_FILES = 512  # descriptors kept for the next hit; the default limit on open files is 1024
 
 _log = logging.getLogger(__name__)
@@ -157,6 +158,12 @@ class DiskStore:
         except BaseException:
             reservation.release()
             raise
+
+    async def let_go(self) -> None:
+        """Notice, for ever, what other processes have removed."""
+        while True:
+            await asyncio.sleep(_LET_GO)
+            self._open.let_go()
 
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on, and its room is free when they are done."""

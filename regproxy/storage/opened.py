@@ -57,6 +57,12 @@ class OpenBlob:
 class OpenFiles(LRUCache[Digest, OpenBlob]):
     """The descriptors kept open; one that falls out is closed by its last reader."""
 
+    def let_go(self) -> None:
+        """Close what is there no longer: a file without a name takes room for as long as it is open."""
+        for digest, blob in list(self.items()):
+            if not blob.is_intact(blob.size):
+                del self[digest]
+
     def __delitem__(self, digest: Digest) -> None:
         blob = self[digest]
         super().__delitem__(digest)

@@ -11,6 +11,7 @@ import pytest
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.ports import Extent, Gone, StoreError
 from regproxy.storage.disk import DiskStore
+from regproxy.storage.opened import OpenBlob
 
 BODY = b"layer " * 10_000
 DIGEST = Digest.of(BODY)
@@ -30,6 +31,10 @@ def _path(tmp_path: Path, digest: Digest = DIGEST) -> Path:
 
 def _open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def _is_closed(content: OpenBlob) -> bool:
+    return content.file.closed
 
 
 def _truncate(path: Path) -> None:
@@ -254,3 +259,21 @@ async def test_readiness_reads_for_real(store: DiskStore, tmp_path: Path) -> Non
     (tmp_path / "store" / "layout").unlink()
     with pytest.raises(StoreError):
         await store.check()
+
+
+async def test_what_another_process_removed_takes_no_room_for_long(store: DiskStore, tmp_path: Path) -> None:
+    """A descriptor kept for the next hit would keep the file's room as well, for as long as nobody asks for it."""
+    other = DiskStore(tmp_path / "store")
+    await other.join()
+    await store.write(DIGEST, BODY)
+    content = await other.open(DIGEST, len(BODY))
+    assert content is not None
+    content.release()
+    assert not _is_closed(content)
+    letting_go = asyncio.create_task(other.let_go())
+    await store.remove(DIGEST)
+    async with asyncio.timeout(20):
+        while not _is_closed(content):  # noqa: ASYNC110 -- a file sets no event
+            await asyncio.sleep(0.05)
+    letting_go.cancel()
+    other.close()
