@@ -199,6 +199,10 @@ class BlobStore(Protocol):
     def mended(self) -> None:
         """Learn that what an interruption may have damaged has been looked at."""
 
+    @property
+    def counted(self) -> int:
+        """The bytes on the disk that it believes to lie there as content, without what is on its way in."""
+
     def count(self, size: int) -> None:
         """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
 

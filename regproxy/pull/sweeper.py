@@ -31,6 +31,7 @@ class Sweeper:
         self._ledger = ledger
         self._uses = uses
         self._clock = clock
+        self._difference = 0  # between the books and the room, when they were compared last
 
     async def run(self) -> None:
         """Sweep whenever room is short, for ever."""
@@ -49,10 +50,24 @@ class Sweeper:
         while True:
             try:
                 await self._store.look()
-                metrics.STORE_BLOBS.set((await self._ledger.census()).count)
+                await self.agree()
             except StoreError as error:
                 _log.warning("the store cannot be looked at", extra=fields(reason=str(error)))
             await asyncio.sleep(_EVERY)
+
+    async def agree(self) -> None:
+        """Have the room count what the books say, where they differ as they did the last time.
+
+        A file that was removed or put aside behind our back and is fetched again is counted twice, and a process that was killed may have
+        counted what it did not record. What is kept or removed at this moment is in one of the two already: that difference does not last.
+        """
+        census = await self._ledger.census()
+        metrics.STORE_BLOBS.set(census.count)
+        before, self._difference = self._difference, census.size - self._store.counted
+        if self._difference and self._difference == before:
+            _log.info("the room is counted anew", extra=fields(difference=self._difference))
+            self._store.count(self._difference)
+            self._difference = 0
 
     async def sweep(self, excess: int) -> int:
         """Remove images until *excess* bytes are gone or nothing may go; tell how many went."""

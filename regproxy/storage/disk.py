@@ -200,6 +200,10 @@ class DiskStore:
     def limit(self, limits: Limits) -> None:
         self.room.limit(limits)
 
+    @property
+    def counted(self) -> int:
+        return self.room.tally.finished
+
     def count(self, size: int) -> None:
         self.room.put(size)
 

@@ -41,6 +41,11 @@ class Tally:
         return self._sum(_HELD) + self._sum(_WRITING)
 
     @property
+    def finished(self) -> int:
+        """The bytes that lie in the store and are nobody's work any more."""
+        return self._sum(_HELD)
+
+    @property
     def promised(self) -> int:
         return self._sum(_PROMISED)
 

@@ -11,6 +11,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import OCCASION
+from regproxy.storage.shelves import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.volume import tmpfs
 from tests.rig import Rig, get, metric, raw, rig
@@ -205,6 +206,24 @@ async def test_b12_who_asks_while_room_is_made_waits_or_streams(upstream: FakeRe
         await proxy.settled()
         answers = await asyncio.gather(*(raw(proxy.port, get(path)) for _ in range(20)))
         assert {Digest.of(answer.body) for answer in answers} == {digest}
+
+
+async def test_what_was_lost_and_brought_again_is_counted_once(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Removed behind our back, and put aside as damaged: the books had both all the while, and the fetch counts them again."""
+    lost, damaged = os.urandom(MIB), os.urandom(2 * MIB)
+    paths = {body: f"/v2/library/app/blobs/{upstream.add_blob('library/app', body)}?ns=docker.io" for body in (lost, damaged)}
+    async with _store(tmp_path / "store", upstream, [1e9], LIMIT) as proxy:
+        for path in paths.values():
+            await proxy.ask(path)
+        await proxy.settled()
+        path_of(tmp_path / "store", Digest.of(lost)).unlink()
+        os.truncate(path_of(tmp_path / "store", Digest.of(damaged)), MIB)
+        for body, path in paths.items():
+            assert (await proxy.ask(path)).body == body
+        await proxy.settled()
+        for _ in range(2):
+            await proxy.proxy.sweeper.agree()
+        assert metric(await proxy.metrics(), "regproxy_store_bytes") == _taken(tmp_path / "store") == 3 * MIB
 
 
 @pytest.mark.parametrize("watched", ["regproxy_store_bytes", "regproxy_store_blobs", "regproxy_evicted_bytes_total"])
