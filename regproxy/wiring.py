@@ -29,6 +29,7 @@ from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.handlers import Handlers
+from regproxy.web.vain import VainQuestions
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ async def serving(
         stack.push_async_callback(manifests.close)
         blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
-        handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests))
+        handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests), VainQuestions(settings.unknown.rate()))
         yield Serving(routes, handlers, fills, registries, freezes, manifests, uses)
 
 

@@ -14,6 +14,7 @@ from regproxy.config.tls import ServerTls
 from regproxy.config.units import Address, Filled, HostName, Listening, RedisUrl, Seconds, Share, Size, share_text, without_password
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
+from regproxy.policy.allowance import Rate
 from regproxy.policy.freshness import DAY
 from regproxy.policy.room import Limits
 from regproxy.policy.routing import DOCKER_HUB, Upstream
@@ -69,6 +70,16 @@ class Downloads(Model):
     cold_ranges: ColdRanges = "fill"
 
 
+class Unknown(Model):
+    """How much a client may ask for that does not exist."""
+
+    per_second: Annotated[float, Field(gt=0)] = 10.0
+    burst: Annotated[int, Field(ge=1)] = 1000
+
+    def rate(self) -> Rate:
+        return Rate(self.per_second, self.burst)
+
+
 class RedisSettings(Model):
     """Where replicas share what they know, and the key that nobody else has; without one they take turns, and share nothing."""
 
@@ -89,6 +100,7 @@ class Basics(Model):
     redis: RedisSettings | None = None
     timeouts: Timeouts = Timeouts()
     downloads: Downloads = Downloads()
+    unknown: Unknown = Unknown()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
 

@@ -105,6 +105,9 @@ class Blobs:
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error
 
+    async def holds(self, repository: Repository, digest: Digest) -> bool:
+        return await found(self._index.held(Kind.BLOB, repository, digest), digest) is not None
+
     async def close(self) -> None:
         await self._flights.close()
 

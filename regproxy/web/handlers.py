@@ -11,14 +11,18 @@ from multidict import CIMultiDict
 from regproxy.oci import byterange, errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
+from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
+from regproxy.oci.reference import Reference
 from regproxy.policy.routing import Route, Routes
+from regproxy.ports import NotFound, Refused
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.web.exchange import Exchange
 from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, blob_headers, content_headers, matches
+from regproxy.web.vain import VainQuestions
 
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
 
@@ -31,6 +35,7 @@ class Handlers:
     manifests: Manifests
     blobs: Blobs
     listings: Listings
+    vain: VainQuestions
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
@@ -40,18 +45,42 @@ class Handlers:
         route = self.routes.find(endpoint.name, namespaces, request.headers.get("Host", ""))
         exchange.upstream = route.upstream.name
         exchange.namespace = next(iter(namespaces), None)
+        client = request.remote or ""
+        if (refusal := self.vain.refusal(client)) is not None and not await self._is_here(route, endpoint):
+            raise refusal
+        try:
+            return await self._answered(request, route, endpoint, exchange)
+        except (RegistryError, NotFound, Refused) as error:
+            if not isinstance(error, RegistryError) or error.status == 404:
+                self.vain.charge(client, request.raw_path)
+            raise
+
+    async def _answered(
+        self, request: web.BaseRequest, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList, exchange: Exchange
+    ) -> web.StreamResponse:
         match endpoint:
             case ManifestPull():
-                response = await self._manifest(request, route, endpoint, exchange)
+                return await self._manifest(request, route, endpoint, exchange)
             case BlobPull():
-                response = await self._blob(request, route, endpoint, exchange)
+                return await self._blob(request, route, endpoint, exchange)
             case TagList():
-                response = await self._tags(request, route, endpoint, exchange)
+                return await self._tags(request, route, endpoint, exchange)
             case ReferrerList():
-                response = await self._referrers(route, endpoint, exchange)
+                return await self._referrers(route, endpoint, exchange)
             case _ as never:
                 assert_never(never)
-        return response
+
+    async def _is_here(self, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList) -> bool:
+        """Say whether it can be answered without asking upstream for what it may not have."""
+        match endpoint:
+            case ManifestPull(target=Digest() as digest):
+                return await self.manifests.holds(route.repository, digest)
+            case ManifestPull(target=tag):
+                return await self.manifests.known(Reference(route.repository, tag)) is not None
+            case BlobPull():
+                return await self.blobs.holds(route.repository, endpoint.digest)
+            case _:
+                return False
 
     async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, exchange: Exchange) -> web.StreamResponse:
         pulled = await self.manifests.get(route, pull.target)

@@ -249,6 +249,24 @@ async def test_c14_who_shuts_down_sending_is_answered_from_upstream_too(upstream
     writer.close()
 
 
+async def test_s37_guessing_names_costs_upstream_little_and_hits_nothing(upstream: FakeRegistry, tmp_path: Path) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    blob = upstream.add_blob(NAME, b"blob")
+    hits = [f"/v2/{NAME}/manifests/1", f"/v2/{NAME}/blobs/{blob}", f"/v2/{NAME}/manifests/{upstream.repositories[NAME].tags['1']}"]
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, unknown={"per_second": 0.01, "burst": 20}) as proxy:
+        for hit in hits:
+            assert (await proxy.ask(hit)).status == 200
+        await proxy.settled()
+        before = len(upstream.ledger)
+        guesses = [f"/v2/library/{number}/{kind}" for number in range(100) for kind in ("manifests/1", f"blobs/{blob}", "tags/list")]
+        statuses = [(await proxy.ask(guess)).status for guess in guesses]
+        assert (statuses.count(404), statuses.count(503)) == (20, 280)
+        asked = len(upstream.ledger) - before
+        assert asked <= 60, "each costs a few requests at most"
+        assert {(await proxy.ask(hit)).status for hit in hits} == {200}
+        assert len(upstream.ledger) - before == asked
+
+
 class TestManySlowClients:
     """Rows C01 and S33: they are let go, and nobody else waits for them."""
 

@@ -1,0 +1,31 @@
+"""How often upstream may be asked for nothing: an allowance that is spent by each such question, and grows again at a rate."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many a second, after so many at once."""
+
+    per_second: float
+    burst: float
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What one client has left, as of a moment."""
+
+    left: float
+    at: float
+
+    def spend(self, rate: Rate, now: float) -> None:
+        """Take one; below nothing is as far as it goes."""
+        self.left = max(self._grown(rate, now) - 1, -1.0)
+        self.at = now
+
+    def pause(self, rate: Rate, now: float) -> float:
+        """Say in how many seconds one more is allowed; 0 is now."""
+        return max(0.0, (1 - self._grown(rate, now)) / rate.per_second)
+
+    def _grown(self, rate: Rate, now: float) -> float:
+        return min(self.left + (now - self.at) * rate.per_second, rate.burst)

@@ -1,0 +1,29 @@
+"""An allowance that is spent, and grows again."""
+
+from regproxy.policy.allowance import Allowance, Rate
+
+RATE = Rate(per_second=2, burst=3)
+
+
+def test_it_is_spent_and_grows_again() -> None:
+    allowance = Allowance(3, 0.0)
+    pauses = []
+    for _ in range(4):
+        pauses.append(allowance.pause(RATE, 0.0))
+        allowance.spend(RATE, 0.0)
+    assert pauses == [0, 0, 0, 0.5]
+    assert allowance.pause(RATE, 1.0) == 0
+
+
+def test_it_grows_no_further_than_the_burst() -> None:
+    allowance = Allowance(3, 0.0)
+    for _ in range(3):
+        allowance.spend(RATE, 1000.0)
+    assert allowance.pause(RATE, 1000.0) == 0.5
+
+
+def test_what_is_overspent_is_soon_made_good() -> None:
+    allowance = Allowance(3, 0.0)
+    for _ in range(1000):
+        allowance.spend(RATE, 0.0)
+    assert allowance.pause(RATE, 0.0) == 1.0
