@@ -49,10 +49,12 @@ def opened(
     **query: str | list[str],
 ) -> http.client.HTTPResponse:
     """Ask, and give the answer to be read and closed; raise `SaysNo` or `NoAnswer`."""
-    url = f"{(admin or _url(settings.admin_listen)).rstrip('/')}/api/v1/{path}"
+    url = f"{(admin or _url(settings)).rstrip('/')}/api/v1/{path}"
     headers = {} if body is None else {"Content-Type": media_type, "Content-Length": str(_size(body))}
     request = urllib.request.Request(f"{url}?{urlencode(query, doseq=True)}" if query else url, body, headers, method=method)  # noqa: S310
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # an HTTP proxy is for the internet, not for this port
+    context = settings.admin_tls.own_context() if settings.admin_tls and not admin else None
+    direct = urllib.request.ProxyHandler({})  # an HTTP proxy is for the internet, not for this port
+    opener = urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=context))
     try:
         response: http.client.HTTPResponse = opener.open(request, timeout=_PATIENCE)
         return response
@@ -78,7 +80,8 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return f"the admin port answered {error.code}"
 
 
-def _url(address: Address) -> str:
+def _url(settings: Settings) -> str:
     """Reach what listens everywhere by this machine's own address."""
+    address = settings.admin_listen
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    return f"http://{Address(local, address.port)}"
+    return f"{'https' if settings.admin_tls else 'http'}://{Address(local, address.port)}"

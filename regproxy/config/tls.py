@@ -39,6 +39,14 @@ class ServerTls(Model):
             raise ValueError(f"{error.filename} cannot be read: {error.strerror}") from error
         return context
 
+    def own_context(self) -> ssl.SSLContext:
+        """Make a context for reaching this port from its own machine, by whatever address: its certificate is trusted, and shown."""
+        context = ssl.create_default_context(cafile=self.certificate)
+        context.check_hostname = False  # the certificate names what clients call us
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it, not who signed it
+        context.load_cert_chain(self.certificate, self.key, password=_no_password)
+        return context
+
     def caution(self, now: datetime) -> str | None:
         """Tell why clients will refuse the certificate, if its time is over or has not come."""
         leaf = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]

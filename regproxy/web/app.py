@@ -55,10 +55,26 @@ async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], tls: S
     try:
         context = Certificates(tls).context if tls else None
         for each in listeners:
-            await web.SockSite(runner, each, backlog=_BACKLOG, ssl_context=context).start()
+            await _Site(runner, each, backlog=_BACKLOG, ssl_context=context).start()
         yield
     finally:
         await runner.cleanup()
+
+
+class _Site(web.SockSite):
+    """A site whose clients have as long for a handshake as for the head of a request; aiohttp gives them a minute."""
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        server = self._runner.server
+        assert server is not None  # noqa: S101  it was set up
+        self._server = await asyncio.get_running_loop().create_server(
+            server,
+            sock=self._sock,
+            ssl=self._ssl_context,
+            backlog=self._backlog,
+            ssl_handshake_timeout=Patience().head if self._ssl_context else None,
+        )
 
 
 async def _left(server: web.Server, within: float) -> None:

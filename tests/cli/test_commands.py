@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from regproxy import __version__
 from regproxy.cli import app
 from regproxy.config import load
+from tests.fakes.authority import Authority
 
 SECRET = "canary horse battery staple"
 
@@ -34,6 +35,13 @@ def test_check_prints_what_the_configuration_comes_to(file: Path) -> None:
     result = ran("check", "--config", file)
     assert (result.exit_code, result.stderr) == (0, "")
     assert yaml.safe_load(result.stdout) == load(file, {}).effective()
+
+
+def test_check_warns_of_a_certificate_that_no_client_will_take(file: Path, tmp_path: Path) -> None:
+    pair = Authority(tmp_path).issue("server", days=-1)
+    file.write_text(f"tls: {{certificate: {pair.certificate}, key: {pair.key}}}")
+    result = ran("check", "--config", file)
+    assert (result.exit_code, result.stderr.startswith(f"warning: {pair.certificate} expired on ")) == (0, True)
 
 
 def test_check_without_a_file_prints_the_defaults() -> None:
