@@ -60,7 +60,7 @@ class Copier:
         download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
         quarantine = Quarantine(self._ward, download, fill.digest)
         try:
-            await download.begin()
+            await self._begin(download, fill)
             await quarantine.inspect()
             ingest = await self._store.ingest(fill.digest, download.size, start, begun)
             try:
@@ -78,6 +78,17 @@ class Copier:
         finally:
             await quarantine.close()
             await download.close()
+
+    async def _begin(self, download: Download, fill: Fill) -> None:
+        """Wait for the first answer; raise `Gone` where there is none because what an earlier fill left is more than there is."""
+        try:
+            await download.begin()
+        except Unavailable as error:
+            registry = self._registries[fill.repository.registry]
+            size = await registry.describe(fill.repository, fill.digest) if download.start else None
+            if size is not None and size <= download.start:
+                raise Gone(f"what was left of {fill.digest} is more than all of it") from error
+            raise
 
     async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
         """Raise `Corrupt` for wrong bytes, and find out who sent them."""

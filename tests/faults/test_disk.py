@@ -58,7 +58,7 @@ async def test_a_damaged_file_is_fetched_again(
     assert upstream.count("GET", kind) <= 2
 
 
-async def test_d14_a_manifest_without_its_blob_brings_the_blob_back(upstream: FakeRegistry, proxy: Rig, tmp_path: Path) -> None:
+async def test_d14_b1_b7_a_manifest_without_its_blob_brings_the_blob_back(upstream: FakeRegistry, proxy: Rig, tmp_path: Path) -> None:
     """Never a 404, never an empty 200 (distribution #2367, open since 2017)."""
     upstream.add_image(NAME, "1", [BLOB])
     digest = upstream.add_blob(NAME, BLOB)

@@ -14,7 +14,7 @@ CLIENTS = 300
 BLOB = os.urandom(4 * 1024 * 1024)  # what comes with the first request
 
 
-async def test_a_herd_is_one_request_one_token_and_everyone_reads_along(tmp_path: Path) -> None:
+async def test_b6_a_herd_is_one_request_one_token_and_everyone_reads_along(tmp_path: Path) -> None:
     """While upstream has sent only a part, each of them has had a byte of it."""
     async with FakeRegistry("anonymous") as upstream:
         digest = upstream.add_blob(NAME, BLOB)

@@ -69,7 +69,7 @@ async def test_d02_a_blob_larger_than_the_disk_passes_through(upstream: FakeRegi
         assert "takes nothing" in text
 
 
-async def test_d02_a_disk_that_fills_up_in_the_middle_is_not_the_clients_trouble(upstream: FakeRegistry, volume: Path) -> None:
+async def test_d02_b14_a_disk_that_fills_up_in_the_middle_is_not_the_clients_trouble(upstream: FakeRegistry, volume: Path) -> None:
     """Somebody else fills the volume after our reservation: ENOSPC comes from the write."""
     body = os.urandom(4 * MIB)
     digest = upstream.add_blob(NAME, body)

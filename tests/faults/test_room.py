@@ -105,7 +105,7 @@ async def test_d30_a_sweep_of_pulls_that_never_come_back_leaves_the_working_set(
         assert sum(hits) / len(hits) > 0.9
 
 
-async def test_d15_a_layer_that_two_images_share_outlives_the_older(upstream: FakeRegistry, tmp_path: Path) -> None:
+async def test_d15_b1_a_layer_that_two_images_share_outlives_the_older(upstream: FakeRegistry, tmp_path: Path) -> None:
     now = [1e9]
     base, one, two = (os.urandom(2 * MIB) for _ in range(3))
     async with _store(tmp_path / "store", upstream, now, 8 * MIB) as proxy:
@@ -155,7 +155,7 @@ async def test_d10_slow_readers_of_what_is_swept_get_all_of_it(upstream: FakeReg
             writer.close()
 
 
-async def test_d11_what_is_being_fetched_is_not_swept(upstream: FakeRegistry, tmp_path: Path) -> None:
+async def test_d11_b11_what_is_being_fetched_is_not_swept(upstream: FakeRegistry, tmp_path: Path) -> None:
     bodies = [os.urandom(MIB) for _ in range(40)]
     digests = [upstream.add_blob("library/app", body) for body in bodies]
     async with _store(tmp_path / "store", upstream, [1e9], 8 * MIB) as proxy:

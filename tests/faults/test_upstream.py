@@ -37,7 +37,7 @@ async def test_u01_two_hundred_cold_clients_are_one_upstream_request(upstream: F
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99], ids=lambda share: f"{share:.0%}")
-async def test_u03_a_leader_who_leaves_harms_no_follower(upstream: FakeRegistry, proxy: Rig, share: float) -> None:
+async def test_u03_b3_a_leader_who_leaves_harms_no_follower(upstream: FakeRegistry, proxy: Rig, share: float) -> None:
     digest = upstream.add_blob(NAME, BLOB)
     stall = Stall(int(len(BLOB) * share))
     upstream.misbehave("/blobs/", stall)
@@ -55,7 +55,7 @@ async def test_u03_a_leader_who_leaves_harms_no_follower(upstream: FakeRegistry,
     assert upstream.count("GET", "blobs") == 1
 
 
-async def test_u04_a_fill_goes_on_when_all_clients_have_left(upstream: FakeRegistry, proxy: Rig, tmp_path: Path) -> None:
+async def test_u04_b2_a_fill_goes_on_when_all_clients_have_left(upstream: FakeRegistry, proxy: Rig, tmp_path: Path) -> None:
     digest = upstream.add_blob(NAME, BLOB)
     stall = Stall(1000)
     upstream.misbehave("/blobs/", stall)

@@ -160,7 +160,7 @@ async def test_d24_a_disk_that_hangs_is_given_up_on(tmp_path: Path) -> None:
     store.close()
 
 
-async def test_d12_a_failed_copy_leaves_the_good_one_alone(tiny: DiskStore) -> None:
+async def test_d12_b10_a_failed_copy_leaves_the_good_one_alone(tiny: DiskStore) -> None:
     """B10: nexspence #198 cleans up by key, and with it what another copy had just brought."""
     body = os.urandom(MIB)
     digest = Digest.of(body)
@@ -174,7 +174,7 @@ async def test_d12_a_failed_copy_leaves_the_good_one_alone(tiny: DiskStore) -> N
         ingest.close()
 
 
-async def test_d13_removing_and_bringing_back_at_once_leaves_a_file_or_a_miss(tiny: DiskStore) -> None:
+async def test_d13_b9_removing_and_bringing_back_at_once_leaves_a_file_or_a_miss(tiny: DiskStore) -> None:
     body = os.urandom(MIB)
     digest = Digest.of(body)
     await tiny.write(digest, body)
