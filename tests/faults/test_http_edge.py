@@ -2,12 +2,16 @@
 
 import asyncio
 import re
+import select
+import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import yaml
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
 
 from regproxy.policy.patience import Patience
@@ -287,3 +291,68 @@ class TestManySlowClients:
         for _, writer in slow:
             writer.close()
         assert 'regproxy_clients_dropped_total{reason="head"}' in await proxy.metrics()
+
+    async def test_c02_readers_that_take_nothing_slow_nobody_and_are_dropped(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        """One of them is who began the fill."""
+        body = bytes(24 * 1024 * 1024)  # more than the kernel takes for a client that does not read
+        path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, body)}"
+        stuck = [await asyncio.to_thread(_asking, proxy.port, get(path)) for _ in range(3)]
+        assert (await proxy.ask(path)).body == body
+        await proxy.settled()
+        assert await asyncio.gather(*(asyncio.to_thread(_is_reset, client) for client in stuck)) == [True] * 3
+        for client in stuck:
+            client.close()
+
+
+def _asking(port: int, request: bytes) -> socket.socket:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect((LOOPBACK, port))
+    client.sendall(request)
+    return client
+
+
+def _is_reset(client: socket.socket) -> bool:
+    """Wait for the end of a connection without reading from it."""
+    poll = select.poll()
+    poll.register(client, 0)
+    return bool(poll.poll(30_000))
+
+
+async def test_c11_more_idle_clients_than_descriptors_keep_nobody_out(upstream: FakeRegistry, tmp_path: Path) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    port = free_port()
+    document = {
+        "listen": f"{LOOPBACK}:{port}",
+        "admin_listen": f"{LOOPBACK}:{free_port()}",
+        "workers": 1,
+        "store": {"root": str(tmp_path / "store")},
+        "upstreams": {"docker.io": {"hosts": [{"url": upstream.url}]}},
+    }
+    (tmp_path / "regproxy.yaml").write_text(yaml.safe_dump(document))
+    command: list[str | Path] = [
+        "prlimit",
+        "--nofile=300:300",
+        sys.executable,
+        "-m",
+        "regproxy",
+        "serve",
+        "--config",
+        tmp_path / "regproxy.yaml",
+    ]
+    program = Daemon(command, tmp_path / "regproxy.log")
+    await asyncio.to_thread(program.start, lambda: is_listening(port))
+    idle = []
+    try:
+        for _ in range(500):
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            idle.append(writer)
+            writer.write(PING)
+            async with asyncio.timeout(20):
+                assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200")
+        said = await raw(port, get(f"/v2/{NAME}/manifests/1"))
+        assert answers(said) == [200]
+    finally:
+        for writer in idle:
+            writer.close()
+        await asyncio.to_thread(program.stop)
