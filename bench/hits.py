@@ -14,11 +14,12 @@ from pathlib import Path
 
 from bench import processes
 from bench.origin import Image, image, lay_out, push
-from bench.peers import PROXIES, Peer, Upstream, nginx, origin
+from bench.peers import PROXIES, Peer, Upstream, nginx, origin, regproxy, self_signed
 from regproxy.oci.manifest import ACCEPT
 
 _SIZES = {"blob of 4 KB": 4_000, "blob of 100 KB": 100_000, "blob of 256 MB": 256_000_000}
 _CASES = ["manifest by tag", "manifest by digest", *_SIZES]
+_ENCRYPTED = ["manifest by tag", "blob of 100 KB", "blob of 256 MB"]
 _UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
 
 
@@ -32,7 +33,7 @@ class Load:
 
     def of(self, case: str) -> int:
         """Say how many connections ask for it at once: a few large blobs fill any line."""
-        return 4 if case == "blob of 256 MB" else self.connections
+        return 4 if case.startswith("blob of 256 MB") else self.connections
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,43 @@ async def serving(served: Image, root: Path) -> AsyncIterator[dict[str, Peer]]:
         yield running
 
 
+@asynccontextmanager
+async def encrypting(peers: Mapping[str, Peer], served: Image, root: Path) -> AsyncIterator[dict[str, Peer]]:
+    """Run those that encrypt, beside those of `serving`."""
+    for name in ("nginx-tls", "regproxy-tls", "files-tls"):
+        (root / name).mkdir()
+    pair = self_signed(root)
+    lay_out(root / "files-tls", served)
+    async with (
+        nginx(root / "files-tls", root / "nginx-tls", pair) as mark,
+        regproxy(Upstream(peers["direct"].url("")), root / "regproxy-tls", pair) as ours,
+    ):
+        yield {"nginx": mark, "regproxy": ours}
+
+
 async def measured(load: Load) -> list[Hit]:
     """Measure all cases, the peers in turns."""
     served = image(_SIZES)
     found: list[Hit] = []
     with tempfile.TemporaryDirectory() as directory:
-        async with serving(served, Path(directory)) as peers:
-            del peers["direct"]
+        root = Path(directory)
+        async with serving(served, root) as plain, encrypting(plain, served, root) as encrypted:
+            del plain["direct"]
             for case in _CASES:
-                for peer in peers.values():
-                    await wrk(peer.url(served.paths()[case]), 1, 2)  # fetches it, and warms up
-                for number in range(load.rounds):
-                    for name, peer in peers.items():
-                        found.append(await _once(case, name, peer, served.paths()[case], number, load))
-                        print(_line(found[-1]), flush=True)
+                found += await _compared(case, plain, served.paths()[case], load)
+            for case in _ENCRYPTED:
+                found += await _compared(f"{case}, TLS", encrypted, served.paths()[case], load)
+    return found
+
+
+async def _compared(case: str, peers: Mapping[str, Peer], path: str, load: Load) -> list[Hit]:
+    found: list[Hit] = []
+    for peer in peers.values():
+        await wrk(peer.url(path), 1, 2)  # fetches it, and warms up
+    for number in range(load.rounds):
+        for name, peer in peers.items():
+            found.append(await _once(case, name, peer, path, number, load))
+            print(_line(found[-1]), flush=True)
     return found
 
 

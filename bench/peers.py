@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -32,16 +33,33 @@ class Peer:
 
     port: int
     pid: int
+    scheme: str = "http"
 
     def url(self, path: str) -> str:
-        return f"http://{LOOPBACK}:{self.port}{path}"
+        return f"{self.scheme}://{LOOPBACK}:{self.port}{path}"
 
 
 Start: TypeAlias = Callable[[Upstream, Path], AbstractAsyncContextManager[Peer]]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, in PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+def self_signed(root: Path) -> Pair:
+    """Make a certificate that nobody has to believe."""
+    pair = Pair(root / "certificate.pem", root / "key.pem")
+    kind = ("-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost")
+    subprocess.run(["openssl", "req", *kind, "-keyout", str(pair.key), "-out", str(pair.certificate)], check=True, capture_output=True)
+    return pair
+
+
 @asynccontextmanager
-async def regproxy(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
+async def regproxy(upstream: Upstream, root: Path, pair: Pair | None = None) -> AsyncIterator[Peer]:
     """Run regproxy as it comes: workers, metrics, an access line for every request."""
     credentials = upstream.credentials()
     host = {"url": upstream.url, **({"credentials": credentials} if credentials else {})}
@@ -51,11 +69,12 @@ async def regproxy(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
         "admin_listen": f"{LOOPBACK}:{free_port()}",
         "store": {"root": str(root / "store")},
         "upstreams": {"docker.io": {"hosts": [host]}},
+        "tls": {"certificate": str(pair.certificate), "key": str(pair.key)} if pair else None,
     }
     config = root / "regproxy.yaml"
     config.write_text(yaml.safe_dump(document))
     async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port) as peer:
-        yield peer
+        yield replace(peer, scheme="https") if pair else peer
 
 
 @asynccontextmanager
@@ -86,13 +105,14 @@ async def drayage(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
 
 
 @asynccontextmanager
-async def nginx(files: Path, root: Path) -> AsyncIterator[Peer]:
+async def nginx(files: Path, root: Path, pair: Pair | None = None) -> AsyncIterator[Peer]:
     """Run nginx over files that lie as their paths say: the mark to measure by, as it knows no registry and writes no log."""
     port = free_port()
     config = root / "nginx.conf"
-    config.write_text(_NGINX.format(root=root, listen=f"{LOOPBACK}:{port}", files=files))
+    tls = f"ssl_certificate {pair.certificate}; ssl_certificate_key {pair.key};" if pair else ""
+    config.write_text(_NGINX.format(root=root, listen=f"{LOOPBACK}:{port}{' ssl' if pair else ''}", files=files, tls=tls))
     async with running(["nginx", "-c", str(config), "-e", str(root / "error.log")], root, port) as peer:
-        yield peer
+        yield replace(peer, scheme="https") if pair else peer
 
 
 _NGINX = """
@@ -111,6 +131,7 @@ http {{
     open_file_cache max=1000;
     server {{
         listen {listen} backlog=4096;
+        {tls}
         root {files};
         default_type application/octet-stream;
         location ~ /manifests/ {{ default_type application/vnd.oci.image.manifest.v1+json; }}

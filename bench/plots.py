@@ -20,7 +20,7 @@ def write(found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
 
 def _hits(rows: Sequence[dict[str, Any]]) -> None:
     best = medians([Hit(**row) for row in rows])
-    cases = list(dict.fromkeys(case for case, _ in best))
+    cases = list(dict.fromkeys(case for case, peer in best if peer == "drayage"))
     figure, axes = plt.subplots(1, len(cases), figsize=(13, 2.9), layout="constrained")
     for axis, case in zip(axes, cases, strict=True):
         values = [best[case, peer].rate for peer in COLORS]

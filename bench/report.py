@@ -36,7 +36,12 @@ def _hits(rows: Sequence[dict[str, Any]]) -> str:
     best = medians([Hit(**row) for row in rows])
     cases, peers = list(dict.fromkeys(case for case, _ in best)), list(dict.fromkeys(peer for _, peer in best))
     rates = _table("requests per second", cases, peers, lambda case, peer: _number(best[case, peer].rate))
-    marks = _table("times nginx", cases, peers, lambda case, peer: f"{best[case, peer].rate / best[case, 'nginx'].rate:.2f}")
+    marks = _table(
+        "times nginx",
+        cases,
+        peers,
+        lambda case, peer: f"{best[case, peer].rate / best[case, 'nginx'].rate:.2f}",
+    )
     cpu = _table("us of processor time per request", cases, peers, lambda case, peer: _number(best[case, peer].cpu))
     gigabyte = _table(
         "seconds of processor time per GB",
@@ -83,7 +88,13 @@ def _slow(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _table(what: str, names: Sequence[str] | Mapping[str, int], peers: Sequence[str], cell: Callable[[str, str], str]) -> str:
-    return _rows([what, *peers], [[name, *(cell(name, peer) for peer in peers)] for name in names])
+    def told(name: str, peer: str) -> str:
+        try:
+            return cell(name, peer)
+        except KeyError:  # not every peer does everything
+            return ""
+
+    return _rows([what, *peers], [[name, *(told(name, peer) for peer in peers)] for name in names])
 
 
 def _rows(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
