@@ -24,14 +24,14 @@ BATCH = 20_000
 HITS = 2000
 
 
-async def _prepare(root: Path) -> None:
+async def prepare(root: Path) -> None:
     store = DiskStore(root)
     await store.prepare()
     store.close()
     await (await SqliteIndex.open(root / "index.db")).close()
 
 
-def _fill(root: Path, count: int) -> list[str]:
+def fill(root: Path, count: int) -> list[str]:
     connection = sqlite3.connect(root / "index.db")
     names: list[str] = []
     for shelf in range(256):
@@ -50,7 +50,7 @@ def _fill(root: Path, count: int) -> list[str]:
     return names
 
 
-def _is_answering(url: str) -> bool:
+def is_answering(url: str) -> bool:
     try:
         return bool(urllib.request.urlopen(url, timeout=5).status == 200)
     except urllib.error.URLError:
@@ -69,12 +69,12 @@ def _measure(root: Path, names: list[str]) -> dict[str, float]:
     began = time.perf_counter()
     server = subprocess.Popen([sys.executable, "-m", "regproxy", "serve", "--config", config])
     try:
-        while not _is_answering(f"http://127.0.0.1:{ADMIN_PORT}/readyz"):
+        while not is_answering(f"http://127.0.0.1:{ADMIN_PORT}/readyz"):
             time.sleep(0.02)
         ready = time.perf_counter() - began
         hits = time.perf_counter()
         for name in names:
-            assert _is_answering(f"http://127.0.0.1:{PORT}/v2/library/app/blobs/sha256:{name}?ns=docker.io")  # noqa: S101
+            assert is_answering(f"http://127.0.0.1:{PORT}/v2/library/app/blobs/sha256:{name}?ns=docker.io")  # noqa: S101
         per_hit = (time.perf_counter() - hits) / len(names)
         time.sleep(20)  # stocktaking goes on behind the hits
         return {"ready, s": ready, "a first hit, ms": per_hit * 1000, "memory at most, MiB": _rss(server.pid)}
@@ -87,8 +87,8 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as directory:
         root = Path(directory) / "store"
-        asyncio.run(_prepare(root))
-        names = _fill(root, count)
+        asyncio.run(prepare(root))
+        names = fill(root, count)
         for what, figure in _measure(root, names).items():
             print(f"{count:>9,} blobs  {what:<22} {figure:8.2f}")
 
