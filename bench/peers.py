@@ -14,6 +14,8 @@ import yaml
 
 from tests.rig import LOOPBACK, free_port
 
+_PROBES = 10  # connections, which the kernel spreads over a program's processes: one that is still starting lets its own wait
+
 
 @dataclass(frozen=True)
 class Upstream:
@@ -158,26 +160,33 @@ async def _distribution(root: Path, settings: Mapping[str, object]) -> AsyncIter
 
 @asynccontextmanager
 async def running(command: Sequence[str], root: Path, port: int) -> AsyncIterator[Peer]:
-    """Run a program, its output in a file, from when it accepts connections on."""
+    """Run a program, its output in a file, from when all its processes answer."""
     with (root / "log").open("wb") as log:
         program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         async with asyncio.timeout(20):
-            while not await _accepts(port):  # noqa: ASYNC110  another process: nobody could set an event
-                await asyncio.sleep(0.05)
+            for _ in range(_PROBES):
+                while not await _answers(port):  # noqa: ASYNC110  another process: nobody could set an event
+                    await asyncio.sleep(0.05)
         yield Peer(port, program.pid)
     finally:
         program.terminate()
         await program.wait()
 
 
-async def _accepts(port: int) -> bool:
+async def _answers(port: int) -> bool:
+    """Ask anything, and wait for a word."""
     try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
     except OSError:
         return False
-    writer.close()
-    return True
+    try:
+        writer.write(b"GET /v2/ HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+        return bool(await reader.read(1))
+    except OSError:
+        return False
+    finally:
+        writer.close()
 
 
 def _toml(settings: Mapping[str, str]) -> str:
