@@ -18,6 +18,8 @@ NEAR = 0.05  # seconds to an answer: at this distance a connection's window is n
 FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distance that limits it
 _FIRST_LOOK = 0.05, 256 * 1024  # seconds and bytes after which a rate means something
 LOOK = 0.5  # seconds between two looks: a few round trips around the world
+_SETTLED_LOOK = 4.0  # seconds until more connections are tried again: what kept them from helping may have been a hiccup of ours
+_FEWEST = 2  # connections where one was slow; one alone would be given all the rest, for good
 _LONG_LOOK = 1.0  # seconds after which a rate means something however little came
 _LATE = 3.0  # times as long as usual; a new connection makes up for the wait in a fraction of it
 _GRACE = 1.0  # seconds: less is a hiccup
@@ -44,7 +46,7 @@ class Stage(Enum):
     FIRST = "the first piece tells how fast one connection is"
     SOME = "some more are tried"
     ALL = "all are tried"
-    SETTLED = "what was best stays"
+    SETTLED = "what was best stays, for a while"
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class Meter:
         seconds, enough = _FIRST_LOOK
         if stage is Stage.FIRST:
             return elapsed >= _LONG_LOOK or (elapsed >= seconds and self.received >= enough)
-        return elapsed >= LOOK
+        return elapsed >= (_SETTLED_LOOK if stage is Stage.SETTLED else LOOK)
 
     def rate(self, now: float) -> float:
         return self.received / max(now - self.began, 1e-6) if self.began is not None else 0.0
@@ -106,18 +108,20 @@ class Plan:
     def received(self, count: int, now: float) -> None:
         """Note that bytes came, and see whether it is time to change the width."""
         self._meter.add(count, now)
-        if self.stage is Stage.SETTLED or not self._meter.tells(self.stage, now):
+        if not self._meter.tells(self.stage, now):
             return
         rate = self._meter.rate(now)
         match self.stage:
             case Stage.FIRST:
                 is_worthwhile = self.most > 1 and rate < FAST and self.size - self.offset >= WORTHWHILE
-                self._go(Stage.SOME if is_worthwhile else Stage.SETTLED, (self.most + 1) // 2 if is_worthwhile else 1)
+                self._go(Stage.SOME if is_worthwhile else Stage.SETTLED, max((self.most + 1) // 2, _FEWEST) if is_worthwhile else 1)
             case Stage.SOME:
                 grew = rate >= _GROWTH * self._rate
                 self._go(Stage.ALL if grew else Stage.SETTLED, self.most if grew else self._narrower)
             case Stage.ALL:
                 self._go(Stage.SETTLED, self.most if rate >= _GROWTH * self._rate else self._narrower)
+            case Stage.SETTLED if 1 < self.width < self.most:
+                self._go(Stage.ALL, self.most)
         self._rate = rate
         self._meter = Meter()
 
@@ -139,5 +143,5 @@ class Plan:
         return began + _GRACE + _LATE * size / self._usual if self._usual and size <= FIRST else None
 
     def _go(self, stage: Stage, width: int) -> None:
-        self._narrower = self.width or 1
+        self._narrower = max(self.width, _FEWEST)
         self.stage, self.width = stage, width

@@ -35,7 +35,7 @@ def test_a_first_piece_that_is_over_before_anything_could_be_measured_is_fast() 
 
 
 WIDTHS = [
-    pytest.param([8e6, 8e6], 1, id="nothing gained: one"),
+    pytest.param([8e6, 8e6], 2, id="nothing gained: as few as can become more"),
     pytest.param([8e6, 40e6, 41e6], 6, id="some gained, no more by more: some"),
     pytest.param([8e6, 40e6, 80e6], 12, id="the more the faster: all"),
 ]
@@ -45,6 +45,18 @@ WIDTHS = [
 def test_there_are_more_connections_only_while_throughput_grows(rates: list[float], width: int) -> None:
     plan = _measured(Plan(SIZE, FIRST, most=12), *rates)
     assert (plan.stage, plan.width) == (Stage.SETTLED, width)
+
+
+def test_more_connections_are_tried_again_after_a_while() -> None:
+    """On a busy machine half a second may tell nothing."""
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 8e6)
+    now = 100.0
+    plan.received(1, now)
+    plan.received(32_000_000, now + 4.0)
+    assert (plan.stage, plan.width) == (Stage.ALL, 12)
+    plan.received(1, now + 4.0)
+    plan.received(30_000_000, now + 4.6)
+    assert (plan.stage, plan.width) == (Stage.SETTLED, 12)
 
 
 @pytest.mark.parametrize(("size", "most"), [(FIRST + MIB, 12), (SIZE, 1)], ids=["little left", "told not to"])
