@@ -175,7 +175,7 @@ async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -
                 found = [registry.add_blob(name, f"{namespace} {name} {number}".encode()) for number in range(40)]
                 paths += [f"/v2/{name}/blobs/{digest}?ns={namespace}" for digest in found]
         random.Random(4).shuffle(paths)
-        async with _running(tmp_path, one, two) as proxy:
+        async with _running(tmp_path, one, two, timeouts={"connect": "30s", "headers": "30s", "silence": "30s"}) as proxy:
             answers = await asyncio.gather(*(proxy.ask(path) for path in paths))
         assert {answer.status for answer in answers} == {200}
         for registry in (one, two):
