@@ -1,6 +1,6 @@
 """The doors between deciding and acting: what the use cases ask of the world, and what it may answer."""
 
-from regproxy.ports.errors import Corrupt, Full, Gone, NotFound, Refused, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.ports.errors import Corrupt, Full, Gone, NotFound, Overwhelmed, Refused, StoreError, Throttled, Unavailable, UpstreamError
 from regproxy.ports.fleet import Fleet, Leases, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
@@ -29,6 +29,7 @@ __all__ = [
     "Ledger",
     "Lying",
     "NotFound",
+    "Overwhelmed",
     "Part",
     "Progress",
     "Record",

@@ -5,6 +5,7 @@ UpstreamError            an upstream could not give what was asked
 +- Refused               it will not give it to us (401, 403): an answer, not an outage
 +- Throttled             it wants to be left alone for a while (429)
 +- Unavailable           it did not answer, or not in time, or with 5xx
+|  +- Overwhelmed        it was not asked: it is we who have no descriptors left
 +- Corrupt               it answered, and the answer is wrong
 StoreError               the store could not keep or give content
 +- Full                  there is no room
@@ -45,6 +46,10 @@ class Unavailable(UpstreamError):
         """Say whether it was silent rather than broken."""
         super().__init__(message)
         self.timed_out = timed_out
+
+
+class Overwhelmed(Unavailable):
+    """It was not asked: we have no descriptors left, or no memory for a connection. That says nothing of the upstream."""
 
 
 class Corrupt(UpstreamError):

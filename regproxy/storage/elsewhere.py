@@ -7,13 +7,25 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regproxy.oci.digest import Digest
-from regproxy.ports import Corrupt, Extent, NotFound, Progress, Refused, Stage, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.ports import (
+    Corrupt,
+    Extent,
+    NotFound,
+    Overwhelmed,
+    Progress,
+    Refused,
+    Stage,
+    StoreError,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
 from regproxy.storage.lease import Watched
 from regproxy.storage.shelves import open_plain, origin_of, path_of
 from regproxy.storage.threads import Runner
 
 _EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
-_FAILURES = {kind.__name__: kind for kind in (NotFound, Refused, Throttled, Unavailable, Corrupt)}
+_FAILURES = {kind.__name__: kind for kind in (NotFound, Refused, Throttled, Overwhelmed, Unavailable, Corrupt)}
 
 
 class Reading:

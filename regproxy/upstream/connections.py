@@ -5,6 +5,7 @@ are (no requoting), a large blob may take hours (no total timeout), and manifest
 """
 
 import asyncio
+import errno
 import math
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,9 +18,10 @@ from yarl import URL
 from regproxy import __version__
 from regproxy.config import Timeouts
 from regproxy.policy.routing import Host, Tls
-from regproxy.ports import Corrupt, Unavailable
+from regproxy.ports import Corrupt, Overwhelmed, Unavailable
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver
 
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
 _FIELD_LIMIT = 32 * 1024  # signed Locations and tokens are longer than aiohttp's 8190
 _BUFFER = 256 * 1024  # bytes read ahead per response; twice that at most
 
@@ -95,6 +97,8 @@ class Connections:
             cause = error.os_error
             if isinstance(cause, ForbiddenAddressError):
                 raise Corrupt(str(cause)) from error
+            if cause.errno in _OURS:
+                raise Overwhelmed(f"{where} cannot be asked now: {cause.strerror}") from error
             raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
         except ForbiddenAddressError as error:
             raise Corrupt(str(error)) from error

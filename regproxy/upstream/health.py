@@ -7,7 +7,7 @@ from dataclasses import replace
 from regproxy.policy import failover
 from regproxy.policy.failover import Record
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, HostStatus, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, HostStatus, Overwhelmed, Throttled, Unavailable, UpstreamError
 
 
 class Health:
@@ -55,6 +55,8 @@ class Health:
         """Let the host rest, unless what it said is an answer."""
         record, now = self._records[host], self._clock()
         match error:
+            case Overwhelmed():
+                pass
             case Corrupt():
                 self._note(host, failover.lied(record, now, str(error)))
             case Throttled(retry_after=pause):

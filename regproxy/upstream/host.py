@@ -14,7 +14,7 @@ from regproxy.oci.challenge import parse_challenges
 from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy.routing import Host
-from regproxy.ports import Corrupt, Fleet, NotFound, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, Fleet, NotFound, Overwhelmed, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
 from regproxy.upstream.gate import Gate
 from regproxy.upstream.tokens import Tokens
@@ -26,6 +26,7 @@ _OUTCOMES: Mapping[type[UpstreamError], str] = {
     Refused: "refused",
     Throttled: "throttled",
     Unavailable: "unavailable",
+    Overwhelmed: "not_asked",
     Corrupt: "corrupt",
 }
 

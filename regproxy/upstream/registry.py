@@ -18,7 +18,19 @@ from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Man
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover, plan
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, Fleet, HostFinding, HostStatus, NotFound, Refused, TagPage, Throttled, Unavailable, UpstreamError
+from regproxy.ports import (
+    Corrupt,
+    Fleet,
+    HostFinding,
+    HostStatus,
+    NotFound,
+    Overwhelmed,
+    Refused,
+    TagPage,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
 from regproxy.upstream.body import HostBody, open_body
 from regproxy.upstream.connections import Pool, read_at_most
 from regproxy.upstream.health import Health
@@ -228,7 +240,7 @@ def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> Upstr
         if isinstance(error, NotFound | Refused) and Trust.RESOLVE in host.trust:
             return error
     for _, error in failures:
-        if isinstance(error, Throttled):
+        if isinstance(error, Throttled | Overwhelmed):
             return error
     silent = all(isinstance(error, Unavailable) and error.timed_out for _, error in failures)
     return Unavailable(f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures), timed_out=silent)

@@ -12,7 +12,7 @@ from regproxy.log import fields, told
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
-from regproxy.ports import Corrupt, NotFound, Refused, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, NotFound, Overwhelmed, Refused, StoreError, Throttled, Unavailable, UpstreamError
 from regproxy.web.exchange import Exchange
 from regproxy.web.handlers import Handlers, path_of
 from regproxy.web.responses import error_response
@@ -82,6 +82,8 @@ def _upstream_failure(error: UpstreamError) -> RegistryError:
             return errors.denied(str(error))
         case Throttled(retry_after=pause):
             return errors.unavailable(str(error), retry_after=max(1, round(pause or 60)))
+        case Overwhelmed():
+            return errors.unavailable(str(error), retry_after=5)
         case Unavailable(timed_out=True):
             return errors.gateway_timeout(str(error))
         case Unavailable() | Corrupt():

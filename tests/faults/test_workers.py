@@ -330,3 +330,20 @@ def _is_alive(process: int) -> bool:
         return bool(Path(f"/proc/{process}/cmdline").read_bytes())
     except OSError:
         return False
+
+
+async def test_d22_out_of_descriptors_is_503_and_passes(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Never 404, which a client would believe, and nothing that is held against the host."""
+    paths = [f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, os.urandom(100_000))}" for _ in range(150)]
+    upstream.misbehave(on("GET", "/blobs/"), Paced(50_000))
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, workers=1)
+    async with program.running("prlimit", "--nofile=256:256"):
+        worker = program.workers()
+        answers = await asyncio.gather(*(raw(program.port, get(path)) for path in paths))
+        statuses = {answer.received[9:12] for answer in answers if answer.received}
+        assert b"503" in statuses
+        assert statuses <= {b"200", b"503"}
+        assert await program.metric("regproxy_upstream_failures") == 0
+        upstream.behave()
+        assert {(await program.ask(path))[0] for path in paths[:20]} == {200}
+        assert program.workers() == worker
