@@ -38,10 +38,7 @@ class Program:
     @asynccontextmanager
     async def running(self, *wrapper: str) -> AsyncIterator[None]:
         """Run, with all workers accepting, and end it by force if need be."""
-        self.configure()
-        command = [*wrapper, sys.executable, "-m", "regproxy", "serve", "--config", str(self.config)]
-        with self._log.open("wb") as log:
-            process = self.process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=self._env)
+        process = await self.start(*wrapper)
         try:
             await self.until(self.are_all_accepting)
             yield
@@ -49,6 +46,13 @@ class Program:
             if process.returncode is None:
                 process.kill()
             await process.wait()
+
+    async def start(self, *wrapper: str) -> asyncio.subprocess.Process:
+        self.configure()
+        command = [*wrapper, sys.executable, "-m", "regproxy", "serve", "--config", str(self.config)]
+        with self._log.open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=self._env)
+        return self.process
 
     def configure(self, **settings: object) -> None:
         """Write the configuration, with some settings changed."""
