@@ -29,7 +29,7 @@ class Asked:
     digest: str
     clients: int
     rate: float | None = None
-    seconds: float = 600
+    seconds: float = 120
 
 
 @dataclass

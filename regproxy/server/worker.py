@@ -19,6 +19,7 @@ from regproxy.config import Settings
 from regproxy.log import fields
 from regproxy.ports import StoreError
 from regproxy.server.limits import take_all_files
+from regproxy.server.loop import new_loop
 from regproxy.server.process import BEAT
 from regproxy.server.report import Report
 from regproxy.server.sockets import Listeners
@@ -39,7 +40,8 @@ def main() -> None:
     log.configure(settings.log_level)
     take_all_files()
     try:
-        asyncio.run(_serve(settings, line, listeners))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_serve(settings, line, listeners))
     except StoreError as error:
         _log.error("a worker cannot serve", extra=fields(reason=str(error)))
         sys.exit(1)

@@ -17,6 +17,7 @@ from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
 from regproxy.web.tls import Certificates
 
+_AT_ONCE = 64  # connections accepted in one turn of the loop: asyncio takes as many as it believes the backlog to be
 _BACKLOG = 4096  # a mass restart connects all at once; the kernel caps it at somaxconn
 _LAST_REQUEST = 1.0  # seconds; a connection that is quiet for longer is closed without having said so
 _LOOK = 0.01  # seconds
@@ -55,7 +56,8 @@ async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], tls: S
     try:
         context = Certificates(tls).context if tls else None
         for each in listeners:
-            await _Site(runner, each, backlog=_BACKLOG, ssl_context=context).start()
+            await _Site(runner, each, backlog=_AT_ONCE, ssl_context=context).start()
+            each.listen(_BACKLOG)
         yield
     finally:
         await runner.cleanup()
