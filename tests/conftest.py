@@ -1,6 +1,7 @@
 """What tests of the whole share: an upstream that can misbehave and a regproxy in front of it. Fast tests run first."""
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,22 @@ from tests.rig import Rig, rig
 
 pytest_plugins = ("tests.canaries",)
 
+_MEMORY = Path("/dev/shm")
 _SLOWEST_LAST = ("faults", "clients")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what takes milliseconds before what starts whole programs."""
     items.sort(key=lambda item: max(_SLOWEST_LAST.index(part) + 1 if part in _SLOWEST_LAST else 0 for part in item.path.parts))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory_is_given_back() -> Iterator[None]:
+    """Remove what tests of parts leave where no whole program ends in order."""
+    before = set(_MEMORY.glob("regproxy-*"))
+    yield
+    for left in set(_MEMORY.glob("regproxy-*")) - before:
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @pytest.fixture

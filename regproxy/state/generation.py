@@ -12,23 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regproxy.ports import StoreError
+from regproxy.shared import shared
 
 _SIZE = 8
-_MAP_LOCKED = 0x2000  # mman.h: never fetched from the disk again, where a failure would be a SIGBUS
 
 
 class Generation:
     """Tells every process when something that was true is true no longer."""
 
-    def __init__(self, path: Path) -> None:
-        """Use the file at *path*, and begin a generation; raise `StoreError`."""
+    def __init__(self, index: Path) -> None:
+        """Share it with all who use the *index* of that file, and begin a generation; raise `StoreError`."""
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path = shared(index.parent) / f"{index.stem}.generation"
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"the index failed: {error}") from error
         try:
             self.advance()
-            self._map = mmap.mmap(self._file, _SIZE, mmap.MAP_SHARED | _MAP_LOCKED, mmap.PROT_READ)
+            self._map = mmap.mmap(self._file, _SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
         except BaseException:
             os.close(self._file)
             raise

@@ -48,7 +48,7 @@ class SqliteIndex:
     async def _made(
         cls, connected: Callable[[Path, Setup], Awaitable[Database]], path: Path, clock: Callable[[], float], frozen: Sequence[Freeze]
     ) -> Self:
-        generation = Generation(path.with_suffix(".generation"))
+        generation = Generation(path)
         try:
             return cls(await connected(path, lambda connection: staying.prepare(connection, frozen)), generation, clock)
         except BaseException:

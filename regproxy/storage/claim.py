@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regproxy.ports import StoreError
+from regproxy.shared import forget
 
 
 @contextmanager
@@ -28,7 +29,10 @@ def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a full disk: it is the lock that counts
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
+        try:
+            yield
+        finally:
+            forget(root)
     except BlockingIOError:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
         raise StoreError(f"the store at {root} is in use by process {holder or 'unknown'}") from None

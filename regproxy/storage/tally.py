@@ -1,7 +1,7 @@
 """How much room the processes of this machine use in a store: each writes a row of its own, and reads all.
 
-    ROOT/room             four numbers for each process
-    ROOT/rows/<n>         locked by the process whose row that is
+    room             four numbers for each process
+    rows/<n>         locked by the process whose row that is
 
 A process that dies leaves what it has added for good; what it was writing or had been promised is given back by whoever has its row next.
 """
@@ -14,6 +14,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from regproxy.shared import shared
 
 _ROWS = 128
 _HELD, _WRITING, _PROMISED, _WANTED = range(4)
@@ -93,37 +95,36 @@ def alone() -> Tally:
 
 
 def reset(root: Path) -> None:
-    """Begin to count, for the first process of all; raise `OSError`."""
-    (root / "rows").mkdir(exist_ok=True, mode=0o700)
-    (root / "room").unlink(missing_ok=True)  # where no new one can be written, there must be none
-    file = os.open(root / "room", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """Begin to count what is in the store at *root*, for the first process of all; raise `OSError`."""
+    place = shared(root)
+    (place / "rows").mkdir(exist_ok=True, mode=0o700)
+    (place / "room").unlink(missing_ok=True)
+    file = os.open(place / "room", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(file, bytes(_SIZE))  # every block taken: a full disk must not be found out by a mapped page, which kills
+        os.write(file, bytes(_SIZE))  # all of it: memory that is found to be missing by touching a mapped page kills
     finally:
         os.close(file)
 
 
 def joined(root: Path) -> Tally:
     """Count with the others; raise `OSError`."""
-    path = root / "room"
-    if path.stat().st_size < _SIZE:
-        raise OSError(errno.EIO, "cut short", str(path))
-    file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    place = shared(root)
+    file = os.open(place / "room", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        row, lock = _free_row(root)
+        row, lock = _free_row(place / "rows")
         return Tally(mmap.mmap(file, _SIZE), row, file, lock)
     except BaseException:
         os.close(file)
         raise
 
 
-def _free_row(root: Path) -> tuple[int, int]:
+def _free_row(rows: Path) -> tuple[int, int]:
     for row in range(_ROWS):
-        lock = os.open(root / "rows" / str(row), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        lock = os.open(rows / str(row), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         if _locked(lock):
             return row, lock
         os.close(lock)
-    raise OSError(errno.EUSERS, "too many processes", str(root))
+    raise OSError(errno.EUSERS, "too many processes", str(rows))
 
 
 def _locked(descriptor: int) -> bool:

@@ -1,7 +1,6 @@
 """Processes of one machine count their room together."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,10 +78,3 @@ async def test_what_one_waits_for_another_makes_room_for(root: Path) -> None:
     reservation = await waiting
     assert sweeping.promised == 6 * MIB
     reservation.release()
-
-
-def test_a_file_cut_short_is_an_error_and_not_a_signal(root: Path) -> None:
-    """To read a mapped page beyond its end would kill the process."""
-    os.truncate(root / "room", 0)
-    with pytest.raises(OSError, match="cut short"):
-        joined(root)
