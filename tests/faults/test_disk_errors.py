@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -20,11 +22,20 @@ def _files(root: Path) -> list[Path]:
     return [path for path in root.rglob("*") if path.is_file()]
 
 
+@asynccontextmanager
+async def _later_failing(root: Path, upstream: FakeRegistry, session: aiohttp.ClientSession, fsync: str) -> AsyncIterator[Served]:
+    """Run on a store that was begun while all was well: none is begun that would not survive a power cut."""
+    async with Served(root, upstream).running(session):
+        pass
+    served = Served(root, upstream, *injecting(fsync=fsync))
+    async with served.running(session):
+        yield served
+
+
 async def test_d05_what_fsync_refused_is_not_published(upstream: FakeRegistry, tmp_path: Path) -> None:
     """After a failed fsync the kernel may call the pages clean: neither that file nor a second fsync is to be trusted."""
     digest = upstream.add_blob(NAME, BLOB)
-    served = Served(tmp_path / "store", upstream, *injecting(fsync="error=EIO"))
-    async with aiohttp.ClientSession() as session, served.running(session):
+    async with aiohttp.ClientSession() as session, _later_failing(tmp_path / "store", upstream, session, "error=EIO") as served:
         for _ in range(2):
             assert await served.pull(session, NAME, f"blobs/{digest}") == BLOB
         assert _files(served.root / "blobs") == []
@@ -33,8 +44,7 @@ async def test_d05_what_fsync_refused_is_not_published(upstream: FakeRegistry, t
 async def test_d28_a_quota_that_is_used_up_is_a_full_disk(upstream: FakeRegistry, tmp_path: Path) -> None:
     """Where blocks are found only when they are written out, as on NFS, it is fsync that says so (fsync(2), EDQUOT)."""
     digest = upstream.add_blob(NAME, BLOB)
-    served = Served(tmp_path / "store", upstream, *injecting(fsync="error=EDQUOT"))
-    async with aiohttp.ClientSession() as session, served.running(session):
+    async with aiohttp.ClientSession() as session, _later_failing(tmp_path / "store", upstream, session, "error=EDQUOT") as served:
         for _ in range(2):
             assert await served.pull(session, NAME, f"blobs/{digest}") == BLOB
         async with asyncio.timeout(20):
