@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -75,7 +76,7 @@ async def regproxy(upstream: Upstream, root: Path, pair: Pair | None = None) -> 
     }
     config = root / "regproxy.yaml"
     config.write_text(yaml.safe_dump(document))
-    async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port) as peer:
+    async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port, _trusting(pair)) as peer:
         yield replace(peer, scheme="https") if pair else peer
 
 
@@ -159,14 +160,14 @@ async def _distribution(root: Path, settings: Mapping[str, object]) -> AsyncIter
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], root: Path, port: int) -> AsyncIterator[Peer]:
+async def running(command: Sequence[str], root: Path, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     """Run a program, its output in a file, from when all its processes answer."""
     with (root / "log").open("wb") as log:
         program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         async with asyncio.timeout(20):
             for _ in range(_PROBES):
-                while not await _answers(port):  # noqa: ASYNC110  another process: nobody could set an event
+                while not await _answers(port, tls):  # noqa: ASYNC110  another process: nobody could set an event
                     await asyncio.sleep(0.05)
         yield Peer(port, program.pid)
     finally:
@@ -174,10 +175,19 @@ async def running(command: Sequence[str], root: Path, port: int) -> AsyncIterato
         await program.wait()
 
 
-async def _answers(port: int) -> bool:
+def _trusting(pair: Pair | None) -> ssl.SSLContext | None:
+    """Encrypt, and believe the one certificate; None where there is none."""
+    if pair is None:
+        return None
+    context = ssl.create_default_context(cafile=str(pair.certificate))
+    context.check_hostname = False
+    return context
+
+
+async def _answers(port: int, tls: ssl.SSLContext | None) -> bool:
     """Ask anything, and wait for a word."""
     try:
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=tls)
     except OSError:
         return False
     try:

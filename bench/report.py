@@ -14,7 +14,8 @@ Found: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
 
 _ABOUT = """regproxy runs as it comes: a worker per core, metrics, an access line for every request. nginx serves plain files, knows no
 registry and writes no log: it is the mark. All peers stand before one docker-registry. Everything, clients included, shares one machine,
-so ratios tell more than figures; what is told is the median of several rounds, in which the peers took turns."""
+so ratios tell more than figures; what is told is the median of several rounds, in which the peers took turns. A rate of 0.0 means that none
+was done within a round of two seconds."""
 
 
 def main() -> None:
