@@ -65,8 +65,8 @@ class Ledger(Protocol):
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
         """List what neither a kept manifest nor an operator needs, of what was used often or was not; the longest unused first."""
 
-    async def forget(self, digest: Digest) -> list[Digest]:
-        """Drop the record of content and of what only it needed; list whose."""
+    async def forget(self, *digests: Digest) -> list[Digest]:
+        """Drop the records of content and of what only it needed; list whose. Many at once void what is remembered only once."""
 
     async def images(self) -> list[Image]:
         """List all images."""

@@ -206,6 +206,10 @@ class BlobStore(Protocol):
     def count(self, size: int) -> None:
         """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits until there is room."""
+
     async def shortage(self) -> int:
         """Wait until content has to go, and tell how many bytes of it."""
 

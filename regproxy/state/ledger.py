@@ -62,9 +62,9 @@ class SqliteLedger:
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
         return [_candidate(row) for row in await self._db.rows(_IDLEST, often, most)]
 
-    async def forget(self, digest: Digest) -> list[Digest]:
+    async def forget(self, *digests: Digest) -> list[Digest]:
         gone: list[Digest] = []
-        waiting = [digest]
+        waiting = list(digests)
         with self._generation.ending():
             async with self._db.transaction():
                 while waiting:

@@ -207,6 +207,10 @@ class DiskStore:
     def count(self, size: int) -> None:
         self.room.put(size)
 
+    @property
+    def is_waited_for(self) -> bool:
+        return self.room.tally.wanted > 0
+
     async def shortage(self) -> int:
         return await self.room.shortage()
 
