@@ -1,17 +1,17 @@
 """What tests of the whole share: an upstream that can misbehave and a regproxy in front of it. Fast tests run first."""
 
-import shutil
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from regproxy.shared import forget
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 
 pytest_plugins = ("tests.canaries",)
 
-_MEMORY = Path("/dev/shm")
 _SLOWEST_LAST = ("faults", "clients")
 
 
@@ -21,12 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _memory_is_given_back() -> Iterator[None]:
-    """Remove what tests of parts leave where no whole program ends in order."""
-    before = set(_MEMORY.glob("regproxy-*"))
+def _memory_is_given_back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget what tests of parts leave, where no whole program ends in order."""
     yield
-    for left in set(_MEMORY.glob("regproxy-*")) - before:
-        shutil.rmtree(left, ignore_errors=True)
+    for place, directories, _ in os.walk(tmp_path_factory.getbasetemp()):
+        directories[:] = [each for each in directories if each != "blobs"]
+        forget(Path(place))
 
 
 @pytest.fixture
