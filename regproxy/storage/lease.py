@@ -2,8 +2,9 @@
 
     ROOT/leases/<digest>  locked by the process that copies; each of its lines says more than the one before
 
-The kernel takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. How far a copy is, its
-file tells by its size; only what a size cannot tell is written here.
+The kernel takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one
+holder only: whoever comes after a dead one makes another, so that who watched the first cannot take the second for it. How far a copy is,
+its file tells by its size; only what a size cannot tell is written here.
 """
 
 import contextlib
@@ -45,12 +46,14 @@ def taken(root: Path, digest: Digest, repository: str) -> Lease | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
-        if os.fstat(descriptor).st_nlink:
-            os.truncate(descriptor, 0)
+        found = os.fstat(descriptor)
+        if found.st_nlink and not found.st_size:
             lease = Lease(path, descriptor)
             lease.note(repository=repository)  # also takes the block that all further lines fit in, however full the disk will be
             return lease
-        os.close(descriptor)  # released between our opening and our locking it
+        if found.st_nlink:  # a dead one's
+            path.unlink()
+        os.close(descriptor)  # or released between our opening and our locking it
 
 
 class Watched:
@@ -59,15 +62,17 @@ class Watched:
     def __init__(self, descriptor: int) -> None:
         """Own the descriptor of its file; `watched` makes it."""
         self._descriptor = descriptor
+        self._read = 0  # bytes
+        self._facts: dict[str, Any] = {}
 
     def facts(self) -> dict[str, Any] | None:
         """Give all that was noted so far; None once its holder is dead or done."""
         is_over = self._is_free()
-        facts: dict[str, Any] = {}
-        for line in os.pread(self._descriptor, _ALL, 0).splitlines(keepends=True):
+        for line in os.pread(self._descriptor, _ALL, self._read).splitlines(keepends=True):
             if line.endswith(b"\n"):
-                facts |= json.loads(line)
-        return None if is_over and not facts.get("end") else facts
+                self._facts |= json.loads(line)
+                self._read += len(line)
+        return None if is_over and "end" not in self._facts else self._facts
 
     def close(self) -> None:
         os.close(self._descriptor)
