@@ -4,7 +4,6 @@
       layout                    which layout this is
       blobs/sha256/ab/<hex>     verified, durable, never changed
       ingest/<hex>.<random>     on its way in; locked by whoever writes it, and gone on with if its writer died
-      leases/<digest>           who copies it in, and what becomes of that
       quarantine/               what lay under a valid name and was wrong
 
 A file gets its name after its hash was right and fsync had returned: a crash may lose it, but no valid name stands over wrong bytes.
@@ -25,12 +24,11 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.room import FileSystem, Limits, on_disk
 from regproxy.ports import Full, Gone, Incoming, Lying, Stage, StoreError, UpstreamError
-from regproxy.storage import layout, tally
+from regproxy.storage import layout, lease, tally
 from regproxy.storage.elsewhere import CopyElsewhere, Reading, told
 from regproxy.storage.growing import Growing, left_behind
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest
-from regproxy.storage.lease import Lease, taken, watched
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.room import Room
 from regproxy.storage.shelves import Shelves, path_of
@@ -57,7 +55,7 @@ class DiskStore:
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
         self._scrubbing = ThreadPoolExecutor(1, thread_name_prefix="scrub")  # one large file at a time, beside what serves
         self._trouble = Trouble()
-        self._leases: dict[Digest, Lease] = {}
+        self._leases = lease.Leases()
         self.opened_at = 0.0
         self.interrupted_at: float | None = None
         self.room = Room(limits, partial(self._run, self._measure))
@@ -68,16 +66,18 @@ class DiskStore:
         self.opened_at, self.interrupted_at = prepared.opened_at, prepared.interrupted_at
         try:
             await self._run(tally.reset, self._root)
+            await self._run(lease.reset, self._root)
         except StoreError as error:
-            _log.warning("processes cannot count their room together", extra=fields(reason=str(error)))
+            _log.warning("processes can share nothing", extra=fields(reason=str(error)))
         await self.join()
 
     async def join(self) -> None:
         """Use a store that another process has prepared, or this one."""
         try:
             self.room.tally = await self._run(tally.joined, self._root)
+            self._leases = lease.Leases(await self._run(lease.place, self._root))
         except StoreError as error:
-            _log.warning("this process counts its room for itself", extra=fields(reason=str(error)))
+            _log.warning("this process counts its room and copies for itself", extra=fields(reason=str(error)))
 
     async def open(self, digest: Digest, size: int) -> "OpenBlob | None":
         blob = self._open.get(digest)
@@ -106,26 +106,20 @@ class DiskStore:
             ingest.close()
 
     async def lease(self, digest: Digest, repository: Repository) -> CopyElsewhere | None:
-        while (lease := await self._run(taken, self._root, digest, str(repository))) is None:
-            if (other := await self._run(watched, self._root, digest)) is not None:
-                return CopyElsewhere(self._root, digest, other, self._run)
-        self._leases[digest] = lease
-        return None
+        other = self._leases.take(digest, str(repository))
+        return None if other is None else CopyElsewhere(self._root, digest, other, self._run)
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
-        lease = self._leases.pop(digest, None)
-        if lease is None:
-            return
         try:
             if error is not None:
-                await self._run(partial(lease.note, end=Stage.FAILED.value, **told(error)))
+                self._leases.note(digest, end=Stage.FAILED.value, **told(error))
         except StoreError as trouble:
             _log.warning("others cannot be told how a copy ended", extra=fields(digest=str(digest), reason=str(trouble)))
         finally:
-            await self._run(lease.release)
+            self._leases.release(digest)
 
     async def leased(self) -> Collection[Digest]:
-        return [Digest.parse(name) for name in await self._run(os.listdir, self._root / "leases")]
+        return self._leases.all()
 
     async def landed(self, digest: Digest, size: int) -> Reading | None:
         file = await self._run(self._shelves.opened, digest, size)
@@ -138,8 +132,7 @@ class DiskStore:
         growing = await self._growing(digest, size, start) if begun is None else Full("another process has no room for it")
         if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
-        lease = self._leases.get(digest)
-        note = lease.note if lease else _tell_nobody
+        note = partial(self._leases.note, digest)
         file = None if begun is None else os.fdopen(os.dup(begun.extent(0, start).file.fileno()), "rb", buffering=0)
         ingest = DiskIngest(digest, self._run, self._trouble, growing, note, file)
         try:
@@ -148,7 +141,7 @@ class DiskStore:
             await ingest.discard()
             ingest.close()
             raise Gone(f"what was here of {digest} cannot be gone on with: {error}") from error
-        await ingest.announce(size)
+        ingest.announce(size)
         return ingest
 
     async def spool(self, size: int) -> Spool:
@@ -255,7 +248,3 @@ class DiskStore:
         status = os.statvfs(self._root)
         used = status.f_blocks - status.f_bfree  # as df counts: what is reserved for root is neither used nor there
         return FileSystem((used + status.f_bavail) * status.f_frsize, status.f_bavail * status.f_frsize)
-
-
-def _tell_nobody(**_facts: object) -> None:
-    """Say nothing: what no lease was taken for, nobody watches."""

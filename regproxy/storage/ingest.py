@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import BinaryIO
 
 from regproxy.log import fields
@@ -36,7 +35,7 @@ class DiskIngest:
         note: Callable[..., None],
         begun: BinaryIO | None = None,
     ) -> None:
-        """Write to a file, or, where there is none, remember why, and read what is *begun*; disk calls, and *note*, go through *run*."""
+        """Write to a file, or, where there is none, remember why, and read what is *begun*; *run* calls the disk, *note* tells others."""
         self._run = run
         self._note = note
         self._trouble = trouble
@@ -58,12 +57,12 @@ class DiskIngest:
     def origin(self) -> object:
         return None if self._file is None else origin_of(self._file)
 
-    async def announce(self, size: int | None) -> None:
+    def announce(self, size: int | None) -> None:
         """Let other processes read along, or tell them that they cannot."""
         if self._growing is None or self._refused is not None:
-            await self._tell(end=Stage.ALONE.value)
+            self._tell(end=Stage.ALONE.value)
         else:
-            await self._tell(file=self._growing.name, size=size)
+            self._tell(file=self._growing.name, size=size)
 
     @property
     def written(self) -> int:
@@ -115,10 +114,10 @@ class DiskIngest:
                 self._growing.reservation.settle(await self._run(self._growing.commit))
             except StoreError as error:
                 self._trouble.begin(error)
-                await self._tell(end=Stage.VERIFIED.value)
+                self._tell(end=Stage.VERIFIED.value)
                 raise
             self._trouble.end()
-            await self._tell(end=Stage.KEPT.value)
+            self._tell(end=Stage.KEPT.value)
 
     def leave(self) -> None:
         if self._growing is not None and self._refused is None and not self._growing.is_committed:
@@ -149,11 +148,11 @@ class DiskIngest:
             await self._run(self._append, growing, chunks)
         except StoreError as error:
             self._refuse(error)
-            await self._tell(end=Stage.ALONE.value)
+            self._tell(end=Stage.ALONE.value)
 
-    async def _tell(self, **facts: object) -> None:
+    def _tell(self, **facts: object) -> None:
         try:
-            await self._run(partial(self._note, **facts))
+            self._note(**facts)
         except StoreError as error:
             _log.warning("other processes cannot be told", extra=fields(reason=str(error)))
 

@@ -37,7 +37,7 @@ def prepare(root: Path) -> Prepared:
             raise StoreError(f"{root} holds {found.strip()[:60]!r}, this version reads {_LAYOUT.strip()!r}: give it another root")
     else:
         _begin(root, layout)
-    for name in ("blobs", "ingest", "leases", "quarantine", "blobs/sha256", "blobs/sha512"):
+    for name in ("blobs", "ingest", "quarantine", "blobs/sha256", "blobs/sha512"):
         make_own(root / name)
     for shard in (root / "blobs").glob("*/*"):
         check_own(shard)
@@ -46,8 +46,6 @@ def prepare(root: Path) -> Prepared:
     interrupted_at = running.stat().st_mtime if running.exists() else None
     if interrupted_at is None:
         running.touch(mode=0o600)
-    for lease in (root / "leases").iterdir():
-        lease.unlink()
     for orphan in (root / "ingest").iterdir():
         _clear(orphan)
     return Prepared(layout.stat().st_mtime, interrupted_at)

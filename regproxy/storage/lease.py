@@ -1,20 +1,25 @@
 """Who on this machine copies which content in, and what becomes of it.
 
-    ROOT/leases/<digest>  locked by the process that copies; each of its lines says more than the one before
+    leases/<digest>  locked by the process that copies; each of its lines says more than the one before
 
-The kernel takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one
-holder only: whoever comes after a dead one makes another, so that who watched the first cannot take the second for it. How far a copy is,
-its file tells by its size; only what a size cannot tell is written here.
+They lie in memory that all processes share, not with the content: no disk that hangs may keep one from being given back. The kernel
+takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one holder only:
+whoever comes after a dead one makes another, so that who watched the first cannot take the second for it. How far a copy is, its file
+tells by its size; only what a size cannot tell is written here.
 """
 
 import contextlib
 import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from regproxy.oci.digest import Digest
+from regproxy.ports import StoreError
+from regproxy.shared import shared
 
 _ALL = 16 * 1024  # bytes; a lease has a handful of lines
 
@@ -23,12 +28,11 @@ class Lease:
     """The right to be the only process here that copies some content in."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """Own a locked file; `taken` makes it."""
+        """Own a locked file."""
         self._path = path
         self._descriptor = descriptor
 
     def note(self, **facts: object) -> None:
-        """Tell those who watch; raise `OSError`."""
         os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
 
     def release(self) -> None:
@@ -36,31 +40,11 @@ class Lease:
         os.close(self._descriptor)
 
 
-def taken(root: Path, digest: Digest, repository: str) -> Lease | None:
-    """Take the lease of *digest* for *repository*; None where another process has it. Raise `OSError`."""
-    path = path_of(root, digest)
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        found = os.fstat(descriptor)
-        if found.st_nlink and not found.st_size:
-            lease = Lease(path, descriptor)
-            lease.note(repository=repository)  # also takes the block that all further lines fit in, however full the disk will be
-            return lease
-        if found.st_nlink:  # a dead one's
-            path.unlink()
-        os.close(descriptor)  # or released between our opening and our locking it
-
-
 class Watched:
     """Another process's lease."""
 
     def __init__(self, descriptor: int) -> None:
-        """Own the descriptor of its file; `watched` makes it."""
+        """Own the descriptor of its file."""
         self._descriptor = descriptor
         self._read = 0  # bytes
         self._facts: dict[str, Any] = {}
@@ -85,13 +69,84 @@ class Watched:
         return False
 
 
-def watched(root: Path, digest: Digest) -> Watched | None:
-    """Look at whoever has the lease of *digest*; None where nobody has. Raise `OSError`."""
+class Leases:
+    """Those this process has, and a view of all others; every call may raise `StoreError`."""
+
+    def __init__(self, place: Path | None = None) -> None:
+        """Keep them in *place*; without one everybody may copy what he likes, and nobody can watch."""
+        self._place = place
+        self._ours: dict[Digest, Lease] = {}
+
+    def take(self, digest: Digest, repository: str) -> Watched | None:
+        """Take the lease of *digest* for *repository*, or give a view of whoever has it."""
+        while self._place is not None:
+            with _failing():
+                path = self._place / str(digest)
+                if (lease := _taken(path)) is not None:
+                    self._ours[digest] = lease
+                    lease.note(repository=repository)  # also takes the page that all further lines fit in, however little is left
+                    return None
+                if (other := _watched(path)) is not None:
+                    return other
+        return None
+
+    def note(self, digest: Digest, **facts: object) -> None:
+        """Tell those who watch, if the lease is ours."""
+        with _failing():
+            if digest in self._ours:
+                self._ours[digest].note(**facts)
+
+    def release(self, digest: Digest) -> None:
+        """Give the lease back, if it is ours."""
+        with _failing():
+            if digest in self._ours:
+                self._ours.pop(digest).release()
+
+    def all(self) -> list[Digest]:
+        """List what is being copied in, by whichever process."""
+        with _failing():
+            return [] if self._place is None else [Digest.parse(path.name) for path in self._place.iterdir()]
+
+
+def place(root: Path) -> Path:
+    """Give the directory for those who use the store at *root*, made if need be; raise `OSError`."""
+    leases = shared(root) / "leases"
+    leases.mkdir(mode=0o700, exist_ok=True)
+    return leases
+
+
+def reset(root: Path) -> None:
+    """Remove what dead processes have left, before the first process of all takes a lease; raise `OSError`."""
+    for lease in place(root).iterdir():
+        lease.unlink()
+
+
+def _taken(path: Path) -> Lease | None:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        found = os.fstat(descriptor)
+        if found.st_nlink and not found.st_size:
+            return Lease(path, descriptor)
+        if found.st_nlink:  # a dead one's
+            path.unlink()
+        os.close(descriptor)  # or released between our opening and our locking it
+
+
+def _watched(path: Path) -> Watched | None:
     try:
-        return Watched(os.open(path_of(root, digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        return Watched(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
     except FileNotFoundError:
         return None
 
 
-def path_of(root: Path, digest: Digest) -> Path:
-    return root / "leases" / str(digest)
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"what processes share failed: {error}") from error

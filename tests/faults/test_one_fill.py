@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from regproxy.storage.lease import place
 from tests.fakes.deeds import Paced, Stall
 from tests.fakes.entry import on
 from tests.fakes.program import Program
@@ -55,7 +56,7 @@ async def test_p03_who_reads_along_goes_on_where_the_fetching_worker_died(tmp_pa
         async with program.running():
             reading = [asyncio.create_task(raw(program.port, get(path))) for _ in range(40)]
             await program.until(lambda: upstream.sent_blob_bytes() > 6 * MIB)
-            victim = _holder(tmp_path / "store" / "leases" / str(digest))
+            victim = _holder(place(tmp_path / "store") / str(digest))
             assert victim in program.workers()
             before = upstream.count("GET", "blobs")
             os.kill(victim, signal.SIGKILL)

@@ -74,8 +74,7 @@ async def processes(root: Path, upstream: FakeRegistry, count: int = 2, limits: 
         found = []
         for number in range(count):
             store = DiskStore(root, limits)
-            if not number:
-                await store.prepare()
+            await (store.join() if number else store.prepare())
             stack.callback(store.close)
             index = await SqliteIndex.open(root / "index.db", time.time)
             stack.push_async_callback(index.close)

@@ -6,86 +6,100 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
-from regproxy.storage.lease import Lease, path_of, taken, watched
+from regproxy.ports import StoreError
+from regproxy.storage import lease
+from regproxy.storage.lease import Leases, Watched
 
 DIGEST = Digest.of(b"a layer")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "leases").mkdir()
-    return tmp_path
+class Process(Leases):
+    """One of several that share leases."""
+
+    def view(self) -> Watched:
+        watched = self.take(DIGEST, "library/other")
+        assert watched is not None
+        return watched
+
+    def die(self) -> None:
+        """Let go as the kernel does for a process that was killed: the files stay, the locks do not."""
+        for ours in self._ours.values():
+            os.close(ours._descriptor)
 
 
-def held(root: Path) -> Lease:
-    lease = taken(root, DIGEST, "library/app")
-    assert lease is not None
-    return lease
+def test_a_lease_has_one_holder_until_it_is_released(tmp_path: Path) -> None:
+    one, other = Process(tmp_path), Process(tmp_path)
+    assert one.take(DIGEST, "library/app") is None
+    other.view().close()
+    assert one.all() == other.all() == [DIGEST]
+    one.release(DIGEST)
+    assert one.all() == []
+    assert other.take(DIGEST, "library/app") is None
+    other.release(DIGEST)
 
 
-def die(lease: Lease) -> None:
-    """Let go of a lease as the kernel does for a process that was killed: the file stays, the lock does not."""
-    os.close(lease._descriptor)  # no living holder does this
+def test_who_watches_hears_each_line_once_it_is_whole(tmp_path: Path) -> None:
+    one, other = Process(tmp_path), Process(tmp_path)
+    one.take(DIGEST, "library/app")
+    view = other.view()
+    assert view.facts() == {"repository": "library/app"}
+    one.note(DIGEST, file="a", size=3)
+    assert view.facts() == {"repository": "library/app", "file": "a", "size": 3}
+    with (tmp_path / str(DIGEST)).open("ab", buffering=0) as file:
+        file.write(b'{"end": "ke')
+        assert view.facts() == {"repository": "library/app", "file": "a", "size": 3}
+        file.write(b'pt"}\n')
+    assert view.facts() == {"repository": "library/app", "file": "a", "size": 3, "end": "kept"}
+    view.close()
+    one.release(DIGEST)
 
 
-def test_a_lease_has_one_holder_until_it_is_released(root: Path) -> None:
-    lease = held(root)
-    assert taken(root, DIGEST, "library/app") is None
-    lease.release()
-    assert list((root / "leases").iterdir()) == []
-    held(root).release()
-
-
-def test_who_watches_hears_each_line_once_it_is_whole(root: Path) -> None:
-    lease = held(root)
-    watch = watched(root, DIGEST)
-    assert watch is not None
-    assert watch.facts() == {"repository": "library/app"}
-    lease.note(file="a", size=3)
-    assert watch.facts() == {"repository": "library/app", "file": "a", "size": 3}
-    os.write(lease._descriptor, b'{"end": "ke')  # a write that the disk took half of
-    assert watch.facts() == {"repository": "library/app", "file": "a", "size": 3}
-    os.write(lease._descriptor, b'pt"}\n')
-    assert watch.facts() == {"repository": "library/app", "file": "a", "size": 3, "end": "kept"}
-    lease.release()
-    watch.close()
-
-
-def test_who_watches_a_dead_holder_does_not_hear_its_successor(root: Path) -> None:
+def test_who_watches_a_dead_holder_does_not_hear_its_successor(tmp_path: Path) -> None:
     """The successor may write another file: what it says of that one must not be believed of the first."""
-    first = held(root)
-    first.note(file="a", size=3)
-    watch = watched(root, DIGEST)
-    assert watch is not None
-    die(first)
-    second = held(root)
-    second.note(file="b", size=3, end="kept")
-    assert watch.facts() is None
-    second.release()
-    assert watch.facts() is None
-    watch.close()
+    one, other, third = (Process(tmp_path) for _ in range(3))
+    one.take(DIGEST, "library/app")
+    one.note(DIGEST, file="a", size=3)
+    view = other.view()
+    one.die()
+    third.take(DIGEST, "library/app")
+    third.note(DIGEST, file="b", size=3, end="kept")
+    assert view.facts() is None
+    third.release(DIGEST)
+    assert view.facts() is None
+    view.close()
 
 
-def test_what_a_holder_said_last_is_heard_after_its_end(root: Path) -> None:
-    lease = held(root)
-    watch = watched(root, DIGEST)
-    assert watch is not None
-    lease.note(end="kept")
-    lease.release()
-    assert watch.facts() == {"repository": "library/app", "end": "kept"}
-    watch.close()
+def test_what_a_holder_said_last_is_heard_after_its_end(tmp_path: Path) -> None:
+    one, other = Process(tmp_path), Process(tmp_path)
+    one.take(DIGEST, "library/app")
+    view = other.view()
+    one.note(DIGEST, end="kept")
+    one.release(DIGEST)
+    assert view.facts() == {"repository": "library/app", "end": "kept"}
+    view.close()
 
 
-def test_a_lease_nobody_has_cannot_be_watched(root: Path) -> None:
-    assert watched(root, DIGEST) is None
-    held(root).release()
-    assert watched(root, DIGEST) is None
+def test_who_shares_nothing_copies_what_he_likes() -> None:
+    alone = Leases()
+    assert alone.take(DIGEST, "library/app") is None
+    alone.note(DIGEST, end="kept")
+    alone.release(DIGEST)
+    assert alone.all() == []
 
 
-def test_a_link_is_no_lease(root: Path, tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
+def test_what_dead_processes_left_is_gone_after_a_start(tmp_path: Path) -> None:
+    one = Process(lease.place(tmp_path))
+    one.take(DIGEST, "library/app")
+    one.die()
+    lease.reset(tmp_path)
+    assert Leases(lease.place(tmp_path)).all() == []
+
+
+def test_a_link_is_no_lease(tmp_path: Path) -> None:
+    victim, place = tmp_path / "victim", tmp_path / "leases"
     victim.write_bytes(b"precious")
-    path_of(root, DIGEST).symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic links"):
-        taken(root, DIGEST, "library/app")
+    place.mkdir()
+    (place / str(DIGEST)).symlink_to(victim)
+    with pytest.raises(StoreError, match="symbolic links"):
+        Leases(place).take(DIGEST, "library/app")
     assert victim.read_bytes() == b"precious"
