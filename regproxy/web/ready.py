@@ -26,13 +26,15 @@ class Ready(web.StreamResponse):
         return self._stays
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send all of it."""
+        """Send all of it, and wait for a client that has not taken what it was sent before: it may have asked for more than it reads."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left")
         self._stays = request.keep_alive and request.version == HttpVersion11
         body = b"" if request.method == "HEAD" else self._content
         transport.write(self._head() + body)
+        if request.protocol.writing_paused:
+            await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

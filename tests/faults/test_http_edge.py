@@ -170,15 +170,18 @@ async def test_c09_pipelined_requests_are_bounded_and_all_answered(proxy: Rig) -
     writer.close()
 
 
-async def test_c09_who_pipelines_and_does_not_read_is_not_read_either(proxy: Rig) -> None:
+@pytest.mark.parametrize("is_hit", [False, True], ids=["ping", "hit"])
+async def test_c09_who_pipelines_and_does_not_read_is_not_read_either(upstream: FakeRegistry, proxy: Rig, is_hit: bool) -> None:
+    digest = upstream.add_image(NAME, "1", [b"layer"]).digest
+    request = get(f"/v2/{NAME}/manifests/{digest}").replace(b"Connection: close\r\n", b"") if is_hit else PING
     _, writer = await asyncio.open_connection(LOOPBACK, proxy.port, limit=1024)
     writer.transport.set_write_buffer_limits(high=0)
     sent = 0
     with suppress(TimeoutError):
-        while sent < 200_000_000:  # which would take all memory if it were read
-            writer.write(PING * 1000)
+        while sent < 50_000_000:  # which would take a gigabyte of memory if it were read
+            writer.write(request * 1000)
             await asyncio.wait_for(writer.drain(), 3)  # nothing is taken for so long
-            sent += len(PING) * 1000
+            sent += len(request) * 1000
     assert sent < 50_000_000
     assert (await proxy.ask("/v2/")).status == 200
     writer.transport.abort()
