@@ -18,6 +18,7 @@ from regproxy import log, metrics
 from regproxy.config import Settings
 from regproxy.log import fields
 from regproxy.ports import StoreError
+from regproxy.server import garbage
 from regproxy.server.limits import take_all_files
 from regproxy.server.loop import new_loop
 from regproxy.server.process import BEAT
@@ -54,7 +55,8 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
     dying = asyncio.create_task(_die_with(machine))
     async with joined(settings) as (store, index), serving(settings, store, index, machine) as proxy:
         reporting = asyncio.create_task(_report(machine, proxy, stop))
-        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls):
+        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as watch:
+            collecting = asyncio.create_task(garbage.collect(lambda: len(watch.connections)))
             await stop.wait()
     reporting.cancel()
     dying.cancel()

@@ -27,7 +27,7 @@ _OTHER_FILES = 1024  # descriptors that clients leave to content, upstreams and 
 @asynccontextmanager
 async def registry_port(
     handlers: Handlers, listeners: Sequence[socket], drain: float, tls: ServerTls | None = None, patience: Patience | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Watch]:
     """Serve the registry API at sockets that are closed in the end; then responses may take *drain* seconds to finish.
 
     A connection is told that it ends by the last answer on it: one that is just closed may have a request on its way.
@@ -35,7 +35,7 @@ async def registry_port(
     watch = Watch(observed(handlers), patience or _patience())
     runner = web.ServerRunner(watch, shutdown_timeout=drain)
     async with watch.looking(), _listening(runner, listeners, tls):
-        yield
+        yield watch
         watch.is_leaving = True
         for site in list(runner.sites):
             await site.stop()
