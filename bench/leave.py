@@ -1,7 +1,7 @@
-"""Clients that leave at once: `python -m bench.leave [--clients 8000]` (row C03).
+"""Clients that leave at once: `python -m bench.leave [--clients 20000] [--workers 2]` (row C03).
 
-They follow one fill; then their processes are killed. Meanwhile one client asks for a manifest again and again: its longest wait is
-how long the loop stood still.
+They follow one fill; then their processes are killed. Meanwhile one client asks for a manifest again and again, and the workers tell how
+long their loops stood still.
 """
 
 import argparse
@@ -27,45 +27,59 @@ _PROCESSES = 4
 
 
 class Probe:
-    """One client that asks again and again."""
+    """One client that asks again and again, and somebody who looks at the workers' loops."""
 
     def __init__(self, peer: Peer) -> None:
-        self._url = peer.url(f"/v2/{_NAME}/manifests/1")
-        self.waits: list[float] = []
+        self._peer = peer
+        self._waits: list[float] = []
+        self._lags: list[float] = []
+
+    def worst(self) -> str:
+        """Tell what was worst since the last time."""
+        found = f"the loop stood still for {max(self._lags) * 1000:.0f} ms, and a hit took {max(self._waits) * 1000:.0f} ms"
+        self._lags.clear()
+        self._waits.clear()
+        return found
 
     async def run(self) -> None:
+        await asyncio.gather(self._ask(), self._look())
+
+    async def _ask(self) -> None:
         async with aiohttp.ClientSession() as session:
             while True:
                 began = time.perf_counter()
-                async with session.get(self._url) as response:
+                async with session.get(self._peer.url(f"/v2/{_NAME}/manifests/1")) as response:
                     await response.read()
-                self.waits.append(time.perf_counter() - began)
+                self._waits.append(time.perf_counter() - began)
                 await asyncio.sleep(0.002)
 
+    async def _look(self) -> None:
+        while True:
+            self._lags.append(await self._peer.metric("regproxy_loop_lag_seconds"))
+            await asyncio.sleep(0.25)
 
-async def _measured(clients: int, root: Path) -> None:
+
+async def _measured(clients: int, workers: int, root: Path) -> None:
     async with FakeRegistry("anonymous") as upstream:
         digest = upstream.add_blob(_NAME, os.urandom(32_000_000))
         upstream.add_image(_NAME, "1", [b"layer"])
         upstream.misbehave(on("GET", f"/blobs/{digest}"), Paced(100_000))
-        async with regproxy(Upstream(upstream.url), root) as peer:
+        async with regproxy(Upstream(upstream.url), root, workers=workers) as peer:
             asked = Asked(peer.port, f"/v2/{_NAME}/blobs/{digest}", str(digest), clients // _PROCESSES)
             command = (sys.executable, "-m", "bench.crowd", json.dumps(asdict(asked)))
             crowds = [await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL) for _ in range(_PROCESSES)]
             probe = Probe(peer)
             probing = asyncio.create_task(probe.run())
             await asyncio.sleep(5 + clients / 500)
-            before, following = probe.waits[-500:], _connections(peer.port)
-            probe.waits.clear()
+            print(f"while {_connections(peer.port)} came: {probe.worst()}")
+            await asyncio.sleep(5)
+            print(f"while they read along: {probe.worst()}")
             for each in crowds:
                 each.kill()
             await asyncio.gather(*(each.wait() for each in crowds))
             await asyncio.sleep(5)
             probing.cancel()
-            stood, read = max(probe.waits, default=0.0) * 1000, max(before, default=0.0) * 1000
-            print(
-                f"{following} clients left at once: the loop stood still for {stood:.0f} ms, and for {read:.0f} ms while all of them read"
-            )
+            print(f"while all of them left at once: {probe.worst()}")
             print(f"{_connections(peer.port)} connections are left")
 
 
@@ -78,10 +92,11 @@ def _connections(port: int) -> int:
 def main() -> None:
     """Parse the arguments and measure once."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clients", type=int, default=8000)
+    parser.add_argument("--clients", type=int, default=20_000)
+    parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        asyncio.run(_measured(arguments.clients, Path(root)))
+        asyncio.run(_measured(arguments.clients, arguments.workers, Path(root)))
 
 
 if __name__ == "__main__":

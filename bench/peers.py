@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+import aiohttp
 import yaml
 
 from tests.rig import LOOPBACK, free_port
@@ -37,9 +38,16 @@ class Peer:
     port: int
     pid: int
     scheme: str = "http"
+    admin_port: int | None = None
 
     def url(self, path: str) -> str:
         return f"{self.scheme}://{LOOPBACK}:{self.port}{path}"
+
+    async def metric(self, name: str) -> float:
+        """Add up a metric over its labels; regproxy's alone."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 Start: TypeAlias = Callable[[Upstream, Path], AbstractAsyncContextManager[Peer]]
@@ -62,22 +70,23 @@ def self_signed(root: Path) -> Pair:
 
 
 @asynccontextmanager
-async def regproxy(upstream: Upstream, root: Path, pair: Pair | None = None) -> AsyncIterator[Peer]:
-    """Run regproxy as it comes: workers, metrics, an access line for every request."""
+async def regproxy(upstream: Upstream, root: Path, pair: Pair | None = None, **settings: object) -> AsyncIterator[Peer]:
+    """Run regproxy as it comes, but for *settings*: workers, metrics, an access line for every request."""
     credentials = upstream.credentials()
     host = {"url": upstream.url, **({"credentials": credentials} if credentials else {})}
-    port = free_port()
+    port, admin_port = free_port(), free_port()
     document = {
         "listen": f"{LOOPBACK}:{port}",
-        "admin_listen": f"{LOOPBACK}:{free_port()}",
+        "admin_listen": f"{LOOPBACK}:{admin_port}",
         "store": {"root": str(root / "store")},
         "upstreams": {"docker.io": {"hosts": [host]}},
         "tls": {"certificate": str(pair.certificate), "key": str(pair.key)} if pair else None,
+        **settings,
     }
     config = root / "regproxy.yaml"
     config.write_text(yaml.safe_dump(document))
     async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port, _trusting(pair)) as peer:
-        yield replace(peer, scheme="https") if pair else peer
+        yield replace(peer, scheme="https" if pair else "http", admin_port=admin_port)
 
 
 @asynccontextmanager

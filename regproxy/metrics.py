@@ -53,7 +53,7 @@ STORE_REFUSING = Gauge(
 NOT_KEPT = Counter("regproxy_not_kept_total", "Blobs and manifests that were served and could not be kept")
 EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make room")
 LOOP_LAG = Gauge(
-    "regproxy_loop_lag_seconds", "How late the latest event loop of all processes was at its last beat", multiprocess_mode="livemax"
+    "regproxy_loop_lag_seconds", "How long the event loop of a worker stood still at worst in its last second", multiprocess_mode="livemax"
 )
 WORKERS = _Gauge("regproxy_workers", "Workers that accept")
 RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they died, were silent, or the configuration changed", ["reason"])

@@ -30,6 +30,7 @@ from regproxy.wiring import Serving, joined, serving
 
 _log = logging.getLogger(__name__)
 
+_LOOK = 0.02  # seconds
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -73,9 +74,17 @@ async def _report(machine: Machine, proxy: Serving, stop: asyncio.Event) -> None
     """Report at every beat, and how late it comes: the loop was busy for so long."""
     while True:
         machine.report(Report.of(proxy.registries, is_accepting=not stop.is_set()).document())
-        before = time.monotonic()
-        await asyncio.sleep(BEAT)
-        metrics.LOOP_LAG.set(max(0.0, time.monotonic() - before - BEAT))
+        metrics.TASKS.set(len(asyncio.all_tasks()))
+        metrics.LOOP_LAG.set(await _longest_lag())
+
+
+async def _longest_lag() -> float:
+    """Wait for a beat, and tell how late the loop was at worst: for so long it stood still."""
+    longest, until = 0.0, time.monotonic() + BEAT
+    while (before := time.monotonic()) < until:
+        await asyncio.sleep(_LOOK)
+        longest = max(longest, time.monotonic() - before - _LOOK)
+    return longest
 
 
 if __name__ == "__main__":
