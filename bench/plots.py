@@ -56,6 +56,20 @@ def _herds(rows: Sequence[dict[str, Any]]) -> None:
     _save(figure, "herds")
 
 
+def soak(looks: Sequence[dict[str, Any]]) -> None:
+    figure, axes = plt.subplots(1, 3, figsize=(12, 2.9), layout="constrained")
+    measures = {"memory, MiB": ("memory", "eldest"), "descriptors": ("descriptors",), "tasks": ("tasks",)}
+    for axis, (title, names) in zip(axes, measures.items(), strict=True):
+        for name, style in zip(names, ("-", "--"), strict=False):
+            axis.plot([look["seconds"] / 60 for look in looks], [look[name] for look in looks], style, color=COLORS["regproxy"])
+        axis.set_title(title, fontsize=11, loc="left")
+        axis.set_ylim(0)
+        axis.set_xlabel("minutes")
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("All processes under mixed load; dashed: one worker that lives through it", fontweight="bold", x=0.01, ha="left")
+    _save(figure, "soak")
+
+
 def _save(figure: Any, name: str) -> None:  # noqa: ANN401  matplotlib's
     figure.savefig(RESULTS / f"{name}.png", dpi=160)
     figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})

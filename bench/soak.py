@@ -1,7 +1,8 @@
 """A long day in short: `python -m bench.soak [--minutes 20]`.
 
 Hits, cold blobs, clients that leave half-way, a store too small for what is asked, upstreams that go away and workers that are killed, all
-at once. Every byte is checked. Memory, descriptors and processor time are written down every ten seconds, to bench/results/soak.json.
+at once. Every byte is checked. Memory, descriptors, tasks and processor time are looked at every ten seconds; `--keep` writes all looks,
+some of them as a table, and plots to bench/results/. It is always the youngest worker that is killed: the eldest lives through it all.
 """
 
 import argparse
@@ -12,27 +13,34 @@ import json
 import os
 import random
 import signal
-import sys
+import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
-import yaml
 
-from bench import processes
-from bench.peers import RESULTS, Peer, running
+from bench import plots, processes
+from bench.peers import RESULTS, Peer, Upstream, regproxy
 from tests.fakes.deeds import Status
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, free_port
 
 _NAME = "library/app"
 _BLOBS, _SIZE = 400, 1_000_000
 _STORE = "128MiB"  # a third of the blobs
 _CLIENTS = 24
 _EVERY = 10.0  # seconds between two looks
+_COLUMNS = {
+    "memory, MiB": "memory",
+    "of the eldest worker": "eldest",
+    "descriptors": "descriptors",
+    "tasks": "tasks",
+    "whole answers": "whole",
+    "wrong": "wrong",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,9 @@ class Look:
 
     seconds: float
     memory: float
+    eldest: float  # MiB of the worker that lives on
     descriptors: int
+    tasks: int
     cpu: float
     whole: int
     left: int
@@ -71,7 +81,7 @@ class Soak:
             tasks += [asyncio.create_task(self._outages()), asyncio.create_task(self._kills())]
             while time.monotonic() - began < seconds:
                 await asyncio.sleep(_EVERY)
-                self._look(time.monotonic() - began)
+                await self._look(time.monotonic() - began)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,33 +124,27 @@ class Soak:
             self._upstream.behave()
 
     async def _kills(self) -> None:
-        """Kill a worker twice a minute; with one process alone there is nobody to replace it."""
+        """Kill a worker twice a minute."""
         while True:
             await asyncio.sleep(30)
-            if workers := processes.tree(self._peer.pid)[1:]:
+            if len(workers := processes.tree(self._peer.pid)[1:]) > 1:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._chance.choice(workers), signal.SIGKILL)
+                    os.kill(workers[-1], signal.SIGKILL)
 
-    def _look(self, passed: float) -> None:
+    async def _look(self, passed: float) -> None:
         pid = self._peer.pid
         counts = {name: self._count[name] for name in ("whole", "left", "refused", "cut", "wrong")}
-        self.looks.append(Look(passed, processes.memory(pid), processes.descriptors(pid), processes.cpu(pid), **counts))
+        tasks = int(await self._peer.metric("regproxy_tasks"))
+        memory, eldest = processes.memory(pid), processes.memory(processes.tree(pid)[1])
+        self.looks.append(Look(passed, memory, eldest, processes.descriptors(pid), tasks, processes.cpu(pid), **counts))
         print(self.looks[-1], flush=True)
 
 
 async def _measured(seconds: float, root: Path) -> list[Look]:
     async with FakeRegistry("anonymous") as upstream:
-        port = free_port()
-        document = {
-            "listen": f"{LOOPBACK}:{port}",
-            "admin_listen": f"{LOOPBACK}:{free_port()}",
-            "workers": 2,
-            "store": {"root": str(root / "store"), "max_size": _STORE},
-            "upstreams": {"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "5s"}]}},
-        }
-        config = root / "regproxy.yaml"
-        config.write_text(yaml.safe_dump(document))
-        async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port) as peer:
+        store = {"root": str(root / "store"), "max_size": _STORE}
+        upstreams = {"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "5s"}]}}
+        async with regproxy(Upstream(upstream.url), root, workers=2, store=store, upstreams=upstreams) as peer:
             soak = Soak(upstream, peer)
             await soak.run(seconds)
             return soak.looks
@@ -150,12 +154,27 @@ def main() -> None:
     """Parse the arguments and measure once."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--keep", action="store_true", help="write the looks to bench/results/soak.json")
+    parser.add_argument("--keep", action="store_true", help="write what was seen to bench/results/")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
         looks = asyncio.run(_measured(arguments.minutes * 60, Path(root)))
     if arguments.keep:
-        (RESULTS / "soak.json").write_text(json.dumps([asdict(look) for look in looks], indent=1) + "\n")
+        rows = [asdict(look) for look in looks]
+        (RESULTS / "soak.json").write_text(json.dumps(rows, indent=1) + "\n")
+        (RESULTS / "soak.md").write_text(_table(looks))
+        plots.soak(rows)
+
+
+def _table(looks: Sequence[Look]) -> str:
+    """Say how it was after each quarter, and how memory went in the second half."""
+    lines = ["| minutes | " + " | ".join(_COLUMNS) + " |", "|--:" * (len(_COLUMNS) + 1) + "|"]
+    for quarter in range(1, 5):
+        look = looks[len(looks) * quarter // 4 - 1]
+        lines.append(f"| {look.seconds / 60:.0f} | " + " | ".join(f"{getattr(look, name):,.0f}" for name in _COLUMNS.values()) + " |")
+    late = looks[len(looks) // 2 :]
+    slope = statistics.linear_regression([look.seconds / 3600 for look in late], [look.eldest for look in late]).slope
+    lines += ["", f"In the second half the eldest worker's memory went by {slope:+.1f} MiB an hour."]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

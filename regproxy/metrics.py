@@ -55,6 +55,7 @@ EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make r
 LOOP_LAG = Gauge(
     "regproxy_loop_lag_seconds", "How long the event loop of a worker stood still at worst in its last second", multiprocess_mode="livemax"
 )
+TASKS = Gauge("regproxy_tasks", "Tasks of the event loops of all processes", multiprocess_mode="livesum")
 WORKERS = _Gauge("regproxy_workers", "Workers that accept")
 RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they died, were silent, or the configuration changed", ["reason"])
 

@@ -65,12 +65,13 @@ class Crew:
             await asyncio.sleep(_LOOK)
 
     async def watch(self) -> None:
-        """End workers that are silent, for ever."""
+        """End workers that are silent, and tell of the rest, for ever."""
         while True:
             await asyncio.sleep(BEAT)
             for worker in self._living:
                 worker.beat()
             metrics.WORKERS.set(len(self._accepting()))
+            metrics.TASKS.set(len(asyncio.all_tasks()))
 
     async def replace(self, settings: Settings) -> bool:
         """Give every post a worker with other settings, one after the other; where one does not come up, leave the rest as they are."""

@@ -59,6 +59,7 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
         async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as watch:
             collecting = asyncio.create_task(garbage.collect(lambda: len(watch.connections)))
             await stop.wait()
+    collecting.cancel()
     reporting.cancel()
     dying.cancel()
     await machine.close()
@@ -71,7 +72,7 @@ async def _die_with(machine: Machine) -> None:
 
 
 async def _report(machine: Machine, proxy: Serving, stop: asyncio.Event) -> None:
-    """Report at every beat, and how late it comes: the loop was busy for so long."""
+    """Report at every beat, and how busy the loop was meanwhile."""
     while True:
         machine.report(Report.of(proxy.registries, is_accepting=not stop.is_set()).document())
         metrics.TASKS.set(len(asyncio.all_tasks()))
