@@ -1,6 +1,7 @@
 """The one place that joins ports to adapters."""
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regproxy.config import Settings
+from regproxy.oci.via import pseudonym
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Fleet, Index, Ledger, Registry
@@ -130,7 +132,9 @@ async def serving(
         stack.push_async_callback(manifests.close)
         blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
-        handlers = Handlers(routes, manifests, blobs, Listings(registries, index, manifests), VainQuestions(settings.unknown.rate()))
+        name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
+        listings, vain = Listings(registries, index, manifests), VainQuestions(settings.unknown.rate())
+        handlers = Handlers(routes, manifests, blobs, listings, vain, name)
         yield Serving(routes, handlers, fills, registries, freezes, manifests, uses)
 
 

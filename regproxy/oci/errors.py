@@ -65,6 +65,10 @@ def bad_gateway(message: str) -> RegistryError:
     return RegistryError("UNKNOWN", 502, message)
 
 
+def loop_detected(message: str) -> RegistryError:
+    return RegistryError("UNKNOWN", 508, message)
+
+
 def gateway_timeout(message: str) -> RegistryError:
     return RegistryError("UNKNOWN", 504, message)
 

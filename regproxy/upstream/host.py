@@ -9,10 +9,12 @@ import aiohttp
 from yarl import URL
 
 from regproxy import metrics
+from regproxy.chain import chain
 from regproxy.config import Timeouts
 from regproxy.oci.challenge import parse_challenges
 from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
+from regproxy.oci.via import format_via
 from regproxy.policy.routing import Host
 from regproxy.ports import Corrupt, Fleet, NotFound, Overwhelmed, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
@@ -114,7 +116,8 @@ class HostClient:
         header = await self._tokens.authorization(url, name) if may_authorize else None
         for is_last in (not may_authorize, True):
             authorization = {"Authorization": header} if header else {}
-            headers = {**question.headers, **authorization}
+            via = {"Via": format_via(hops)} if url.origin() == self._home and (hops := chain.get()) else {}
+            headers = {**question.headers, **authorization, **via}
             async with self.connections.request(question.pool, question.method, url, headers, question.connect) as response:
                 if response.status != 401 or is_last:
                     yield response
@@ -140,6 +143,8 @@ class HostClient:
             raise Refused(f"{where} refused {'our credentials' if self.host.has_credentials else 'us'} for {what} ({status})")
         if status == 429:
             raise Throttled(f"{where} throttles us (429)", self.gates[pool].pause)
+        if status == 508:
+            raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
         raise Unavailable(f"{where} answered {status} for {what}")
 
 

@@ -8,12 +8,14 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import CIMultiDict
 
+from regproxy.chain import chain
 from regproxy.oci import byterange, errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
+from regproxy.oci.via import Hops, parse_via
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import NotFound, Refused
 from regproxy.pull.blobs import Blobs, Passing
@@ -24,6 +26,7 @@ from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, blob_headers, content_headers, matches
 from regproxy.web.vain import VainQuestions
 
+_MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
 
 
@@ -36,6 +39,7 @@ class Handlers:
     blobs: Blobs
     listings: Listings
     vain: VainQuestions
+    name: str  # among caches
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
@@ -45,6 +49,7 @@ class Handlers:
         route = self.routes.find(endpoint.name, namespaces, request.headers.get("Host", ""))
         exchange.upstream = route.upstream.name
         exchange.namespace = next(iter(namespaces), None)
+        chain.set((*self._passed(request), self.name))
         client = request.remote or ""
         if (refusal := self.vain.refusal(client)) is not None and not await self._is_here(route, endpoint):
             raise refusal
@@ -69,6 +74,13 @@ class Handlers:
                 return await self._referrers(route, endpoint, exchange)
             case _ as never:
                 assert_never(never)
+
+    def _passed(self, request: web.BaseRequest) -> Hops:
+        """Tell which caches have asked on the way here; raise `RegistryError` where we were one of them."""
+        hops = parse_via(request.headers.getall("Via", ()))
+        if self.name in hops or len(hops) >= _MOST_HOPS:
+            raise errors.loop_detected(f"caches ask each other in a circle: this question came through {', '.join(hops)}")
+        return hops
 
     async def _is_here(self, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList) -> bool:
         """Say whether it can be answered without asking upstream for what it may not have."""
