@@ -16,6 +16,7 @@ import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -84,7 +85,7 @@ class DiskStore:
         if blob is not None and blob.is_intact(size):
             return blob.hold()
         self._open.pop(digest, None)
-        file = await self._run(self._shelves.opened, digest, size)
+        file = await self._run(self._shelves.opened, digest, size, undo=FileIO.close)
         if file is None:
             return None
         blob = self._live[digest] = OpenBlob(file, size, partial(self.quarantine, digest))
@@ -122,7 +123,7 @@ class DiskStore:
         return self._leases.all()
 
     async def landed(self, digest: Digest, size: int) -> Reading | None:
-        file = await self._run(self._shelves.opened, digest, size)
+        file = await self._run(self._shelves.opened, digest, size, undo=FileIO.close)
         return None if file is None else Reading(file)
 
     async def resumable(self, digest: Digest) -> int:
@@ -147,7 +148,7 @@ class DiskStore:
     async def spool(self, size: int) -> Spool:
         reservation = await self.room.reserve(size)
         try:
-            return await self._run(Spool, self._root / "ingest", reservation, self._run)
+            return await self._run(Spool, self._root / "ingest", reservation, self._run, undo=lambda spool: spool.file.close())
         except BaseException:
             reservation.release()
             raise
@@ -219,7 +220,7 @@ class DiskStore:
 
     async def check(self) -> str | None:
         await self._run(layout.check, self._root)
-        return self._trouble.reason
+        return self._trouble.reason or self._run.trouble
 
     def close(self) -> None:
         while self._open:
@@ -237,7 +238,7 @@ class DiskStore:
         except StoreError as error:
             return error
         try:
-            return await self._run(Growing, self._root, digest, reservation, start)
+            return await self._run(Growing, self._root, digest, reservation, start, undo=Growing.abandon)
         except BaseException as error:
             reservation.release()
             if isinstance(error, StoreError):

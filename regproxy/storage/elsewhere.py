@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -85,7 +86,7 @@ class CopyElsewhere:
             return None
         if "file" in facts and self.incoming is None:
             try:
-                self.incoming = Reading(await self._run(self._open, facts["file"]))
+                self.incoming = Reading(await self._run(self._open, facts["file"], undo=FileIO.close))
             except StoreError:
                 return None  # it is gone, and so is whoever wrote it
         return _progress(facts, self.incoming)

@@ -48,6 +48,11 @@ class Growing:
         """Have `discard` leave the file where it is."""
         self._path = None
 
+    def abandon(self) -> None:
+        """Undo that it was made."""
+        self.discard()
+        self.file.close()
+
     def discard(self) -> None:
         if self._path is not None:
             self._path.unlink(missing_ok=True)

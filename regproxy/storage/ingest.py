@@ -86,7 +86,8 @@ class DiskIngest:
         if self._growing is not None and self._refused is None:
             await self._keep(self._growing, chunks)
         if self._refused is not None:
-            await self._pass(chunks, self._on_disk - before, self._refused)
+            reached = self._on_disk  # read once: a write that was overdue may come back at any moment
+            await self._pass(chunks, reached, reached - before, self._refused)
 
     def extent(self, start: int, stop: int) -> Extent:
         if self._file is not None and start < self._on_disk:
@@ -168,10 +169,10 @@ class DiskIngest:
                 self._on_disk += written
                 view = view[written:]
 
-    async def _pass(self, chunks: Sequence[bytes], already: int, reason: StoreError) -> None:
-        """Pass on all but the *already* written; raise *reason* where nobody reads."""
+    async def _pass(self, chunks: Sequence[bytes], reached: int, already: int, reason: StoreError) -> None:
+        """Pass on all but the *already* written, from the offset *reached* on; raise *reason* where nobody reads."""
         if self._window is None and self._slowest() is not None:
-            self._window = Window(self._on_disk, self._slowest)
+            self._window = Window(reached, self._slowest)
         for chunk in chunks:
             view = memoryview(chunk)[already:]
             already = max(0, already - len(chunk))
