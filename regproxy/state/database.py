@@ -3,16 +3,16 @@
 WAL, synchronous=NORMAL: a power cut may lose the last records of the index, never the file's order. What operators want is in a file of its
 own, written in full before they are told that it is: the index may be lost, for what it knew can be asked again.
 
-Reading has a connection of its own, and so a thread of its own: it does not wait for a disk that is slow to write.
+Reading has a connection of its own, and so a thread of its own: it does not wait for a disk that is slow to write. A connection whose call
+hangs is not asked again before that comes back: whoever asked would wait behind it, in vain.
 """
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import aiosqlite
 
@@ -24,6 +24,7 @@ Row: TypeAlias = tuple[Value, ...]
 Setup: TypeAlias = Callable[[aiosqlite.Connection], Awaitable[None]]
 
 _PATIENCE = 10.0  # seconds for a query or a transaction; as for other calls to the disk, a slow one takes two
+_BRIEFLY = 0.2  # seconds to undo a transaction
 
 
 class Database:
@@ -36,6 +37,7 @@ class Database:
         self._reader = reader
         self._writing = asyncio.Lock()  # a commit must not take half of another's transaction along
         self._whose_turn: asyncio.Task[object] | None = None
+        self._overdue: dict[aiosqlite.Connection, asyncio.Future[Any]] = {}
 
     @classmethod
     async def open(cls, path: Path, setup: Setup) -> Self:
@@ -62,8 +64,14 @@ class Database:
         """Ask; within a transaction what it has written so far is seen."""
         connection = self._writer if self._whose_turn is asyncio.current_task() else self._reader
         with self._translated():
-            async with asyncio.timeout(_PATIENCE):
-                return [tuple(row) for row in await connection.execute_fetchall(query, values)]
+            self._check(connection)
+            asking = asyncio.ensure_future(connection.execute_fetchall(query, values))
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    return [tuple(row) for row in await asyncio.shield(asking)]
+            except TimeoutError:
+                self._overdue[connection] = asking
+                raise
 
     async def row(self, query: str, *values: Value) -> Row | None:
         return next(iter(await self.rows(query, *values)), None)
@@ -77,6 +85,7 @@ class Database:
         """Do all of it, or nothing."""
         with self._translated():
             async with asyncio.timeout(_PATIENCE), self._writing:
+                self._check(self._writer)
                 self._whose_turn = asyncio.current_task()
                 try:
                     yield
@@ -99,9 +108,18 @@ class Database:
 
     async def _roll_back(self) -> None:
         """Undo what was begun; behind a call that hangs it is undone when that comes back, and nobody waits."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await self._writer.rollback()
+        undoing = asyncio.ensure_future(self._writer.rollback())
+        try:
+            async with asyncio.timeout(_BRIEFLY):
+                await asyncio.shield(undoing)
+        except TimeoutError:
+            self._overdue[self._writer] = undoing
+
+    def _check(self, connection: aiosqlite.Connection) -> None:
+        """Raise `TimeoutError` while a call hangs."""
+        overdue = self._overdue.get(connection)
+        if overdue is not None and not overdue.done():
+            raise TimeoutError
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
