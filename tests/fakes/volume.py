@@ -41,3 +41,13 @@ def ext4(image: Path, place: Path) -> Iterator[Path]:
         yield place
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@contextmanager
+def frozen(place: Path) -> Iterator[None]:
+    """Have the disk at *place* hang: who writes to it waits, and cannot even be killed, until this is over (fsfreeze(8))."""
+    subprocess.run(["fsfreeze", "--freeze", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "--unfreeze", place], check=True)
