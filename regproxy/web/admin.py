@@ -10,6 +10,7 @@ from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.holdings import Holdings
 from regproxy.web.api import api_app
+from regproxy.web.dashboard import dashboard
 from regproxy.web.store_api import add_store_api
 
 
@@ -44,6 +45,7 @@ def admin_app(
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
+    app.router.add_get("/", dashboard)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
