@@ -3,13 +3,16 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from regproxy.oci.digest import Digest
 from regproxy.storage.room import Reservation
 from regproxy.storage.shelves import path_of
+
+_AT_ONCE = 1024  # pieces: as many as one call may name (IOV_MAX)
 
 
 class Growing:
@@ -26,8 +29,9 @@ class Growing:
         self._final = path_of(root, digest)
         self.is_committed = False
 
-    def write(self, piece: memoryview, offset: int) -> int:
-        return os.pwrite(self.file.fileno(), piece, offset)
+    def write(self, pieces: Iterable[memoryview], offset: int) -> int:
+        """Write what comes first of them, and tell how much that is."""
+        return os.pwritev(self.file.fileno(), list(islice(pieces, _AT_ONCE)), offset)
 
     def commit(self) -> int:
         """Make durable, then give it its name; tell the size of what it replaced."""
