@@ -82,10 +82,12 @@ class DiskIngest:
 
     async def write(self, chunks: Sequence[bytes]) -> None:
         # Not on the disk's threads: a disk that hangs must not keep us from knowing what is right.
-        await asyncio.to_thread(self._hash, chunks)
+        hashing = asyncio.to_thread(self._hash, chunks)
         before = self._on_disk
         if self._growing is not None and self._refused is None:
-            await self._keep(self._growing, chunks)
+            await asyncio.gather(hashing, self._keep(self._growing, chunks))
+        else:
+            await hashing
         if self._refused is not None:
             reached = self._on_disk  # read once: a write that was overdue may come back at any moment
             await self._pass(chunks, reached, reached - before, self._refused)
