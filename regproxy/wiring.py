@@ -129,7 +129,7 @@ async def serving(
         routes = Routes(settings.upstreams, settings.default_upstream)
         freezes = Freezes(_configured(settings), index, routes)
         manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, settings.timeouts.revalidate)
-        stack.push_async_callback(manifests.close)
+        stack.push_async_callback(manifests.drain, settings.drain)
         blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))

@@ -1,11 +1,14 @@
 """Keeping what was served and finding what was kept: the disk's troubles are not the client's."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
 from regproxy.log import fields
 from regproxy.ports import StoreError
+
+_SOON = 1.0  # seconds that an answer waits for what is kept of it: a disk that is well takes a hundredth of that
 
 Result = TypeVar("Result")
 
@@ -29,3 +32,28 @@ async def found(work: Awaitable[Result | None], what: object) -> Result | None:
     except StoreError as error:
         _log.warning("could not be looked up", extra=fields(what=str(what), reason=str(error)))
         return None
+
+
+class Behind:
+    """Work on a disk that is done before the answer where the disk is quick, and goes on behind it where it is slow."""
+
+    def __init__(self) -> None:
+        """Have nothing to do."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def do(self, work: Coroutine[None, None, None]) -> None:
+        """Do it, and wait for it, but not for long."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        await asyncio.wait({task}, timeout=_SOON)
+        if task.done():
+            task.result()
+
+    async def drain(self, grace: float) -> None:
+        """Let all of it end within *grace* seconds, then give it up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

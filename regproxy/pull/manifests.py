@@ -19,7 +19,7 @@ from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
 from regproxy.pull.answers import Answers, Pulled
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.keeping import found, kept
+from regproxy.pull.keeping import Behind, found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.uses import Uses
 
@@ -59,6 +59,7 @@ class Manifests:
         self._clock = clock
         self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
+        self._behind = Behind()
         self._missing: LRUCache[Reference, _Missing] = LRUCache(_MISSING)
         self._answers = Answers(index, clock)
 
@@ -77,8 +78,10 @@ class Manifests:
     async def holds(self, repository: Repository, digest: Digest) -> bool:
         return await self._held(repository, digest) is not None
 
-    async def close(self) -> None:
+    async def drain(self, grace: float) -> None:
+        """Ask no more, and let what was answered be kept within *grace* seconds."""
         await self._flights.close()
+        await self._behind.drain(grace)
 
     async def _found(self, route: Route, reference: Reference, target: Target) -> Pulled:
         check_denied(route, target)
@@ -165,7 +168,7 @@ class Manifests:
             return None
         digest = record.descriptor.digest
         pulled = await self._by_digest(Reference(reference.repository, digest), digest)
-        await kept(self._index.put_tag(reference, record), reference)
+        await self._behind.do(self._put_tag(reference, record))
         return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
 
     async def _look_up(self, reference: Reference, known: Manifest | None) -> Pulled:
@@ -177,8 +180,7 @@ class Manifests:
                 return await self._recorded(reference, known, Provenance.REVALIDATED)
             if digest is not None and (manifest := await self._held(reference.repository, digest)) is not None:
                 return await self._recorded(reference, manifest, Provenance.REVALIDATED)
-        manifest = await self._keep(reference.repository, await registry.manifest(reference))
-        return await self._recorded(reference, manifest, Provenance.MISS)
+        return await self._recorded(reference, await registry.manifest(reference), Provenance.MISS)
 
     async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Fetch by digest, or only make sure that this repository holds what another one brought."""
@@ -186,8 +188,11 @@ class Manifests:
         if (manifest := await self._anywhere(digest)) is not None:
             if await registry.resolve(reference) != digest:
                 raise NotFound(f"{reference.repository.registry} does not confirm that it holds {reference}")
-            return Pulled(await self._keep(reference.repository, manifest), Provenance.REVALIDATED)
-        return Pulled(await self._keep(reference.repository, await registry.manifest(reference)), Provenance.MISS)
+            provenance = Provenance.REVALIDATED
+        else:
+            manifest, provenance = await registry.manifest(reference), Provenance.MISS
+        await self._behind.do(self._keep(reference.repository, manifest))
+        return Pulled(manifest, provenance)
 
     async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Give a manifest that *repository* is known to hold, if its bytes are here and right."""
@@ -217,13 +222,21 @@ class Manifests:
     async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
         record = TagRecord(manifest.descriptor, self._clock())
         self._fleet.put_tag(reference, record)
-        await kept(self._index.put_tag(reference, record), reference)
+
+        async def put() -> None:
+            await self._put_tag(reference, record)  # first: records are written in the order in which they come, files may be not
+            if provenance is Provenance.MISS:
+                await self._keep(reference.repository, manifest)
+
+        await self._behind.do(put())
         return Pulled(manifest, provenance)
 
-    async def _keep(self, repository: Repository, manifest: Manifest) -> Manifest:
+    async def _put_tag(self, reference: Reference, record: TagRecord) -> None:
+        await kept(self._index.put_tag(reference, record), reference)
+
+    async def _keep(self, repository: Repository, manifest: Manifest) -> None:
         """Store a manifest and who holds it; one that cannot be stored is served all the same."""
         descriptor = manifest.descriptor
         if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
             children = [child.digest for child in manifest.children()]
             await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
-        return manifest

@@ -1,10 +1,12 @@
 """A disk that is slow for the server alone: what needs no disk goes on; by row."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import aiohttp
 
+from regproxy.oci.digest import Digest
 from regproxy.storage.shelves import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.served import Served
@@ -40,3 +42,21 @@ async def test_d23_hits_do_not_wait_for_writes(upstream: FakeRegistry, tmp_path:
                 assert await served.outcome(session, NAME, warm) == "hit"
             assert await served.is_healthy(session)
             assert not path_of(served.root, cold).exists()
+
+
+async def test_d23_a_cold_manifest_does_not_wait_for_the_disk(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Every fsync 3 s, of which a file needs two: it is answered before the first is over, and kept behind its answer."""
+    async with aiohttp.ClientSession() as session:
+        await _warmed(tmp_path / "store", upstream, session)
+        by_tag, by_digest = (upstream.add_image(NAME, tag, [tag.encode()]).digest for tag in ("2", "3"))
+        served = Served(tmp_path / "store", upstream, *injecting(fsync="delay_enter=3000000"))
+        async with served.running(session):
+            for target, digest in (("2", by_tag), (str(by_digest), by_digest)):
+                assert Digest.of(await served.pull(session, NAME, f"manifests/{target}")) == digest
+                assert not path_of(served.root, digest).exists()
+            async with asyncio.timeout(60):
+                for target, digest in (("2", by_tag), (str(by_digest), by_digest)):
+                    while not path_of(served.root, digest).exists():  # noqa: ASYNC110 -- another process is watched
+                        await asyncio.sleep(0.05)
+                    while await served.outcome(session, NAME, f"manifests/{target}") != "hit":
+                        pass
