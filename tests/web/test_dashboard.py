@@ -1,5 +1,6 @@
-"""The page of the admin port: what it asks for is there, and it brings and runs nothing but its own."""
+"""The page of the admin port, and Grafana's: what they ask for is there, and the page brings and runs nothing but its own."""
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
@@ -35,6 +36,14 @@ async def test_every_metric_it_shows_is_told(proxy: Rig) -> None:
     told = set(re.findall(r"^# TYPE (\w+)", await proxy.metrics(), re.MULTILINE))
     assert shown
     assert shown <= told
+
+
+async def test_every_metric_grafana_is_to_show_is_told(proxy: Rig) -> None:
+    panels = json.loads((Path(__file__).parents[2] / "deploy/grafana.json").read_text())["panels"]
+    shown = set(re.findall(r"regproxy_\w+", " ".join(target["expr"] for panel in panels for target in panel["targets"])))
+    told = set(re.findall(r"^# TYPE (\w+)", await proxy.metrics(), re.MULTILINE))
+    assert shown
+    assert {name.removesuffix("_bucket") for name in shown} <= told
 
 
 async def test_every_path_it_fetches_answers(proxy: Rig) -> None:
