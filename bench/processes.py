@@ -21,6 +21,11 @@ def peak(pid: int) -> float:
     return max(_kibibytes(Path(f"/proc/{each}/status"), "VmHWM:") for each in tree(pid)) / 1024
 
 
+def born(pid: int) -> int:
+    """Tell when it was started, in ticks since the machine was (proc(5), starttime)."""
+    return int(_stat(pid)[19])
+
+
 def descriptors(pid: int) -> int:
     return sum(len(list(Path(f"/proc/{each}/fd").iterdir())) for each in tree(pid))
 

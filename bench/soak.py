@@ -25,6 +25,7 @@ import aiohttp
 
 from bench import plots, processes
 from bench.peers import RESULTS, Peer, Upstream, regproxy
+from regproxy.policy.respawn import STEADY
 from tests.fakes.deeds import Status
 from tests.fakes.registry import FakeRegistry
 
@@ -124,18 +125,22 @@ class Soak:
             self._upstream.behave()
 
     async def _kills(self) -> None:
-        """Kill a worker twice a minute."""
+        """Kill a worker again and again, each when it is old enough to be replaced at once."""
         while True:
-            await asyncio.sleep(30)
-            if len(workers := processes.tree(self._peer.pid)[1:]) > 1:
+            await asyncio.sleep(STEADY * 1.25)
+            if len(workers := self._workers()) > 1:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(workers[-1], signal.SIGKILL)
+
+    def _workers(self) -> list[int]:
+        """List the workers, the eldest first."""
+        return sorted(processes.tree(self._peer.pid)[1:], key=processes.born)
 
     async def _look(self, passed: float) -> None:
         pid = self._peer.pid
         counts = {name: self._count[name] for name in ("whole", "left", "refused", "cut", "wrong")}
         tasks = int(await self._peer.metric("regproxy_tasks"))
-        memory, eldest = processes.memory(pid), processes.memory(processes.tree(pid)[1])
+        memory, eldest = processes.memory(pid), processes.memory(self._workers()[0])
         self.looks.append(Look(passed, memory, eldest, processes.descriptors(pid), tasks, processes.cpu(pid), **counts))
         print(self.looks[-1], flush=True)
 
