@@ -120,6 +120,8 @@ class Blobs:
         fill = self._fills.find(digest)
         is_elsewhere = repository not in fill.holders if fill else await self._known(digest) is not None
         if is_elsewhere:
+            if (content := await self._stored(repository, digest)) is not None:  # another worker has brought it since we looked
+                return Opened(content, Provenance.HIT)
             await self._ask(repository, digest)
             if (fill := self._fills.find(digest)) is not None:
                 fill.holders.add(repository)
