@@ -1,4 +1,4 @@
-"""Row U36: however large a blob is, and whoever is slow with it, it takes no more memory than a small one."""
+"""Rows P10, U36: however large a blob is, and whoever is slow with it, it takes no more memory than a small one."""
 
 import asyncio
 import os
@@ -67,6 +67,18 @@ async def test_u36_a_client_is_slower_than_upstream(upstream: FakeRegistry, port
     await slow[0].readexactly(1000)
     assert len((await raw(port, get(path))).body) == FLOOD
     slow[1].close()
+
+
+async def test_p10_hundreds_of_clients_are_sent_it_at_once(upstream: FakeRegistry, port: int) -> None:
+    """They read a part and wait, while one reads all of it."""
+    path = _path(await asyncio.to_thread(_flood, upstream))
+    clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(500)]
+    for _, writer in clients:
+        writer.write(get(path))
+    await asyncio.gather(*(reader.readexactly(MIB // 4) for reader, _ in clients))
+    assert len((await raw(port, get(path))).body) == FLOOD
+    for _, writer in clients:
+        writer.transport.abort()
 
 
 async def test_u36_upstream_is_slow_and_asked_over_many_connections(upstream: FakeRegistry, port: int) -> None:

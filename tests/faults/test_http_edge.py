@@ -117,7 +117,7 @@ def nginx(folder: Path, behind: int) -> Iterator[int]:
         daemon.stop()
 
 
-async def test_s34_behind_nginx_nobody_gets_the_answer_to_anothers_question(proxy: Rig, tmp_path: Path) -> None:
+async def test_c04_behind_nginx_nobody_gets_the_answer_to_anothers_question(proxy: Rig, tmp_path: Path) -> None:
     """All clients share one connection to us: a request that is read as two would leave an answer for the next of them."""
     with nginx(tmp_path, proxy.port) as port:
         for number, each in enumerate(CORPUS):
