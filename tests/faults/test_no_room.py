@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import shutil
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
+from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.volume import tmpfs
 from tests.rig import Rig, get, raw, rig
@@ -113,6 +115,22 @@ async def test_d03_a_start_on_a_disk_without_a_free_block_loses_nothing(upstream
     (volume / "lost+found").unlink()
     async with _on(volume, upstream) as proxy:
         assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
+
+
+@pytest.mark.parametrize("log", ["/dev/full", ">(:)"], ids=["a full disk", "a closed pipe"])
+async def test_d03_a_log_that_cannot_be_written_fails_no_pull(upstream: FakeRegistry, tmp_path: Path, log: str) -> None:
+    """Nor does it end a worker, or make an end in order look like a failure."""
+    upstream.add_image(NAME, "1", [SMALL])
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}})
+    async with program.running("bash", "-c", f'exec "$@" > {log} 2>&1', "bash"):
+        workers = program.workers()
+        for _ in range(20):
+            assert (await program.ask(f"/v2/{NAME}/manifests/1?ns=docker.io"))[0] == 200
+            assert await program.ask(_blob(Digest.of(SMALL))) == (200, SMALL)
+            assert (await program.ask(f"/v2/{NAME}/manifests/2?ns=docker.io"))[0] == 404
+        assert program.workers() == workers
+        program.tell(signal.SIGTERM)
+        assert await program.ended() == 0
 
 
 async def test_d04_a_disk_without_inodes_is_a_full_one(upstream: FakeRegistry, tmp_path: Path) -> None:
