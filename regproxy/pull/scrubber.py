@@ -7,6 +7,7 @@ from collections.abc import Callable
 from regproxy.log import fields
 from regproxy.policy.scrubbing import turn
 from regproxy.ports import BlobStore, Ledger, Lying, StoreError
+from regproxy.pull.stocktaking import lose
 
 _log = logging.getLogger(__name__)
 
@@ -41,4 +42,4 @@ class Scrubber:
     async def _verify(self, lying: Lying) -> None:
         if await self._store.verify(lying.digest) is None:
             _log.error("damage found", extra=fields(digest=str(lying.digest)))
-            self._store.count(-await self._ledger.lose([lying.digest]))
+            await lose(self._store, self._ledger, [lying.digest])

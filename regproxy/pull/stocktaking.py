@@ -69,8 +69,7 @@ class Stocktaking:
         return self._doubts_all or (interrupted_at is not None and lying.modified_at > interrupted_at - _LATELY)
 
     async def _lose(self, digests: Collection[Digest]) -> None:
-        if digests:
-            self._store.count(-await self._ledger.lose(digests))
+        await lose(self._store, self._ledger, digests)
         self.lost += len(digests)
 
     async def _check(self, digest: Digest, size: int) -> None:
@@ -79,14 +78,35 @@ class Stocktaking:
             await self._lose([digest])
 
     async def _adopt(self, lying: Lying) -> None:
-        size = await self._store.verify(lying.digest)
+        size = await _recorded(self._store, self._ledger, lying)
         if size is None:
             self.damaged += 1
             return
-        body = await self._store.read(lying.digest, size) if size <= LIMIT else None
-        await self._ledger.adopt(described(lying.digest, size, body), lying.modified_at)
         self._store.count(on_disk(size))
         self.adopted += 1
+
+
+async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) -> None:
+    """Drop the records of content that was not there.
+
+    A pull may have brought it since somebody looked: its file is counted, and its record may be among those dropped.
+    """
+    if not digests:
+        return
+    store.count(-await ledger.lose(digests))
+    for shelf in {digest.hex[:2] for digest in digests}:
+        for lying in await store.lying(shelf):
+            if lying.digest in digests:
+                await _recorded(store, ledger, lying)
+
+
+async def _recorded(store: BlobStore, ledger: Ledger, lying: Lying) -> int | None:
+    """Record what lies there, unless it is or turns out to be wrong; tell its size."""
+    size = await store.verify(lying.digest)
+    if size is not None:
+        body = await store.read(lying.digest, size) if size <= LIMIT else None
+        await ledger.adopt(described(lying.digest, size, body), lying.modified_at)
+    return size
 
 
 def described(digest: Digest, size: int, body: bytes | None) -> Record:

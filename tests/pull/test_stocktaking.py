@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +63,12 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
 async def _put(kept: Kept, body: bytes) -> Digest:
     digest = Digest.of(body)
     await kept.store.write(digest, body)
-    await kept.index.put(Kind.BLOB, Repository("docker.io", "library/app"), Descriptor(BLOB_TYPE, digest, len(body)))
+    await _record(kept, body)
     return digest
+
+
+async def _record(kept: Kept, body: bytes) -> None:
+    await kept.index.put(Kind.BLOB, Repository("docker.io", "library/app"), Descriptor(BLOB_TYPE, Digest.of(body), len(body)))
 
 
 async def test_d26_files_without_a_record_are_adopted_with_what_they_need(kept: Kept) -> None:
@@ -189,3 +193,42 @@ async def test_the_scrubber_goes_on_for_ever(kept: Kept) -> None:
             await asyncio.sleep(0)
     scrubbing.cancel()
     await asyncio.gather(scrubbing, return_exceptions=True)
+
+
+class Meanwhile(SqliteLedger):
+    """Books out of which a record is dropped while a pull brings its content again: before that, around it, or after."""
+
+    def __init__(self, kept: Kept, moment: str) -> None:
+        """Keep the same books."""
+        super().__init__(kept.ledger._db, kept.ledger._generation)
+        self._kept = kept
+        self._moment = moment
+
+    async def lose(self, digests: Collection[Digest]) -> int:
+        if self._moment != "after":
+            await self._kept.store.write(Digest.of(LAYER), LAYER)
+        if self._moment == "before":
+            await _record(self._kept, LAYER)
+        freed = await super().lose(digests)
+        if self._moment == "after":
+            await self._kept.store.write(Digest.of(LAYER), LAYER)
+        if self._moment != "before":
+            await _record(self._kept, LAYER)
+        return freed
+
+
+@pytest.mark.parametrize("moment", ["before", "around", "after"])
+@pytest.mark.parametrize("finder", ["stocktaking", "scrubber"])
+async def test_what_a_pull_brings_while_its_old_record_is_dropped_stays_recorded_and_counted(kept: Kept, finder: str, moment: str) -> None:
+    """A file without a record would take room that nobody sweeps, and the room and the books would differ by it."""
+    digest = await _put(kept, LAYER)
+    ledger = Meanwhile(kept, moment)
+    if finder == "stocktaking":
+        path_of(kept.root, digest).unlink()
+        await Stocktaking(kept.store, ledger).run()
+    else:
+        with path_of(kept.root, digest).open("r+b") as file:
+            file.write(b"L")
+        await Scrubber(kept.store, ledger, 60.0, lambda: 0.0).scrub(digest.hex[:2], ends_at=0.0)
+    assert await kept.index.known(Kind.BLOB, digest) is not None
+    assert kept.store.counted == (await kept.ledger.census()).size == 8192
