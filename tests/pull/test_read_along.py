@@ -85,6 +85,16 @@ async def processes(root: Path, upstream: FakeRegistry, count: int = 2, limits: 
         yield found
 
 
+async def halfway(upstream: FakeRegistry, process: Process, sent: int = 3 * MIB) -> tuple[Digest, Stall, asyncio.Task[bytes]]:
+    """Have a process pull the blob from an upstream that stands still once so many bytes are *sent*."""
+    digest = upstream.add_blob("library/app", BLOB)
+    stall = Stall(sent)
+    upstream.misbehave(on("GET", "/blobs/"), stall, times=1)
+    pulling = asyncio.create_task(process.pull(digest))
+    await stall.reached.wait()
+    return digest, stall, pulling
+
+
 def fill_up(volume: Path) -> None:
     with contextlib.suppress(OSError), (volume / "ballast").open("wb", buffering=0) as ballast:
         while True:
@@ -101,11 +111,7 @@ async def test_a_blob_is_fetched_once_for_all_processes(tmp_path: Path) -> None:
 
 async def test_others_read_what_is_there_while_more_is_on_its_way(tmp_path: Path) -> None:
     async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream) as (one, other):
-        digest = upstream.add_blob("library/app", BLOB)
-        stall = Stall(3 * MIB)
-        upstream.misbehave(on("GET", "/blobs/"), stall)
-        pulling = asyncio.create_task(one.pull(digest))
-        await upstream.seen(on("GET", "/blobs/"))
+        digest, stall, pulling = await halfway(upstream, one)
         content = other.fills.join(APP, digest)
         await content.started()
         begin = await some(content, 0)
@@ -145,11 +151,7 @@ async def test_what_goes_wrong_is_asked_once_and_told_to_all(tmp_path: Path, sta
 
 async def test_another_repository_reads_along_only_if_upstream_lets_it(tmp_path: Path) -> None:
     async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream) as (one, other):
-        digest = upstream.add_blob("library/app", BLOB)
-        stall = Stall(3 * MIB)
-        upstream.misbehave(on("GET", "/blobs/"), stall)
-        pulling = asyncio.create_task(one.pull(digest))
-        await upstream.seen(on("GET", "/blobs/"))
+        digest, stall, pulling = await halfway(upstream, one)
         with pytest.raises(NotFound):
             await other.pull(digest, OTHER)
         stall.event.set()
@@ -171,11 +173,7 @@ async def test_who_reads_along_when_the_disk_is_full_gets_the_rest(tmp_path: Pat
     """Others fill it too. From there on each process passes on what it fetches itself; the beginning is verified with the rest."""
     with tmpfs(tmp_path / "volume", "size=32m") as volume:
         async with FakeRegistry() as upstream, processes(volume, upstream) as (one, other):
-            digest = upstream.add_blob("library/app", BLOB)
-            stall = Stall(2 * MIB)
-            upstream.misbehave(on("GET", "/blobs/"), stall, times=1)
-            pulling = asyncio.create_task(one.pull(digest))
-            await stall.reached.wait()
+            digest, stall, pulling = await halfway(upstream, one, 2 * MIB)
             content = other.fills.join(APP, digest)
             await content.started()
             begin = await some(content, 0)
