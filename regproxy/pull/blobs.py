@@ -142,7 +142,7 @@ class Blobs:
             size = await self._size(repository, digest, fill)
             start, stop = max(size + start, 0), size
         # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
-        if fill is not None and (stop is None or fill.is_near(stop)):
+        if fill is not None and (stop is None or await fill.ends_soon(stop)):
             return None
         download = Download(self._registries[repository.registry], repository, digest, start, stop, patience=self._patience)
         try:

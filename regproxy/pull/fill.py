@@ -50,9 +50,15 @@ class Fill:
     def reads(self, incoming: Incoming) -> bool:
         return self._incoming is incoming
 
-    def is_near(self, stop: int) -> bool:
-        """Whether bytes up to *stop* are here, or come with what is being asked for anyway."""
-        return stop <= self.written + FIRST
+    async def ends_soon(self, stop: int) -> bool:
+        """Whether all of it comes with what is being asked for anyway: it has *stop* bytes at least. Raise as `started`.
+
+        That part of it is here helps nobody before: the last byte of a part, too, waits until all of it is verified.
+        """
+        if stop > FIRST and not self.has_begun:
+            return False
+        await self.started()
+        return self.size <= self.written + FIRST
 
     async def started(self) -> None:
         """Wait until the size is known, or raise what keeps the blob from coming.

@@ -62,9 +62,11 @@ async def test_c05_a_part_of_a_cold_blob_is_right(
 
 
 @pytest.mark.parametrize(
-    ("header", "start", "stop"), [(FAR, 10_000_000, 10_001_000), ("bytes=-500", SIZE - 500, SIZE)], ids=["far", "last"]
+    ("header", "start", "stop"),
+    [("bytes=10-19", 10, 20), (FAR, 10_000_000, 10_001_000), ("bytes=-500", SIZE - 500, SIZE)],
+    ids=["near", "far", "last"],
 )
-async def test_c05_a_far_part_does_not_wait_for_the_fill(
+async def test_c05_a_part_does_not_wait_for_the_fill(
     proxy: Rig, digest: Digest, held: Stall, header: str, start: int, stop: int
 ) -> None:
     answer = await proxy.ask(_path(digest), Range=header)
@@ -73,6 +75,13 @@ async def test_c05_a_far_part_does_not_wait_for_the_fill(
     held.event.set()
     await proxy.settled()
     assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit", "the whole came behind it"
+
+
+async def test_c05_a_part_of_a_blob_that_comes_at_once_is_not_fetched_by_itself(upstream: FakeRegistry, proxy: Rig) -> None:
+    digest = upstream.add_blob(NAME, BLOB[:1_000_000])
+    assert (await proxy.ask(_path(digest), Range="bytes=10-19")).body == BLOB[10:20]
+    await proxy.settled()
+    assert upstream.sent_blob_bytes() == 1_000_000
 
 
 async def test_c05_many_parts_to_the_end_are_one_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
