@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 FIRST = 4 * 1024 * 1024  # most blobs are smaller than this, and done after one request
-WINDOW = 16 * 1024 * 1024  # bytes between what is on disk and what may be asked for
+WINDOW = 16 * 1024 * 1024  # bytes between what is on disk and what may be asked for; of a smaller blob a twelfth
 WORTHWHILE = 8 * 1024 * 1024  # bytes to go; for less, connections are not worth opening
 NEAR = 0.05  # seconds to an answer: at this distance a connection's window is no limit
 FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distance that limits it
@@ -91,6 +91,11 @@ class Plan:
     def is_exhausted(self) -> bool:
         return self.offset >= self.size
 
+    @property
+    def window(self) -> int:
+        """So much is lost, and fetched again, where we are killed."""
+        return max(FIRST, min(WINDOW, self.size // 12))
+
     def take(self, front: int, busy: int) -> Piece | None:
         """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way."""
         if self.is_exhausted or not self.width:
@@ -98,8 +103,8 @@ class Plan:
         if self.width == 1:
             stop = self.size
         else:
-            stop = min(self.offset + WINDOW // self.most, self.size)
-            if busy >= self.width or stop > front + WINDOW:
+            stop = min(self.offset + self.window // self.most, self.size)
+            if busy >= self.width or stop > front + self.window:
                 return None
         piece = Piece(self.offset, stop)
         self.offset = stop

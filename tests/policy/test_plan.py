@@ -64,10 +64,14 @@ def test_more_connections_are_not_tried_where_they_are_not_worth_it(size: int, m
     assert _measured(Plan(size, FIRST, most=most), 1e6).width == 1
 
 
-def test_nothing_is_asked_for_beyond_the_window() -> None:
-    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 40e6, 80e6)
+@pytest.mark.parametrize(
+    ("size", "window"), [(1024 * MIB, WINDOW), (96 * MIB, 8 * MIB), (20 * MIB, FIRST)], ids=["large", "a twelfth of it", "small"]
+)
+def test_nothing_is_asked_for_beyond_the_window(size: int, window: int) -> None:
+    """What is ahead of the disk is in memory, and lost where we are killed."""
+    plan = _measured(Plan(size, FIRST, most=12), 8e6, 40e6, 80e6)
     taken = [piece for _ in range(100) if (piece := plan.take(front=MIB, busy=0))]
-    assert MIB + WINDOW - WINDOW // 12 < taken[-1].stop <= MIB + WINDOW
+    assert MIB + window - window // 12 < taken[-1].stop <= MIB + window
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 4 * MIB), st.floats(0, 1), st.booleans()), max_size=400)
