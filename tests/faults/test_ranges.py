@@ -66,9 +66,7 @@ async def test_c05_a_part_of_a_cold_blob_is_right(
     [("bytes=10-19", 10, 20), (FAR, 10_000_000, 10_001_000), ("bytes=-500", SIZE - 500, SIZE)],
     ids=["near", "far", "last"],
 )
-async def test_c05_a_part_does_not_wait_for_the_fill(
-    proxy: Rig, digest: Digest, held: Stall, header: str, start: int, stop: int
-) -> None:
+async def test_c05_a_part_does_not_wait_for_the_fill(proxy: Rig, digest: Digest, held: Stall, header: str, start: int, stop: int) -> None:
     answer = await proxy.ask(_path(digest), Range=header)
     assert _is_part(answer, start, stop)
     assert answer.headers["Cache-Status"] == "regproxy; fwd=miss; detail=unverified"
