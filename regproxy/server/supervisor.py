@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, TypeVar
 
 from regproxy import __version__
 from regproxy.config import ConfigError, Settings
@@ -26,6 +27,8 @@ from regproxy.storage.disk import DiskStore
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, slow_parser
 from regproxy.wiring import fleet_of, indexed, opened, serving, taking_stock, tending
+
+Event = TypeVar("Event")
 
 _FIXED = ("listen", "admin_listen", "workers", "redis")  # and store.root: what was opened before the first worker
 
@@ -58,7 +61,7 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         stack.push_async_callback(_ended, asyncio.create_task(crew.watch()))
         stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(crew)))
         _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))
-        await _first(keeping, stop)
+        await _first(keeping, stop.wait())
         notify("STOPPING=1")
         _log.info("draining", extra=fields(grace=settings.drain))
     _log.info("stopped")
@@ -72,28 +75,35 @@ class _House:
         self._fleet = fleet
         self._crew = crew
         self._admin = admin
+        self._broom = asyncio.Lock()  # who has it tends the store
 
     async def keep(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
-        while True:
-            async with self._kept(settings):
-                settings = await self._next(settings, reread, hangup)
-            self._store.limit(settings.store.limits())
-            _log.info("the new configuration is in effect")
+        async with AsyncExitStack() as stack:
+            while True:
+                replaced = asyncio.Event()
+                keeping = asyncio.create_task(self._keep(settings, replaced))
+                stack.push_async_callback(_ended, keeping)
+                settings = await _first(keeping, self._next(settings, reread, hangup))
+                replaced.set()
+                self._store.limit(settings.store.limits())
+                _log.info("the new configuration is in effect")
 
-    @asynccontextmanager
-    async def _kept(self, settings: Settings) -> AsyncIterator[None]:
-        """Tend the store and answer at the admin port; raise `StoreError` where that cannot be."""
+    async def _keep(self, settings: Settings, replaced: asyncio.Event) -> None:
+        """Tend the store and answer at the admin port, until another does and what was asked for is done; raise `StoreError`."""
         async with (
             indexed(settings) as index,
             serving(settings, self._store, index, self._fleet) as served,
-            tending(settings, self._store, index.ledger(), served) as sweeper,
+            AsyncExitStack() as tended,
         ):
+            await tended.enter_async_context(self._broom)
+            sweeper = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
             upstreams = reported(served.registries, self._crew.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
             holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), time.time), time.time)
             app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, self._crew.is_accepting)
-            async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls):
-                yield
+            async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
+                await replaced.wait()
+                await tended.aclose()
 
     async def _next(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> Settings:
         """Wait for a configuration that loads and with which workers come up; until then nothing changes."""
@@ -127,13 +137,16 @@ async def _tell_when_ready(crew: Crew) -> None:
     notify("READY=1")
 
 
-async def _first(work: asyncio.Task[None], event: asyncio.Event) -> None:
+async def _first(work: asyncio.Task[None], event: Coroutine[Any, Any, Event]) -> Event:
     """Wait for the event, unless the work fails before; raise its failure."""
-    waiting = asyncio.create_task(event.wait())
-    await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if work.done():
-        await work
+    waiting = asyncio.create_task(event)
+    try:
+        await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            await work
+        return await waiting
+    finally:
+        waiting.cancel()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -43,11 +43,18 @@ async def registry_port(
 
 
 @asynccontextmanager
-async def admin_port(app: web.Application, listeners: Sequence[socket], tls: ServerTls | None = None) -> AsyncIterator[None]:
-    """Serve the admin application at sockets that are closed in the end."""
+async def admin_port(
+    app: web.Application, listeners: Sequence[socket], tls: ServerTls | None = None, drain: float = 0.0
+) -> AsyncIterator[None]:
+    """Serve the admin application at sockets that are closed in the end; then answers may take *drain* seconds, unless we are cancelled."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=Patience().idle)
     async with _listening(runner, listeners, tls):
         yield
+        for site in list(runner.sites):
+            await site.stop()
+        assert runner.server is not None  # noqa: S101  it was set up
+        runner.server.pre_shutdown()  # who is idle leaves
+        await _left(runner.server, drain)
 
 
 @asynccontextmanager

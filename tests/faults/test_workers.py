@@ -21,6 +21,7 @@ from tests.rig import LOOPBACK, get, raw
 NAME = "library/app"
 MIB = 1024 * 1024
 BLOB = os.urandom(4 * MIB)
+LARGE = os.urandom(24 * MIB)  # more than the kernel takes for a client that does not read
 MANIFEST = f"/v2/{NAME}/manifests/1"
 
 
@@ -171,6 +172,32 @@ async def test_what_cannot_change_while_it_runs_is_said_and_the_rest_changes(ups
         assert not (program.config.parent / "elsewhere").exists()
 
 
+async def test_a_new_configuration_does_not_cut_an_export(upstream: FakeRegistry, program: Program) -> None:
+    """Who began it ends it, while another answers at the admin port."""
+    upstream.add_image(NAME, "1", [LARGE])
+    async with program.running():
+        manifest = json.loads((await program.ask(MANIFEST))[1])
+        for entry in (manifest["config"], *manifest["layers"]):
+            assert (await program.ask(f"/v2/{NAME}/blobs/{entry['digest']}"))[0] == 200
+
+        async def is_kept() -> bool:
+            return await program.metric("regproxy_fills_in_progress") == 0
+
+        await program.until(is_kept)
+        reader, writer = await asyncio.open_connection(LOOPBACK, program.admin_port)
+        writer.write(get(f"/api/v1/store/export?image=docker.io/{NAME}:1"))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        assert " 200 ok" in head
+        for effects in (1, 2):
+            program.tell(signal.SIGHUP)
+            await program.until(lambda effects=effects: program.log().count("is in effect") == effects)  # type: ignore[misc]
+            assert await program.is_ready()
+        received = len(await reader.read(-1))
+        assert received == int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        writer.close()
+    assert [line for line in program.lines() if line["level"] == "error"] == []
+
+
 async def test_p14_a_credential_is_changed_in_the_middle_of_a_stream(tmp_path: Path) -> None:
     """The stream ends well with the old one; every new request goes with the new one."""
 
@@ -299,16 +326,6 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path
             program.tell(signal.SIGTERM)
             assert await asyncio.wait_for(loop.sock_recv(line, 100), 20) == b"STOPPING=1"
             assert await program.ended() == 0
-
-
-async def test_u01_a_herd_over_four_workers_downloads_a_blob_once(upstream: FakeRegistry, tmp_path: Path) -> None:
-    path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, BLOB)}"
-    upstream.misbehave(on("GET", "/blobs/"), Paced(4 * MIB))
-    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, workers=4)
-    async with program.running():
-        answers = await asyncio.gather(*(raw(program.port, get(path)) for _ in range(80)))
-    assert [answer.body == BLOB for answer in answers] == [True] * 80
-    assert upstream.sent_blob_bytes() == len(BLOB)
 
 
 async def test_a_second_program_does_not_share_the_port(tmp_path: Path) -> None:
