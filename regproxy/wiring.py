@@ -166,7 +166,7 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         sweeper = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
         await stack.enter_async_context(taking_stock(store, ledger))
         explainer = Explainer(served.routes, served.registries, served.manifests, served.freezes, clock)
-        holdings = Holdings(ledger, sweeper, Upkeep(store, index, ledger, clock), clock)
+        holdings = Holdings(ledger, sweeper, Upkeep(store, index, ledger, sweeper, clock))
         yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, sweeper, holdings)
 
 

@@ -43,13 +43,13 @@ def ask(settings: Settings, act: str, **arguments: object) -> dict[str, Any]:
     return _either(settings, here, there)
 
 
-def work(settings: Settings, act: str) -> dict[str, Any]:
+def work(settings: Settings, act: str, **arguments: object) -> dict[str, Any]:
     """Have one of the long acts of `Upkeep` done, and show how far it is."""
     with shown() as progress:
         return _either(
             settings,
-            lambda holdings: getattr(holdings.upkeep, act)(progress),
-            lambda: _result(opened(settings, None, "POST", f"store/{act}", b"{}"), progress),
+            lambda holdings: getattr(holdings.upkeep, act)(progress, **arguments),
+            lambda: _result(opened(settings, None, "POST", f"store/{act}", json.dumps(arguments).encode()), progress),
         )
 
 
@@ -129,8 +129,8 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Holdings"]:
         except StoreError as error:
             raise _Held(str(error)) from error
         ledger = index.ledger()
-        sweeper = Sweeper(store, ledger, Uses(ledger, time.time), time.time)
-        yield Holdings(ledger, sweeper, Upkeep(store, index, ledger, time.time), time.time)
+        sweeper = Sweeper(store, ledger, Uses(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
+        yield Holdings(ledger, sweeper, Upkeep(store, index, ledger, sweeper, time.time))
 
 
 def _result(response: HTTPResponse, progress: Progress) -> dict[str, Any]:

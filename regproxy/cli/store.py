@@ -82,7 +82,7 @@ def collect(*, unused_for: str = "30d", config: ConfigFile = None, dry_run: DryR
         age = seconds(unused_for)
     except ValueError as error:
         raise typer.BadParameter(f"{unused_for!r} {error}", param_hint="--unused-for") from None
-    answer = ask(loaded(config), "collect", unused_for=age, dry_run=dry_run)
+    answer = work(loaded(config), "collect", unused_for=age, dry_run=dry_run)
     if json:
         tables.as_json(answer)
         return

@@ -1,6 +1,5 @@
 """What an operator asks of the store: what is in it, what it costs, what may go. Answers are for JSON."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 
 from regproxy.ports import Image, Ledger
@@ -16,12 +15,11 @@ class Staying(Exception):
 class Holdings:
     """The store as its operator sees it."""
 
-    def __init__(self, ledger: Ledger, sweeper: Sweeper, upkeep: Upkeep, clock: Callable[[], float]) -> None:
-        """Take the books, who removes, who does what takes long, and a clock of epoch seconds."""
+    def __init__(self, ledger: Ledger, sweeper: Sweeper, upkeep: Upkeep) -> None:
+        """Take the books, who removes, and who does what takes long."""
         self.upkeep = upkeep
         self._ledger = ledger
         self._sweeper = sweeper
-        self._clock = clock
 
     async def images(self) -> dict[str, object]:
         """List all images, the most recently used first, and the totals."""
@@ -48,15 +46,6 @@ class Holdings:
         found = await image_named(self._ledger, image)
         await self._ledger.pin(found.digest, pinned=pinned)
         return {"digest": str(found.digest), "pinned": pinned}
-
-    async def collect(self, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
-        """Remove what nobody used for so many seconds and is neither pinned nor frozen."""
-        await self._sweeper.sweep(0)
-        gone: list[dict[str, object]] = []
-        for each in await self._ledger.unused(self._clock() - unused_for):
-            freed = each.size if dry_run else await self._sweeper.remove(each.digest)
-            gone.append({"digest": str(each.digest), "bytes": freed, "used_at": each.used_at})
-        return {"bytes": sum(int(str(each["bytes"])) for each in gone), "removed": gone}
 
 
 def _written(image: Image) -> dict[str, object]:

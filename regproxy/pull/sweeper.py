@@ -1,4 +1,4 @@
-"""Makes room: steadily, one image at a time, while everything else goes on.
+"""Makes room: steadily, a few images at a time, while everything else goes on.
 
 The record goes before the file. A crash between the two leaves a file that nobody asks for, which the next stocktaking finds; the other
 way round the index would promise what is not there.
@@ -7,7 +7,7 @@ way round the index would promise what is not there.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from regproxy import metrics
 from regproxy.log import fields
@@ -16,7 +16,7 @@ from regproxy.policy.eviction import Candidate, choose, sweeps_often_used
 from regproxy.ports import BlobStore, Ledger, StoreError
 from regproxy.pull.uses import Uses
 
-_WINDOW = 32  # images looked at together: the idlest ones, among which size decides
+_WINDOW = 32  # images looked at together, the idlest ones; each batch that goes voids all that workers remember
 _LEISURE = 5.0  # times as long as it worked: a sweep that nobody waits for takes a sixth of a core from those who are served
 _REST = 1.0  # seconds, where nothing may go
 _EVERY = 10.0  # seconds between two looks at the file system, which others fill too
@@ -27,12 +27,13 @@ _log = logging.getLogger(__name__)
 class Sweeper:
     """Removes what is needed least, when room is short."""
 
-    def __init__(self, store: BlobStore, ledger: Ledger, uses: Uses, clock: Callable[[], float]) -> None:
-        """Take the ports, and a clock of epoch seconds."""
+    def __init__(self, store: BlobStore, ledger: Ledger, uses: Uses, clock: Callable[[], float], leisure: float = _LEISURE) -> None:
+        """Take the ports, a clock of epoch seconds, and how many times as long as it works it rests, where nobody waits for room."""
         self._store = store
         self._ledger = ledger
         self._uses = uses
         self._clock = clock
+        self._leisure = leisure
         self._difference = 0  # between the books and the room, when they were compared last
 
     async def run(self) -> None:
@@ -76,10 +77,22 @@ class Sweeper:
         await self._uses.record()
         freed = 0
         while freed < excess and (chosen := await self._choose(excess - freed)):
-            began = time.monotonic()
-            freed += await self.remove(*(image.digest for image in chosen))
-            if not self._store.is_waited_for:
-                await asyncio.sleep(_LEISURE * (time.monotonic() - began))
+            freed += await self._remove_at_leisure(chosen)
+        return freed
+
+    async def unused(self, seconds: float) -> list[Candidate]:
+        """List what nothing needs and nobody used for so many seconds."""
+        await self._uses.record()
+        return await self._ledger.unused(self._clock() - seconds)
+
+    async def collect(self, seconds: float, tell: Callable[[Sequence[Candidate]], None]) -> int:
+        """Remove what is unused for so many seconds; tell of each batch when it is gone, and in the end how many bytes that freed."""
+        since = self._clock() - seconds
+        freed = 0
+        for often in (False, True):
+            while chosen := await self._idle(since, often=often):
+                freed += await self._remove_at_leisure(chosen)
+                tell(chosen)
         return freed
 
     async def remove(self, *images: Digest) -> int:
@@ -90,6 +103,18 @@ class Sweeper:
         metrics.EVICTED_BYTES.inc(freed)
         _log.info("removed", extra=fields(digests=[str(image) for image in images], bytes=freed))
         return freed
+
+    async def _remove_at_leisure(self, chosen: Sequence[Candidate]) -> int:
+        began = time.monotonic()
+        freed = await self.remove(*(image.digest for image in chosen))
+        if not self._store.is_waited_for:
+            await asyncio.sleep(self._leisure * (time.monotonic() - began))
+        return freed
+
+    async def _idle(self, since: float, *, often: bool) -> list[Candidate]:
+        leased = await self._store.leased()
+        candidates = await self._ledger.idlest(_WINDOW, often=often)
+        return [each for each in candidates if each.used_at < since and each.digest not in leased]
 
     async def _choose(self, excess: int) -> list[Candidate]:
         leased = await self._store.leased()

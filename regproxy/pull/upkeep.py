@@ -1,10 +1,11 @@
-"""What an operator asks of the store and takes long: all of it read again, images out of it and into it."""
+"""What an operator asks of the store and takes long: all of it read again, what is old removed, images out of it and into it."""
 
 import asyncio
 import tarfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import BinaryIO
 
+from regproxy.policy.eviction import Candidate
 from regproxy.policy.scrubbing import SHELVES
 from regproxy.ports import BlobStore, Image, Index, Ledger, Spool
 from regproxy.pull.export import Export, planned
@@ -12,16 +13,18 @@ from regproxy.pull.importing import Importer, Unreadable
 from regproxy.pull.naming import image_named
 from regproxy.pull.progress import Progress
 from regproxy.pull.stocktaking import Stocktaking
+from regproxy.pull.sweeper import Sweeper
 
 
 class Upkeep:
     """Long work on the store, beside all that is served from it."""
 
-    def __init__(self, store: BlobStore, index: Index, ledger: Ledger, clock: Callable[[], float]) -> None:
-        """Take the ports and a clock of epoch seconds."""
+    def __init__(self, store: BlobStore, index: Index, ledger: Ledger, sweeper: Sweeper, clock: Callable[[], float]) -> None:
+        """Take the ports, who removes, and a clock of epoch seconds."""
         self._store = store
         self._index = index
         self._ledger = ledger
+        self._sweeper = sweeper
         self._clock = clock
 
     async def verify(self, progress: Progress) -> dict[str, object]:
@@ -31,6 +34,21 @@ class Upkeep:
     async def rebuild(self, progress: Progress) -> dict[str, object]:
         """Make the index say what the files do; raise `StoreError`."""
         return await self._gone_through(progress, doubts_all=False)
+
+    async def collect(self, progress: Progress, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
+        """Remove what nobody used for so many seconds and is neither pinned nor frozen; raise `StoreError`."""
+        unused = await self._sweeper.unused(unused_for)
+        progress.total = _size(unused)
+        if dry_run:
+            return _collected(unused, progress.total)
+        gone: list[Candidate] = []
+
+        def tell(removed: Sequence[Candidate]) -> None:
+            gone.extend(removed)
+            progress.advance(_size(removed))
+
+        freed = await self._sweeper.collect(unused_for, tell)
+        return _collected(gone, freed)
 
     async def export(self, names: Collection[str]) -> Export:
         """Plan a tar of images; raise `UnknownImage`, `NotWhole` or `StoreError`."""
@@ -58,3 +76,11 @@ class Upkeep:
             await taking.take(shelf)
             progress.advance(size)
         return {"adopted": taking.adopted, "lost": taking.lost, "damaged": taking.damaged}
+
+
+def _size(images: Sequence[Candidate]) -> int:
+    return sum(each.size for each in images)
+
+
+def _collected(images: Sequence[Candidate], freed: int) -> dict[str, object]:
+    return {"bytes": freed, "removed": [{"digest": str(each.digest), "bytes": each.size, "used_at": each.used_at} for each in images]}

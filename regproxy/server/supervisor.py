@@ -99,7 +99,7 @@ class _House:
             sweeper = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
             upstreams = reported(served.registries, self._crew.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
-            holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), time.time), time.time)
+            holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), sweeper, time.time))
             app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, self._crew.is_accepting)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 await replaced.wait()

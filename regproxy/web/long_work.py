@@ -13,15 +13,17 @@ _EVERY = 1.0  # seconds
 
 
 async def told(request: web.Request, work: Callable[[Progress], Awaitable[dict[str, object]]]) -> web.StreamResponse:
-    """Do *work* and tell of it; whoever does not listen any more ends it."""
+    """Do *work* and tell of it; whoever does not listen any more ends it. Arguments that it does not take raise before anything is sent."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    await response.prepare(request)
     progress = Progress()
     task = asyncio.ensure_future(work(progress))
     try:
+        await response.prepare(request)
         while not (await asyncio.wait([task], timeout=_EVERY))[0]:
             await _write(response, {"done": progress.done, "total": progress.total})
         await _write(response, _outcome(task))
+    except ConnectionError:
+        pass  # an operator who has seen enough is no error of ours
     finally:
         task.cancel()
     return response

@@ -62,10 +62,11 @@ def add_store_api(app: web.Application, holdings: Holdings) -> None:
     app.router.add_get("/api/v1/store/images", _refusing(images))
     app.router.add_get("/api/v1/store/export", _refusing(export))
     app.router.add_post("/api/v1/store/import", _refusing(bring_in))
-    acts: dict[str, Act] = {"show": holdings.show, "remove": holdings.remove, "pin": holdings.pin, "collect": holdings.collect}
+    acts: dict[str, Act] = {"show": holdings.show, "remove": holdings.remove, "pin": holdings.pin}
     for name, act in acts.items():
         app.router.add_post(f"/api/v1/store/{name}", _refusing(_answering(act)))
-    for name, work in {"verify": upkeep.verify, "rebuild": upkeep.rebuild}.items():
+    works: dict[str, Act] = {"verify": upkeep.verify, "rebuild": upkeep.rebuild, "collect": upkeep.collect}
+    for name, work in works.items():
         app.router.add_post(f"/api/v1/store/{name}", _refusing(_working(work)))
 
 

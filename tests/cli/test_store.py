@@ -195,3 +195,11 @@ async def test_the_admin_api_takes_only_what_it_knows(tmp_path: Path, headers: d
         url = f"http://127.0.0.1:{proxy.admin_port}/api/v1/store/remove"
         async with proxy.session.post(url, data=body, headers=headers) as response:
             assert response.status == status
+
+
+async def test_long_work_is_refused_before_it_begins(tmp_path: Path) -> None:
+    """Afterwards it is too late for a status: the answer has begun with 200."""
+    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        for act, body in (("collect", {}), ("verify", {"unused_for": 1.0})):
+            async with proxy.session.post(f"http://127.0.0.1:{proxy.admin_port}/api/v1/store/{act}", json=body) as response:
+                assert response.status == 400
