@@ -1,30 +1,53 @@
-"""A store of many blobs: how soon it serves, what that takes in memory, and what opening a hit costs.
+"""A store of many blobs beside a small one: how soon it serves, what that takes in memory, and what opening a hit costs.
 
-python bench/store.py [BLOBS] [DIRECTORY]; a million take two minutes to make, and 4 GB of disk.
+python -m bench.store [--blobs N] [--directory PATH] [--keep]; a million take two minutes to make, and 4 GB of disk.
 """
 
+import argparse
 import asyncio
+import json
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from hashlib import sha256
+from http.client import HTTPConnection
 from pathlib import Path
 
 import yaml
 
+from bench.machine import described
+from bench.peers import RESULTS
+from bench.processes import peak
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
+from tests.rig import free_port
 
-PORT, ADMIN_PORT = 5990, 5991
-BATCH = 20_000
-HITS = 2000
+_SMALL = 100
+_BATCH = 20_000
+_HITS = 100  # blobs that are asked for after each start, each for the first time
+_ROUNDS = 3
+_STOCKTAKING = 20.0  # seconds that it is left alone, comparing index and files
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start: seconds until it serves, the median of first hits in milliseconds, MiB of the largest process at most."""
+
+    blobs: int
+    ready: float
+    hit: float
+    memory: float
 
 
 async def prepare(root: Path) -> None:
+    """Begin a store."""
     store = DiskStore(root)
     await store.prepare()
     store.close()
@@ -32,12 +55,13 @@ async def prepare(root: Path) -> None:
 
 
 def fill(root: Path, count: int) -> list[str]:
+    """Put *count* blobs into a store, and name some of them."""
     connection = sqlite3.connect(root / "index.db")
     names: list[str] = []
     for shelf in range(256):
         (root / "blobs" / "sha256" / f"{shelf:02x}").mkdir(parents=True, exist_ok=True)
-    for start in range(0, count, BATCH):
-        bodies = [str(number).encode() for number in range(start, min(count, start + BATCH))]
+    for start in range(0, count, _BATCH):
+        bodies = [str(number).encode() for number in range(start, min(count, start + _BATCH))]
         digests = [sha256(body).hexdigest() for body in bodies]
         for digest, body in zip(digests, bodies, strict=True):
             (root / "blobs" / "sha256" / digest[:2] / digest).write_bytes(body)
@@ -45,7 +69,7 @@ def fill(root: Path, count: int) -> list[str]:
         connection.executemany("INSERT INTO content VALUES (?, 'blob', 'application/octet-stream', ?, 1.0, 0)", rows)
         connection.executemany("INSERT INTO holders VALUES (?, 'blob', 'docker.io/library/app')", [(name,) for name, _ in rows])
         connection.commit()
-        names += digests[:: max(1, count // HITS)]
+        names += digests[:: max(1, count // (_HITS * _ROUNDS))]
     connection.close()
     return names
 
@@ -57,40 +81,78 @@ def is_answering(url: str) -> bool:
         return False
 
 
-def _rss(process: int) -> float:
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
-def _measure(root: Path, names: list[str]) -> dict[str, float]:
+def _measured(root: Path, count: int, names: Sequence[str]) -> Start:
+    port, admin_port = free_port(), free_port()
     config = root.with_suffix(".yaml")
-    listen = {"listen": f"127.0.0.1:{PORT}", "admin_listen": f"127.0.0.1:{ADMIN_PORT}", "log_level": "error"}
+    listen = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 2, "log_level": "error"}
     config.write_text(yaml.safe_dump({**listen, "store": {"root": str(root)}}))
     began = time.perf_counter()
     server = subprocess.Popen([sys.executable, "-m", "regproxy", "serve", "--config", config])
     try:
-        while not is_answering(f"http://127.0.0.1:{ADMIN_PORT}/readyz"):
+        while not is_answering(f"http://127.0.0.1:{admin_port}/readyz"):
             time.sleep(0.02)
         ready = time.perf_counter() - began
-        hits = time.perf_counter()
-        for name in names:
-            assert is_answering(f"http://127.0.0.1:{PORT}/v2/library/app/blobs/sha256:{name}?ns=docker.io")  # noqa: S101
-        per_hit = (time.perf_counter() - hits) / len(names)
-        time.sleep(20)  # stocktaking goes on behind the hits
-        return {"ready, s": ready, "a first hit, ms": per_hit * 1000, "memory at most, MiB": _rss(server.pid)}
+        hit = statistics.median(_first_hits(port, names))
+        time.sleep(_STOCKTAKING)
+        return Start(count, ready, hit, peak(server.pid))
     finally:
         server.terminate()
         server.wait()
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as directory:
-        root = Path(directory) / "store"
+def _first_hits(port: int, names: Sequence[str]) -> list[float]:
+    """Ask over one connection, and tell how many milliseconds each took."""
+    connection, took = HTTPConnection("127.0.0.1", port), []
+    for name in names:
+        began = time.perf_counter()
+        connection.request("GET", f"/v2/library/app/blobs/sha256:{name}?ns=docker.io")
+        response = connection.getresponse()
+        body = response.read()
+        took.append((time.perf_counter() - began) * 1000)
+        if (response.headers["Cache-Status"], sha256(body).hexdigest()) != ("regproxy; hit", name):
+            raise RuntimeError(f"{name}: {response.headers}")
+    connection.close()
+    return took
+
+
+def _in_turns(directory: Path, counts: Sequence[int]) -> list[Start]:
+    """Make a store of each size, then start on each in turn."""
+    names: dict[int, list[str]] = {}
+    for count in counts:
+        root = directory / str(count)
         asyncio.run(prepare(root))
-        names = fill(root, count)
-        for what, figure in _measure(root, names).items():
-            print(f"{count:>9,} blobs  {what:<22} {figure:8.2f}")
+        names[count] = fill(root, count)
+    found: list[Start] = []
+    for turn in range(_ROUNDS):
+        for count in counts:
+            found.append(_measured(directory / str(count), count, names[count][turn::_ROUNDS][:_HITS]))
+            print(found[-1], flush=True)
+    return found
+
+
+def _table(starts: Sequence[Start]) -> str:
+    lines = ["| blobs | s until it serves | ms for a first hit | MiB of the largest process |", "|--:|--:|--:|--:|"]
+    for count in dict.fromkeys(each.blobs for each in starts):
+        ours = [each for each in starts if each.blobs == count]
+        ready, hit = (statistics.median(each) for each in zip(*((each.ready, each.hit) for each in ours), strict=True))
+        lines.append(f"| {count:,} | {ready:.2f} | {hit:.2f} | {max(each.memory for each in ours):.0f} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make two stores, start on them in turns, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blobs", type=int, default=1_000_000)
+    parser.add_argument("--directory", help="where to make the stores, instead of the usual place for what is temporary")
+    parser.add_argument("--keep", action="store_true", help="keep what was found in bench/results")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
+        found = _in_turns(Path(directory), (_SMALL, arguments.blobs))
+    print(_table(found))
+    if arguments.keep:
+        (RESULTS / "store.json").write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+        about = f"Two workers, {_ROUNDS} starts on each store in turns; medians, and the most of memory."
+        (RESULTS / "store.md").write_text(f"# A store of many blobs beside a small one\n\n{about}\n\n{described()}\n\n{_table(found)}\n")
 
 
 if __name__ == "__main__":
