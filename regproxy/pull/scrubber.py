@@ -40,6 +40,5 @@ class Scrubber:
             await asyncio.sleep(max(0.0, ends_at - self._clock()) / left)
 
     async def _verify(self, lying: Lying) -> None:
-        if await self._store.verify(lying.digest) is None:
+        if await self._store.verify(lying.digest) is None and await lose(self._store, self._ledger, [lying.digest]):
             _log.error("damage found", extra=fields(digest=str(lying.digest)))
-            await lose(self._store, self._ledger, [lying.digest])

@@ -86,18 +86,18 @@ class Stocktaking:
         self.adopted += 1
 
 
-async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) -> None:
-    """Drop the records of content that was not there.
+async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) -> int:
+    """Drop the records of content that was not there, and tell how many bytes they stood for.
 
     A pull may have brought it since somebody looked: its file is counted, and its record may be among those dropped.
     """
-    if not digests:
-        return
-    store.count(-await ledger.lose(digests))
+    lost = await ledger.lose(digests) if digests else 0
+    store.count(-lost)
     for shelf in {digest.hex[:2] for digest in digests}:
         for lying in await store.lying(shelf):
             if lying.digest in digests:
                 await _recorded(store, ledger, lying)
+    return lost
 
 
 async def _recorded(store: BlobStore, ledger: Ledger, lying: Lying) -> int | None:

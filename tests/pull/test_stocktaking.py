@@ -13,7 +13,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
 from regproxy.oci.reference import Repository
-from regproxy.ports import Kind
+from regproxy.ports import Kind, Lying
 from regproxy.pull.fills import BLOB_TYPE
 from regproxy.pull.scrubber import Scrubber
 from regproxy.pull.stocktaking import Stocktaking, described
@@ -179,6 +179,29 @@ async def test_d07_a_flipped_bit_is_found_and_is_a_miss_from_then_on(kept: Kept)
     assert await kept.index.known(Kind.BLOB, digest) is None
     assert [path.is_file() for path in (kept.root / "quarantine").iterdir()] == [True]
     assert kept.store.room.held == 0
+
+
+class Swept(DiskStore):
+    """A store that is swept after somebody looked what lies in it."""
+
+    ledger: SqliteLedger
+
+    async def lying(self, shelf: str) -> list[Lying]:
+        found = await super().lying(shelf)
+        for each in found:
+            for digest in await self.ledger.forget(each.digest):
+                await self.remove(digest)
+        return found
+
+
+async def test_what_was_swept_meanwhile_is_no_damage(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
+    digest = await _put(kept, LAYER)
+    store = Swept(kept.root)
+    store.ledger = kept.ledger
+    await Scrubber(store, kept.ledger, 60.0, lambda: 0.0).scrub(digest.hex[:2], ends_at=0.0)
+    store.close()
+    assert not path_of(kept.root, digest).exists()
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 async def test_the_scrubber_goes_on_for_ever(kept: Kept) -> None:
