@@ -6,7 +6,7 @@ clock set back produces, counts as just checked once and no longer.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.policy.limits import STRETCH
@@ -42,6 +42,17 @@ class TagRecord:
     checked_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Upstream's word that there is no such tag, and when it was given."""
+
+    reason: str
+    checked_at: float
+
+
+TagAnswer: TypeAlias = TagRecord | Missing
+
+
 class Verdict(Enum):
     """What to do about a tag."""
 
@@ -60,15 +71,15 @@ def judge(
     *,
     is_down: bool = False,
     is_scarce: bool = False,
-    missing_since: float | None = None,
+    missing: Missing | None = None,
 ) -> Verdict:
     """Say what the rule asks for, given what is known.
 
     *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
     *is_scarce*: few pulls are left. Tags stay fresh for longer, and nobody waits while a record may stand in.
-    *missing_since*: when upstream said that there is no such tag.
+    *missing*: what upstream said when there was no such tag.
     """
-    is_missing = missing_since is not None and abs(now - missing_since) < rule.missing_for
+    is_missing = missing is not None and _age(missing, now) < rule.missing_for
     if record is None and rule.policy is PullPolicy.NEVER:
         return Verdict.OFFLINE
     if record is None:
@@ -93,5 +104,5 @@ def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float) -> bo
     return record is not None and _age(record, now) < rule.fresh_for + rule.stale_for
 
 
-def _age(record: TagRecord, now: float) -> float:
+def _age(record: TagAnswer, now: float) -> float:
     return abs(now - record.checked_at)

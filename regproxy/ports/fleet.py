@@ -4,7 +4,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from regproxy.oci.reference import Reference
-from regproxy.policy.freshness import TagRecord
+from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 
@@ -21,10 +21,10 @@ class TokenCache(Protocol):
 class TagCache(Protocol):
     """What other replicas found tags to mean. It never raises and is never needed."""
 
-    async def tag(self, reference: Reference) -> TagRecord | None: ...
+    async def tag(self, reference: Reference) -> TagAnswer | None: ...
 
-    def put_tag(self, reference: Reference, record: TagRecord) -> None:
-        """Share a record, behind the answer."""
+    def put_tag(self, reference: Reference, record: TagAnswer) -> None:
+        """Share what upstream said, behind the answer."""
 
 
 class Leases(Protocol):

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -14,7 +13,7 @@ from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
-from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge, may_serve_stale
+from regproxy.policy.freshness import Missing, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
 from regproxy.pull.answers import Answers, Pulled
@@ -26,13 +25,6 @@ from regproxy.pull.uses import Uses
 _MISSING = 10_000  # tags that upstream does not have; clients choose what they ask for, so it needs a bound
 
 _log = logging.getLogger(__name__)
-
-
-class _Missing(NamedTuple):
-    """Upstream's word that there is no such tag, and when it was given."""
-
-    since: float
-    reason: str
 
 
 class Manifests:
@@ -60,7 +52,7 @@ class Manifests:
         self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
         self._behind = Behind()
-        self._missing: LRUCache[Reference, _Missing] = LRUCache(_MISSING)
+        self._missing: LRUCache[Reference, Missing] = LRUCache(_MISSING)
         self._answers = Answers(index, clock)
 
     async def get(self, route: Route, target: Target) -> Pulled:
@@ -114,7 +106,7 @@ class Manifests:
             self._clock(),
             is_down=registry.is_resting,
             is_scarce=registry.is_scarce,
-            missing_since=missing.since if missing else None,
+            missing=missing,
         )
         if known is not None and verdict is Verdict.FRESH:
             return self._answers.remember(reference, Pulled(known, Provenance.HIT), generation, record, rule)
@@ -122,7 +114,7 @@ class Manifests:
             self._flights.start(reference, lambda: self._ask(reference, rule, known))
             return self._stale(route, reference, known, "upstream is asked behind this answer")
         if missing is not None and verdict is Verdict.MISSING:
-            raise errors.manifest_unknown(f"{missing.reason}, as upstream said {self._clock() - missing.since:.0f} s ago")
+            raise errors.manifest_unknown(f"{missing.reason}, as upstream said {self._clock() - missing.checked_at:.0f} s ago")
         if verdict is Verdict.OFFLINE:
             raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
         return await self._asked(route, reference, rule, record, known)
@@ -150,28 +142,45 @@ class Manifests:
         return Pulled(known, Provenance.STALE, f"{reference} may be stale: {reason}")
 
     async def _ask(self, reference: Reference, rule: TagPolicy, known: Manifest | None) -> Pulled:
-        """Find out what a tag means now, from another replica or from upstream, and remember it if there is none."""
+        """Find out what a tag means now, from who asked meanwhile or from upstream, and remember it if there is none."""
+        began = self._clock()
         try:
             async with self._fleet.turn(f"tag {reference}"):
-                pulled = await self._hear(reference, rule) or await self._look_up(reference, known)
-        except NotFound as error:
-            self._missing[reference] = _Missing(self._clock(), str(error))
+                pulled = await self._hear(reference, rule, began) or await self._look_up(reference, known)
+        except NotFound:
             self._answers.forget(reference)
             raise
         self._missing.pop(reference, None)
         return pulled
 
-    async def _hear(self, reference: Reference, rule: TagPolicy) -> Pulled | None:
-        """Take another replica's word for a tag, while it is fresh."""
-        record = await self._fleet.tag(reference)
-        if record is None or judge(record, rule, self._clock()) is not Verdict.FRESH:
+    async def _hear(self, reference: Reference, rule: TagPolicy, began: float) -> Pulled | None:
+        """Take another's word for a tag, while it is fresh or where it was given since we *began* to ask; raise `NotFound`."""
+        answer, now = await self._fleet.tag(reference), self._clock()
+        if answer is None:
             return None
-        digest = record.descriptor.digest
+        is_new = began <= answer.checked_at <= now
+        if isinstance(answer, Missing):
+            if not is_new and judge(None, rule, now, missing=answer) is not Verdict.MISSING:
+                return None
+            self._missing[reference] = answer
+            raise NotFound(answer.reason)
+        if not is_new and judge(answer, rule, now) is not Verdict.FRESH:
+            return None
+        digest = answer.descriptor.digest
         pulled = await self._by_digest(Reference(reference.repository, digest), digest)
-        await self._behind.do(self._put_tag(reference, record))
+        await self._behind.do(self._put_tag(reference, answer))
         return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
 
     async def _look_up(self, reference: Reference, known: Manifest | None) -> Pulled:
+        """Ask upstream, and tell others where it knows no such tag."""
+        try:
+            return await self._resolved(reference, known)
+        except NotFound as error:
+            self._missing[reference] = missing = Missing(str(error), self._clock())
+            self._fleet.put_tag(reference, missing)
+            raise
+
+    async def _resolved(self, reference: Reference, known: Manifest | None) -> Pulled:
         """Ask by HEAD where that can save a GET."""
         registry = self._registries[reference.repository.registry]
         if known is not None:

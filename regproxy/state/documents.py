@@ -6,7 +6,7 @@ from typing import Any
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, parse_target
-from regproxy.policy.freshness import TagRecord
+from regproxy.policy.freshness import Missing, TagAnswer, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 
@@ -23,14 +23,18 @@ def token_of(document: Mapping[str, Any] | None) -> Token | None:
         return None
 
 
-def tag_document(record: TagRecord) -> dict[str, Any]:
+def tag_document(record: TagAnswer) -> dict[str, Any]:
+    if isinstance(record, Missing):
+        return {"missing": record.reason, "checked_at": record.checked_at}
     found = record.descriptor
     return {"media_type": found.media_type, "digest": str(found.digest), "size": found.size, "checked_at": record.checked_at}
 
 
-def tag_of(document: Mapping[str, Any] | None) -> TagRecord | None:
-    """Read a record; None where there is none in it."""
+def tag_of(document: Mapping[str, Any] | None) -> TagAnswer | None:
+    """Read what upstream said; None where there is nothing in it."""
     try:
+        if document and "missing" in document:
+            return Missing(document["missing"], document["checked_at"])
         return TagRecord(_descriptor(document), document["checked_at"]) if document else None
     except (KeyError, ValueError):
         return None

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from regproxy.oci.reference import Reference
-from regproxy.policy.freshness import TagRecord
+from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.state.documents import tag_document, tag_of, token_document, token_of
@@ -40,10 +40,10 @@ class RedisFleet:
     def put_token(self, key: Secret, token: Token) -> None:
         self._put("token", key.value, token_document(token), token.expires_at - self._clock())
 
-    async def tag(self, reference: Reference) -> TagRecord | None:
+    async def tag(self, reference: Reference) -> TagAnswer | None:
         return tag_of(await self._get("tag", str(reference)))
 
-    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+    def put_tag(self, reference: Reference, record: TagAnswer) -> None:
         self._put("tag", str(reference), tag_document(record), _TAGS_KEPT)
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:

@@ -15,7 +15,7 @@ from socket import socket
 from typing import Any, Self
 
 from regproxy.oci.reference import Reference
-from regproxy.policy.freshness import TagRecord
+from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Fleet
@@ -51,10 +51,10 @@ class Machine:
     def put_token(self, key: Secret, token: Token) -> None:
         self._tell("put_token", key.value, token_document(token))
 
-    async def tag(self, reference: Reference) -> TagRecord | None:
+    async def tag(self, reference: Reference) -> TagAnswer | None:
         return tag_of(await self._ask(next(self._numbers), "tag", reference_document(reference)))
 
-    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+    def put_tag(self, reference: Reference, record: TagAnswer) -> None:
         self._tell("put_tag", reference_document(reference), tag_document(record))
 
     @asynccontextmanager

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from cachetools import LRUCache
 
 from regproxy.oci.reference import Reference
-from regproxy.policy.freshness import TagRecord
+from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Fleet
@@ -24,10 +24,10 @@ class Alone:
 
     def put_token(self, key: Secret, token: Token) -> None: ...
 
-    async def tag(self, reference: Reference) -> TagRecord | None:  # noqa: ARG002
+    async def tag(self, reference: Reference) -> TagAnswer | None:  # noqa: ARG002
         return None
 
-    def put_tag(self, reference: Reference, record: TagRecord) -> None: ...
+    def put_tag(self, reference: Reference, record: TagAnswer) -> None: ...
 
     @asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:  # noqa: ARG002
@@ -43,7 +43,7 @@ class Together:
         """Know nothing yet but what comes from *beyond*, which is closed with this."""
         self._beyond = beyond
         self._tokens: LRUCache[Secret, Token] = LRUCache(_KEPT)
-        self._tags: LRUCache[Reference, TagRecord] = LRUCache(_KEPT)
+        self._tags: LRUCache[Reference, TagAnswer] = LRUCache(_KEPT)
         self._turns: dict[str, asyncio.Event] = {}
 
     async def token(self, key: Secret) -> Token | None:
@@ -53,10 +53,10 @@ class Together:
         self._tokens[key] = token
         self._beyond.put_token(key, token)
 
-    async def tag(self, reference: Reference) -> TagRecord | None:
+    async def tag(self, reference: Reference) -> TagAnswer | None:
         return await self._beyond.tag(reference) or self._tags.get(reference)
 
-    def put_tag(self, reference: Reference, record: TagRecord) -> None:
+    def put_tag(self, reference: Reference, record: TagAnswer) -> None:
         self._tags[reference] = record
         self._beyond.put_tag(reference, record)
 

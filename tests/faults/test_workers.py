@@ -243,6 +243,25 @@ async def test_u01_a_herd_over_four_workers_asks_one_token_and_one_manifest(tmp_
     assert len([entry for entry in upstream.ledger if entry.kind == "manifests" and entry.status == 200]) == 1
 
 
+@pytest.mark.parametrize("is_there", [True, False], ids=["a tag", "no such tag"])
+async def test_u01_a_herd_over_four_workers_asks_one_question_however_short_the_answer_holds(tmp_path: Path, is_there: bool) -> None:
+    """An answer that was given after they asked is theirs as well."""
+    rules = [{"fresh_for": "0s", "missing_for": "0s"}]
+    async with FakeRegistry() as upstream:
+        image = upstream.add_image(NAME, "1", [b"layer"])
+        body = upstream.repositories[NAME].manifests[image.digest].body
+        path, status = (MANIFEST, 200) if is_there else (f"/v2/{NAME}/manifests/none", 404)
+        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}], "tags": rules}}, workers=4)
+        async with program.running():
+            assert await program.ask(MANIFEST) == (200, body)
+            before = len(upstream.ledger)
+            upstream.misbehave("/manifests/", Delay(3))
+            answers = await asyncio.gather(*(program.ask(path) for _ in range(80)))
+            assert {found for found, _ in answers} == {status}
+            assert await program.metric('regproxy_requests_total{endpoint="manifests"') == 81
+        assert len(upstream.ledger) - before == 1
+
+
 async def test_a_freeze_holds_for_every_worker_at_once(upstream: FakeRegistry, program: Program) -> None:
     first = upstream.add_image(NAME, "1", [b"first"])
     program.configure(upstreams={"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}})

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
+from regproxy.policy.freshness import DAY, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 
 NOW = 1_785_585_600.0
 DESCRIPTOR = Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0)
@@ -95,7 +95,7 @@ def test_a_tag_that_upstream_does_not_have_is_not_asked_for_again_at_once(
 ) -> None:
     record = None if ago is None else checked(ago)
     rule = TagPolicy(policy=policy, fresh_for=300, missing_for=10)
-    assert judge(record, rule, NOW, missing_since=NOW - missing_ago) is verdict
+    assert judge(record, rule, NOW, missing=Missing("gone", NOW - missing_ago)) is verdict
 
 
 @pytest.mark.parametrize("policy", [PullPolicy.ALWAYS, PullPolicy.ON_FAILURE])

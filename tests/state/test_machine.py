@@ -12,7 +12,7 @@ import pytest
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
-from regproxy.policy.freshness import TagRecord
+from regproxy.policy.freshness import Missing, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.state.machine import PATIENCE, Desk, Machine
@@ -23,6 +23,7 @@ TOKEN = Token(Secret("canary-token-77"), 100.0, 200.0)
 REFERENCE = Reference(Repository("docker.io", "library/app"), Tag("1"))
 BY_DIGEST = Reference(Repository("localhost:5000", "a/b"), Digest.of(b"x"))
 RECORD = TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0), 50.0)
+MISSING = Missing("docker.io has no such tag", 50.0)
 
 
 def ignored(_: dict[str, Any]) -> None: ...
@@ -47,9 +48,9 @@ async def test_what_one_worker_found_the_other_knows() -> None:
         async with one.turn("x"):
             one.put_token(KEY, TOKEN)
             one.put_tag(REFERENCE, RECORD)
-            one.put_tag(BY_DIGEST, RECORD)
+            one.put_tag(BY_DIGEST, MISSING)
         async with other.turn("x"):
-            assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, RECORD)
+            assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, MISSING)
 
 
 async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:
