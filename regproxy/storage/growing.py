@@ -3,8 +3,7 @@
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +11,7 @@ from regproxy.oci.digest import Digest
 from regproxy.storage.room import Reservation
 from regproxy.storage.shelves import path_of
 
-_AT_ONCE = 1024  # pieces: as many as one call may name (IOV_MAX)
+_AT_ONCE = 1024 * 1024  # bytes: for 2 MiB and more Linux looks for a huge page, which took eight times as long (6.18, ext4)
 
 
 class Growing:
@@ -29,9 +28,9 @@ class Growing:
         self._final = path_of(root, digest)
         self.is_committed = False
 
-    def write(self, pieces: Iterable[memoryview], offset: int) -> int:
-        """Write what comes first of them, and tell how much that is."""
-        return os.pwritev(self.file.fileno(), list(islice(pieces, _AT_ONCE)), offset)
+    def write(self, piece: memoryview, offset: int) -> int:
+        """Write what comes first of it, and tell how much that is."""
+        return os.pwrite(self.file.fileno(), piece[:_AT_ONCE], offset)
 
     def commit(self) -> int:
         """Make durable, then give it its name; tell the size of what it replaced."""

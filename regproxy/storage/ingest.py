@@ -6,7 +6,6 @@ What the disk has taken stays readable; from the byte on that it refused, the co
 import asyncio
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
@@ -165,14 +164,12 @@ class DiskIngest:
         self._trouble.begin(reason)
 
     def _append(self, growing: Growing, chunks: Sequence[bytes]) -> None:
-        rest = deque(memoryview(chunk) for chunk in chunks)
-        while rest:
-            written = growing.write(rest, self._on_disk)
-            self._on_disk += written
-            while rest and written >= len(rest[0]):
-                written -= len(rest.popleft())
-            if written:
-                rest[0] = rest[0][written:]
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                written = growing.write(view, self._on_disk)
+                self._on_disk += written
+                view = view[written:]
 
     async def _pass(self, chunks: Sequence[bytes], reached: int, already: int, reason: StoreError) -> None:
         """Pass on all but the *already* written, from the offset *reached* on; raise *reason* where nobody reads."""

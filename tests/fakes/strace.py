@@ -7,7 +7,7 @@ import pytest
 
 
 def injecting(**injections: str) -> tuple[str, ...]:
-    """Write the words to put before a command: `fsync="error=EIO"`, `pwritev2="delay_enter=200000"` (microseconds).
+    """Write the words to put before a command: `fsync="error=EIO"`, `pwrite64="delay_enter=200000"` (microseconds).
 
     `-D`: it is the program that is our child, and not strace.
     """

@@ -34,7 +34,7 @@ async def test_d23_hits_do_not_wait_for_writes(upstream: FakeRegistry, tmp_path:
     async with aiohttp.ClientSession() as session:
         warm = await _warmed(tmp_path / "store", upstream, session)
         cold = upstream.add_blob(NAME, COLD)
-        slow = injecting(pwritev2="delay_enter=200000", fsync="delay_enter=5000000")
+        slow = injecting(pwrite64="delay_enter=200000", fsync="delay_enter=5000000")
         served = Served(tmp_path / "store", upstream, *slow)
         async with served.running(session):
             assert await served.pull(session, NAME, f"blobs/{cold}") == COLD

@@ -77,15 +77,6 @@ async def test_content_comes_back_as_it_was_written(store: DiskStore) -> None:
     assert await store.read(DIGEST, len(BODY)) == BODY
 
 
-async def test_however_many_pieces_come_at_once_all_are_written(store: DiskStore) -> None:
-    """A slow network brings thousands of packets while a slow disk writes; one call takes 1024 of them."""
-    ingest = await store.ingest(DIGEST, len(BODY))
-    await ingest.write([BODY[start : start + 20] for start in range(0, len(BODY), 20)])
-    await ingest.commit()
-    ingest.close()
-    assert await store.read(DIGEST, len(BODY)) == BODY
-
-
 async def test_wrong_content_gets_no_name(store: DiskStore, tmp_path: Path) -> None:
     with pytest.raises(DigestMismatch):
         await store.write(DIGEST, BODY + b"!")
