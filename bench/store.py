@@ -148,11 +148,15 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         found = _in_turns(Path(directory), (_SMALL, arguments.blobs))
-    print(_table(found))
-    if arguments.keep:
-        (RESULTS / "store.json").write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
-        about = f"Two workers, {_ROUNDS} starts on each store in turns; medians, and the most of memory."
-        (RESULTS / "store.md").write_text(f"# A store of many blobs beside a small one\n\n{about}\n\n{described()}\n\n{_table(found)}\n")
+        print(_table(found))
+        if arguments.keep:
+            _keep(found)
+
+
+def _keep(found: Sequence[Start]) -> None:
+    (RESULTS / "store.json").write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+    about = f"Two workers, {_ROUNDS} starts on each store in turns; medians, and the most of memory."
+    (RESULTS / "store.md").write_text(f"# A store of many blobs beside a small one\n\n{about}\n\n{described()}\n\n{_table(found)}\n")
 
 
 if __name__ == "__main__":
