@@ -51,6 +51,10 @@ class Crew:
         """Tell what the workers that accept said last."""
         return [worker.report for worker in self._accepting() if worker.report is not None]
 
+    def trouble(self) -> str | None:
+        """Tell why the store takes nothing from one of them."""
+        return next((report.trouble for report in self.reports() if report.trouble is not None), None)
+
     def is_accepting(self) -> bool:
         return bool(self._accepting())
 

@@ -25,20 +25,22 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """That a worker accepts, or does not any more, and what it knows of upstreams."""
+    """That a worker accepts, or does not any more, what it knows of upstreams, and why its store takes nothing, if it does not."""
 
     is_accepting: bool
     upstreams: Mapping[str, Standing]
+    trouble: str | None = None
 
     @classmethod
-    def of(cls, registries: Mapping[str, Registry], *, is_accepting: bool) -> Self:
-        return cls(
-            is_accepting, {name: Standing(each.is_resting, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
-        )
+    def of(cls, registries: Mapping[str, Registry], trouble: str | None, *, is_accepting: bool) -> Self:
+        standings = {name: Standing(each.is_resting, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
+        return cls(is_accepting, standings, trouble)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        return cls(document["is_accepting"], {name: Standing.parse(each) for name, each in document["upstreams"].items()})
+        return cls(
+            document["is_accepting"], {name: Standing.parse(each) for name, each in document["upstreams"].items()}, document["trouble"]
+        )
 
     def document(self) -> dict[str, Any]:
         return asdict(self)

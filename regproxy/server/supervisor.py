@@ -100,7 +100,7 @@ class _House:
             upstreams = reported(served.registries, self._crew.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
             holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), sweeper, time.time))
-            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, self._crew.is_accepting)
+            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, self._crew.is_accepting, self._crew.trouble)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 await replaced.wait()
                 await tended.aclose()

@@ -25,6 +25,7 @@ from regproxy.server.process import BEAT
 from regproxy.server.report import Report
 from regproxy.server.sockets import Listeners
 from regproxy.state.machine import Machine
+from regproxy.storage.disk import DiskStore
 from regproxy.web.app import registry_port
 from regproxy.wiring import Serving, joined, serving
 
@@ -55,7 +56,7 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
     machine = await Machine.connected(line)
     dying = asyncio.create_task(_die_with(machine))
     async with joined(settings) as (store, index), serving(settings, store, index, machine) as proxy:
-        reporting = asyncio.create_task(_report(machine, proxy, stop))
+        reporting = asyncio.create_task(_report(machine, proxy, store, stop))
         async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as watch:
             collecting = asyncio.create_task(garbage.collect(lambda: len(watch.connections)))
             await stop.wait()
@@ -71,10 +72,10 @@ async def _die_with(machine: Machine) -> None:
     os._exit(1)
 
 
-async def _report(machine: Machine, proxy: Serving, stop: asyncio.Event) -> None:
+async def _report(machine: Machine, proxy: Serving, store: DiskStore, stop: asyncio.Event) -> None:
     """Report at every beat, and how busy the loop was meanwhile."""
     while True:
-        machine.report(Report.of(proxy.registries, is_accepting=not stop.is_set()).document())
+        machine.report(Report.of(proxy.registries, store.trouble, is_accepting=not stop.is_set()).document())
         metrics.TASKS.set(len(asyncio.all_tasks()))
         metrics.LOOP_LAG.set(await _longest_lag())
 

@@ -218,9 +218,14 @@ class DiskStore:
         self._open.pop(digest, None)
         await self._run(self._shelves.put_aside, digest)
 
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be kept at the moment."""
+        return self._trouble.reason or self._run.trouble
+
     async def check(self) -> str | None:
         await self._run(layout.check, self._root)
-        return self._trouble.reason or self._run.trouble
+        return self.trouble
 
     def close(self) -> None:
         while self._open:

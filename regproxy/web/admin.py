@@ -21,8 +21,9 @@ def admin_app(
     explainer: Explainer,
     holdings: Holdings,
     is_accepting: Callable[[], bool],
+    trouble_elsewhere: Callable[[], str | None] = lambda: None,
 ) -> web.Application:
-    """Make the application of the admin port, which also tells whether anybody accepts clients."""
+    """Make the application of the admin port, which also tells whether anybody accepts clients, and why others can keep nothing."""
 
     async def alive(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -30,7 +31,7 @@ def admin_app(
     async def ready(_: web.Request) -> web.Response:
         """Readiness is ours alone: an upstream that is down, or a disk that is full, makes us no less able to serve what we have."""
         try:
-            trouble = await store.check()
+            trouble = await store.check() or trouble_elsewhere()
         except StoreError as error:
             return web.Response(status=503, text=f"not ready: {error}\n")
         if not is_accepting():

@@ -117,6 +117,19 @@ async def test_d03_a_start_on_a_disk_without_a_free_block_loses_nothing(upstream
         assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
 
 
+async def test_d02_a_worker_that_can_keep_nothing_is_told_of_by_the_program(upstream: FakeRegistry, volume: Path, tmp_path: Path) -> None:
+    digest = upstream.add_blob(NAME, LARGE)
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, store={"root": str(volume)})
+    async with program.running():
+        assert await program.ask(_blob(digest)) == (200, LARGE)
+
+        async def is_told() -> bool:
+            status, text = await program.admin("/readyz")
+            return status == 200 and "takes nothing" in text
+
+        await program.until(is_told)
+
+
 @pytest.mark.parametrize("log", ["/dev/full", ">(:)"], ids=["a full disk", "a closed pipe"])
 async def test_d03_a_log_that_cannot_be_written_fails_no_pull(upstream: FakeRegistry, tmp_path: Path, log: str) -> None:
     """Nor does it end a worker, or make an end in order look like a failure."""

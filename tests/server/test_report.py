@@ -11,7 +11,7 @@ OTHER = replace(HOST, url="https://b.example", rank=2, first_byte=None, bytes_pe
 
 
 def test_a_report_arrives_as_it_was_sent() -> None:
-    report = Report(True, {"docker.io": Standing(False, True, (HOST, OTHER))})
+    report = Report(True, {"docker.io": Standing(False, True, (HOST, OTHER))}, "no space left")
     assert Report.parse(json.loads(json.dumps(report.document()))) == report
 
 
