@@ -26,7 +26,7 @@ from regproxy.state.machine import Desk
 
 BEAT = 1.0  # seconds between two reports of a worker
 _SILENT = 6  # beats that may be missing; a loop that is only busy is never that late
-_UNBORN = 60  # ... before the first: a starved machine takes long to load a program
+_UNBORN = 20  # ... before the first: it takes one second of a core to load the program, and a starved machine gives a tenth of that
 _AFTER_DRAIN = 5.0  # seconds beside those that responses and fills are given
 
 _log = logging.getLogger(__name__)

@@ -124,6 +124,18 @@ async def test_p04_a_stopped_worker_is_replaced(upstream: FakeRegistry, program:
         assert 'regproxy_worker_restarts_total{reason="silent"} 1.0' in (await program.admin("/metrics"))[1]
 
 
+async def test_p04_a_worker_that_is_stopped_before_it_said_a_word_is_replaced(program: Program) -> None:
+    async with program.running():
+        known = set(program.workers())
+        os.kill(program.workers()[0], signal.SIGKILL)
+        await program.until(lambda: set(program.workers()) - known)
+        (victim,) = set(program.workers()) - known
+        os.kill(victim, signal.SIGSTOP)
+        await program.until(lambda: victim not in program.workers() and len(program.workers()) == 2)
+        await program.until(program.are_all_accepting)
+        assert await program.metric('regproxy_worker_restarts_total{reason="silent"}') == 1
+
+
 async def test_no_worker_outlives_its_supervisor(program: Program) -> None:
     async with program.running():
         workers = program.workers()
