@@ -17,6 +17,7 @@ from tests.rig import LOOPBACK
 
 _MOST = 1024 * 1024  # bytes taken at a time
 _LOOK = 0.05  # seconds between two helpings of a client that reads slowly
+_WINDOW = 65536  # bytes that wait for a client in any case: it may come no less often than they do, or it is slower than its rate
 _EVERY = 50  # clients, one of which looks at the bytes
 
 
@@ -135,7 +136,7 @@ def _read_slowly(clients: list[_Client], began: float, rate: float, seconds: flo
             if allowed > 0 and not _taken(clients[number], min(allowed, _MOST), began):
                 reading.discard(number)
                 clients[number].sock.close()
-        time.sleep(_LOOK)
+        time.sleep(min(_LOOK, _WINDOW / rate))
 
 
 def _taken(client: _Client, most: int, began: float) -> bool:
