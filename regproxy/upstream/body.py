@@ -1,5 +1,6 @@
 """A blob's bytes as one host sends them (port BlobBody), timed."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
@@ -71,7 +72,8 @@ class HostBody:
         """Read what has come, and only then tell that the connection broke: aiohttp tells that first, and keeps the rest to itself."""
         content = self._response.content
         try:
-            return await content.readany()
+            async with asyncio.timeout(self._timeouts.silence):
+                return await content.readany()
         except (aiohttp.ClientError, OSError) as error:
             content.set_exception(None)  # type: ignore[arg-type]
             rest = content.read_nowait()

@@ -68,7 +68,8 @@ class Connections:
         limits = aiohttp.ClientTimeout(
             total=None,
             sock_connect=min(connect or self._timeouts.connect, self._timeouts.connect),
-            sock_read=self._timeouts.silence,
+            # Whoever reads a blob keeps the time: aiohttp's begins anew where an end is read after a pause, and then ends the next answer.
+            sock_read=None if pool is Pool.BLOB else self._timeouts.silence,
         )
         async with self._turns[pool]:
             with self.translated(url):
