@@ -93,8 +93,8 @@ class Plan:
 
     @property
     def window(self) -> int:
-        """So much is lost, and fetched again, where we are killed."""
-        return max(FIRST, min(WINDOW, self.size // 12))
+        """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
+        return max(2 * FIRST, min(WINDOW, self.size // 12))
 
     def take(self, front: int, busy: int) -> Piece | None:
         """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way."""
