@@ -14,8 +14,13 @@ Listeners: TypeAlias = Sequence[socket]
 """The sockets of one worker: one for each address that the host's name has."""
 
 
-def opened(address: Address, workers: int = 1) -> list[Listeners]:
-    """Listen at *address* once for each of so many workers, among whom the kernel shares clients out; raise `OSError`."""
+def opened(address: Address, workers: int = 1, given: Listeners = ()) -> list[Listeners]:
+    """Listen at *address* once for each of so many workers, among whom the kernel shares clients out; raise `OSError`.
+
+    Sockets that are *given* are shared by all of them instead: only their owner may open more at the same port.
+    """
+    if given:
+        return _shared(given, workers)
     if workers > 1:
         for each in _listeners(address, is_shared=False):
             each.close()  # nobody else listens there: with SO_REUSEPORT two regproxies would share it, and neither would know
@@ -28,6 +33,15 @@ def port(listeners: Listeners) -> int:
     """Tell which port it is, for those who asked for any."""
     number: int = listeners[0].getsockname()[1]
     return number
+
+
+def _shared(given: Listeners, workers: int) -> list[Listeners]:
+    for each in given:
+        each.settimeout(0)
+    found: list[Listeners] = [[each.dup() for each in given] for _ in range(workers)]
+    for each in given:
+        each.close()
+    return found
 
 
 def _listeners(address: Address, *, is_shared: bool) -> Listeners:

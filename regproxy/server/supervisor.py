@@ -16,12 +16,11 @@ from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
 from regproxy.pull.holdings import Holdings
 from regproxy.pull.upkeep import Upkeep
-from regproxy.server import sockets
+from regproxy.server import sockets, systemd
 from regproxy.server.crew import Crew
 from regproxy.server.limits import cores, take_all_files
 from regproxy.server.report import reported
 from regproxy.server.sockets import Listeners
-from regproxy.server.systemd import notify
 from regproxy.state.memory import Together
 from regproxy.storage.disk import DiskStore
 from regproxy.web.admin import admin_app
@@ -44,8 +43,9 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         _log.error("this machine is not fit to serve", extra=fields(reason=shortcoming))
     for caution in cautions(settings.tls, settings.admin_tls):
         _log.warning("clients will not accept us", extra=fields(reason=caution))
-    listeners = sockets.opened(settings.listen, cores() if settings.workers == "auto" else settings.workers)
-    (admin,) = sockets.opened(settings.admin_listen)
+    workers = cores() if settings.workers == "auto" else settings.workers
+    listeners = sockets.opened(settings.listen, workers, systemd.listeners("registry"))
+    (admin,) = sockets.opened(settings.admin_listen, given=systemd.listeners("admin"))
     async with AsyncExitStack() as stack:
         for each in admin:
             stack.enter_context(each)
@@ -62,7 +62,7 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(crew)))
         _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))
         await _first(keeping, stop.wait())
-        notify("STOPPING=1")
+        systemd.notify("STOPPING=1")
         _log.info("draining", extra=fields(grace=settings.drain))
     _log.info("stopped")
 
@@ -134,7 +134,7 @@ def admissible(settings: Settings, wanted: Settings) -> Settings:
 
 async def _tell_when_ready(crew: Crew) -> None:
     await crew.accepting()
-    notify("READY=1")
+    systemd.notify("READY=1")
 
 
 async def _first(work: asyncio.Task[None], event: Coroutine[Any, Any, Event]) -> Event:

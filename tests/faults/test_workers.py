@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,16 @@ MIB = 1024 * 1024
 BLOB = os.urandom(4 * MIB)
 LARGE = os.urandom(24 * MIB)  # more than the kernel takes for a client that does not read
 MANIFEST = f"/v2/{NAME}/manifests/1"
+
+
+# What systemd does with a socket unit (sd_listen_fds(3)).
+ACTIVATED = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+os.dup2(os.dup(listener.detach()), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "registry"}
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @pytest.fixture
@@ -357,6 +368,17 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path
             program.tell(signal.SIGTERM)
             assert await asyncio.wait_for(loop.sock_recv(line, 100), 20) == b"STOPPING=1"
             assert await program.ended() == 0
+
+
+async def test_a_socket_that_systemd_listens_at_is_served_by_all_workers(upstream: FakeRegistry, program: Program) -> None:
+    """What the configuration says is not opened then."""
+    upstream.add_image(NAME, "1", [b"layer"])
+    program.settings["listen"] = f"{LOOPBACK}:1"
+    async with program.running(sys.executable, "-c", ACTIVATED, str(program.port)):
+        for worker in program.workers():
+            os.kill(worker, signal.SIGSTOP)
+            assert {(await program.ask(MANIFEST))[0] for _ in range(5)} == {200}
+            os.kill(worker, signal.SIGCONT)
 
 
 async def test_a_second_program_does_not_share_the_port(tmp_path: Path) -> None:
