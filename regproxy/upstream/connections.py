@@ -23,7 +23,7 @@ from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolve
 
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
 _FIELD_LIMIT = 32 * 1024  # signed Locations and tokens are longer than aiohttp's 8190
-_AT_ONCE = 1024 * 1024  # bytes of a blob taken from the kernel in one turn: with the 256 KiB of asyncio it takes four times the turns
+_BUFFER = 256 * 1024  # bytes read ahead per response; twice that at most
 
 
 class Pool(Enum):
@@ -78,8 +78,6 @@ class Connections:
                     response = await self._session(pool).request(
                         method, url, headers=headers, data=form, allow_redirects=False, timeout=limits, proxy=self._host.proxy
                     )
-            if pool is Pool.BLOB:
-                _widen(response)
             try:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise Corrupt(f"{url.host} sent an encoded body though asked for identity")
@@ -122,17 +120,11 @@ class Connections:
                 headers={"User-Agent": f"regproxy/{__version__}", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 requote_redirect_url=False,
-                read_bufsize=_AT_ONCE // 2,  # aiohttp pauses at twice that
+                read_bufsize=_BUFFER,
                 max_line_size=_FIELD_LIMIT,
                 max_field_size=_FIELD_LIMIT,
             )
         return session
-
-
-def _widen(response: aiohttp.ClientResponse) -> None:
-    """Have the rest of an answer read in larger pieces, where it comes without TLS, which has a buffer of its own."""
-    if response.connection is not None and response.connection.transport is not None:
-        response.connection.transport.max_size = _AT_ONCE  # type: ignore[attr-defined]  # asyncio's name for it
 
 
 async def _finish(response: aiohttp.ClientResponse) -> None:

@@ -13,7 +13,7 @@ from regproxy.upstream.registry import UpstreamRegistry
 from tests.fakes.registry import FakeRegistry
 
 APP = Repository("docker.io", "library/app")
-BLOB = os.urandom(1_200_000)  # more than is read ahead
+BLOB = os.urandom(600_000)  # more than is read ahead
 SILENCE = 0.2  # seconds
 
 
