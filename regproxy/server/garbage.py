@@ -11,10 +11,10 @@ from collections.abc import Callable
 from itertools import count
 
 _EVERY = 0.02  # seconds between two looks at what is new since the last one
-_MIDDLING = 5  # looks until one at what has outlived a look
+_MIDDLING = 3  # looks until one at what has outlived a look
 _OLD = 3_000  # ... until one at everything: a minute
 _FEW = 200  # clients, for whom that takes 12 ms
-_OVERDUE = 60 * _OLD  # looks until one at everything whoever waits: an hour
+_OVERDUE = 10 * _OLD  # looks until one at everything whoever waits: ten minutes, as each connection that ends leaves a kilobyte
 
 
 async def collect(clients: Callable[[], int], every: float = _EVERY) -> None:
