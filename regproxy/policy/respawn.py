@@ -2,7 +2,7 @@
 
 STEADY = 60.0  # seconds that a worker must live, for its death to be the first again
 _FIRST = 0.5  # seconds after the second death in a row; doubled by each further one
-_LONGEST = 30.0  # a fault that passes (a full disk, a library being replaced) is noticed within this
+_LONGEST = 5.0  # its share of the clients waits in its queue meanwhile, and to start one takes a second of a core
 
 
 def deaths_in_a_row(before: int, lived: float) -> int:
