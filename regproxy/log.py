@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import TextIO
 
 _FIELDS = "fields"
@@ -67,20 +68,36 @@ class Lines(logging.Handler):
                 self._stream.flush()
 
 
-def told(message: str, **values: object) -> None:
-    """Tell of a request, to `Lines` alone: a record of its own would cost as much as the answer."""
-    if not _access.isEnabledFor(logging.INFO):
-        return
-    line = _line(time.time(), "info", _access.name, message, values)
-    for handler in _root.handlers:
-        if isinstance(handler, Lines):
-            handler.put(line)
+class AccessLine:
+    """What is told of a request, to `Lines` alone: a record of its own would cost as much as the answer.
+
+    The same is told again and again, of other clients: what does not change is encoded once.
+    """
+
+    __slots__ = ("_lasting", "_message", "_values")
+
+    def __init__(self, message: str, **values: object) -> None:
+        self._message = message
+        self._values = values
+        self._lasting = ""
+
+    def tell(self, request_id: str, client: str, seconds: float) -> None:
+        """Say that it was so for *client* too."""
+        if not _access.isEnabledFor(logging.INFO):
+            return
+        if not self._lasting:
+            self._lasting = _encode({"level": "info", "logger": _access.name, "message": self._message, **self._values})[1:-1]
+        line = (
+            f'{{"time": "{_time(time.time())}", {self._lasting}, "request_id": "{request_id}",'
+            f' "client": {encode_basestring_ascii(client)}, "seconds": {seconds:.6f}}}'
+        )
+        for handler in _root.handlers:
+            if isinstance(handler, Lines):
+                handler.put(line)
 
 
 def _line(when: float, level: str, logger: str, message: str, values: Mapping[str, object]) -> str:
-    second = int(when)
-    line = {"time": f"{_second(second)}.{int((when - second) * 1000):03d}Z", "level": level, "logger": logger, "message": message}
-    return _encode({**line, **values})
+    return _encode({"time": _time(when), "level": level, "logger": logger, "message": message, **values})
 
 
 def _pieces(lines: Iterable[str]) -> Iterator[str]:
@@ -93,6 +110,11 @@ def _pieces(lines: Iterable[str]) -> Iterator[str]:
         piece += line + "\n"
     if piece:
         yield piece
+
+
+def _time(when: float) -> str:
+    second = int(when)
+    return f"{_second(second)}.{int((when - second) * 1000):03d}Z"
 
 
 @lru_cache(2)

@@ -62,6 +62,13 @@ class Manifests:
         self._uses.of_manifest(pulled.manifest.descriptor.digest)
         return pulled
 
+    def stands(self, reference: Reference, pulled: Pulled) -> bool:
+        """Say whether *pulled* is what `get` would answer again without asking anybody; then it was used once more."""
+        if self._answers.repeated(reference) is not pulled:
+            return False
+        self._uses.of_manifest(pulled.manifest.descriptor.digest)
+        return True
+
     async def known(self, reference: Reference) -> TagRecord | None:
         """Tell what is on record about a tag whose manifest is here."""
         record = await self._record(reference)

@@ -15,6 +15,7 @@ from regproxy.policy.patience import Patience
 from regproxy.web.attention import Watch
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
+from regproxy.web.repeats import Repeats
 from regproxy.web.tls import Certificates
 
 _AT_ONCE = 64  # connections accepted in one turn of the loop: asyncio takes as many as it believes the backlog to be
@@ -30,9 +31,11 @@ async def registry_port(
 ) -> AsyncIterator[Watch]:
     """Serve the registry API at sockets that are closed in the end; then responses may take *drain* seconds to finish.
 
-    A connection is told that it ends by the last answer on it: one that is just closed may have a request on its way.
+    Give who watches its clients. A connection is told that it ends by the last answer on it: one that is just closed may have a request on
+    its way.
     """
-    watch = Watch(observed(handlers), patience or _patience())
+    repeats = Repeats()
+    watch = Watch(observed(handlers, repeats), patience or _patience(), repeats)
     runner = web.ServerRunner(watch, shutdown_timeout=drain)
     async with watch.looking(), _listening(runner, listeners, tls):
         yield watch

@@ -16,13 +16,17 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from regproxy import metrics
 from regproxy.policy.patience import Patience, Progress
+from regproxy.web.repeats import Repeats
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+_END = b"\r\n\r\n"
+_LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
 _BYTES_ACKED = 120  # offset in Linux's struct tcp_info (include/uapi/linux/tcp.h); 64 bits
 _INFO_SIZE = _BYTES_ACKED + 8
 
@@ -30,12 +34,15 @@ _INFO_SIZE = _BYTES_ACKED + 8
 class Connection(RequestHandler):
     """A client's connection, which tells what happens to it."""
 
-    __slots__ = ("_watch", "answered", "progress", "wire")
+    __slots__ = ("_is_between", "_watch", "answered", "client", "progress", "wire", "words")
 
     def __init__(self, watch: "Watch", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(watch, **how)
         self._watch = watch
         self.answered = 0
+        self.client = ""
+        self.words: bytes | None = None  # the request that is being answered, where it came alone and in one piece
+        self._is_between = True  # the parser has no part of a request
         self.wire: asyncio.Transport
         self.progress: Progress
 
@@ -43,11 +50,22 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
         self.wire = transport
+        self.client = (transport.get_extra_info("peername") or ("",))[0]
         self._watch.opened(self)
 
     def data_received(self, data: bytes) -> None:
+        """Answer what was asked before in the same words; what the parser would make of them now is what it made of them then."""
+        is_next = self._is_between and self._waiter is not None and not self._waiter.done()
+        if is_next and (answer := self._watch.repeated(self, data)) is not None:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self.wire.write(answer)
+            return
         self._watch.received(self)
+        before = self._request_count
         super().data_received(data)
+        is_one = self._request_count == before + 1 and self._messages[-1][1] is EMPTY_PAYLOAD and not self._upgraded
+        self._is_between = is_one and _ends_a_head(data)
+        self.words = data if is_next and self._is_between else None
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Let a client that will ask no more have its answer; one that left is noticed when it gets it. TLS has no half of an end."""
@@ -65,8 +83,8 @@ class Connection(RequestHandler):
 class Watch(web.Server):
     """The server of a port: who owes us the head of a request, who is idle, and how all of them take what they are sent."""
 
-    def __init__(self, handler: Handler, patience: Patience, clock: Callable[[], float] = time.monotonic) -> None:
-        """Call *handler* for each request; a client that leaves cancels it, and nothing else."""
+    def __init__(self, handler: Handler, patience: Patience, repeats: Repeats, clock: Callable[[], float] = time.monotonic) -> None:
+        """Call *handler* for each request that *repeats* cannot answer; a client that leaves cancels it, and nothing else."""
         super().__init__(
             self._attending(handler),
             request_factory=self._asked,
@@ -76,6 +94,7 @@ class Watch(web.Server):
         )
         self.is_leaving = False  # then each answer says that it is the last on its connection
         self._patience = patience
+        self._repeats = repeats
         self._clock = clock
         self._owing: dict[Connection, float] = {}  # since when; the longest first
         self._idle: dict[Connection, None] = {}  # the longest first
@@ -106,6 +125,17 @@ class Watch(web.Server):
             del self._idle[connection]
             self._owing[connection] = self._clock()
 
+    def repeated(self, connection: Connection, words: bytes) -> bytes | None:
+        """Give the answer to what was answered before, unless the client has yet to take another, or has to be told that we leave."""
+        if self.is_leaving or connection.wire.get_write_buffer_size():
+            return None
+        answer = self._repeats.answer(words, connection.client)
+        if answer is not None:
+            self._owing.pop(connection, None)
+            self._idle.pop(connection, None)
+            self._idle[connection] = None
+        return answer
+
     def closed(self, connection: Connection) -> None:
         self._owing.pop(connection, None)
         self._idle.pop(connection, None)
@@ -131,6 +161,7 @@ class Watch(web.Server):
             try:
                 return await handler(request)
             finally:
+                connection.words = None
                 connection.answered += 1
                 if connection in self._looks:
                     self._idle[connection] = None
@@ -160,6 +191,17 @@ class Watch(web.Server):
         self._owing.pop(connection, None)
         self._idle.pop(connection, None)
         connection.force_close()
+
+
+def _ends_a_head(data: bytes) -> bool:
+    """Say whether there is nothing behind the first end of a head in *data*."""
+    return data.find(_END, 0, _LONGEST) == len(data) - len(_END) >= 0
+
+
+def words_of(request: web.BaseRequest) -> bytes | None:
+    """Give the bytes of a request that came alone and in one piece."""
+    connection = request.protocol
+    return connection.words if isinstance(connection, Connection) else None
 
 
 def _acknowledged(sock: socket.socket) -> int:

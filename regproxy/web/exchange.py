@@ -14,7 +14,7 @@ _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness f
 _numbers = itertools.count(1)
 
 
-def _request_id() -> str:
+def new_request_id() -> str:
     return f"{_ours}{next(_numbers):08x}"
 
 
@@ -28,7 +28,7 @@ class Exchange:
     upstream: str = ""
     provenance: Provenance | None = None
     failure: str | None = None
-    request_id: str = field(default_factory=_request_id)
+    request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.perf_counter)
 
     @property

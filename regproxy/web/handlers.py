@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 from urllib.parse import urlencode
 
@@ -98,11 +99,12 @@ class Handlers:
         pulled = await self.manifests.get(route, pull.target)
         exchange.provenance = pulled.provenance
         descriptor = pulled.manifest.descriptor
+        stands = partial(self.manifests.stands, Reference(route.repository, pull.target), pulled)
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
-            response = Ready(304, content_headers(descriptor.digest, pulled.provenance))
+            response = Ready(304, content_headers(descriptor.digest, pulled.provenance), stands=stands)
         else:
             headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
-            response = Ready(200, headers, pulled.manifest.body)
+            response = Ready(200, headers, pulled.manifest.body, stands)
         if pulled.warning is not None:
             response.headers["Warning"] = f"299 - {json.dumps(pulled.warning)}"
         return response

@@ -7,14 +7,17 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from regproxy import metrics
-from regproxy.log import fields, told
+from regproxy.log import fields
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import Corrupt, NotFound, Overwhelmed, Refused, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.web.account import Account
+from regproxy.web.attention import words_of
 from regproxy.web.exchange import Exchange
 from regproxy.web.handlers import Handlers, path_of
+from regproxy.web.ready import Ready
+from regproxy.web.repeats import Repeats
 from regproxy.web.responses import error_response
 
 _ENDPOINTS = {
@@ -29,14 +32,12 @@ _MOST_PARAMETERS = 16  # clients send three at most
 
 # Nodes ask for the same few things again and again, and what is asked can be read but one way.
 _read = lru_cache(4096)(endpoints.parse)
-_requests = lru_cache(None)(metrics.REQUESTS.labels)
-_seconds = lru_cache(None)(metrics.SECONDS.labels)
 
 _log = logging.getLogger(__name__)
 
 
-def observed(handlers: Handlers) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    """Make the handler of the registry port."""
+def observed(handlers: Handlers, repeats: Repeats) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """Make the handler of the registry port; what it answers and may be repeated, *repeats* learns."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         exchange = Exchange()
@@ -47,7 +48,10 @@ def observed(handlers: Handlers) -> Callable[[web.BaseRequest], Awaitable[web.St
                 exchange.decorate(response.headers)
             return response
         finally:
-            _tell(request, exchange, response)
+            account = Account(request, exchange, response)
+            account.tell(exchange.request_id, request.remote or "", exchange.seconds)
+            if isinstance(response, Ready) and (words := words_of(request)) is not None:
+                repeats.learn(words, request, response, account)
 
     return handle
 
@@ -98,23 +102,3 @@ def _query(text: str) -> Mapping[str, Sequence[str]]:
         return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
     except ValueError as error:
         raise RegistryError("UNSUPPORTED", 400, "a query of that many parameters") from error
-
-
-def _tell(request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse | None) -> None:
-    status = response.status if response is not None else 499  # nginx's word for a client that left
-    outcome = exchange.outcome(status) if response is not None else "left"
-    seconds = exchange.seconds
-    _requests(exchange.endpoint, exchange.upstream, outcome).inc()
-    _seconds(exchange.endpoint).observe(seconds)
-    told(
-        f"{request.method} {request.raw_path[:512]} {status}",
-        request_id=exchange.request_id,
-        client=request.remote,
-        endpoint=exchange.endpoint,
-        upstream=exchange.upstream,
-        outcome=outcome,
-        seconds=round(seconds, 6),
-        bytes=response.content_length if response is not None else None,
-        agent=request.headers.get("User-Agent", "")[:200],
-        failure=exchange.failure,
-    )

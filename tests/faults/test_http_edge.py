@@ -17,13 +17,14 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
 from regproxy.policy.patience import Patience
 from tests.clients.processes import Daemon, free_port, is_listening
 from tests.clients.programs import program
+from tests.fakes.caller import Caller, words
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.sockets import RawServer
 from tests.rig import LOOPBACK, Raw, Rig, get, raw, rig
 
 NAME = "library/app"
-PING = b"GET /v2/ HTTP/1.1\r\nHost: proxy\r\n\r\n"
+PING = words("/v2/")
 LAST = get("/v2/")
 
 
@@ -87,6 +88,66 @@ async def test_s34_a_body_of_a_get_is_no_second_request(proxy: Rig) -> None:
     assert answers(await raw(proxy.port, request + LAST)) == [200, 200]
     chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED)
     assert answers(await raw(proxy.port, chunked + LAST)) == [200, 200]
+
+
+MANIFEST = words(f"/v2/{NAME}/manifests/1")
+SPLIT_AT = [1, 4, len(MANIFEST) - 4, len(MANIFEST) - 3, len(MANIFEST) - 2, len(MANIFEST) - 1]
+
+
+class TestRepeatedWords:
+    """Row S34: what was answered before in the same words is repeated only where those words are a request."""
+
+    @pytest.fixture
+    async def caller(self, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Caller]:
+        upstream.add_image(NAME, "1", [b"layer"])
+        async with rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy, Caller.connected(proxy.port) as caller:
+            for _ in range(3):
+                assert b" 200 OK" in await caller.ask(MANIFEST)
+            assert proxy.watch.requests_count < 3, "they are repeated by now"
+            self.proxy = proxy
+            yield caller
+
+    async def say(self, caller: Caller, *pieces: bytes) -> None:
+        """Send pieces, the next after the one before was read."""
+        for piece in pieces:
+            caller.writer.write(piece)
+            assert (await self.proxy.ask("/v2/")).status == 200
+
+    @pytest.mark.parametrize("at", SPLIT_AT)
+    async def test_s34_in_two_pieces_they_are_one_request(self, caller: Caller, at: int) -> None:
+        await self.say(caller, MANIFEST[:at], MANIFEST[at:])
+        assert b"vnd.oci" in await caller.answer()
+        async with Caller.connected(self.proxy.port) as other:
+            with suppress(ConnectionError):  # it was refused
+                await self.say(other, MANIFEST[at:], LAST)
+                assert b"vnd.oci" not in await other.reader.read(), "what is no request by itself was learnt as one"
+
+    @pytest.mark.parametrize("framing", [b"Content-Length: %d" % len(MANIFEST), b"Transfer-Encoding: chunked"])
+    async def test_s34_in_a_body_they_are_its_bytes(self, caller: Caller, framing: bytes) -> None:
+        chunk = b"%x\r\n" % len(MANIFEST) if b"chunked" in framing else b""
+        end = b"\r\n0\r\n\r\n" if chunk else b""
+        for _ in range(3):
+            await self.say(caller, MANIFEST[:-2] + framing + b"\r\n\r\n", chunk + MANIFEST + end)
+        await self.say(caller, LAST)
+        assert answers(Raw(await caller.reader.read(), was_reset=False)) == [200] * 4
+
+    @pytest.mark.parametrize("beginning", [b"GE", b"GET /v2/ HTTP/1.1\r\nHost: proxy\r\nX: ", b"GET /v2/"])
+    async def test_s34_behind_a_beginning_they_are_the_rest_of_it(self, caller: Caller, beginning: bytes) -> None:
+        await self.say(caller, beginning, MANIFEST)
+        caller.writer.write_eof()
+        assert b"vnd.oci" not in await caller.reader.read()
+
+    @pytest.mark.parametrize("tail", [1, 2, 3, 4])
+    async def test_s34_a_short_piece_may_end_a_request_and_begin_one(self, caller: Caller, tail: int) -> None:
+        await self.say(caller, PING[:-tail], PING[-tail:] + b"GE", MANIFEST)
+        caller.writer.write_eof()
+        assert b"vnd.oci" not in await caller.reader.read()
+
+    async def test_s34_after_another_protocol_was_asked_for_they_are_read(self, caller: Caller) -> None:
+        before = self.proxy.watch.requests_count
+        await self.say(caller, HEAD + b"Upgrade: websocket\r\nConnection: upgrade\r\n\r\n", MANIFEST)
+        assert self.proxy.watch.requests_count == before + 4
+        assert [b"vnd.oci" in await caller.answer() for _ in range(2)] == [False, True]
 
 
 NGINX = """
@@ -173,7 +234,7 @@ async def test_c09_pipelined_requests_are_bounded_and_all_answered(proxy: Rig) -
 @pytest.mark.parametrize("is_hit", [False, True], ids=["ping", "hit"])
 async def test_c09_who_pipelines_and_does_not_read_is_not_read_either(upstream: FakeRegistry, proxy: Rig, is_hit: bool) -> None:
     digest = upstream.add_image(NAME, "1", [b"layer"]).digest
-    request = get(f"/v2/{NAME}/manifests/{digest}").replace(b"Connection: close\r\n", b"") if is_hit else PING
+    request = words(f"/v2/{NAME}/manifests/{digest}") if is_hit else PING
     _, writer = await asyncio.open_connection(LOOPBACK, proxy.port, limit=1024)
     writer.transport.set_write_buffer_limits(high=0)
     sent = 0

@@ -7,14 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from regproxy.policy.patience import Patience
-from regproxy.web.attention import Watch
-from tests.rig import LOOPBACK, get
+from regproxy.web.account import Account
+from regproxy.web.attention import Watch, words_of
+from regproxy.web.exchange import Exchange
+from regproxy.web.ready import Ready
+from regproxy.web.repeats import Repeats
+from tests.fakes.caller import words
+from tests.rig import LOOPBACK
 
 LARGE = bytes(16 * 1024 * 1024)  # more than the kernel takes for a client that does not read
-ASK = get("/").replace(b"Connection: close\r\n", b"")
+ASK = words("/")
+AGAIN = words("/again")
 
 
 @dataclass
@@ -36,14 +44,14 @@ class Subject:
         await until(lambda: len(self.watch.connections) > before)
         return opened
 
-    async def asked(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def asked(self, request: bytes = ASK) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, ask, and have the answer."""
         reader, writer = await self.connect()
-        await self.ask(reader, writer)
+        await self.ask(reader, writer, request)
         return reader, writer
 
-    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(ASK)
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes = ASK) -> None:
+        writer.write(request)
         async with asyncio.timeout(20):
             await reader.readuntil(b"ok")
 
@@ -54,16 +62,21 @@ class Subject:
 
 @asynccontextmanager
 async def serving(patience: Patience) -> AsyncIterator[Subject]:
-    """Serve /: ok, /large: a large body, /held: ok once the gate is open."""
+    """Serve /: ok, /large: a large body, /held: ok once the gate is open, /again: ok, which is repeated."""
     now = [0.0]
+    repeats = Repeats()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/held":
             subject.begun.set()
             await subject.gate.wait()
+        if request.path == "/again" and (words := words_of(request)) is not None:
+            again = Ready(200, CIMultiDict({"X-Request-Id": "1"}), b"ok", lambda: True)
+            repeats.learn(words, request, again, Account(request, Exchange(), again))
+            return again
         return web.Response(body=LARGE if request.path == "/large" else b"ok")
 
-    watch = Watch(answer, patience, lambda: now[0])
+    watch = Watch(answer, patience, repeats, lambda: now[0])
     server = await asyncio.get_running_loop().create_server(watch, LOOPBACK, 0)
     subject = Subject(watch, server.sockets[0].getsockname()[1], now)
     try:
@@ -119,9 +132,34 @@ async def test_s33_a_client_that_is_idle_between_requests_is_not_one_that_owes_u
         await subject.ask(reader, writer)
 
 
-async def test_s33_an_idle_connection_ends() -> None:
+@pytest.mark.parametrize("request_", [ASK, AGAIN], ids=["read", "repeated"])
+async def test_s33_an_idle_connection_ends(request_: bytes) -> None:
     async with serving(Patience(idle=0.2)) as subject:
-        reader, _ = await subject.asked()
+        for _ in range(2):
+            reader, _ = await subject.asked(request_)
+        assert await ended(reader) == b""
+
+
+async def test_s33_a_connection_of_repeated_requests_is_not_idle() -> None:
+    """aiohttp, which ends idle ones, does not see those requests."""
+    async with serving(Patience(idle=1)) as subject:
+        reader, writer = await subject.asked(AGAIN)
+        until_then = asyncio.get_running_loop().time() + 2.5
+        while asyncio.get_running_loop().time() < until_then:
+            await subject.ask(reader, writer, AGAIN)
+        assert subject.watch.requests_count == 1
+
+
+async def test_s33_who_was_answered_by_repeating_owes_us_no_head() -> None:
+    async with serving(Patience()) as subject:
+        await subject.asked(AGAIN)
+        reader, writer = await subject.asked(AGAIN)
+        subject.later(70)
+        await subject.ask(reader, writer, AGAIN)
+        assert subject.watch.requests_count == 1
+        writer.write(b"GET / HT")
+        await until(lambda: bool(subject.watch._owing))
+        subject.later(10)
         assert await ended(reader) == b""
 
 
@@ -178,11 +216,12 @@ async def test_c02_a_reader_that_takes_little_is_not() -> None:
         client.close()
 
 
-async def test_c11_the_longest_idle_makes_room() -> None:
+@pytest.mark.parametrize("request_", [ASK, AGAIN], ids=["read", "repeated"])
+async def test_c11_the_longest_idle_makes_room(request_: bytes) -> None:
     async with serving(Patience(connections=10)) as subject:
-        first, first_writer = await subject.asked()
-        second, _ = await subject.asked()
-        await subject.ask(first, first_writer)
+        first, first_writer = await subject.asked(request_)
+        second, _ = await subject.asked(request_)
+        await subject.ask(first, first_writer, request_)
         others = [await subject.asked() for _ in range(8)]
         new = await subject.asked()
         assert await ended(second) == b""

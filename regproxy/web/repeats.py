@@ -1,0 +1,66 @@
+"""Requests that were answered before, word for word: the thousand nodes that pull an image send the same bytes.
+
+What such bytes ask was read once, by the only parser there is, and answered in the only way there is. To read and to find it again would
+take twice as long as all the rest, so it is remembered; whether it still stands is asked each time of whoever gave it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from cachetools import LRUCache
+
+from regproxy.web.account import Account
+from regproxy.web.exchange import new_request_id
+from regproxy.web.ready import Ready, date, stays
+
+_MOST = 16 * 1024 * 1024  # bytes of answers, and of the requests for them; one for an image takes 5 KiB
+_BESIDE = 2048  # bytes that each takes beside the answer, and no less than a request may have (attention.py)
+_NUMBER = b"\r\nX-Request-Id: "
+
+
+@dataclass(frozen=True, slots=True)
+class _Repeat:
+    """An answer that is given again as it was, but for its date and its number."""
+
+    stands: Callable[[], bool]
+    account: Account
+    before_date: bytes
+    before_number: bytes
+    after_number: bytes
+
+    def __len__(self) -> int:
+        return len(self.before_number) + len(self.after_number) + _BESIDE
+
+
+class Repeats:
+    """The answers that a worker can give again without reading the request."""
+
+    def __init__(self) -> None:
+        self._known: LRUCache[bytes, _Repeat] = LRUCache(_MOST, getsizeof=len)
+
+    def learn(self, words: bytes, request: web.BaseRequest, response: Ready, account: Account) -> None:
+        """Remember what a request in these *words* was answered, if it would be answered so again."""
+        if response.stands is None or not stays(request) or not response.stands():
+            return
+        before_date, after_date = response.around_date(request)
+        start = after_date.index(_NUMBER) + len(_NUMBER)
+        end = after_date.index(b"\r\n", start)
+        repeat = _Repeat(response.stands, account, before_date, after_date[:start], after_date[end:])
+        if len(repeat) <= _MOST:
+            self._known[words] = repeat
+
+    def answer(self, words: bytes, client: str) -> bytes | None:
+        """Write the answer to *client* and tell of it, if there is one that still stands."""
+        began = time.perf_counter()
+        repeat = self._known.get(words)
+        if repeat is None:
+            return None
+        if not repeat.stands():
+            del self._known[words]
+            return None
+        number = new_request_id()
+        answer = b"".join((repeat.before_date, date(), repeat.before_number, number.encode(), repeat.after_number))
+        repeat.account.tell(number, client, time.perf_counter() - began)
+        return answer

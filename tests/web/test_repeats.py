@@ -1,0 +1,292 @@
+"""Requests in words that were answered before: they are answered as if they had been read, and only where they would be answered so."""
+
+import asyncio
+import io
+import json
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from regproxy.log import Lines
+from regproxy.oci.descriptor import Descriptor
+from tests.fakes.caller import Caller, words
+from tests.fakes.deeds import Hold
+from tests.fakes.registry import FakeRegistry
+from tests.rig import LOOPBACK, Rig, rig
+from tests.web.test_attention import until
+
+NAME = "library/app"
+TAG = f"/v2/{NAME}/manifests/1"
+HIT = 'regproxy_requests_total{endpoint="manifests",outcome="hit",upstream="docker.io"}'
+TIMES = 'regproxy_request_seconds_count{endpoint="manifests"}'
+
+
+class Subject:
+    """A proxy that holds an image, and a client of it."""
+
+    def __init__(self, proxy: Rig, caller: Caller, upstream: FakeRegistry, image: Descriptor, now: list[float]) -> None:
+        self.proxy = proxy
+        self.caller = caller
+        self.upstream = upstream
+        self.image = image
+        self.now = now
+
+    @property
+    def read(self) -> int:
+        """The requests that were read so far; those that were repeated are not."""
+        return self.proxy.watch.requests_count
+
+    async def repeated(self, request: bytes) -> bytes:
+        """Ask, and see to it that the answer was repeated."""
+        before = self.read
+        answer = await self.caller.ask(request)
+        assert self.read == before, "it was read"
+        return answer
+
+    async def in_two(self, request: bytes, at: int = 9) -> bytes:
+        """Ask in two pieces, which have to be read."""
+        self.caller.writer.write(request[:at])
+        await until(lambda: bool(self.proxy.watch._owing))
+        self.caller.writer.write(request[at:])
+        return await self.caller.answer(has_body=not request.startswith(b"HEAD"))
+
+
+@pytest.fixture
+async def subject(upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Subject]:
+    image = upstream.add_image(NAME, "1", [b"layer"])
+    now = [1000.0]
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, lambda: now[0]) as proxy:
+        assert (await proxy.ask(TAG)).status == 200
+        async with Caller.connected(proxy.port) as caller:
+            yield Subject(proxy, caller, upstream, image, now)
+
+
+def lasting(answer: bytes) -> bytes:
+    """Leave out what is of one answer alone."""
+    found, count = re.subn(rb"\r\n(Date|X-Request-Id): [^\r]+", rb"\r\n\1", answer)
+    assert count == 2
+    return found
+
+
+def number(answer: bytes) -> bytes:
+    return answer.partition(b"X-Request-Id: ")[2].partition(b"\r\n")[0]
+
+
+ASKED = [
+    pytest.param(words(TAG), id="by tag"),
+    pytest.param(words(TAG, "HEAD"), id="HEAD"),
+    pytest.param(words(f"/v2/{NAME}/manifests/{{digest}}"), id="by digest"),
+    pytest.param(words(f"{TAG}?ns=docker.io"), id="with ns"),
+    pytest.param(words(f"/v2/docker.io/{NAME}/manifests/1", Accept="*/*", User_Agent="agent"), id="below a prefix"),
+    pytest.param(words(TAG, If_None_Match='"{digest}"'), id="not modified"),
+    pytest.param(words(TAG, If_None_Match='"other"'), id="modified"),
+    pytest.param(words(TAG, Range="bytes=0-1"), id="a range, which manifests have none of"),
+    pytest.param(words(TAG, Authorization="Basic YTpi"), id="credentials, which nobody asked for"),
+    pytest.param(words(TAG, Content_Length="0"), id="an empty body"),
+]
+
+
+@pytest.mark.parametrize("asked", ASKED)
+async def test_what_is_repeated_is_what_is_answered_to_who_is_read(subject: Subject, asked: bytes) -> None:
+    request = asked.replace(b"{digest}", str(subject.image.digest).encode())
+    for _ in range(2):  # by digest the first is what is remembered
+        first = await subject.caller.ask(request)
+    second, third = await subject.repeated(request), await subject.repeated(request)
+    assert lasting(first) == lasting(second) == lasting(third) == lasting(await subject.in_two(request))
+    assert len({number(answer) for answer in (first, second, third)}) == 3
+
+
+OTHERS = [
+    pytest.param(words(f"/v2/{NAME}/manifests/none"), id="an error"),
+    pytest.param(words("/v2/"), id="a ping"),
+    pytest.param(words(f"/v2/{NAME}/tags/list"), id="a list"),
+    pytest.param(words(TAG, "POST"), id="a write"),
+    pytest.param(words(TAG, X=2048 * "a"), id="a long head"),
+    pytest.param(words(TAG, Content_Length="4") + b"body", id="a body"),
+    pytest.param(words(TAG, Transfer_Encoding="chunked") + b"0\r\n\r\n", id="an empty body in chunks"),
+    pytest.param(words(TAG, Connection="upgrade", Upgrade="websocket"), id="another protocol"),
+    pytest.param(words(TAG) + b"\r\n", id="something after the head"),
+]
+
+
+@pytest.mark.parametrize("request_", OTHERS)
+async def test_all_else_is_read_each_time(subject: Subject, request_: bytes) -> None:
+    before = subject.read
+    for _ in range(3):
+        await subject.caller.ask(request_)
+        async with Caller.connected(subject.proxy.port) as other:
+            await other.ask(request_)
+    assert subject.read == before + 6
+
+
+@pytest.mark.parametrize("request_", [words(TAG, Connection="close"), words(TAG).replace(b"HTTP/1.1", b"HTTP/1.0")], ids=["close", "1.0"])
+async def test_who_wants_its_connection_closed_is_read(subject: Subject, request_: bytes) -> None:
+    before = subject.read
+    for _ in range(3):
+        async with Caller.connected(subject.proxy.port) as caller:
+            assert b"Connection: close" in await caller.ask(request_)
+            assert await caller.reader.read() == b""
+    assert subject.read == before + 3
+
+
+async def test_an_answer_that_upstream_had_a_part_in_is_not_repeated(subject: Subject) -> None:
+    subject.upstream.add_image(NAME, "2", [b"other"])
+    request = words(f"/v2/{NAME}/manifests/2")
+    statuses = [(await subject.caller.ask(request)).partition(b"Cache-Status: ")[2].partition(b"\r\n")[0] for _ in range(3)]
+    assert statuses == [b"regproxy; fwd=miss", b"regproxy; hit", b"regproxy; hit"]
+
+
+async def _grow_old(subject: Subject) -> None:
+    subject.now[0] += 301
+
+
+async def _freeze(subject: Subject) -> None:
+    other = subject.upstream.add_image(NAME, "2", [b"other"])
+    assert (await subject.proxy.admin("freezes", "POST", {"pattern": f"docker.io/{NAME}:1", "digest": str(other.digest)}))[0] == 201
+
+
+async def _remove(subject: Subject) -> None:
+    assert (await subject.proxy.admin("store/remove", "POST", {"image": f"docker.io/{NAME}:1"}))[0] == 200
+
+
+async def _move(subject: Subject) -> None:
+    """Find out by another way that the tag moved."""
+    subject.upstream.add_image(NAME, "1", [b"new"])
+    subject.now[0] += 301
+    assert (await subject.proxy.ask(TAG)).status == 200
+    subject.now[0] -= 1
+
+
+@pytest.mark.parametrize("change", [_grow_old, _freeze, _remove, _move])
+async def test_what_stands_no_longer_is_not_repeated(subject: Subject, change: Callable[[Subject], Awaitable[None]]) -> None:
+    for _ in range(2):
+        old = await subject.caller.ask(words(TAG))
+    await subject.repeated(words(TAG))
+    await change(subject)
+    before = subject.read
+    new = await subject.caller.ask(words(TAG))
+    assert subject.read == before + 1
+    assert lasting(new) != lasting(old)
+
+
+async def test_what_was_frozen_and_let_go_is_as_before(subject: Subject) -> None:
+    hits = [await subject.caller.ask(words(TAG)) for _ in range(2)]
+    await _freeze(subject)
+    frozen = [await subject.caller.ask(words(TAG)) for _ in range(3)]
+    assert b"detail=frozen" in await subject.repeated(words(TAG))
+    assert {lasting(answer) for answer in hits}.isdisjoint(lasting(answer) for answer in frozen)
+    assert (await subject.proxy.admin(f"freezes?pattern=docker.io/{NAME}:1", "DELETE"))[0] == 204
+    assert lasting(await subject.caller.ask(words(TAG))) == lasting(hits[1])
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Collect what is told of requests."""
+    stream, access = io.StringIO(), logging.getLogger("regproxy.access")
+    handler, level = Lines(stream), access.level
+    logging.getLogger().addHandler(handler)
+    access.setLevel(logging.INFO)
+    yield stream
+    logging.getLogger().removeHandler(handler)
+    access.setLevel(level)
+
+
+async def test_of_what_is_repeated_the_same_is_told(subject: Subject, log: io.StringIO) -> None:
+    def counted(metrics: str) -> list[float]:
+        return [float(line.rpartition(" ")[2]) for line in metrics.splitlines() if line.startswith((HIT, TIMES))]
+
+    before = counted(await subject.proxy.metrics())
+    request = words(TAG, User_Agent="agent")
+    answers = [await subject.caller.ask(request), await subject.repeated(request), await subject.repeated(request)]
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    lines = [json.loads(line) for line in log.getvalue().splitlines() if "regproxy.access" in line]
+    assert [line.pop("request_id") for line in lines] == [number(answer).decode() for answer in answers]
+    assert all(line.pop("time") and line.pop("seconds") >= 0 for line in lines)
+    assert lines[0] == lines[1] == lines[2]
+    assert (lines[2]["agent"], lines[2]["client"], lines[2]["outcome"]) == ("agent", "127.0.0.1", "hit")
+    assert [after - was for was, after in zip(before, counted(await subject.proxy.metrics()), strict=True)] == [3, 3]
+
+
+async def test_what_is_repeated_counts_as_used(subject: Subject) -> None:
+    """Or the most wanted image would be the first to be swept."""
+
+    async def unused() -> int:
+        url = f"http://{LOOPBACK}:{subject.proxy.admin_port}/api/v1/store/collect"
+        async with subject.proxy.session.post(url, json={"unused_for": 50.0, "dry_run": True}) as response:
+            last = (await response.text()).splitlines()[-1]
+        return len(json.loads(last)["result"]["removed"])
+
+    await subject.caller.ask(words(TAG))
+    assert await unused() == 0
+    subject.now[0] += 100
+    assert await unused() == 1
+    await subject.repeated(words(TAG))
+    assert await unused() == 0
+
+
+class TestOnTheWire:
+    """What is repeated must be all that a client sent, and its turn."""
+
+    async def test_requests_that_come_together_are_read_and_answered_in_their_order(self, subject: Subject) -> None:
+        caller, request = subject.caller, words(TAG)
+        await caller.ask(request)
+        await subject.repeated(request)
+        before = subject.read
+        caller.writer.write(request + words("/v2/") + request)
+        answers = [await caller.answer() for _ in range(3)]
+        assert [b"vnd.oci" in answer for answer in answers] == [True, False, True]
+        assert subject.read == before + 3
+        await caller.ask(request)
+        await subject.repeated(request)
+
+    async def test_nobody_is_answered_before_who_asked_earlier(self, subject: Subject) -> None:
+        caller, gate = subject.caller, Hold()
+        await caller.ask(words(TAG))
+        await subject.repeated(words(TAG))
+        subject.upstream.misbehave("/manifests/none", gate)
+        caller.writer.write(words(f"/v2/{NAME}/manifests/none"))
+        await gate.reached.wait()
+        caller.writer.write(words(TAG))
+        assert (await subject.proxy.ask(TAG)).status == 200, "others are not held up"
+        gate.event.set()
+        assert (await caller.answer()).startswith(b"HTTP/1.1 404 ")
+        assert lasting(await caller.answer()) == lasting(await caller.ask(words(TAG)))
+
+    async def test_what_is_asked_meanwhile_does_not_get_the_answer_before_it(self, subject: Subject) -> None:
+        caller, second = subject.caller, words(f"/v2/{NAME}/manifests/2")
+        await _freeze(subject)  # and so the index has to be asked again
+        before = subject.read
+        caller.writer.write(words(TAG))
+        await until(lambda: subject.read > before)
+        caller.writer.write(second)
+        for _ in range(2):
+            await caller.answer()
+        assert b"detail=frozen" not in await caller.ask(second)
+
+    async def test_a_request_of_several_pieces_leaves_the_connection_as_it_was(self, subject: Subject) -> None:
+        await subject.caller.ask(words(TAG))
+        await subject.in_two(words(TAG))
+        await subject.repeated(words(TAG))
+
+    async def test_who_does_not_read_is_not_repeated_to(self, subject: Subject) -> None:
+        """What it was sent would wait in memory; the ordinary way waits for it to be taken."""
+        await subject.caller.ask(words(TAG))
+        before, transport = subject.read, subject.caller.writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        while subject.read == before:
+            subject.caller.writer.write(words(TAG))
+            for _ in range(5):  # turns of the loop that we share with it: it has read the request by then
+                await asyncio.sleep(0)
+            assert max(each.wire.get_write_buffer_size() for each in subject.proxy.watch._looks) < 65536
+
+    async def test_who_is_to_leave_is_told(self, subject: Subject) -> None:
+        await subject.caller.ask(words(TAG))
+        assert b"Connection" not in await subject.repeated(words(TAG))
+        subject.proxy.watch.is_leaving = True
+        assert b"Connection: close" in await subject.caller.ask(words(TAG))
+        assert await subject.caller.reader.read() == b""
