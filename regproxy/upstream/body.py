@@ -17,6 +17,7 @@ from regproxy.policy.pace import Pace, patience
 from regproxy.policy.routing import Trust
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool
+from regproxy.upstream.flow import Flow, flow_of
 from regproxy.upstream.health import Health
 from regproxy.upstream.host import HostClient, Question
 
@@ -30,6 +31,7 @@ class HostBody:
         self._client = client
         self._health = health
         self._timeouts = timeouts
+        self._flow: Flow | None = None
         self._held = AsyncExitStack()
         self.start, self.stop, self.size = _place(response, str(client.host))
 
@@ -39,6 +41,7 @@ class HostBody:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
         count, pace = 0, Pace(self._timeouts.least_rate)
+        self._flow = flow_of(self._response)
         try:
             with self._client.connections.translated(self._response.url):
                 while chunk := await self._next(pace):
@@ -69,11 +72,14 @@ class HostBody:
         return chunk
 
     async def _read(self) -> bytes:
+        async with asyncio.timeout(self._timeouts.silence):
+            return await (self._flow.read() if self._flow is not None else self._read_content())
+
+    async def _read_content(self) -> bytes:
         """Read what has come, and only then tell that the connection broke: aiohttp tells that first, and keeps the rest to itself."""
         content = self._response.content
         try:
-            async with asyncio.timeout(self._timeouts.silence):
-                return await content.readany()
+            return await content.readany()
         except (aiohttp.ClientError, OSError) as error:
             content.set_exception(None)  # type: ignore[arg-type]
             rest = content.read_nowait()
