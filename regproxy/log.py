@@ -8,14 +8,15 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TextIO
 
+from regproxy.outlet import Outlet
+
 _FIELDS = "fields"
-_ATOMIC = 4096  # bytes; what is written to a pipe at once is not mixed with what other workers write up to PIPE_BUF (pipe(7))
 _SOON = 0.05  # seconds that a line may wait for others
 _MANY = 256  # lines that wait for no more
 
@@ -41,31 +42,35 @@ class Lines(logging.Handler):
         """Take where lines go."""
         super().__init__()
         self.setFormatter(JsonLines())
-        self._stream = stream
+        self._outlet = Outlet(stream, _told_lost)
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.put(self.format(record))
         if record.levelno > logging.INFO:
-            self.flush()
+            self._send()
 
     def put(self, line: str) -> None:
-        """Write a line soon, or at once where no event loop could do so later."""
+        """Write a line soon, or now where no event loop could do so later."""
         self._lines.append(line)
         if len(self._lines) == 1:
             try:
-                asyncio.get_running_loop().call_later(_SOON, self.flush)
+                asyncio.get_running_loop().call_later(_SOON, self._send)
             except RuntimeError:
                 self.flush()
         elif len(self._lines) >= _MANY:
-            self.flush()
+            self._send()
 
     def flush(self) -> None:
-        with self.lock or nullcontext(), suppress(OSError, ValueError):  # nobody could be told
+        """Wait until all is written, but not for long."""
+        self._send()
+        self._outlet.flush()
+
+    def _send(self) -> None:
+        with self.lock or nullcontext():
             lines, self._lines = self._lines, []
-            for piece in _pieces(lines):
-                self._stream.write(piece)
-                self._stream.flush()
+            if lines:
+                self._outlet.put(lines)
 
 
 class AccessLine:
@@ -100,16 +105,8 @@ def _line(when: float, level: str, logger: str, message: str, values: Mapping[st
     return _encode({"time": _time(when), "level": level, "logger": logger, "message": message, **values})
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines as far as they can be written at once."""
-    piece = ""
-    for line in lines:
-        if piece and len(piece) + len(line) >= _ATOMIC:
-            yield piece
-            piece = ""
-        piece += line + "\n"
-    if piece:
-        yield piece
+def _told_lost(count: int) -> str:
+    return _line(time.time(), "warning", __name__, "lines of the log were lost: nobody took them", {"lines": count})
 
 
 def _time(when: float) -> str:

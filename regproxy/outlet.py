@@ -1,0 +1,68 @@
+"""Where lines leave the process: a thread writes them, so that a reader who stands still stops nobody but himself."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import TextIO
+
+_ATOMIC = 4096  # bytes; what is written to a pipe at once is not mixed with what other workers write up to PIPE_BUF (pipe(7))
+_MOST = 64  # calls of `put` that wait to be written
+_PATIENCE = 1.0  # seconds that a process waits for its reader when it ends
+
+
+class Outlet:
+    """Writes lines in their order; those that nobody takes in time are lost, which is told as soon as somebody reads again."""
+
+    def __init__(self, stream: TextIO, told_lost: Callable[[int], str]) -> None:
+        """Take where to, and how to say how many lines were lost."""
+        self._stream = stream
+        self._told_lost = told_lost
+        self._waiting: queue.Queue[Sequence[str] | threading.Event] = queue.Queue(_MOST)
+        self._lost = 0
+        self._thread: threading.Thread | None = None
+
+    def put(self, lines: Sequence[str]) -> None:
+        """Have lines written, by and by."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write, name="outlet", daemon=True)
+            self._thread.start()
+        try:
+            self._waiting.put_nowait(lines)
+        except queue.Full:
+            self._lost += len(lines)
+
+    def flush(self) -> None:
+        """Wait until all is written, but not for long."""
+        if self._thread is None:
+            return
+        written = threading.Event()
+        with suppress(queue.Full):
+            self._waiting.put(written, timeout=_PATIENCE)
+            written.wait(_PATIENCE)
+
+    def _write(self) -> None:
+        while True:
+            lines = self._waiting.get()
+            if isinstance(lines, threading.Event):
+                lines.set()
+                continue
+            if self._lost:
+                lost, self._lost = self._lost, 0
+                lines = [self._told_lost(lost), *lines]
+            for piece in _pieces(lines):
+                with suppress(OSError, ValueError):  # nobody could be told
+                    self._stream.write(piece)
+                    self._stream.flush()
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines as far as they can be written at once."""
+    piece = ""
+    for line in lines:
+        if piece and len(piece) + len(line) >= _ATOMIC:
+            yield piece
+            piece = ""
+        piece += line + "\n"
+    if piece:
+        yield piece
