@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 FIRST = 4 * 1024 * 1024  # most blobs are smaller than this, and done after one request
-WINDOW = 16 * 1024 * 1024  # bytes between what is on disk and what may be asked for; of a smaller blob a twelfth
+WINDOW = 16 * 1024 * 1024  # bytes between what is on disk and what may be asked for; of a smaller blob an eighth
 WORTHWHILE = 8 * 1024 * 1024  # bytes to go; for less, connections are not worth opening
 NEAR = 0.05  # seconds to an answer: at this distance a connection's window is no limit
 FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distance that limits it
@@ -94,7 +94,7 @@ class Plan:
     @property
     def window(self) -> int:
         """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
-        return max(2 * FIRST, min(WINDOW, self.size // 12))
+        return max(2 * FIRST, min(WINDOW, self.size // 8))
 
     def take(self, front: int, busy: int) -> Piece | None:
         """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way."""

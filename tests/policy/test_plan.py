@@ -65,7 +65,7 @@ def test_more_connections_are_not_tried_where_they_are_not_worth_it(size: int, m
 
 
 @pytest.mark.parametrize(
-    ("size", "window"), [(1024 * MIB, WINDOW), (120 * MIB, 10 * MIB), (20 * MIB, 2 * FIRST)], ids=["large", "a twelfth of it", "small"]
+    ("size", "window"), [(1024 * MIB, WINDOW), (96 * MIB, 12 * MIB), (20 * MIB, 2 * FIRST)], ids=["large", "an eighth of it", "small"]
 )
 def test_nothing_is_asked_for_beyond_the_window(size: int, window: int) -> None:
     """What is ahead of the disk is in memory, and lost where we are killed."""
