@@ -25,7 +25,7 @@ KILLS = int(os.environ.get("REGPROXY_KILLS", "1"))
 @pytest.mark.parametrize("seed", range(KILLS))
 @pytest.mark.parametrize("rate", [40_000_000, 8_000_000], ids=["one connection", "several"])
 async def test_what_was_fetched_before_a_kill_is_used(tmp_path: Path, seed: int, rate: int) -> None:
-    """The moment is anyone's; what is lost is what had not reached the file, less than a tenth of it where there are several connections."""
+    """The moment is anyone's; what is lost is what had not reached the file, under a tenth of it with several connections."""
     blob = os.urandom(SIZE)
     seen = random.Random(seed).randrange(SIZE // 10, SIZE * 9 // 10)
     async with FakeRegistry() as upstream:
