@@ -4,12 +4,13 @@ A stored blob is served only under a repository that is known to hold it: a dige
 another repository upstream is asked first, and the bytes are not fetched again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from regproxy.config import ColdRanges
 from regproxy.flights import Flights
-from regproxy.oci import errors
+from regproxy.oci import byterange, errors
 from regproxy.oci.byterange import ByteRange
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -34,11 +35,15 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """A part of a blob that is not here, on its way through; close it when done."""
+    """Parts of a blob that is not here, on their way through; close it when done."""
 
-    download: Download
-    part: ByteRange
+    downloads: Sequence[Download]
+    parts: Sequence[ByteRange]
     provenance: Provenance = Provenance.PASSED
+
+    async def close(self) -> None:
+        for download in self.downloads:
+            await download.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,8 @@ class Blobs:
         self._fills = fills
         self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
 
-    async def open(self, route: Route, digest: Digest, part: tuple[int, int | None] | None = None) -> Opened | Passing:
-        """Open the blob for sending, or just a *part* of it, from where to where; a negative beginning counts from the end.
+    async def open(self, route: Route, digest: Digest, wanted: str | None = None) -> Opened | Passing:
+        """Open the blob for sending, or, where that is sooner, the parts *wanted* by a `Range`.
 
         Raise `RegistryError`, `UpstreamError` or `StoreError`.
         """
@@ -82,7 +87,7 @@ class Blobs:
             if (content := await self._stored(route.repository, digest)) is not None:
                 self._uses.of_blob(digest)
                 return Opened(content, Provenance.HIT)
-            if part is not None and (passing := await self._passed(route.repository, digest, *part)) is not None:
+            if wanted is not None and (passing := await self._passed(route.repository, digest, wanted)) is not None:
                 return passing
             return await self._fetched(route.repository, digest)
         except NotFound as error:
@@ -133,28 +138,39 @@ class Blobs:
     async def _known(self, digest: Digest) -> Descriptor | None:
         return await found(self._index.known(Kind.BLOB, digest), digest)
 
-    async def _passed(self, repository: Repository, digest: Digest, start: int, stop: int | None) -> Passing | None:
-        """Get a part by itself, where that is sooner than the fill comes to it; None where the fill is the better way."""
+    async def _passed(self, repository: Repository, digest: Digest, wanted: str) -> Passing | None:
+        """Get parts by themselves, where that is sooner than the fill comes to them; None where the fill is the better way."""
         if self._cold_ranges == "wait" or await self._known(digest) is not None:
             return None
         fill = self._fills.begin(repository, digest) if self._cold_ranges == "fill" else None
-        if start < 0:
-            size = await self._size(repository, digest, fill)
-            start, stop = max(size + start, 0), size
-        # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
-        if fill is not None and (stop is None or await fill.ends_soon(stop)):
+        places = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
+        if places is None:  # what is meant depends on the size
+            places = _places(wanted, await self._size(repository, digest, fill))
+        if not places:
             return None
-        download = Download(self._registries[repository.registry], repository, digest, start, stop, patience=self._patience)
+        # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
+        stops = [stop for _, stop in places if stop is not None]
+        if fill is not None and (len(stops) < len(places) or await fill.ends_soon(max(stops))):
+            return None
+        return await self._begun(repository, digest, places)
+
+    async def _begun(self, repository: Repository, digest: Digest, places: Sequence[tuple[int, int | None]]) -> Passing | None:
+        """Ask for the first of some parts; None where that does not do."""
+        registry = self._registries[repository.registry]
+        downloads = [Download(registry, repository, digest, start, stop, patience=self._patience) for start, stop in places]
+        first = downloads[0]
         try:
-            await download.begin()
-            if download.is_ranged and download.size is not None and download.stop is not None:
-                return Passing(download, ByteRange(start, download.stop, download.size))
+            await first.begin()
+            if first.is_ranged and first.size is not None:
+                parts = [ByteRange(each.start, each.stop, first.size) for each in downloads if each.stop is not None]
+                if len(parts) == len(downloads) and max(part.stop for part in parts) <= first.size:
+                    return Passing(downloads, parts)
         except (Unavailable, Corrupt, Throttled):
             pass  # the fill tells how long the blob is, or what is wrong
         except BaseException:
-            await download.close()
+            await first.close()
             raise
-        await download.close()
+        await first.close()
         return None
 
     async def _size(self, repository: Repository, digest: Digest, fill: Fill | None) -> int:
@@ -184,3 +200,10 @@ class Blobs:
         """Make sure that upstream lets this repository have the blob."""
         registry = self._registries[repository.registry]
         return await self._flights.join((repository, digest), lambda: registry.describe(repository, digest))
+
+
+def _places(wanted: str, size: int) -> list[tuple[int, int | None]]:
+    """Say from where to where the parts go, if there are any."""
+    with suppress(byterange.UnsatisfiableRange):
+        return [(part.start, part.stop) for part in byterange.parse(wanted, size)]
+    return []

@@ -64,7 +64,9 @@ class Download:
             await self._news.wait()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give all bytes to *put*, in order; raise `UpstreamError`, or what *put* raises."""
+        """Give all bytes to *put*, in order, and `begin` where that was not done; raise `UpstreamError`, or what *put* raises."""
+        if not self._has_begun:
+            await self.begin()
         while await self._has_more():
             stretch = self._stretches[0]
             while (chunk := await self._next(stretch)) is not None:

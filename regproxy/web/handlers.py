@@ -116,7 +116,7 @@ class Handlers:
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
             response.content_length = described.size
             return response
-        opened = await self.blobs.open(route, pull.digest, _wanted_part(request, pull.digest))
+        opened = await self.blobs.open(route, pull.digest, _wanted(request, pull.digest))
         exchange.provenance = opened.provenance
         if isinstance(opened, Passing):
             return await self._pass(request, pull, opened, exchange)
@@ -134,12 +134,13 @@ class Handlers:
 
     async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, exchange: Exchange) -> web.StreamResponse:
         try:
-            sending = PassedResponse(passing.part, blob_headers(pull.digest, passing.provenance))
+            sending = PassedResponse(passing.parts, blob_headers(pull.digest, passing.provenance))
             exchange.decorate(sending.headers)
-            exchange.failure = await sending.send(request, passing.download.run, exchange.endpoint, passing.provenance.value)
+            runs = [download.run for download in passing.downloads]
+            exchange.failure = await sending.send(request, runs, exchange.endpoint, passing.provenance.value)
             return sending
         finally:
-            await passing.download.close()
+            await passing.close()
 
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.StreamResponse:
         last, most = exchange.parameter("last") or "", _page_size(exchange.parameter("n"))
@@ -169,10 +170,9 @@ def path_of(request: web.BaseRequest) -> str:
     return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
 
 
-def _wanted_part(request: web.BaseRequest, digest: Digest) -> tuple[int, int | None] | None:
-    """Read what can be answered without knowing the blob: one range, on no condition."""
-    wanted = _range(request, digest)
-    return None if wanted is None or "If-None-Match" in request.headers else byterange.single(wanted)
+def _wanted(request: web.BaseRequest, digest: Digest) -> str | None:
+    """Read what parts may be answered without having the blob: those on no condition."""
+    return None if "If-None-Match" in request.headers else _range(request, digest)
 
 
 def _range(request: web.BaseRequest, digest: Digest) -> str | None:

@@ -62,18 +62,26 @@ def matches(header: str | None, digest: Digest) -> bool:
     return "*" in tags or str(digest) in tags
 
 
-class ContentResponse(web.StreamResponse):
-    """Sends ranges of content, as far as they have arrived, straight from its file."""
+class _PartsResponse(web.StreamResponse):
+    """The whole of something, a part of it, or several in their frames."""
 
-    def __init__(self, content: Content, ranges: Sequence[ByteRange], headers: CIMultiDictProxy[str]) -> None:
-        """Take content whose size is known; no ranges means the whole."""
+    def __init__(self, ranges: Sequence[ByteRange], size: int, headers: CIMultiDictProxy[str]) -> None:
+        """Say what comes; no ranges means the whole."""
         super().__init__(status=206 if ranges else 200, headers=headers)
-        self._content = content
-        self._parts = _parts(ranges, self.headers) if len(ranges) > 1 else [(b"", ranges[0] if ranges else whole(content.size))]
+        self._parts = _parts(ranges, self.headers) if len(ranges) > 1 else [(b"", ranges[0] if ranges else whole(size))]
         self._end = f"\r\n--{_boundary(self.headers)}--\r\n".encode() if len(ranges) > 1 else b""
         if len(ranges) == 1:
             self.headers["Content-Range"] = ranges[0].content_range()
         self.content_length = sum(len(head) + part.length for head, part in self._parts) + len(self._end)
+
+
+class ContentResponse(_PartsResponse):
+    """Sends ranges of content, as far as they have arrived, straight from its file."""
+
+    def __init__(self, content: Content, ranges: Sequence[ByteRange], headers: CIMultiDictProxy[str]) -> None:
+        """Take content whose size is known; no ranges means the whole."""
+        super().__init__(ranges, content.size, headers)
+        self._content = content
 
     async def send(self, request: web.BaseRequest, endpoint: str, source: str) -> str | None:
         """Send it; where that fails on the way, end the connection short of the length and tell why.
@@ -110,16 +118,16 @@ class ContentResponse(web.StreamResponse):
                 sent += await _send_piece(request, writer, piece)
 
 
-class PassedResponse(web.StreamResponse):
-    """Sends a range as it comes from upstream."""
+class PassedResponse(_PartsResponse):
+    """Sends ranges as they come from upstream."""
 
-    def __init__(self, part: ByteRange, headers: CIMultiDictProxy[str]) -> None:
-        super().__init__(status=206, headers=headers)
-        self.headers["Content-Range"] = part.content_range()
-        self.content_length = part.length
+    def __init__(self, parts: Sequence[ByteRange], headers: CIMultiDictProxy[str]) -> None:
+        super().__init__(parts, parts[0].size, headers)
 
-    async def send(self, request: web.BaseRequest, run: Callable[[Put], Awaitable[None]], endpoint: str, source: str) -> str | None:
-        """Let *run* give the bytes; where that fails on the way, end the connection short of the length and tell why."""
+    async def send(
+        self, request: web.BaseRequest, runs: Sequence[Callable[[Put], Awaitable[None]]], endpoint: str, source: str
+    ) -> str | None:
+        """Let each of *runs* give a part; where one fails on the way, end the connection short of the length and tell why."""
         sent = metrics.SENT_BYTES.labels(endpoint, source)
         await self.prepare(request)
 
@@ -128,8 +136,11 @@ class PassedResponse(web.StreamResponse):
             sent.inc(len(chunk))
 
         try:
-            await run(put)
-            await self.write_eof()
+            for (head, _), run in zip(self._parts, runs, strict=True):
+                if head:
+                    await self.write(head)
+                await run(put)
+            await self.write_eof(self._end)
         except (UpstreamError, OSError, TimeoutError) as error:
             self.force_close()
             return str(error) or type(error).__name__

@@ -27,6 +27,22 @@ def _is_part(answer: Answer, start: int, stop: int) -> bool:
     return (answer.status, said, answer.body) == (206, f"bytes {start}-{stop - 1}/{SIZE}", BLOB[start:stop])
 
 
+SEVERAL = [(10_000_000, 10_001_000), (11_000_000, 11_500_000), (SIZE - 100, SIZE)]
+THEIR_HEADER = "bytes=10000000-10000999, 11000000-11499999, -100"
+
+
+def _are_parts(answer: Answer, places: list[tuple[int, int]]) -> bool:
+    kind, _, boundary = answer.headers["Content-Type"].partition("; boundary=")
+    first, *framed, last = answer.body.split(f"\r\n--{boundary}".encode())
+    parts = [part.removeprefix(b"\r\n").partition(b"\r\n\r\n") for part in framed]
+    ends = (answer.status, kind, first, last, int(answer.headers["Content-Length"]))
+    return (
+        ends == (206, "multipart/byteranges", b"", b"--\r\n", len(answer.body))
+        and [body for _, _, body in parts] == [BLOB[start:stop] for start, stop in places]
+        and all(head.endswith(f"{start}-{stop - 1}/{SIZE}".encode()) for (head, _, _), (start, stop) in zip(parts, places, strict=True))
+    )
+
+
 @pytest.fixture
 def digest(upstream: FakeRegistry) -> Digest:
     return upstream.add_blob(NAME, BLOB)
@@ -73,6 +89,41 @@ async def test_c05_a_part_does_not_wait_for_the_fill(proxy: Rig, digest: Digest,
     held.event.set()
     await proxy.settled()
     assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit", "the whole came behind it"
+
+
+@pytest.mark.parametrize("mode", ["fill", "wait", "pass"])
+async def test_c05_several_parts_of_a_cold_blob_are_right(upstream: FakeRegistry, tmp_path: Path, digest: Digest, mode: str) -> None:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": mode}) as proxy:
+        assert _are_parts(await proxy.ask(_path(digest), Range=THEIR_HEADER), SEVERAL)
+        await proxy.settled()
+
+
+async def test_c05_several_parts_do_not_wait_for_the_fill(proxy: Rig, digest: Digest, held: Stall) -> None:
+    """Lazy snapshotters ask so for the chunks of a layer that a program reads first."""
+    answer = await proxy.ask(_path(digest), Range=THEIR_HEADER)
+    assert _are_parts(answer, SEVERAL)
+    assert answer.headers["Cache-Status"] == "regproxy; fwd=miss; detail=unverified"
+    held.event.set()
+    await proxy.settled()
+    assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit", "the whole came behind them"
+
+
+async def test_c05_parts_of_which_one_fails_end_short(upstream: FakeRegistry, proxy: Rig, digest: Digest, held: Stall) -> None:
+    upstream.misbehave(lambda entry: entry.headers.get("range") == "bytes=11000000-11499999", Status(404))
+    answer = await proxy.ask(_path(digest), Range=THEIR_HEADER)
+    assert (answer.status, answer.is_whole) == (206, False)
+    assert BLOB[10_000_000:10_001_000] in answer.body
+    held.event.set()
+    await proxy.settled()
+
+
+@pytest.mark.parametrize("header", ["bytes=0-1,x", "bytes=20000000-,30000000-", "bytes=0-9000000,0-9000000"])
+async def test_c05_parts_that_make_no_sense_are_as_of_a_warm_blob(proxy: Rig, digest: Digest, header: str) -> None:
+    cold = await proxy.ask(_path(digest), Range=header)
+    await proxy.settled()
+    warm = await proxy.ask(_path(digest), Range=header)
+    assert warm.status == 416 or warm.headers["Cache-Status"] == "regproxy; hit"
+    assert (cold.status, cold.body) == (warm.status, warm.body)
 
 
 async def test_c05_a_part_of_a_blob_that_comes_at_once_is_not_fetched_by_itself(upstream: FakeRegistry, proxy: Rig) -> None:
