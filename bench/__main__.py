@@ -33,7 +33,7 @@ def _measurements(*, is_quick: bool) -> dict[str, Callable[[], Awaitable[Sequenc
         }
     return {
         "hits": lambda: hits.measured(hits.Load(2, 3)),
-        "misses": lambda: misses.measured([1, 64, 256], 3),
+        "misses": lambda: misses.measured([1, 64, 256], 5),
         "herds": lambda: _herds([1, 20, 200, 1000], 16),
         "slow": lambda: slow.measured(list(PROXIES), 1000, 20),
     }
