@@ -26,6 +26,10 @@ class Content(Protocol):
     @property
     def size(self) -> int: ...
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is in the store, as it was when it was opened."""
+
     async def extent(self, start: int, stop: int) -> Extent:
         """Wait for bytes from *start* on, and tell where some of those before *stop* lie that may be sent.
 

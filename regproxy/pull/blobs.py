@@ -4,9 +4,10 @@ A stored blob is served only under a repository that is known to hold it: a dige
 another repository upstream is asked first, and the bytes are not fetched again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from regproxy.config import ColdRanges
 from regproxy.flights import Flights
@@ -27,10 +28,11 @@ from regproxy.pull.uses import Uses
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Content to be sent and released, and where it comes from."""
+    """Content to be sent and released, where it comes from, and who tells whether `open` would give it again without asking anybody."""
 
     content: Content
     provenance: Provenance
+    stands: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,10 @@ class Blobs:
         """
         check_denied(route, digest)
         try:
+            generation = self._index.generation
             if (content := await self._stored(route.repository, digest)) is not None:
                 self._uses.of_blob(digest)
-                return Opened(content, Provenance.HIT)
+                return Opened(content, Provenance.HIT, partial(self._stands, digest, content, generation))
             if wanted is not None and (passing := await self._passed(route.repository, digest, wanted)) is not None:
                 return passing
             return await self._fetched(route.repository, digest)
@@ -119,6 +122,13 @@ class Blobs:
     async def _stored(self, repository: Repository, digest: Digest) -> Content | None:
         held = await found(self._index.held(Kind.BLOB, repository, digest), digest)
         return None if held is None else await found(self._store.open(digest, held.size), digest)
+
+    def _stands(self, digest: Digest, content: Content, generation: int) -> bool:
+        """Say whether *content* is still what there is since *generation*; then it was used once more."""
+        if self._index.generation != generation or not content.is_kept:
+            return False
+        self._uses.of_blob(digest)
+        return True
 
     async def _fetched(self, repository: Repository, digest: Digest) -> Opened:
         """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""

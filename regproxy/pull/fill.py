@@ -162,6 +162,10 @@ class Follower:
     def size(self) -> int:
         return self._fill.size
 
+    @property
+    def is_kept(self) -> bool:
+        return False
+
     async def started(self) -> None:
         await self._fill.started()
 

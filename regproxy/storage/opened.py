@@ -24,6 +24,10 @@ class OpenBlob:
         self._holders = 1
         self._when_closed: Callable[[], None] | None = None
 
+    @property
+    def is_kept(self) -> bool:
+        return not self.file.closed and self.is_intact(self.size)
+
     def is_intact(self, size: int) -> bool:
         """Say whether the file is still there, still *size* bytes long and not put aside: one fstat, no thread."""
         status = os.fstat(self.file.fileno())

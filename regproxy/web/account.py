@@ -7,15 +7,17 @@ from aiohttp import web
 from regproxy import metrics
 from regproxy.log import AccessLine
 from regproxy.web.exchange import Exchange
+from regproxy.web.ready import Ready
 
 _requests = lru_cache(None)(metrics.REQUESTS.labels)
 _seconds = lru_cache(None)(metrics.SECONDS.labels)
+_sent = lru_cache(None)(metrics.SENT_BYTES.labels)
 
 
 class Account:
     """All that is told of an answer, but when, to whom and how soon it was given."""
 
-    __slots__ = ("_line", "_requests", "_seconds")
+    __slots__ = ("_bytes", "_line", "_requests", "_seconds", "_sent")
 
     def __init__(self, request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse | None) -> None:
         """Tell of a request and its answer; None is none, because the client left."""
@@ -23,6 +25,8 @@ class Account:
         outcome = exchange.outcome(status) if response is not None else "left"
         self._requests = _requests(exchange.endpoint, exchange.upstream, outcome)
         self._seconds = _seconds(exchange.endpoint)
+        self._bytes = response.body_length if isinstance(response, Ready) and request.method != "HEAD" else 0  # others count as they send
+        self._sent = _sent(exchange.endpoint, outcome) if self._bytes else None
         self._line = AccessLine(
             f"{request.method} {request.raw_path[:512]} {status}",
             endpoint=exchange.endpoint,
@@ -37,4 +41,6 @@ class Account:
         """Tell that it was given to *client*, once more."""
         self._requests.inc()
         self._seconds.observe(seconds)
+        if self._sent is not None:
+            self._sent.inc(self._bytes)
         self._line.tell(request_id, client, seconds)

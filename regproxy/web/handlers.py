@@ -24,7 +24,7 @@ from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.web.exchange import Exchange
 from regproxy.web.ready import Ready
-from regproxy.web.responses import ContentResponse, PassedResponse, blob_headers, content_headers, matches
+from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches
 from regproxy.web.vain import VainQuestions
 
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
@@ -125,6 +125,8 @@ class Handlers:
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
             ranges = _ranges(request, pull.digest, opened.content.size)
+            if opened.stands is not None and not ranges and (body := await at_hand(opened.content)) is not None:
+                return Ready(200, headers, body, opened.stands)
             sending = ContentResponse(opened.content, ranges, headers)
             exchange.decorate(sending.headers)
             exchange.failure = await sending.send(request, exchange.endpoint, opened.provenance.value)

@@ -34,6 +34,10 @@ class Ready(web.StreamResponse):
     def keep_alive(self) -> bool:
         return self._stays
 
+    @property
+    def body_length(self) -> int:
+        return len(self._content)
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send all of it, and wait for a client that has not taken what it was sent before: it may have asked for more than it reads."""
         transport = request.transport

@@ -29,6 +29,7 @@ _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
 _SHORTER = "the file is shorter than it was"
 _SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
+_LEAST = 16 * 1024  # bytes of a blob that is answered from memory when it is asked for again: configurations of images, mostly
 Put: TypeAlias = Callable[[bytes], Awaitable[None]]
 _REMEMBERED = 4096  # headers of as many answers, some 8 MB
 _YEAR = "max-age=31536000, immutable"
@@ -60,6 +61,18 @@ def matches(header: str | None, digest: Digest) -> bool:
         return False
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}
     return "*" in tags or str(digest) in tags
+
+
+async def at_hand(content: Content) -> bytes | None:
+    """Read content that is small; None where the kernel has it not at hand, or there is more of it."""
+    if not 0 < content.size <= _LEAST:
+        return None
+    extent, body = await content.extent(0, content.size), bytearray(content.size)
+    try:
+        count = os.preadv(extent.file.fileno(), [body], extent.offset, os.RWF_NOWAIT)
+    except OSError:
+        return None  # the long way finds out why
+    return bytes(body) if count == content.size else None
 
 
 class _PartsResponse(web.StreamResponse):

@@ -12,10 +12,11 @@ import pytest
 
 from regproxy.log import Lines
 from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
 from tests.fakes.caller import Caller, words
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, Rig, rig
+from tests.rig import LOOPBACK, Rig, metric, rig
 from tests.web.test_attention import until
 
 NAME = "library/app"
@@ -27,12 +28,13 @@ TIMES = 'regproxy_request_seconds_count{endpoint="manifests"}'
 class Subject:
     """A proxy that holds an image, and a client of it."""
 
-    def __init__(self, proxy: Rig, caller: Caller, upstream: FakeRegistry, image: Descriptor, now: list[float]) -> None:
+    def __init__(self, proxy: Rig, caller: Caller, upstream: FakeRegistry, image: Descriptor, now: list[float], root: Path) -> None:
         self.proxy = proxy
         self.caller = caller
         self.upstream = upstream
         self.image = image
         self.now = now
+        self.root = root
 
     @property
     def read(self) -> int:
@@ -61,7 +63,7 @@ async def subject(upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Subje
     async with rig(tmp_path / "store", {"docker.io": upstream.url}, lambda: now[0]) as proxy:
         assert (await proxy.ask(TAG)).status == 200
         async with Caller.connected(proxy.port) as caller:
-            yield Subject(proxy, caller, upstream, image, now)
+            yield Subject(proxy, caller, upstream, image, now, tmp_path / "store")
 
 
 def lasting(answer: bytes) -> bytes:
@@ -180,6 +182,78 @@ async def test_what_was_frozen_and_let_go_is_as_before(subject: Subject) -> None
     assert {lasting(answer) for answer in hits}.isdisjoint(lasting(answer) for answer in frozen)
     assert (await subject.proxy.admin(f"freezes?pattern=docker.io/{NAME}:1", "DELETE"))[0] == 204
     assert lasting(await subject.caller.ask(words(TAG))) == lasting(hits[1])
+
+
+@pytest.fixture
+async def blob(subject: Subject) -> bytes:
+    """Ask for a small blob until it is answered from memory; give the words."""
+    request = words(f"/v2/{NAME}/blobs/{Digest.of(b'layer')}")
+    await subject.caller.ask(request)
+    await subject.proxy.settled()
+    read = await subject.caller.ask(request)
+    assert lasting(read) == lasting(await subject.repeated(request))
+    assert read.endswith(b"\r\n\r\nlayer")
+    assert b"Cache-Status: regproxy; hit\r\n" in read
+    return request
+
+
+def _file(subject: Subject) -> Path:
+    (file,) = (path for path in subject.root.glob("blobs/sha256/*/*") if path.name.startswith(Digest.of(b"layer").hex))
+    return file
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda file: file.unlink(), id="missing"),
+        pytest.param(lambda file: file.write_bytes(b""), id="emptied"),
+        pytest.param(lambda file: file.write_bytes(b"lay"), id="truncated"),
+        pytest.param(lambda file: file.write_bytes(b"layer and more"), id="grown"),
+        pytest.param(lambda file: file.chmod(0), id="put aside"),
+    ],
+)
+async def test_a_small_blob_is_not_repeated_when_its_file_is_not_what_it_was(
+    subject: Subject, blob: bytes, harm: Callable[[Path], object]
+) -> None:
+    harm(_file(subject))
+    before = subject.read
+    assert (await subject.caller.ask(blob)).endswith(b"\r\n\r\nlayer"), "it was fetched again"
+    assert subject.read == before + 1
+
+
+async def test_a_small_blob_is_not_repeated_when_it_was_removed(subject: Subject, blob: bytes) -> None:
+    await _remove(subject)
+    before = subject.read
+    await subject.caller.ask(blob)
+    assert subject.read == before + 1
+
+
+@pytest.mark.parametrize("more", [{"Range": "bytes=0-1"}, {"If_None_Match": f'"{Digest.of(b"layer")}"'}], ids=["a part", "not modified"])
+async def test_of_a_small_blob_only_the_whole_is_repeated(subject: Subject, blob: bytes, more: dict[str, str]) -> None:
+    request = blob.removesuffix(b"\r\n") + words("", **more).partition(b"Host: proxy\r\n")[2]
+    before = subject.read
+    answers = [await subject.caller.ask(request) for _ in range(3)]
+    assert {answer[:12] for answer in answers} <= {b"HTTP/1.1 206", b"HTTP/1.1 304"}
+    assert subject.read == before + 3
+
+
+async def test_a_large_blob_is_not_repeated(subject: Subject) -> None:
+    digest = subject.upstream.add_blob(NAME, bytes(16 * 1024 + 1))
+    before = subject.read
+    for _ in range(4):
+        await subject.caller.ask(words(f"/v2/{NAME}/blobs/{digest}"))
+        await subject.proxy.settled()
+    assert subject.read == before + 4
+
+
+async def test_the_bytes_of_what_is_repeated_are_counted(subject: Subject, blob: bytes) -> None:
+    def sent(metrics: str) -> float:
+        return metric(metrics, 'regproxy_sent_bytes_total{endpoint="blobs",source="hit"}')
+
+    before = sent(await subject.proxy.metrics())
+    await subject.repeated(blob)
+    await subject.caller.ask(blob.replace(b"GET", b"HEAD", 1))
+    assert sent(await subject.proxy.metrics()) == before + len(b"layer")
 
 
 @pytest.fixture
