@@ -228,6 +228,19 @@ async def test_a_small_blob_is_not_repeated_when_it_was_removed(subject: Subject
     assert subject.read == before + 1
 
 
+async def test_a_small_blob_is_looked_for_anew_when_something_was_removed(subject: Subject, blob: bytes) -> None:
+    """Whether its repository holds it is for the index to say, whatever became of the file."""
+    other = subject.upstream.add_image("library/other", "1", [b"layer", b"and more"])
+    assert (await subject.proxy.ask("/v2/library/other/manifests/1")).body.count(b"sha256") == 3
+    await subject.caller.ask(blob)
+    await subject.repeated(blob)
+    assert (await subject.proxy.admin("store/remove", "POST", {"image": f"docker.io/library/other@{other.digest}"}))[0] == 200
+    before = subject.read
+    answer = await subject.caller.ask(blob)
+    assert subject.read == before + 1
+    assert lasting(answer) == lasting(await subject.repeated(blob))
+
+
 @pytest.mark.parametrize("more", [{"Range": "bytes=0-1"}, {"If_None_Match": f'"{Digest.of(b"layer")}"'}], ids=["a part", "not modified"])
 async def test_of_a_small_blob_only_the_whole_is_repeated(subject: Subject, blob: bytes, more: dict[str, str]) -> None:
     request = blob.removesuffix(b"\r\n") + words("", **more).partition(b"Host: proxy\r\n")[2]
