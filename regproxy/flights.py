@@ -6,9 +6,9 @@ has a future of its own in a set.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
@@ -63,6 +63,15 @@ class Flights(Generic[Key, Result]):
                 waiter.set_exception(failure)
             else:
                 waiter.set_result(task.result())
+
+
+async def drain(tasks: Collection[asyncio.Task[Any]], grace: float) -> None:
+    """Let tasks end within *grace* seconds, then give them up."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=grace)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _fly(call: Callable[[], Awaitable[Result]]) -> Result:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from regproxy import metrics
 from regproxy.config import Downloads
+from regproxy.flights import drain
 from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -66,11 +67,7 @@ class Fills:
 
     async def drain(self, grace: float) -> None:
         """Let the fills end within *grace* seconds, then give them up."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await drain(self._tasks, grace)
 
     async def _run(self, fill: Fill) -> None:
         try:

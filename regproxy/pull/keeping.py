@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
+from regproxy.flights import drain
 from regproxy.log import fields
 from regproxy.ports import StoreError
 
@@ -52,8 +53,4 @@ class Behind:
 
     async def drain(self, grace: float) -> None:
         """Let all of it end within *grace* seconds, then give it up."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await drain(self._tasks, grace)
