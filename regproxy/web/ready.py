@@ -34,9 +34,9 @@ class Ready(web.StreamResponse):
     def keep_alive(self) -> bool:
         return self._stays
 
-    @property
-    def body_length(self) -> int:
-        return len(self._content)
+    def body_for(self, request: web.BaseRequest) -> bytes:
+        """Give what *request* is sent of the body: HEAD none (RFC 9110, 9.3.2)."""
+        return b"" if request.method == "HEAD" else self._content
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send all of it, and wait for a client that has not taken what it was sent before: it may have asked for more than it reads."""
@@ -61,8 +61,7 @@ class Ready(web.StreamResponse):
         head = "\r\n".join(["", *lines, "", ""])
         if head.count("\n") != len(lines) + 2:
             raise ValueError("a header of two lines")
-        body = b"" if request.method == "HEAD" else self._content
-        return f"HTTP/1.1 {self.status} {self.reason}\r\nDate: ".encode(), head.encode() + body
+        return f"HTTP/1.1 {self.status} {self.reason}\r\nDate: ".encode(), head.encode() + self.body_for(request)
 
 
 def stays(request: web.BaseRequest) -> bool:
