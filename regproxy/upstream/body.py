@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from regproxy.policy.pace import Pace, patience
 from regproxy.policy.routing import Trust
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool
-from regproxy.upstream.flow import Flow, flow_of
+from regproxy.upstream.flow import flow_of
 from regproxy.upstream.health import Health
 from regproxy.upstream.host import HostClient, Question
 
@@ -31,7 +31,6 @@ class HostBody:
         self._client = client
         self._health = health
         self._timeouts = timeouts
-        self._flow: Flow | None = None
         self._held = AsyncExitStack()
         self.start, self.stop, self.size = _place(response, str(client.host))
 
@@ -41,10 +40,11 @@ class HostBody:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
         count, pace = 0, Pace(self._timeouts.least_rate)
-        self._flow = flow_of(self._response)
+        flow = flow_of(self._response)
+        read = self._read_content if flow is None else flow.read
         try:
             with self._client.connections.translated(self._response.url):
-                while chunk := await self._next(pace):
+                while chunk := await self._next(read, pace):
                     count += len(chunk)
                     received.inc(len(chunk))
                     yield chunk
@@ -57,11 +57,12 @@ class HostBody:
             if pace.count >= _TELLING:
                 self._health.sent(self._client.host, pace.count, pace.seconds)
 
-    async def _next(self, pace: Pace) -> bytes:
+    async def _next(self, read: Callable[[], Awaitable[bytes]], pace: Pace) -> bytes:
         """Wait for more, and tell how fast it comes; raise `Unavailable` for a trickle."""
         began, chunk = time.monotonic(), b""
         try:
-            chunk = await self._read()
+            async with asyncio.timeout(self._timeouts.silence):
+                chunk = await read()
         finally:
             pace.received(len(chunk), time.monotonic() - began)
             if pace.is_over:
@@ -70,10 +71,6 @@ class HostBody:
         if chunk and pace.slow_for and pace.slow_for >= self._patience():
             raise Unavailable(f"{self} sends less than {self._timeouts.least_rate} bytes per second", timed_out=True)
         return chunk
-
-    async def _read(self) -> bytes:
-        async with asyncio.timeout(self._timeouts.silence):
-            return await (self._flow.read() if self._flow is not None else self._read_content())
 
     async def _read_content(self) -> bytes:
         """Read what has come, and only then tell that the connection broke: aiohttp tells that first, and keeps the rest to itself."""
