@@ -1,10 +1,12 @@
 """A manifest that is what it says: its bytes hash to its digest, its media type is not a matter of opinion.
 
+The body alone decides its media type: `mediaType`, else the type that its shape implies. The digest covers the body and not the
+Content-Type, so no Content-Type is a claim: a host that sends the right bytes under another type must not decide what everybody gets.
+
 A body is JSON with one meaning. CVE-2021-41190: a document with both `manifests` and `layers` is an index to one client and an image
-to another, so such a body is refused; a `mediaType` in the body must agree with the Content-Type it came with (distribution-spec,
-Pulling manifests). Clients written in Go do not mind the case of a field's name and let the last of two of a name win, so fields that
-are named twice or spelt another way are refused too. So is schema1: its digest is not the hash of its bytes, and no current client
-takes it.
+to another, so such a body is refused. Clients written in Go do not mind the case of a field's name and let the last of two of a name
+win, so fields that are named twice or spelt another way are refused too. So is schema1: its digest is not the hash of its bytes, and no
+current client takes it.
 """
 
 import json
@@ -27,8 +29,6 @@ LIMIT = 4 * 1024 * 1024  # distribution-spec: registries should take 4 MiB; more
 
 _SCHEMA1 = "application/vnd.docker.distribution.manifest.v1+"
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
-# What servers say when they do not know; then the body decides.
-_UNTYPED = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
 _INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 _IMAGES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 _FIELDS = ("schemaVersion", "mediaType", "manifests", "config", "layers", "fsLayers", "blobs", "subject")
@@ -48,8 +48,8 @@ class Manifest:
     body: bytes
 
     @classmethod
-    def verify(cls, body: bytes, content_type: str, expected: Digest | None = None) -> Self:
-        """Make a manifest of what a registry sent; raise `InvalidManifest` or `DigestMismatch`.
+    def verify(cls, body: bytes, expected: Digest | None = None) -> Self:
+        """Make a manifest of what a registry sent or a store kept; raise `InvalidManifest` or `DigestMismatch`.
 
         *expected* is the digest it was asked by; without one, sha256 names it.
         """
@@ -58,7 +58,7 @@ class Manifest:
             raise DigestMismatch(f"expected {expected}, got {digest}")
         if len(body) > LIMIT:
             raise InvalidManifest(f"a manifest of {len(body)} bytes is over the limit of {LIMIT}")
-        media_type = _media_type(_document(body), content_type)
+        media_type = _media_type(_document(body))
         return cls(Descriptor(media_type, digest, len(body)), body)
 
     @cached_property
@@ -91,11 +91,6 @@ def parse_descriptor(item: object) -> Descriptor | None:
             return None
 
 
-def essence(content_type: str) -> str:
-    """Take the parameters off a Content-Type; clients should ignore them (distribution-spec, Pulling manifests)."""
-    return content_type.partition(";")[0].strip().lower()
-
-
 def _document(body: bytes) -> dict[str, Any]:
     try:
         document = json.loads(body, object_pairs_hook=_object)
@@ -116,35 +111,34 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _media_type(document: dict[str, Any], content_type: str) -> str:
+def _media_type(document: dict[str, Any]) -> str:
     """Settle what the manifest is, or raise `InvalidManifest` where it could be two things."""
     if "manifests" in document and not {"layers", "config", "fsLayers"}.isdisjoint(document):
         raise InvalidManifest("the body is an image and an index at once (CVE-2021-41190)")
-    sent, written = essence(content_type), document.get("mediaType")
+    written = document.get("mediaType")
     if written is not None and not isinstance(written, str):
         raise InvalidManifest("mediaType is not a string")
-    if document.get("schemaVersion") == 1 or any(name.startswith(_SCHEMA1) for name in (sent, written or "")):
+    if document.get("schemaVersion") == 1 or (written or "").startswith(_SCHEMA1):
         raise InvalidManifest("schema1 manifests are not supported: their digest is not the hash of their bytes")
-    if written and sent not in _UNTYPED and sent != written.lower():
-        raise InvalidManifest(f"Content-Type {sent[:80]!r} is not the mediaType {written[:80]!r} of the body")
-    media_type = written or (_guess(document) if sent in _UNTYPED else sent)
+    media_type = written or _implied(document)
     _check_shape(media_type, document)
     return media_type
 
 
-def _guess(document: dict[str, Any]) -> str:
-    """Name a body that has no mediaType, which only OCI allows (image-spec, manifest.md)."""
+def _implied(document: dict[str, Any]) -> str:
+    """Name a body that has no mediaType by its shape; only OCI allows that (image-spec, manifest.md)."""
     if "manifests" in document:
         return OCI_INDEX
     if "config" in document:
         return OCI_MANIFEST
-    raise InvalidManifest("neither the body nor its Content-Type says what it is")
+    raise InvalidManifest("the body does not say what it is: it has no mediaType, no manifests and no config")
 
 
 def _check_shape(media_type: str, document: dict[str, Any]) -> None:
-    if not _MEDIA_TYPE.fullmatch(media_type) or media_type.lower().startswith("text/"):
+    name = media_type.lower()  # media types are compared without regard to case (RFC 9110, 8.3.1)
+    if not _MEDIA_TYPE.fullmatch(media_type) or name.startswith("text/"):
         raise InvalidManifest(f"{media_type[:80]!r} is not a manifest's media type")
-    if media_type in _INDEXES and "manifests" not in document:
+    if name in _INDEXES and "manifests" not in document:
         raise InvalidManifest("an index without manifests")
-    if media_type in _IMAGES and "manifests" in document:
+    if name in _IMAGES and "manifests" in document:
         raise InvalidManifest("an image manifest with manifests")

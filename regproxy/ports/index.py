@@ -42,7 +42,7 @@ class Index(Protocol):
         """Describe content, whoever holds it."""
 
     async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
-        """Record that *repository* holds the content, which needs *children*; the first media type recorded for a digest stays."""
+        """Record that *repository* holds the content, which needs *children*."""
 
     async def digest_named(self, reference: str) -> Digest | None:
         """Give the digest that a tag has on record, where *reference* names exactly one."""

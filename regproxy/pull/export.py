@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import tarfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from regproxy.oci import layout
@@ -66,23 +66,24 @@ async def planned(store: BlobStore, ledger: Ledger, images: Iterable[Image]) -> 
     export = Export(store)
     for image in images:
         parts = {part.digest: part for part in await ledger.parts(image.digest)}
-        root = Descriptor(parts[image.digest].media_type, image.digest, parts[image.digest].size)
-        await _check_whole(store, image, root, set(parts))
+        root = await _check_whole(store, image, image.digest, {digest: part.size for digest, part in parts.items()})
         export.named += [(name, root) for name in image.names]
         export.parts.update((digest, part.size) for digest, part in parts.items())
     return export
 
 
-async def _check_whole(store: BlobStore, image: Image, found: Descriptor, here: set[Digest]) -> None:
-    """Raise `NotWhole` unless all that an image needs is here; of an index, the platforms that were pulled will do."""
-    body = await store.read(found.digest, found.size)
-    children = [] if body is None else Manifest.verify(body, found.media_type, found.digest).children()
-    is_index = found.media_type in {OCI_INDEX, DOCKER_LIST}
+async def _check_whole(store: BlobStore, image: Image, digest: Digest, here: Mapping[Digest, int]) -> Descriptor:
+    """Describe a manifest, or raise `NotWhole` unless what it needs is *here*; of an index, the platforms that were pulled do."""
+    body = await store.read(digest, here[digest])
+    manifest = None if body is None else Manifest.verify(body, digest)
+    children = [] if manifest is None else manifest.children()
+    is_index = manifest is not None and manifest.descriptor.media_type in {OCI_INDEX, DOCKER_LIST}
     for child in children:
         if is_index and child.digest in here:
-            await _check_whole(store, image, child, here)
-    if body is None or not (is_index or {child.digest for child in children} <= here):
-        raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {found.digest} was never pulled")
+            await _check_whole(store, image, child.digest, here)
+    if manifest is None or not (is_index or {child.digest for child in children} <= here.keys()):
+        raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {digest} was never pulled")
+    return manifest.descriptor
 
 
 def _header(name: str, size: int) -> bytes:

@@ -58,7 +58,7 @@ class Importer:
     def _images(self) -> Iterator[tuple[str | None, Manifest]]:
         if (document := self._json("index.json")) is not None:
             for name, descriptor in layout.listed(document):
-                yield name, Manifest.verify(self._body(descriptor.digest), descriptor.media_type, descriptor.digest)
+                yield name, Manifest.verify(self._body(descriptor.digest), descriptor.digest)
         elif (document := self._json("manifest.json")) is not None:
             for image in document:
                 if not isinstance(image, dict) or not {"Config", "Layers"} <= image.keys():
@@ -72,14 +72,14 @@ class Importer:
         config, *layers = (self._found(path) for path in (image["Config"], *image["Layers"]))
         typed = [Descriptor(_LAYER, layer.digest, layer.size) for layer in layers]
         body = json.dumps(layout.image_of(Descriptor(_CONFIG, config.digest, config.size), typed)).encode()
-        return Manifest.verify(body, OCI_MANIFEST)
+        return Manifest.verify(body)
 
     async def _keep_image(self, repository: Repository, manifest: Manifest) -> None:
         children = manifest.children()
         for child in children:
             if child.media_type in _MANIFESTS:
                 if self._has(child.digest):
-                    await self._keep_image(repository, Manifest.verify(self._body(child.digest), child.media_type, child.digest))
+                    await self._keep_image(repository, Manifest.verify(self._body(child.digest), child.digest))
             else:
                 await self._keep_blob(repository, child)
         await self._store.write(manifest.descriptor.digest, manifest.body)

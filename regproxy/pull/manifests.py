@@ -213,18 +213,18 @@ class Manifests:
     async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Give a manifest that *repository* is known to hold, if its bytes are here and right."""
         descriptor = await found(self._index.held(Kind.MANIFEST, repository, digest), digest)
-        return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
+        return None if descriptor is None else await self._read(digest, descriptor.size)
 
     async def _anywhere(self, digest: Digest) -> Manifest | None:
         descriptor = await found(self._index.known(Kind.MANIFEST, digest), digest)
-        return None if descriptor is None else await self._read(digest, descriptor.size, descriptor.media_type)
+        return None if descriptor is None else await self._read(digest, descriptor.size)
 
-    async def _read(self, digest: Digest, size: int, media_type: str) -> Manifest | None:
+    async def _read(self, digest: Digest, size: int) -> Manifest | None:
         if (at_hand := self._answers.body(digest)) is not None:
             return at_hand
         try:
             body = await self._store.read(digest, size)
-            manifest = Manifest.verify(body, media_type, digest) if body is not None else None
+            manifest = Manifest.verify(body, digest) if body is not None else None
         except (StoreError, InvalidManifest) as error:
             _log.error("a cached manifest cannot be read", extra=fields(digest=str(digest), reason=str(error)))
             return None

@@ -115,7 +115,7 @@ def described(digest: Digest, size: int, body: bytes | None) -> Record:
     if body is None or not body.lstrip().startswith(b"{"):
         return blob
     try:
-        manifest = Manifest.verify(body, "", digest)
+        manifest = Manifest.verify(body, digest)
     except InvalidManifest:
         return blob
     if manifest.document.get("schemaVersion") != 2 or {"manifests", "layers"}.isdisjoint(manifest.document):

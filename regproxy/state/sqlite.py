@@ -111,7 +111,7 @@ class SqliteIndex:
         async with self._db.transaction():
             await self._db.execute(
                 "INSERT INTO content (digest, kind, media_type, size, used_at) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET size = excluded.size",
+                " ON CONFLICT DO UPDATE SET media_type = excluded.media_type, size = excluded.size",
                 *(digest, kind.value, descriptor.media_type, descriptor.size, self._clock()),
             )
             await self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", digest, kind.value, str(repository))

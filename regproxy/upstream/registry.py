@@ -92,7 +92,7 @@ class UpstreamRegistry:
                 body = await self._body(client, response, LIMIT, "a manifest")
                 expected = reference.target if isinstance(reference.target, Digest) else None
                 try:
-                    return Manifest.verify(body, response.headers.get("Content-Type", ""), expected)
+                    return Manifest.verify(body, expected)
                 except (InvalidManifest, DigestMismatch) as error:
                     metrics.CORRUPT.inc()
                     raise Corrupt(f"{client.host} sent no valid manifest for {reference}: {error}") from error

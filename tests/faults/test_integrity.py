@@ -61,7 +61,7 @@ async def test_s11_the_digest_we_tell_is_the_one_we_computed(upstream: FakeRegis
 AMBIGUOUS = [
     pytest.param({"manifests": [], "layers": []}, OCI_INDEX, id="index and image"),
     pytest.param({"manifests": [], "config": {}}, OCI_MANIFEST, id="index with config"),
-    pytest.param({"mediaType": OCI_INDEX, "manifests": []}, OCI_MANIFEST, id="types disagree"),
+    pytest.param({"mediaType": OCI_MANIFEST, "manifests": []}, OCI_MANIFEST, id="type and shape disagree"),
 ]
 
 
