@@ -12,6 +12,7 @@ import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -20,8 +21,12 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from regproxy import metrics
+from regproxy.oci.errors import RegistryError
 from regproxy.policy.patience import Patience, Progress
+from regproxy.web.account import Account
+from regproxy.web.exchange import Exchange
 from regproxy.web.repeats import Repeats
+from regproxy.web.responses import error_response
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -78,6 +83,19 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._watch.closed(self)
         super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP; aiohttp logs a traceback for it, which is the client's to cause as often as it likes."""
+        if status != HTTPStatus.BAD_REQUEST:
+            return super().handle_error(request, status, exc, message)
+        exchange = Exchange(failure=f"invalid HTTP request: {type(exc).__name__}")
+        response = error_response(RegistryError("UNSUPPORTED", 400, "the request is not valid HTTP/1.1"))
+        exchange.decorate(response.headers)
+        response.force_close()
+        Account(request, exchange, response).tell(exchange.request_id, self.client, exchange.seconds)
+        return response
 
 
 class Watch(web.Server):

@@ -70,6 +70,17 @@ async def test_s27_a_user_agent_is_one_line(upstream: FakeRegistry, proxy: Rig, 
     assert FORGED in str(line["agent"])
 
 
+@pytest.mark.parametrize("request_", [b"\x16\x03\x01\r\n\r\n", b"GET /v2/\x01 HTTP/1.1\r\n\r\n", b"GET /v2/ HTTP/1.1\r\nno colon\r\n\r\n"])
+async def test_s27_a_request_that_is_not_http_is_one_line_of_no_alarm(proxy: Rig, lines: io.StringIO, request_: bytes) -> None:
+    """A traceback for each would be anybody's way to fill a disk, and to hide what matters."""
+    answer = await raw(proxy.port, request_)
+    assert answer.received[8:13] == b" 400 "
+    assert json.loads(answer.received.rpartition(b"\r\n\r\n")[2])["errors"][0]["code"] == "UNSUPPORTED"
+    (line,) = told(lines)
+    assert (line["level"], line["outcome"], "exception" in line) == ("info", "invalid", False)
+    assert len(json.dumps(line)) < 500
+
+
 LIES: list[tuple[str, Deed]] = [
     ("body", Status(500, body=b"\r\n" + ODD.encode("utf-8", "surrogateescape"))),
     ("errors", Status(404, {"Content-Type": "application/json"}, json.dumps({"errors": [{"code": ODD, "message": f"\n{ODD}"}]}).encode())),
