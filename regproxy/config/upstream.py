@@ -11,7 +11,7 @@ from regproxy.config.units import ContentDigest, Filled, HostName, Network, Orig
 from regproxy.oci.digest import Digest
 from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
-from regproxy.policy.routing import Credential, DockerConfig, Host, Secret, Tls, Trust, Upstream
+from regproxy.policy.routing import Credential, DockerConfig, Host, HostKind, Secret, Tls, Trust, Upstream
 
 
 def _half(value: str | None, found: ValidationInfo) -> str | None:
@@ -68,6 +68,7 @@ class HostEntry(Model):
     """One address of an upstream."""
 
     url: Origin
+    kind: HostKind = HostKind.REGISTRY
     trust: Annotated[frozenset[Trust], Field(min_length=1)] = frozenset(Trust)
     prefix: Prefix = ""
     credentials: CredentialEntry | None = None
@@ -141,8 +142,8 @@ class UpstreamEntry(Model):
         yield from (((*place, "serve_as", index), host) for index, host in enumerate(self.serve_as))
 
     def _host(self, entry: HostEntry, names: tuple[str, ...]) -> Host:
-        # The registry's password is not for its mirrors: a host trusted only to pull is a stranger, and carries its own.
-        is_registry = Trust.RESOLVE in entry.trust
+        # The registry's password is not for its mirrors and caches: these carry their own.
+        is_registry = Trust.RESOLVE in entry.trust and entry.kind is HostKind.REGISTRY
         credentials = entry.credentials or (self.credentials if is_registry else None)
         servers = dict.fromkeys((entry.url.partition("://")[2], *(names if is_registry else ())))
         return Host(
@@ -155,4 +156,5 @@ class UpstreamEntry(Model):
             private_networks=entry.private_networks | self.private_networks,
             tls=entry.tls.tls(),
             proxy=entry.proxy or self.proxy,
+            kind=entry.kind,
         )

@@ -42,6 +42,7 @@ def _written_host(host: Host) -> dict[str, Any]:
         credentials["credentials"] = {"docker_config": str(host.docker_config.path)}
     return {
         "url": host.url,
+        "kind": host.kind.value,
         "trust": _values(host.trust),
         "prefix": host.prefix,
         **credentials,

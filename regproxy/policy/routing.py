@@ -27,6 +27,13 @@ class Trust(Enum):
     RESOLVE = "resolve"  # what a tag means, which we cannot check
 
 
+class HostKind(Enum):
+    """What a host serves."""
+
+    REGISTRY = "registry"  # this registry alone, or by its prefix
+    CACHE = "cache"  # several registries: `ns` names the one that is meant
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """Something no log, metric, error or disk may show."""
@@ -85,6 +92,7 @@ class Host:
     private_networks: frozenset[str] = frozenset()  # where redirects may lead beside public addresses, in CIDR form
     tls: Tls = Tls()
     proxy: str | None = None  # an HTTP proxy on the way to it
+    kind: HostKind = HostKind.REGISTRY
 
     @property
     def has_credentials(self) -> bool:
@@ -148,6 +156,10 @@ class Routes:
         else:
             upstream = self._served.get(_without_default_port(host)) or self._prefixed(name) or self._default
         return self._route(upstream.name, name)
+
+    def known(self, namespaces: Sequence[str]) -> str | None:
+        """Return the one namespace of a request if it names a configured registry."""
+        return namespaces[0] if len(namespaces) == 1 and _without_default_port(namespaces[0]) in self._by_name else None
 
     def canonical(self, pattern: str) -> str:
         """Write `registry/repository...` by the registry's own name; raise NAME_UNKNOWN for one that is not configured."""

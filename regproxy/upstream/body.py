@@ -121,7 +121,7 @@ async def open_body(
 ) -> HostBody:
     """Ask one host for a part of a blob; raise `UpstreamError`."""
     wanted = {} if (start, stop) == (0, None) else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
-    question = Question("GET", repository.name, f"blobs/{digest}", Pool.BLOB, wanted)
+    question = Question("GET", repository.name, f"blobs/{digest}", Pool.BLOB, wanted, is_verified=True)
     async with AsyncExitStack() as stack:
         response = await stack.enter_async_context(client.ask(question))
         if response.status == 416 and start == 0:  # nothing of an empty blob can be named

@@ -1,9 +1,10 @@
 """One address of an upstream: requests with the right token, redirects hop by hop, statuses into our errors."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
@@ -15,7 +16,8 @@ from regproxy.oci.challenge import parse_challenges
 from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.oci.via import format_via
-from regproxy.policy.routing import Host
+from regproxy.policy.namespace import misdirection
+from regproxy.policy.routing import Host, HostKind, Trust
 from regproxy.ports import Corrupt, Fleet, NotFound, Overwhelmed, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
 from regproxy.upstream.gate import Gate
@@ -44,6 +46,7 @@ class Question:
     headers: Mapping[str, str] = field(default_factory=dict)
     follow: bool = True  # off: a redirect is an answer, for it proves that the thing is there, and its target may not take a HEAD
     connect: float | None = None  # seconds for a handshake, where a caller has less patience than usual
+    is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
 
     def expects(self, status: int) -> bool:
         """Whether that is for the asker to understand: where a part ends, and whether a thing may be asked about by HEAD."""
@@ -53,10 +56,11 @@ class Question:
 class HostClient:
     """Asks one host."""
 
-    def __init__(self, upstream: str, host: Host, timeouts: Timeouts, fleet: Fleet) -> None:
-        """Open nothing yet."""
+    def __init__(self, upstream: str, host: Host, timeouts: Timeouts, fleet: Fleet, aliases: Collection[str] = ()) -> None:
+        """Open nothing yet; *aliases* are other names of the upstream."""
         self.host = host
         self.upstream = upstream
+        self._aliases = aliases
         self.connections = Connections(host, timeouts)
         self._tokens = Tokens(upstream, host, self.connections, fleet)
         self.gates = {pool: Gate(str(host)) for pool in (Pool.MANIFEST, Pool.BLOB)}
@@ -93,10 +97,12 @@ class HostClient:
         A signed address that is refused may have expired on the way to us: home is asked for another one, once.
         """
         name = f"{self.host.prefix}/{question.name}" if self.host.prefix else question.name
-        home = url = URL(f"{self._home}/v2/{name}/{question.rest}", encoded=True)
+        home = url = URL(f"{self._home}/v2/{name}/{self._addressed(question.rest)}", encoded=True)
         at_home, may_ask_again = True, True
         for _ in range(_MOST_HOPS + 1):
             async with self._authorized(question, url, name, at_home=at_home) as response:
+                if url.origin() == self._home:
+                    self._check_namespace(question, response)
                 location = response.headers.get("Location", "")
                 is_expired = may_ask_again and url != home and response.status == 403
                 if not is_expired and (not question.follow or response.status not in _REDIRECTS or not location):
@@ -124,6 +130,25 @@ class HostClient:
                     return
                 challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
             header = await self._tokens.answer(challenges, url, name, rejected=header)
+
+    def _addressed(self, rest: str) -> str:
+        """Name the registry that is meant to a host that serves several."""
+        path, _, query = rest.partition("?")
+        parameters = [each for each in query.split("&") if each and each.partition("=")[0] != "ns"]
+        if self.host.kind is HostKind.CACHE:
+            parameters.append(f"ns={quote(self.upstream, safe='')}")
+        return f"{path}?{'&'.join(parameters)}" if parameters else path
+
+    def _check_namespace(self, question: Question, response: aiohttp.ClientResponse) -> None:
+        """Raise `Unavailable` where an answer may be about another registry, and nothing else would show that."""
+        if Trust.RESOLVE not in self.host.trust or (question.is_verified and response.status < 400):
+            return
+        headers = response.headers
+        is_regproxy = headers.get("Server", "") == "regproxy" or "regproxy" in headers.get("Cache-Status", "")
+        namespaces = headers.getall("OCI-Namespace", [])
+        why = misdirection(self.host, self.upstream, self._aliases, namespaces, response.status, is_regproxy=is_regproxy)
+        if why is not None:
+            raise Unavailable(why)
 
     def _note_limits(self, response: aiohttp.ClientResponse, pool: Pool) -> None:
         headers, is_refused = response.headers, response.status == 429

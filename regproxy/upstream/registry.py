@@ -54,7 +54,7 @@ class UpstreamRegistry:
     def __init__(self, upstream: Upstream, timeouts: Timeouts, fleet: Fleet) -> None:
         """Open nothing yet."""
         self._upstream = upstream
-        self._clients = {host: HostClient(upstream.name, host, timeouts, fleet) for host in upstream.hosts}
+        self._clients = {host: HostClient(upstream.name, host, timeouts, fleet, upstream.aliases) for host in upstream.hosts}
         self._timeouts = timeouts
         self._health = Health(upstream)
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
@@ -263,8 +263,15 @@ def _next_link(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _manifest_question(method: str, reference: Reference, connect: float | None = None) -> Question:
-    headers = {"Accept": ACCEPT}
-    return Question(method, reference.repository.name, f"manifests/{reference.target}", Pool.MANIFEST, headers, connect=connect)
+    return Question(
+        method,
+        reference.repository.name,
+        f"manifests/{reference.target}",
+        Pool.MANIFEST,
+        {"Accept": ACCEPT},
+        connect=connect,
+        is_verified=method == "GET" and isinstance(reference.target, Digest),
+    )
 
 
 def _tags(found: object) -> tuple[str, ...]:

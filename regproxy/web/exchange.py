@@ -24,7 +24,7 @@ class Exchange:
 
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     endpoint: str = "other"
-    namespace: str | None = None
+    namespace: str | None = None  # the registry that is meant, as the client calls it or by its own name
     upstream: str = ""
     provenance: Provenance | None = None
     failure: str | None = None

@@ -49,7 +49,7 @@ class Handlers:
         namespaces = exchange.query.get("ns", ())
         route = self.routes.find(endpoint.name, namespaces, request.headers.get("Host", ""))
         exchange.upstream = route.upstream.name
-        exchange.namespace = next(iter(namespaces), None)
+        exchange.namespace = next(iter(namespaces), route.upstream.name)
         chain.set((*self._passed(request), self.name))
         client = request.remote or ""
         if (refusal := self.vain.refusal(client)) is not None and not await self._is_here(route, endpoint):
@@ -151,7 +151,8 @@ class Handlers:
         headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status()})
         tags = listed.page.tags
         if listed.page.has_more and tags:
-            query = {"n": str(most or len(tags)), "last": tags[-1]} | ({"ns": exchange.namespace} if exchange.namespace else {})
+            namespace = exchange.parameter("ns")
+            query = {"n": str(most or len(tags)), "last": tags[-1]} | ({"ns": namespace} if namespace else {})
             headers["Link"] = f'<{path_of(request)}?{urlencode(query)}>; rel="next"'
         body = json.dumps({"name": asked.name, "tags": tags}).encode()
         return web.Response(body=body, content_type="application/json", headers=headers)

@@ -58,9 +58,10 @@ def observed(handlers: Handlers, repeats: Repeats) -> Callable[[web.BaseRequest]
 
 async def _answered(handlers: Handlers, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
     try:
+        exchange.query = _query(request.raw_path.partition("?")[2])
+        exchange.namespace = handlers.routes.known(exchange.query.get("ns", ()))  # also where the path turns out to be none
         endpoint = _read(request.method, path_of(request))
         exchange.endpoint = _ENDPOINTS[type(endpoint)]
-        exchange.query = _query(request.raw_path.partition("?")[2])
         return await handlers.answer(request, endpoint, exchange)
     except RegistryError as error:
         return error_response(error)

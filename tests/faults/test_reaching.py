@@ -80,7 +80,7 @@ async def test_an_upstream_is_reached_by_its_proxy(tmp_path: Path) -> None:
     assert between.ledger[0].path.startswith(f"http://registry.invalid/v2/{NAME}/manifests/1")
 
 
-@pytest.mark.parametrize("name", ["china.yaml", "docker.yaml", "regproxy.yaml"])
+@pytest.mark.parametrize("name", ["china.yaml", "docker.yaml", "node.yaml", "regproxy.yaml"])
 def test_the_examples_are_valid(name: str) -> None:
     upstreams = {upstream.name for upstream in load(Path("config") / name, {"TCR_USER": "u", "TCR_PASSWORD": "p"}).upstreams}
     assert {"docker.io", "registry.k8s.io", "gcr.io", "quay.io", "ghcr.io"} <= upstreams
