@@ -647,6 +647,25 @@ class TestSecrets:
         text = "upstreams: {quay.io: {credentials: {docker_config: /x, username: u}}}"
         assert mistakes(file, text) == ["FILE: upstreams.quay.io.credentials.username: does not go with docker_config, which has its own"]
 
+    def test_n12_09_what_helpers_find_in_their_environment_is_hidden(self, file: Path) -> None:
+        text = "upstreams: {quay.io: {credentials: {docker_config: /x, helper_env: {AWS_PROFILE: '${SECRET}'}}}}"
+        found = settings(file, text, {"SECRET": SECRET})
+        (host,) = upstream(found, "quay.io").hosts
+        assert host.docker_config == DockerConfig(Path("/x"), ("quay.io",), (("AWS_PROFILE", Secret(SECRET)),))
+        assert SECRET not in found.as_yaml() + repr(found) + repr(host)
+        assert "AWS_PROFILE: '***'" in found.as_yaml()
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ("docker_config: /x, helper_env: {'A B': c}", "is not the name"),
+            ("username: u, password: p, helper_env: {A: c}", "is for the helpers"),
+        ],
+    )
+    def test_n12_09_an_environment_is_for_helpers(self, file: Path, said: str, told: str) -> None:
+        (line,) = mistakes(file, f"upstreams: {{quay.io: {{credentials: {{{said}}}}}}}")
+        assert told in line
+
     @pytest.mark.parametrize(
         "url", ["redis://u:{secret}@r:1/0", "redis://:{secret}@r", "redis://r?password={secret}", "unix://u:{secret}@/r"]
     )

@@ -21,6 +21,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)(TiB|GiB|MiB|KiB|B)")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"  # RFC 1123, and the _ that container networks allow
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # POSIX, 8.1
 _PORT = re.compile(r"\d{1,5}")
 _LAST_PORT = 65_535
 _WHOLE = 100
@@ -162,6 +163,12 @@ def filled(value: str) -> str:
     return value
 
 
+def variable_name(value: str) -> str:
+    if not _VARIABLE.fullmatch(value):
+        raise ValueError("is not the name of an environment variable")
+    return value
+
+
 def _is_host(text: str) -> bool:
     if text.startswith("[") and text.endswith("]"):
         try:
@@ -186,4 +193,5 @@ RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
 Prefix: TypeAlias = Annotated[str, AfterValidator(repository_prefix)]
 ContentDigest: TypeAlias = Annotated[str, AfterValidator(content_digest)]
+VariableName: TypeAlias = Annotated[str, AfterValidator(variable_name)]
 Filled: TypeAlias = Annotated[str, AfterValidator(filled)]

@@ -1,13 +1,13 @@
 """An upstream as the configuration file says it, and as the policy knows it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from regproxy.config.model import Model, Place, Whole
-from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, Seconds
+from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, Seconds, VariableName
 from regproxy.oci.digest import Digest
 from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
@@ -24,15 +24,27 @@ def _half(value: str | None, found: ValidationInfo) -> str | None:
     return value
 
 
+def _with_file(value: dict[str, str], found: ValidationInfo) -> dict[str, str]:
+    if value and found.data.get("docker_config") is None:
+        raise ValueError("is for the helpers of a docker_config, and there is none")
+    return value
+
+
 class CredentialEntry(Model):
     """A user of an upstream, or of one host."""
 
     docker_config: Whole | None = None
     username: Annotated[Filled | None, AfterValidator(_half)] = None
     password: Annotated[Filled | None, AfterValidator(_half)] = Field(None, repr=False)
+    helper_env: Annotated[dict[VariableName, str], AfterValidator(_with_file)] = Field({}, repr=False)
 
     def credential(self) -> Credential | None:
         return Credential(self.username, Secret(self.password)) if self.username and self.password else None
+
+    def config(self, servers: Iterable[str]) -> DockerConfig | None:
+        if self.docker_config is None:
+            return None
+        return DockerConfig(self.docker_config, tuple(servers), tuple((name, Secret(value)) for name, value in self.helper_env.items()))
 
 
 def _readable(value: str) -> str:
@@ -151,7 +163,7 @@ class UpstreamEntry(Model):
             trust=entry.trust,
             prefix=entry.prefix,
             credential=credentials.credential() if credentials else None,
-            docker_config=DockerConfig(credentials.docker_config, tuple(servers)) if credentials and credentials.docker_config else None,
+            docker_config=credentials.config(servers) if credentials else None,
             realms=entry.realms | self.realms,
             private_networks=entry.private_networks | self.private_networks,
             tls=entry.tls.tls(),

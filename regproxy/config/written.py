@@ -39,7 +39,8 @@ def _written_host(host: Host) -> dict[str, Any]:
     if host.credential:
         credentials["credentials"] = {"username": host.credential.username, "password": str(host.credential.password)}
     if host.docker_config:
-        credentials["credentials"] = {"docker_config": str(host.docker_config.path)}
+        environment = {name: str(value) for name, value in host.docker_config.helper_env}
+        credentials["credentials"] = {"docker_config": str(host.docker_config.path), "helper_env": environment}
     return {
         "url": host.url,
         "kind": host.kind.value,

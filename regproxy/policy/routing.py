@@ -63,10 +63,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class DockerConfig:
-    """A docker config.json, and the names by which it may know a registry, best first."""
+    """A docker config.json, the names by which it may know a registry, best first, and what its helpers find in their environment."""
 
     path: Path
     servers: tuple[str, ...]
+    helper_env: tuple[tuple[str, Secret], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

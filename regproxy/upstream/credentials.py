@@ -1,12 +1,15 @@
 """Who we are to one host: what the configuration says, or a docker config.json that may change at any time.
 
 A file that changed is read anew at the next question; one that cannot be read or understood leaves what was known. Helpers are told the
-server on their standard input and answer on their output, so that no secret is in a process list.
+server on their standard input and answer on their output, so that no secret is in a process list. They inherit PATH, HOME and what the
+configuration says, and nothing else of our environment, where the secrets of other upstreams are.
 """
 
 import asyncio
 import logging
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +22,8 @@ from regproxy.policy.routing import Credential, Host
 
 _HELPER_PATIENCE = 5.0  # seconds; one that asks a cloud takes two
 _HELPER_BELIEVED = 300.0  # seconds; the shortest-lived secrets that helpers hand out live for an hour
+_MAX_OUTPUT_BYTES = 64 * 1024  # of a helper; what it says is a few KiB
+_INHERITED = ("PATH", "HOME")
 _SERVERS = 256  # answers of helpers in memory
 
 _log = logging.getLogger(__name__)
@@ -87,10 +92,12 @@ class Credentials:
             _log.warning("a credential helper is not installed", extra=fields(helper=name, host=str(self._host)))
             return None
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(program, "get", stdin=pipe, stdout=pipe, stderr=none)
+        process = await asyncio.create_subprocess_exec(
+            program, "get", stdin=pipe, stdout=pipe, stderr=none, env=self._environment(), limit=_MAX_OUTPUT_BYTES
+        )
         try:
             async with asyncio.timeout(_HELPER_PATIENCE):
-                output, _ = await process.communicate(helper.server.encode())
+                output = await _answer(process, helper.server)
         except TimeoutError:
             _log.warning("a credential helper is silent", extra=fields(helper=name, host=str(self._host)))
             return None
@@ -99,3 +106,25 @@ class Credentials:
                 process.kill()
                 await process.wait()
         return told(output) if process.returncode == 0 else None
+
+    def _environment(self) -> dict[str, str]:
+        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        config = self._host.docker_config
+        return inherited | ({name: value.value for name, value in config.helper_env} if config else {})
+
+
+async def _answer(process: asyncio.subprocess.Process, server: str) -> bytes:
+    """Tell a helper the server and read what it says, as far as that has a use."""
+    assert process.stdin is not None  # noqa: S101 -- both are pipes
+    assert process.stdout is not None  # noqa: S101
+    with suppress(ConnectionError):  # it may answer, or fail, without having listened
+        process.stdin.write(server.encode())
+        process.stdin.close()
+        await process.stdin.wait_closed()
+    output = bytearray()
+    while len(output) <= _MAX_OUTPUT_BYTES and (piece := await process.stdout.read(_MAX_OUTPUT_BYTES)):
+        output += piece
+    if len(output) > _MAX_OUTPUT_BYTES:
+        process.kill()
+    await process.wait()
+    return bytes(output)

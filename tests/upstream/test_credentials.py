@@ -94,6 +94,26 @@ async def test_a_helper_that_is_not_installed_is_told_of(tmp_path: Path, caplog:
     assert "a credential helper is not installed" in caplog.text
 
 
+async def test_n12_09_a_helper_inherits_path_and_home_and_what_is_configured(tmp_path: Path) -> None:
+    """Our environment has the secrets of all upstreams in it, for `${NAME}`: a helper of one is not for the others'."""
+    helper(tmp_path, "import os; print(json.dumps({'Username': ' '.join(sorted(os.environ)), 'Secret': os.environ['AWS_PROFILE']}))")
+    written(tmp_path / "config.json", credHelpers={"a.io": "test"})
+    environment = (("AWS_PROFILE", Secret(SECRET)), ("HOME", Secret("/elsewhere")))
+    host = Host("https://a.io", docker_config=DockerConfig(tmp_path / "config.json", ("a.io",), environment))
+    credentials = Credentials(host, f"{tmp_path}:{os.defpath}")
+    found = await credentials.find("x")
+    await credentials.close()
+    assert found is not None
+    assert (found.password, set(found.username.split()) - {"LC_CTYPE"}) == (Secret(SECRET), {"AWS_PROFILE", "HOME", "PATH"})
+
+
+async def test_n12_09_a_helper_that_never_ends_its_answer_is_ended(tmp_path: Path) -> None:
+    helper(tmp_path, "while True: sys.stdout.write('x' * 65536)")
+    written(tmp_path / "config.json", credHelpers={"a.io": "test"}, auths={"a.io": {"username": "u", "password": "p"}})
+    async with prepared(tmp_path) as credentials:
+        assert await credentials.find("x") == Credential("u", Secret("p"))
+
+
 async def test_what_the_configuration_says_needs_no_file() -> None:
     credential = Credential("u", Secret("p"))
     assert await Credentials(Host("https://a.io", credential=credential)).find("x") == credential
