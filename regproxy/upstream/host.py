@@ -21,6 +21,7 @@ from regproxy.policy.routing import Host, HostKind, Trust
 from regproxy.ports import Corrupt, Fleet, NotFound, Overwhelmed, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.connections import Connections, Pool
 from regproxy.upstream.gate import Gate
+from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
@@ -111,7 +112,10 @@ class HostClient:
             if is_expired:
                 url, at_home, may_ask_again = home, True, False
                 continue
-            url = _next_hop(url, location)
+            target = next_hop(url, location)
+            if target is None:
+                raise Corrupt(f"{url.host} redirected us to {shown(location)}, where we do not go")
+            url = target
             at_home = at_home and url.origin() == self._home
         raise Corrupt(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
 
@@ -171,15 +175,3 @@ class HostClient:
         if status == 508:
             raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
         raise Unavailable(f"{where} answered {status} for {what}")
-
-
-def _next_hop(url: URL, location: str) -> URL:
-    """Resolve a Location byte by byte: what is signed must not be quoted anew."""
-    try:
-        target = url.join(URL(location, encoded=True))
-        bad = target.scheme not in {"http", "https"} or not target.host or target.user is not None
-    except ValueError:
-        bad = True
-    if bad or (url.scheme == "https" and target.scheme != "https"):
-        raise Corrupt(f"{url.host} redirected us to {location.partition('?')[0][:200]!r}, where we do not go")
-    return target

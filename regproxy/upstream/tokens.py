@@ -22,6 +22,7 @@ from regproxy.ports import Corrupt, Fleet, Refused
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.credentials import Credentials
 from regproxy.upstream.failures import Failures
+from regproxy.upstream.location import shown
 from regproxy.upstream.realm import is_allowed_realm
 from regproxy.upstream.token_service import Demand, TokenService, basic
 
@@ -77,7 +78,7 @@ class Tokens:
         challenge = self._challenges.get(self._home)
         whence = f" of {config.path}" if config else " of the configuration"
         who = f"{credential.kind.value} of user {credential.username!r}{whence}" if credential else "nobody (no credentials)"
-        return who, challenge.realm.partition("?")[0][:200] if challenge and challenge.scheme == "bearer" else ""
+        return who, shown(challenge.realm, with_path=True) if challenge and challenge.scheme == "bearer" else ""
 
     async def close(self) -> None:
         await self._flights.close()
@@ -111,7 +112,7 @@ class Tokens:
             allowed = False
         if not allowed:
             raise Corrupt(
-                f"{url.host} names a token service that is not its own, {challenge.realm[:200]!r}: "
+                f"{url.host} names a token service that is not its own, {shown(challenge.realm)!r}: "
                 f"if it is right, add its host to realms of {self._upstream}"
             )
         return Demand(realm, challenge.service, _scopes(challenge, name), credential)
