@@ -13,13 +13,14 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
 
 import aiohttp
+from aiohttp.connector import Connection
 from yarl import URL
 
 from regproxy import __version__
 from regproxy.config import Timeouts
 from regproxy.policy.routing import Host, Tls
 from regproxy.ports import Corrupt, Overwhelmed, Unavailable
-from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver
+from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
 _FIELD_LIMIT = 32 * 1024  # signed Locations and tokens are longer than aiohttp's 8190
@@ -40,6 +41,18 @@ _MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 128}  # a host se
 _REST_OF_A_BODY = 64 * 1024, 0.5  # bytes and seconds worth reading of a redirect or a refusal, to keep its connection
 
 
+class _Response(aiohttp.ClientResponse):
+    """An answer that knows which address it came from; its connection may belong to another request by the time one asks."""
+
+    peer: str | None = None
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        transport = connection.transport
+        found = transport.get_extra_info("peername") if transport is not None else None
+        self.peer = found[0] if found else None
+        return await super().start(connection)
+
+
 class Connections:
     """Everything that is open to one host, and where that host may send us."""
 
@@ -47,7 +60,10 @@ class Connections:
         """Open nothing yet."""
         self._host = host
         self._timeouts = timeouts
-        self._guard = Guard(URL(host.url).host or "", _names(host.realms | _proxies(host)), host.private_networks)
+        self._home = URL(host.url)
+        proxy = URL(host.proxy).host if host.proxy else None
+        is_verified = self._home.scheme == "https" and not host.tls.insecure
+        self._guard = Guard(self._home.host or "", _names(host.realms), host.private_networks, proxy, is_verified=is_verified)
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
         self._turns = {pool: asyncio.Semaphore(most) for pool, most in _MOST_REQUESTS.items()}
 
@@ -79,6 +95,7 @@ class Connections:
                         method, url, headers=headers, data=form, allow_redirects=False, timeout=limits, proxy=self._host.proxy
                     )
             try:
+                self._settle(response)
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise Corrupt(f"{url.host} sent an encoded body though asked for identity")
                 yield response
@@ -103,6 +120,8 @@ class Connections:
             raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
         except ForbiddenAddressError as error:
             raise Corrupt(str(error)) from error
+        except MisplacedHostError as error:
+            raise Unavailable(f"cannot connect to {where}: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unavailable(f"{where} broke off: {type(error).__name__}") from error
 
@@ -110,12 +129,19 @@ class Connections:
         for session in self._sessions.values():
             await session.close()
 
+    def _settle(self, response: aiohttp.ClientResponse) -> None:
+        """Learn where the host lives from where it answers, not from what a name server says; a proxy's address tells nothing."""
+        is_direct = self._host.proxy is None and response.url.host == self._home.host
+        if is_direct and isinstance(response, _Response) and response.peer is not None:
+            self._guard.settle(response.peer)
+
     def _session(self, pool: Pool) -> aiohttp.ClientSession:
         session = self._sessions.get(pool)
         if session is None:
             connector = aiohttp.TCPConnector(limit=0, ssl=_context(self._host.tls), resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
             session = self._sessions[pool] = aiohttp.ClientSession(
                 connector=connector,
+                response_class=_Response,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"regproxy/{__version__}", "Accept-Encoding": "identity"},
                 auto_decompress=False,
@@ -156,10 +182,6 @@ def _context(tls: Tls) -> ssl.SSLContext | bool:
     if tls.insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
-
-
-def _proxies(host: Host) -> frozenset[str]:
-    return frozenset() if host.proxy is None else frozenset({host.proxy.partition("://")[2]})
 
 
 def _names(realms: frozenset[str]) -> set[str]:

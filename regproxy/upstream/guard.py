@@ -1,12 +1,20 @@
 """Where an upstream may send us: redirects and token services lead anywhere, so each address is looked at before a connection is made.
 
 What counts is the address connected to, not the text of the URL: names that resolve to loopback, numbers that spell it and names that
-resolve twice differently all end here. An address that is not public may only be reached if the host that sends us there is of the same
-kind (a registry on 10.0.0.5 may redirect to 10.0.0.6), or if `private_networks` says so.
+resolve twice differently all end here. The rules, the first that fits:
+
+- metadata services of clouds and link-local addresses: never, whoever says so;
+- `private_networks`: yes, the operator says so;
+- public addresses: yes;
+- a name that the configuration has (the host, its `realms`, its proxy) may be private where it is an internal name (no public suffix:
+  `registry`, `harbor.corp.internal`), and where TLS proves that whoever answers there is who was meant: split DNS and private links give
+  public names private addresses. Loopback is for internal names and the proxy alone;
+- a name that upstream sends us to may be of the kind that the host itself answered from: a registry on 10.0.0.5 may redirect to 10.0.0.6.
 """
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Collection, Iterable
 from enum import Enum
@@ -15,32 +23,61 @@ from typing import TypeAlias
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from regproxy.upstream.realm import is_internal_name
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# AWS, Azure, Google, Aliyun, Oracle and Scaleway; all others are in 169.254.0.0/16, which is link-local.
+_METADATA = [
+    ipaddress.ip_network(network)
+    for network in (
+        *("169.254.0.0/16", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
+        *("fe80::/10", "fd00:ec2::/32", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"),
+    )
+]
+_SITE_LOCAL = ipaddress.ip_network("fec0::/10")  # RFC 3879: gone, and still nobody's on the public internet
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # RFC 8215
+_TEREDO = ipaddress.ip_network("2001::/32")
+_ENDS_IN_IPV4 = [
+    ipaddress.ip_network(network)
+    for network in ("::ffff:0:0/96", "::/96", "::ffff:0:0:0/96", "64:ff9b::/96")  # RFC 4291 mapped and compatible, 2765, 6052
+]
+_ISATAP = frozenset({b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe"})  # RFC 5214
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # RFC 791: no destination, and to Linux 0.0.0.0 is this machine
+_NUMERIC = re.compile(r"[\d.]+")
 
 
 class Neighbourhood(Enum):
-    """What kind of network an address lies in."""
+    """What kind of network an address lies in, the most public first."""
 
     PUBLIC = "public"
     PRIVATE = "private"
     LOOPBACK = "loopback"
-    FORBIDDEN = "forbidden"  # link-local with its metadata services, multicast, reserved, unspecified
+    FORBIDDEN = "forbidden"  # multicast, reserved, unspecified
+    METADATA = "metadata"  # link-local, and what clouds tell their machines, credentials included
+
+
+_KINDS = list(Neighbourhood)
 
 
 class ForbiddenAddressError(OSError):
     """An upstream tried to send us where it has no business."""
 
 
+class MisplacedHostError(OSError):
+    """A name of the configuration has an address that it may not have."""
+
+
 def neighbourhood(address: Address) -> Neighbourhood:
-    """Classify an address; an IPv4 address in IPv6 clothes is an IPv4 address."""
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            return neighbourhood(inner)
+    """Classify an address; one that leads to an IPv4 address inside it is no more public than that one."""
+    if any(address in network for network in _METADATA):
+        return Neighbourhood.METADATA
     if address.is_loopback:
         return Neighbourhood.LOOPBACK
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+    if address.is_multicast or address.is_unspecified or address in _THIS_NETWORK:
         return Neighbourhood.FORBIDDEN
+    if isinstance(address, ipaddress.IPv6Address):
+        return _neighbourhood6(address)
     if address.is_global:
         return Neighbourhood.PUBLIC
     return Neighbourhood.FORBIDDEN if address.is_reserved else Neighbourhood.PRIVATE
@@ -49,36 +86,86 @@ def neighbourhood(address: Address) -> Neighbourhood:
 class Guard:
     """Knows one host, where it lives, and so where it may send us."""
 
-    def __init__(self, own_name: str, vouched: Collection[str] = (), private_networks: Iterable[str] = ()) -> None:
-        """Take the host's name and those of its token services, which the operator vouches for, and networks beside public ones."""
+    def __init__(
+        self,
+        own_name: str,
+        vouched: Collection[str] = (),
+        private_networks: Iterable[str] = (),
+        proxy: str | None = None,
+        *,
+        is_verified: bool = False,
+    ) -> None:
+        """Take the host's name, those of its token services and of its *proxy*, and *private_networks* that may be reached.
+
+        *is_verified*: whoever answers in the name of the host proves by TLS who it is.
+        """
         self.own_name = own_name
-        self.vouched = vouched
+        self._named = {own_name, *vouched, *([proxy] if proxy else [])}
+        self._proxy = proxy
         self._networks = [ipaddress.ip_network(network, strict=False) for network in private_networks]
+        self._is_verified = is_verified
         self._home: Neighbourhood | None = None
 
-    def settle(self, addresses: Iterable[str]) -> None:
-        """Learn where the configured host lives: the most public of its addresses counts."""
-        found = {neighbourhood(ipaddress.ip_address(address)) for address in addresses}
-        self._home = next((kind for kind in Neighbourhood if kind in found), None)
+    def settle(self, address: str) -> None:
+        """Learn from where the configured host answered: of all such addresses the most public counts."""
+        kind = neighbourhood(ipaddress.ip_address(address))
+        if self._home is None or _KINDS.index(kind) < _KINDS.index(self._home):
+            self._home = kind
 
     def allows(self, text: str) -> bool:
         """Say whether the host may send us to this address."""
         address = ipaddress.ip_address(text)
-        if any(address in network for network in self._networks):
-            return True
-        kind = neighbourhood(address)
-        return kind is Neighbourhood.PUBLIC or (kind is self._home and kind is not Neighbourhood.FORBIDDEN)
+        match neighbourhood(address):
+            case Neighbourhood.METADATA:
+                return False
+            case Neighbourhood.PUBLIC:
+                return True
+            case Neighbourhood.FORBIDDEN:
+                return self._is_listed(address)
+            case kind:
+                return kind is self._home or self._is_listed(address)
+
+    def allows_named(self, name: str, text: str) -> bool:
+        """Say whether a *name* that the configuration has may have this address."""
+        address = ipaddress.ip_address(text)
+        is_ours = name == self._proxy or name == text or is_internal_name(name)
+        match neighbourhood(address):
+            case Neighbourhood.METADATA:
+                return False
+            case Neighbourhood.PUBLIC:
+                return True
+            case Neighbourhood.PRIVATE:
+                return is_ours or self._is_verified or self._is_listed(address)
+            case Neighbourhood.LOOPBACK:
+                return is_ours or self._is_listed(address)
+            case Neighbourhood.FORBIDDEN:
+                return name == text or self._is_listed(address)
+
+    def admitted(self, name: str, addresses: Iterable[str]) -> set[str]:
+        """Pick those *addresses* of *name* that may be connected to; raise where none is left."""
+        found = list(addresses)
+        is_named = name in self._named
+        allowed = {address for address in found if (self.allows_named(name, address) if is_named else self.allows(address))}
+        if allowed:
+            return allowed
+        if is_named:
+            raise MisplacedHostError(f"{name} has the address {', '.join(found[:2])}, which it may not have (see private_networks)")
+        raise ForbiddenAddressError(f"{self.own_name} sent us to {name}, whose address it may not use (see private_networks)")
 
     def check_literal(self, name: str) -> None:
-        """Raise `ForbiddenAddressError` for an address written as such: no resolver will see it."""
+        """Raise `OSError` for an address written as such that may not be connected to: no resolver will see it."""
         try:
             ipaddress.ip_address(name)
         except ValueError:
+            if _NUMERIC.fullmatch(name):  # `127.1` and `2130706433` are addresses to the C library
+                raise ForbiddenAddressError(f"{self.own_name} sent us to {name}, which is no name and no address") from None
             return
+        self.admitted(name, [name])
         if name == self.own_name:
-            self.settle([name])
-        elif name not in self.vouched and not self.allows(name):
-            raise ForbiddenAddressError(f"{self.own_name} sent us to {name}, which it may not (see private_networks)")
+            self.settle(name)
+
+    def _is_listed(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
 
 
 class GuardedResolver(AbstractResolver):
@@ -89,16 +176,38 @@ class GuardedResolver(AbstractResolver):
         self._resolver = ThreadedResolver(loop=asyncio.get_running_loop())
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        """Resolve; raise `ForbiddenAddressError` where no address is left."""
+        """Resolve; raise `ForbiddenAddressError` or `MisplacedHostError` where no address is left."""
         found = await self._resolver.resolve(host, port, family)
-        if host == self._guard.own_name:
-            self._guard.settle(result["host"] for result in found)
-        if host == self._guard.own_name or host in self._guard.vouched:
-            return found
-        allowed = [result for result in found if self._guard.allows(result["host"])]
-        if not allowed:
-            raise ForbiddenAddressError(f"{self._guard.own_name} sent us to {host}, whose address it may not use (see private_networks)")
-        return allowed
+        admitted = self._guard.admitted(host, [result["host"] for result in found])
+        return [result for result in found if result["host"] in admitted]
 
     async def close(self) -> None:
         await self._resolver.close()
+
+
+def _neighbourhood6(address: ipaddress.IPv6Address) -> Neighbourhood:
+    inner = [neighbourhood(ipaddress.IPv4Address(octets)) for octets in _embedded(address)]
+    if address in _LOCAL_NAT64:  # its layout is the operator's: most readings of it are of no address at all
+        return max((kind for kind in inner if kind is not Neighbourhood.FORBIDDEN), key=_KINDS.index, default=Neighbourhood.PRIVATE)
+    if any(address in network for network in _ENDS_IN_IPV4):
+        return inner[0]
+    is_public = address.is_global and address not in _SITE_LOCAL
+    own = Neighbourhood.PUBLIC if is_public else Neighbourhood.FORBIDDEN if address.is_reserved else Neighbourhood.PRIVATE
+    return max([own, *inner], key=_KINDS.index)
+
+
+def _embedded(address: ipaddress.IPv6Address) -> list[bytes]:
+    """List the IPv4 addresses that an IPv6 address carries, by each reading of it."""
+    octets = address.packed
+    if any(address in network for network in _ENDS_IN_IPV4):
+        return [octets[12:]]
+    found: list[bytes] = []
+    if octets[:2] == b"\x20\x02":  # 6to4, RFC 3056
+        found.append(octets[2:6])
+    if address in _TEREDO:  # RFC 4380: the server, and the client with its bits turned
+        found += [octets[4:8], bytes(255 - octet for octet in octets[12:])]
+    if address in _LOCAL_NAT64:  # RFC 6052, 2.2: prefixes of 48, 56, 64 and 96 bits, around the octet that is zero
+        found += [octets[6:8] + octets[9:11], octets[7:8] + octets[9:12], octets[9:13], octets[12:]]
+    if octets[8:12] in _ISATAP:
+        found.append(octets[12:])
+    return found

@@ -11,6 +11,7 @@ from publicsuffixlist import PublicSuffixList
 from yarl import URL
 
 _SUFFIXES = PublicSuffixList()
+_HOME = ".home.arpa"  # RFC 8375; the list has it as a suffix
 
 
 def is_allowed_realm(realm: URL, registry: URL, allowed: Collection[str]) -> bool:
@@ -31,6 +32,12 @@ def allowed_hosts(realm: URL) -> set[str]:
     """List how the configuration may write this realm's host; the port may only be left out where it is the default."""
     with_port = f"{realm.host}:{realm.port}"
     return {with_port, realm.host or ""} if realm.is_default_port() else {with_port}
+
+
+def is_internal_name(host: str) -> bool:
+    """Say whether a host name lies below no public suffix, so that it means something only here: `registry`, `harbor.corp.internal`."""
+    name = host.lower().rstrip(".")
+    return "." not in name or name.endswith(_HOME) or _SUFFIXES.publicsuffix(name, accept_unknown=False) is None
 
 
 def _registrable_domain(host: str) -> str | None:

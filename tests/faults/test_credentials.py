@@ -11,11 +11,13 @@ from typing import Literal
 
 import pytest
 
+from tests.canary import told
 from tests.fakes.deeds import Redirect, Status
 from tests.fakes.entry import Entry, on
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.relay import Relay
 from tests.fakes.sockets import Sink
-from tests.rig import Rig, rig
+from tests.rig import LOOPBACK, Rig, rig
 
 NAME = "library/app"
 TAG = f"/v2/{NAME}/manifests/1?ns=docker.io"
@@ -163,6 +165,60 @@ async def test_s05_a_redirect_into_our_own_networks_gets_no_connection(upstream:
         answer = await proxy.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io")
         assert answer.status == 502
         assert sink.connections == 0
+
+
+@pytest.mark.parametrize("path", ["blobs/{digest}", "manifests/1", "tags/list", "referrers/{digest}"])
+@pytest.mark.parametrize(
+    "target", ["http://canary-user:canary-pass@{sink}/canary-path?X-Amz-Signature=canary", "gopher://canary@x/canary?canary"]
+)
+async def test_n12_09_where_a_redirect_leads_is_told_without_its_secrets(
+    upstream: FakeRegistry, proxy: Rig, target: str, path: str
+) -> None:
+    """`Rig.ask` looks for canaries in the answer, and tests.canaries in the log."""
+    async with Sink(EMPTY) as sink:
+        digest = upstream.add_blob(NAME, b"blob")
+        upstream.misbehave("", Redirect(target.format(sink=sink.host)))
+        answer = await proxy.ask(f"/v2/{NAME}/{path.format(digest=digest)}?ns=docker.io")
+        assert (answer.status, b"redirected us to" in answer.body, sink.connections) == (502, True, 0)
+
+
+@pytest.mark.parametrize("realm", ["http://canary:canary@elsewhere.example/token?a=canary", "http://canary@["])
+async def test_n12_09_a_realm_is_told_without_its_secrets(upstream: FakeRegistry, proxy: Rig, realm: str) -> None:
+    upstream.auth = "anonymous"
+    upstream.challenge = lambda _: [f'Bearer realm="{realm}",service="s"']
+    assert (await proxy.ask(TAG)).status == 502
+    status, explained = await proxy.admin(f"explain?image=docker.io/{NAME}:1")
+    assert (status, told(json.dumps(explained))) == (200, None)
+    assert told(json.dumps(await proxy.hosts())) is None
+
+
+async def test_n12_09_a_location_with_a_space_is_followed_and_its_signature_left_alone(upstream: FakeRegistry, proxy: Rig) -> None:
+    async with FakeRegistry() as elsewhere:
+        digest = upstream.add_blob(NAME, b"blob")
+        elsewhere.add_file("/a%20b?name=c%20d&X-Amz-Signature=e%2Ff+g==", b"blob")
+        upstream.misbehave("/blobs/", Redirect(f"{elsewhere.url}/a b?name=c d&X-Amz-Signature=e%2Ff+g=="))
+        assert (await proxy.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io")).body == b"blob"
+
+
+@pytest.mark.parametrize("host", ["2130706433", "127.1", "0177.0.0.1", "[::127.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]"])
+async def test_n12_09_no_spelling_of_an_address_gets_around_the_guard(upstream: FakeRegistry, tmp_path: Path, host: str) -> None:
+    """The upstream may be reached at loopback because `private_networks` says so; it does not live there."""
+    async with Relay(LOOPBACK, upstream.port) as relay, Sink(EMPTY) as sink:
+        digest = upstream.add_blob(NAME, b"blob")
+        upstream.misbehave("/blobs/", Redirect(f"http://{host}:{sink.port}/"))
+        entry = {"url": "http://registry.invalid", "proxy": f"http://{LOOPBACK}:{relay.port}"}
+        async with rig(tmp_path / "store", {"docker.io": {"hosts": [entry]}}) as proxy:
+            assert (await proxy.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io")).status == 502
+        assert (sink.connections, relay.sent_up > 0) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254", "http://100.100.100.200", "http://[fd00:ec2::254]", "http://[64:ff9b::a9fe:a9fe]"]
+)
+async def test_n12_09_a_metadata_service_is_no_registry(tmp_path: Path, url: str) -> None:
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": url}], "private_networks": ["0.0.0.0/0", "::/0"]}}) as proxy:
+        answer = await proxy.ask(TAG)
+        assert (answer.status, b"may not have" in answer.body) == (502, True)
 
 
 NAMESPACES = ["evil.example", "127.0.0.1:{port}", "docker.io@evil", "docker.io%00x", "", "a" * 8000, "..", "docker.io/evil"]
