@@ -102,7 +102,8 @@ class Copier:
                 download.segments[0].body.reject()
             elif ingest.is_whole:
                 self._doubts[fill.digest] = await asyncio.to_thread(blame.statements, ingest, download.segments)
-            raise Corrupt(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
+            kind = Corrupt if fill.written else Exposed
+            raise kind(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
         if doubts is not None and ingest.is_whole:
             await asyncio.to_thread(blame.convict, ingest, doubts)
 

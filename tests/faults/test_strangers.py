@@ -53,6 +53,19 @@ async def test_u08_a_strangers_lie_is_not_seen(mirror: FakeRegistry, upstream: F
     assert mirror.count("GET", "blobs") == 1
 
 
+@pytest.mark.parametrize("trust", [["pull"], ["pull", "resolve"]], ids=["a mirror", "a registry"])
+async def test_who_calls_a_blob_empty_is_rejected_and_another_host_asked(
+    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path, trust: list[str]
+) -> None:
+    """There is no byte of it to blame anybody for, and none that a client has seen."""
+    digest = _held_by_both(mirror, upstream, BLOB)
+    mirror.misbehave("/blobs/", Lie(b""))
+    hosts = [{"url": mirror.url, "trust": trust}, {"url": upstream.url}]
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
+        assert (await proxy.ask(_path(digest))).body == BLOB
+        assert {host["url"]: host["lies"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
+
+
 async def test_a_stranger_who_is_right_is_asked_again(mirror: FakeRegistry, upstream: FakeRegistry, proxy: Rig) -> None:
     for body in (BLOB, BLOB[1:]):
         assert (await proxy.ask(_path(_held_by_both(mirror, upstream, body)))).body == body
