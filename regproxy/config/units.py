@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
+from regproxy.oci.authority import Authority
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import is_name
 
@@ -95,12 +96,13 @@ def share_text(value: float) -> str:
 
 def host_name(value: str) -> str:
     """Accept a host name with an optional port, in the one spelling by which it will be looked up."""
-    host, colon, port = value.rpartition(":")
+    host, colon, port = ("", "", "") if value.endswith("]") else value.rpartition(":")
     if not _is_host(host if colon else value) or (colon and not _is_port(port)):
         raise ValueError("is not a host name in lower case, with an optional :port")
     if port in {"80", "443"} and colon:
         raise ValueError("must be written without the default ports :80 and :443")
-    return value
+    found = Authority.parse(value)
+    return str(found.rooted()) if found is not None else value
 
 
 def origin(value: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from regproxy.oci import errors
+from regproxy.oci.authority import Authority
 from regproxy.oci.reference import InvalidName, Repository, Target
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy
@@ -135,32 +136,38 @@ class Routes:
     def __init__(self, upstreams: Iterable[Upstream], default: str) -> None:
         """Take the upstreams and the name of the one that serves requests naming no registry."""
         by_name: dict[str, Upstream] = {}
-        served: dict[str, Upstream] = {}
+        served: dict[Authority | None, Upstream] = {}
+        anywhere: dict[Authority | None, Upstream] = {}
         for upstream in upstreams:
-            by_name.update(dict.fromkeys((upstream.name, *upstream.aliases), upstream))
-            served.update(dict.fromkeys(upstream.serve_as, upstream))
+            names = (upstream.name, *upstream.aliases)
+            by_name.update(dict.fromkeys(names, upstream))
+            served.update(dict.fromkeys(map(_host, (*names, *upstream.serve_as)), upstream))
+            anywhere.update(dict.fromkeys(map(_host, upstream.serve_as), upstream))
         self._by_name: Mapping[str, Upstream] = MappingProxyType(by_name)
-        self._served: Mapping[str, Upstream] = MappingProxyType(served)
+        self._served: Mapping[Authority | None, Upstream] = MappingProxyType(served)
+        self._served_anywhere: Mapping[Authority | None, Upstream] = MappingProxyType(anywhere)
         self._default = by_name[default]
         self._route = lru_cache(_REMEMBERED)(self._routed)  # nodes ask for the same few repositories again and again
 
     def find(self, name: str, namespaces: Sequence[str], host: str = "") -> Route:
-        """Find by `ns`, else by a Host we serve as, else by the first path component, else the default.
+        """Find by `ns`, else by a Host we serve as or that is a registry's own name, else by the first path component, else the default.
 
-        Raise `RegistryError`: NAME_UNKNOWN for a registry that is not configured, NAME_INVALID for two, or for a name that is too
-        long once it is completed.
+        A Host in `serve_as` counts at every port unless it is listed with one. Raise `RegistryError`: NAME_UNKNOWN for a registry that is
+        not configured, or where *host* is a registry's name at another port, so that nobody can tell whether that or the default is
+        meant; NAME_INVALID for two registries, or for a name that is too long once it is completed.
         """
         if len(namespaces) > 1:
             raise errors.name_invalid("ns was given more than once")
         if namespaces:
             upstream = self._named(namespaces[0])
         else:
-            upstream = self._served.get(_without_default_port(host)) or self._prefixed(name) or self._default
+            authority = _host(host)
+            upstream = self._served_at(authority) or self._prefixed(name) or self._default_at(authority)
         return self._route(upstream.name, name)
 
     def known(self, namespaces: Sequence[str]) -> str | None:
         """Return the one namespace of a request if it names a configured registry."""
-        return namespaces[0] if len(namespaces) == 1 and _without_default_port(namespaces[0]) in self._by_name else None
+        return namespaces[0] if len(namespaces) == 1 and _registry(namespaces[0]) in self._by_name else None
 
     def canonical(self, pattern: str) -> str:
         """Write `registry/repository...` by the registry's own name; raise NAME_UNKNOWN for one that is not configured."""
@@ -176,10 +183,23 @@ class Routes:
             raise errors.name_invalid(str(error)) from error
 
     def _named(self, namespace: str) -> Upstream:
-        upstream = self._by_name.get(_without_default_port(namespace))
+        upstream = self._by_name.get(_registry(namespace))
         if upstream is None:
             raise errors.name_unknown(f"no upstream {namespace[:80]!r} is configured here")
         return upstream
+
+    def _served_at(self, host: Authority | None) -> Upstream | None:
+        """Return the upstream that we are at *host*."""
+        if host is None:
+            return None
+        return self._served.get(host) or self._served_anywhere.get(host.portless())
+
+    def _default_at(self, host: Authority | None) -> Upstream:
+        """Return the default, unless *host* is the name of a registry at another port."""
+        named = self._served.get(host.portless()) if host is not None else None
+        if named is None or named is self._default:
+            return self._default
+        raise errors.name_unknown(f"Host {str(host)[:80]} may mean {named.name} or the default: list it under serve_as of one upstream")
 
     def _prefixed(self, name: str) -> Upstream | None:
         first, _, rest = name.partition("/")
@@ -204,5 +224,11 @@ def _name_at(upstream: Upstream, name: str) -> str:
     return f"library/{name}" if upstream.name == DOCKER_HUB and "/" not in name else name
 
 
-def _without_default_port(host: str) -> str:
-    return host.lower().removesuffix(":443").removesuffix(":80")
+def _registry(namespace: str) -> str:
+    """Spell a namespace as registries are named here."""
+    return str(Authority.parse(namespace) or "")
+
+
+def _host(text: str) -> Authority | None:
+    found = Authority.parse(text)
+    return found.rooted() if found is not None else None

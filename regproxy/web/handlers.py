@@ -47,7 +47,7 @@ class Handlers:
         if isinstance(endpoint, Ping):
             return web.Response(body=b"{}", content_type="application/json")
         namespaces = exchange.query.get("ns", ())
-        route = self.routes.find(endpoint.name, namespaces, request.headers.get("Host", ""))
+        route = self.routes.find(endpoint.name, namespaces, _host_of(request))
         exchange.upstream = route.upstream.name
         exchange.namespace = next(iter(namespaces), route.upstream.name)
         chain.set((*self._passed(request), self.name))
@@ -168,9 +168,15 @@ class Handlers:
 
 
 def path_of(request: web.BaseRequest) -> str:
-    """Take the path as the client wrote it; an absolute form names a server too, which is not ours to obey (RFC 9112, 3.2.2)."""
+    """Take the path as the client wrote it, also out of an absolute form."""
     target = request.raw_path.partition("?")[0]
     return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
+
+
+def _host_of(request: web.BaseRequest) -> str:
+    """Return the host that is asked for: an absolute form overrides the header (RFC 9112, 3.2.2)."""
+    target = request.raw_path.partition("?")[0]
+    return request.headers.get("Host", "") if target.startswith("/") else target.partition("://")[2].partition("/")[0]
 
 
 def _wanted(request: web.BaseRequest, digest: Digest) -> str | None:

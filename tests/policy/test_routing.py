@@ -9,9 +9,12 @@ from regproxy.policy.freshness import PullPolicy, TagPolicy
 from regproxy.policy.routing import Credential, Host, Route, Routes, Secret, Trust, Upstream, check_denied
 
 HUB = Upstream("docker.io", (Host("https://registry-1.docker.io"),), aliases=frozenset({"index.docker.io", "registry-1.docker.io"}))
-QUAY = Upstream("quay.io", (Host("https://quay.io"),), serve_as=frozenset({"quay.proxy.example", "10.0.0.1:5000"}))
+QUAY = Upstream(
+    "quay.io", (Host("https://quay.io"),), serve_as=frozenset({"quay.proxy.example", "10.0.0.1:5000", "[fd00::1]", "[fd00::2]:5000"})
+)
 LOCAL = Upstream("registry.local:5000", (Host("http://registry.local:5000"),))
-ROUTES = Routes([HUB, QUAY, LOCAL], "docker.io")
+SIX = Upstream("[fd00::9]:5000", (Host("http://[fd00::9]:5000"),))
+ROUTES = Routes([HUB, QUAY, LOCAL, SIX], "docker.io")
 
 components = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
 names = st.lists(components | st.sampled_from(["docker.io", "quay.io"]), min_size=1, max_size=4).map("/".join)
@@ -51,6 +54,25 @@ def refusal(name: str, namespaces: list[str], host: str = "") -> RegistryError:
         pytest.param("gcr.io/org/app", [], "", "docker.io/gcr.io/org/app", id="a registry that is not configured, in the path"),
         pytest.param("nginx", [], "", "docker.io/library/nginx", id="default"),
         pytest.param("org/app", [], "127.0.0.1:5000", "docker.io/org/app", id="default, with any Host"),
+        pytest.param("app", ["[FD00:0:0::9]:5000"], "", "[fd00::9]:5000/app", id="n13_15: ns, an IPv6 literal spelt otherwise"),
+        pytest.param("org/app", [], "quay.proxy.example:5000", "quay.io/org/app", id="n13_15: Host at our own port"),
+        pytest.param("org/app", [], "quay.proxy.example.", "quay.io/org/app", id="n13_15: Host, fully qualified"),
+        pytest.param("org/app", [], "Quay.Proxy.Example.:5000", "quay.io/org/app", id="n13_15: Host, capitals, dot and port"),
+        pytest.param("org/app", [], "10.0.0.1:05000", "quay.io/org/app", id="n13_15: Host, a port with a zero"),
+        pytest.param("org/app", [], "10.0.0.1:5001", "docker.io/org/app", id="n13_15: Host, listed with another port"),
+        pytest.param("org/app", [], "10.0.0.1", "docker.io/org/app", id="n13_15: Host, listed with a port, at the default one"),
+        pytest.param("org/app", [], "[FD00:0::1]:5000", "quay.io/org/app", id="n13_15: Host, IPv6 at any port"),
+        pytest.param("org/app", [], "[fd00::2]:5000", "quay.io/org/app", id="n13_15: Host, IPv6 and its port"),
+        pytest.param("org/app", [], "[fd00::2]:5001", "docker.io/org/app", id="n13_15: Host, IPv6 and another port"),
+        pytest.param("org/app", [], "quay.io", "quay.io/org/app", id="n13_15: Host is a registry's own name"),
+        pytest.param("org/app", [], "QUAY.IO.:443", "quay.io/org/app", id="n13_15: Host is a registry's own name, spelt otherwise"),
+        pytest.param("app", [], "registry.local:5000", "registry.local:5000/app", id="n13_15: Host is a registry's own name with its port"),
+        pytest.param("app/x", [], "registry.local:5001", "docker.io/app/x", id="n13_15: another service on a registry's machine"),
+        pytest.param("org/app", [], "index.docker.io:5000", "docker.io/org/app", id="n13_15: Host is the default's name at our port"),
+        pytest.param("quay.io/org/app", [], "quay.io:5000", "quay.io/org/app", id="n13_15: a registry's name at our port, and in the path"),
+        pytest.param("org/app", ["docker.io"], "quay.io:5000", "docker.io/org/app", id="n13_15: a registry's name at our port, and ns"),
+        pytest.param("org/app", [], "quay.proxy.example.evil.example", "docker.io/org/app", id="n13_15: a longer Host"),
+        pytest.param("org/app", [], "quay.proxy.example:5000:5000", "docker.io/org/app", id="n13_15: a Host that is none"),
     ],
 )
 def test_a_request_finds_its_registry(name: str, namespaces: list[str], host: str, found: str) -> None:
@@ -74,6 +96,11 @@ def test_a_request_finds_its_registry(name: str, namespaces: list[str], host: st
         pytest.param("169.254.169.254", id="a metadata service"),
         pytest.param("quay.proxy.example", id="a name we only serve as"),
         pytest.param("quay.io\r\nX-Evil: 1", id="two lines"),
+        pytest.param("quay.io\r\n", id="n13_15: a line's end"),
+        pytest.param(" quay.io", id="n13_15: a space"),
+        pytest.param("doc\u212aer.io", id="n13_15: a letter that becomes another in lower case"),
+        pytest.param("quay.io:x", id="n13_15: a port that is none"),
+        pytest.param("quay.io:443:443", id="n13_15: two ports"),
         pytest.param("q" * 10_000, id="no end"),
     ],
 )
@@ -81,6 +108,18 @@ def test_ns_opens_no_door_that_is_not_configured(namespace: str) -> None:
     error = refusal("org/app", [namespace])
     assert (error.code, error.status) == ("NAME_UNKNOWN", 404)
     assert len(error.message) < 200
+
+
+@pytest.mark.parametrize("host", ["quay.io:5000", "QUAY.io.:8080"])
+def test_n13_15_a_registrys_name_at_another_port_is_not_answered_with_the_default(host: str) -> None:
+    error = refusal("org/app", [], host)
+    assert (error.code, error.status) == ("NAME_UNKNOWN", 404)
+    assert "serve_as" in error.message
+
+
+@pytest.mark.parametrize("namespaces", [["quay.io", "quay.io"], ["quay.io", "QUAY.io:443"], ["quay.io", ""]])
+def test_n13_15_a_registry_that_is_named_twice_is_refused_even_where_both_are_the_same(namespaces: list[str]) -> None:
+    assert refusal("org/app", namespaces).code == "NAME_INVALID"
 
 
 def test_two_registries_for_one_request_are_refused() -> None:
@@ -112,7 +151,7 @@ def test_any_request_finds_a_configured_registry_or_is_refused(name: str, namesp
     except RegistryError as error:
         assert error.status in {400, 404}  # noqa: PT017 -- whether it is refused is what is open
         return
-    assert route.upstream in (HUB, QUAY, LOCAL)
+    assert route.upstream in (HUB, QUAY, LOCAL, SIX)
     assert name.endswith(route.repository.name.removeprefix("library/"))
 
 
