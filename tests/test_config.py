@@ -77,6 +77,13 @@ class TestDefaults:
         found = load(None, {})
         assert (found.listen, found.admin_listen) == (Address("0.0.0.0", 5000), Address("127.0.0.1", 5001))
 
+    def test_n12_05_names_of_the_admin_port_come_from_a_file_or_a_variable(self, file: Path) -> None:
+        listed = settings(file, "admin_hosts: [Regproxy.Example., '[fd00::1]', 192.0.2.7]")
+        assert listed.admin_hosts == ("regproxy.example", "fd00::1", "192.0.2.7")
+        assert load(None, {"REGPROXY__ADMIN_HOSTS": "regproxy, metrics.example"}).admin_hosts == ("regproxy", "metrics.example")
+        assert mistakes(file, "admin_hosts: ['regproxy:5001']")
+        assert mistakes(file, "admin_writes: everywhere")
+
     def test_the_upstreams_are_what_routing_takes(self) -> None:
         found = load(None, {})
         route = Routes(found.upstreams, found.default_upstream).find("nginx", [])

@@ -11,7 +11,19 @@ from pydantic import BeforeValidator, Field, InstanceOf
 
 from regproxy.config.model import Model, Place, Whole
 from regproxy.config.tls import ServerTls
-from regproxy.config.units import Address, Filled, HostName, Listening, RedisUrl, Seconds, Share, Size, share_text, without_password
+from regproxy.config.units import (
+    Address,
+    Filled,
+    HostName,
+    Listening,
+    RedisUrl,
+    Seconds,
+    ServerName,
+    Share,
+    Size,
+    share_text,
+    without_password,
+)
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
 from regproxy.policy.allowance import Rate
@@ -28,6 +40,14 @@ def _workers(value: object) -> object:
     if text != "auto" and not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_WORKERS):
         raise ValueError(f"is neither auto nor a number from 1 to {_MOST_WORKERS}")
     return text if text == "auto" else int(text)
+
+
+def _listed(value: object) -> object:
+    """Let a variable, which holds a single value, hold several names."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+AdminHosts: TypeAlias = Annotated[tuple[ServerName, ...], BeforeValidator(_listed)]
 
 
 class StoreSettings(Model):
@@ -94,6 +114,8 @@ class Basics(Model):
     admin_listen: Listening = Address("127.0.0.1", 5001)
     tls: ServerTls | None = None
     admin_tls: ServerTls | None = None
+    admin_hosts: AdminHosts = ()
+    admin_writes: Literal["loopback", "anywhere"] = "loopback"
     workers: Annotated[Literal["auto"] | int, BeforeValidator(_workers)] = "auto"
     default_upstream: str = DOCKER_HUB
     store: StoreSettings

@@ -5,7 +5,7 @@ Every `ValueError` here is a predicate, such as "is not a duration": whoever rep
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 
@@ -105,6 +105,18 @@ def host_name(value: str) -> str:
     return str(found.rooted()) if found is not None else value
 
 
+def server_name(value: str) -> str:
+    """Accept a host name or an IP address without a port, in the spelling of a `Host` header; IPv6 with or without brackets."""
+    bare = value.strip("[]")
+    try:
+        return str(ip_address(bare))
+    except ValueError:
+        pass
+    if not _HOST.fullmatch(value.lower()):
+        raise ValueError("is not a host name or an IP address without a port, such as regproxy.example")
+    return value.lower().removesuffix(".")
+
+
 def origin(value: str) -> str:
     """Accept `http(s)://host[:port]`; a final slash is dropped."""
     form = "must be http:// or https:// and a host, such as https://mirror.example.cn:5000"
@@ -190,6 +202,7 @@ Seconds: TypeAlias = Annotated[float, BeforeValidator(seconds), PlainSerializer(
 Size: TypeAlias = Annotated[int, BeforeValidator(size), PlainSerializer(size_text)]
 Share: TypeAlias = Annotated[float, BeforeValidator(share), PlainSerializer(share_text)]
 HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
+ServerName: TypeAlias = Annotated[str, AfterValidator(server_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
 RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]

@@ -35,6 +35,11 @@ def port(listeners: Listeners) -> int:
     return number
 
 
+def addresses(listeners: Listeners) -> list[str]:
+    """List the IP addresses that they listen at, without a zone."""
+    return [str(each.getsockname()[0]).partition("%")[0] for each in listeners]
+
+
 def _shared(given: Listeners, workers: int) -> list[Listeners]:
     for each in given:
         each.settimeout(0)

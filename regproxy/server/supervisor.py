@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from regproxy import __version__
 from regproxy.config import ConfigError, Settings
 from regproxy.config.tls import cautions
 from regproxy.log import fields
+from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
 from regproxy.pull.holdings import Holdings
@@ -100,7 +101,8 @@ class _House:
             upstreams = reported(served.registries, self._crew.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
             holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), sweeper, time.time))
-            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, self._crew.is_accepting, self._crew.trouble)
+            crew, access = self._crew, admin_access(settings, sockets.addresses(self._admin))
+            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, crew.is_accepting, crew.trouble, access)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 await replaced.wait()
                 await tended.aclose()
@@ -119,6 +121,12 @@ class _House:
             _log.info("replacing workers")
             if await self._crew.replace(wanted):
                 return wanted
+
+
+def admin_access(settings: Settings, addresses: Sequence[str]) -> AdminAccess:
+    """Say who may use the admin port, which listens at *addresses*."""
+    names = frozenset(name.removesuffix(".") for name in (*settings.admin_hosts, settings.admin_listen.host))
+    return AdminAccess(tuple(addresses), names, settings.admin_tls is not None, settings.admin_writes == "anywhere")
 
 
 def admissible(settings: Settings, wanted: Settings) -> Settings:

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from regproxy import metrics
+from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import BlobStore, StoreError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.holdings import Holdings
-from regproxy.web.api import api_app
+from regproxy.web.admin_gate import gate
+from regproxy.web.api import add_listing, api_app
 from regproxy.web.dashboard import dashboard
 from regproxy.web.store_api import add_store_api
 
@@ -22,8 +24,12 @@ def admin_app(
     holdings: Holdings,
     is_accepting: Callable[[], bool],
     trouble_elsewhere: Callable[[], str | None] = lambda: None,
+    access: AdminAccess | None = None,
 ) -> web.Application:
-    """Make the application of the admin port, which also tells whether anybody accepts clients, and why others can keep nothing."""
+    """Make the application of the admin port, which lets in what *access* does.
+
+    It also tells whether anybody accepts clients, and why others can keep nothing.
+    """
 
     async def alive(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -45,11 +51,12 @@ def admin_app(
         body, content_type = metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    app = web.Application()
+    app = web.Application(middlewares=[gate(access or AdminAccess())])
     app.router.add_get("/", dashboard)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
     add_store_api(app, holdings)
+    add_listing(app)
     app.add_subapp("/api/v1/", api_app(registries, freezes, explainer))
     return app

@@ -12,6 +12,7 @@ from regproxy.policy.freezing import Freeze
 from regproxy.ports import StoreError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
+from regproxy.web.admin_gate import ARGUMENTS
 
 
 def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer) -> web.Application:
@@ -27,7 +28,7 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
         return web.json_response({"freezes": [_written(freeze) for freeze in await freezes.all()]})
 
     async def frozen(request: web.Request) -> web.Response:
-        wanted = await _document(request)
+        wanted = request[ARGUMENTS] = await _document(request)
         pattern, digest = wanted.get("pattern"), wanted.get("digest")
         if not isinstance(pattern, str) or not isinstance(digest, str | None):
             raise errors.name_invalid("pattern and digest must be text")
@@ -50,6 +51,17 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
     app.router.add_delete("/freezes", lifted)
     app.router.add_get("/explain", explained)
     return app
+
+
+def add_listing(app: web.Application) -> None:
+    """Add `/api/v1`, which lists all that *app* answers below it."""
+
+    async def listing(_: web.Request) -> web.Response:
+        routes = sorted({(route.resource.canonical, route.method) for route in app.router.routes() if route.resource is not None})
+        return web.json_response({"routes": [f"{method} {path}" for path, method in routes if path.startswith("/api/v1/")]})
+
+    for path in ("/api/v1", "/api/v1/"):
+        app.router.add_get(path, listing)
 
 
 @web.middleware

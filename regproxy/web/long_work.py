@@ -8,6 +8,7 @@ from aiohttp import web
 
 from regproxy.ports import StoreError
 from regproxy.pull.progress import Progress
+from regproxy.web.admin_gate import OUTCOME
 
 _EVERY = 1.0  # seconds
 
@@ -21,9 +22,11 @@ async def told(request: web.Request, work: Callable[[Progress], Awaitable[dict[s
         await response.prepare(request)
         while not (await asyncio.wait([task], timeout=_EVERY))[0]:
             await _write(response, {"done": progress.done, "total": progress.total})
-        await _write(response, _outcome(task))
+        outcome = _outcome(task)
+        request[OUTCOME] = f"failed: {outcome['error']}" if "error" in outcome else "done"
+        await _write(response, outcome)
     except ConnectionError:
-        pass  # an operator who has seen enough is no error of ours
+        request.setdefault(OUTCOME, "client left")  # an operator who has seen enough is no error of ours
     finally:
         task.cancel()
     return response

@@ -16,6 +16,7 @@ from regproxy.ports import Full, StoreError
 from regproxy.pull.export import NotWhole
 from regproxy.pull.holdings import Holdings, Staying
 from regproxy.pull.naming import UnknownImage
+from regproxy.web.admin_gate import ARGUMENTS, error
 from regproxy.web.long_work import told
 
 Act: TypeAlias = Callable[..., Awaitable[dict[str, object]]]
@@ -42,14 +43,14 @@ def add_store_api(app: web.Application, holdings: Holdings) -> None:
         try:
             async for chunk in planned.chunks():
                 await response.write(chunk)
-        except (NotWhole, StoreError) as error:
-            _log.error("an export was broken off", extra=fields(reason=str(error)))
+        except (NotWhole, StoreError) as failure:
+            _log.error("an export was broken off", extra=fields(reason=str(failure)))
             response.force_close()  # short of the length that was told
         return response
 
     async def bring_in(request: web.Request) -> web.StreamResponse:
         if request.content_type != _TAR or request.content_length is None:
-            return _error(415, f"the body must be {_TAR}, and of a length that is told")
+            return error(415, f"the body must be {_TAR}, and of a length that is told")
         spool = await upkeep.spool(request.content_length)
         try:
             async for chunk in request.content.iter_chunked(_CHUNK):
@@ -90,16 +91,16 @@ def _refusing(answer: Answer) -> Answer:
     async def refusing(request: web.Request) -> web.StreamResponse:
         try:
             return await answer(request)
-        except UnknownImage as error:
-            return _error(404, str(error))
-        except (NotWhole, Staying) as error:
-            return _error(409, str(error))
+        except UnknownImage as failure:
+            return error(404, str(failure))
+        except (NotWhole, Staying) as failure:
+            return error(409, str(failure))
         except (TypeError, ValueError):
-            return _error(400, "the body is not what this takes")
-        except Full as error:
-            return _error(507, str(error))
-        except StoreError as error:
-            return _error(503, str(error))
+            return error(400, "the body is not what this takes")
+        except Full as failure:
+            return error(507, str(failure))
+        except StoreError as failure:
+            return error(503, str(failure))
 
     return refusing
 
@@ -107,12 +108,9 @@ def _refusing(answer: Answer) -> Answer:
 async def _arguments(request: web.Request) -> dict[str, Any]:
     """Read the body; a `"false"` that is text must not pass for a yes."""
     if request.content_type != "application/json":
-        raise web.HTTPUnsupportedMediaType(text=json.dumps({"error": "the body must be application/json"}), content_type="application/json")
+        raise web.HTTPUnsupportedMediaType(reason="the body must be application/json")
     document = await request.json(loads=partial(json.loads, parse_int=float))
     if not isinstance(document, dict) or any(type(value) is not _TYPES.get(name) for name, value in document.items()):
         raise TypeError("not an object of what this takes")
+    request[ARGUMENTS] = document
     return document
-
-
-def _error(status: int, reason: str) -> web.Response:
-    return web.json_response({"error": reason}, status=status)
