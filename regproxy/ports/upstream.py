@@ -28,8 +28,11 @@ class BlobBody(Protocol):
     def size(self) -> int | None:
         """The length of the whole blob that the host promised, in bytes; None where it promised none."""
 
-    def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes as they arrive; raise `Unavailable` where they stop coming, or come so slowly that it is not worth waiting."""
+    def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes as they arrive, with not much more than *ahead* of them in memory.
+
+        Raise `Unavailable` where they stop coming, or come so slowly that it is not worth waiting.
+        """
 
     @property
     def is_from_a_stranger(self) -> bool:

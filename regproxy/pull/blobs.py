@@ -4,11 +4,12 @@ A stored blob is served only under a repository that is known to hold it: a dige
 another repository upstream is asked first, and the bytes are not fetched again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from regproxy.client import client
 from regproxy.config import ColdRanges
 from regproxy.flights import Flights
 from regproxy.oci import byterange, errors
@@ -16,7 +17,9 @@ from regproxy.oci.byterange import ByteRange
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
+from regproxy.policy.coalescing import Place, coalesced
 from regproxy.policy.routing import Route, check_denied
+from regproxy.policy.sharing import Share
 from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.download import Download
 from regproxy.pull.fill import Fill, Follower
@@ -24,6 +27,13 @@ from regproxy.pull.fills import BLOB_TYPE, Fills
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.uses import Uses
+from regproxy.slots import Slots
+
+_MAX_PASSED = Share.of(64)  # requests for parts that are passed through at once, by a worker; half of what a host allows is left to fills
+_PASSED_AHEAD = 256 * 1024  # bytes of each that wait in memory, three times at most: some 64 MiB in all
+_MAX_QUESTIONS = 16  # to upstream for one request of many parts
+_SLOT_TIMEOUT = 2.0  # seconds; then the fill is the better way, and where there is none, later
+_RETRY_AFTER = 5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +46,36 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """What is asked for at once, and how many of the parts lie in it, in their order; what is between them is not wanted."""
+
+    download: Download
+    parts: int
+
+    @property
+    def start(self) -> int:
+        return self.download.start
+
+    async def send(self, put: Callable[[bytes], Awaitable[None]]) -> None:
+        """Give all bytes to *put*, in order; raise `UpstreamError`, or what *put* raises."""
+        await self.download.run(put)
+
+
+@dataclass(frozen=True, slots=True)
 class Passing:
     """Parts of a blob that is not here, on their way through; close it when done."""
 
-    downloads: Sequence[Download]
+    runs: Sequence[Run]
     parts: Sequence[ByteRange]
+    end: Callable[[], None]
     provenance: Provenance = Provenance.PASSED
 
     async def close(self) -> None:
-        for download in self.downloads:
-            await download.close()
+        try:
+            for run in self.runs:
+                await run.download.close()
+        finally:
+            self.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +108,7 @@ class Blobs:
         self._index = index
         self._fills = fills
         self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
+        self._passed_slots = Slots(_MAX_PASSED)
 
     async def open(self, route: Route, digest: Digest, wanted: str | None = None) -> Opened | Passing:
         """Open the blob for sending, or, where that is sooner, the parts *wanted* by a `Range`.
@@ -153,7 +184,7 @@ class Blobs:
         if self._cold_ranges == "wait" or await self._known(digest) is not None:
             return None
         fill = self._fills.begin(repository, digest) if self._cold_ranges == "fill" else None
-        places = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
+        places: list[Place] | None = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
         if places is None:  # what is meant depends on the size
             places = _places(wanted, await self._size(repository, digest, fill))
         if not places:
@@ -162,19 +193,52 @@ class Blobs:
         stops = [stop for _, stop in places if stop is not None]
         if fill is not None and (len(stops) < len(places) or await fill.ends_soon(max(stops))):
             return None
-        return await self._begun(repository, digest, places)
+        return await self._passing(repository, digest, places, may_wait=fill is None)
 
-    async def _begun(self, repository: Repository, digest: Digest, places: Sequence[tuple[int, int | None]]) -> Passing | None:
-        """Ask for the first of some parts; None where that does not do."""
+    async def _passing(self, repository: Repository, digest: Digest, places: Sequence[Place], *, may_wait: bool) -> Passing | None:
+        """Take a slot for some parts and ask for the first of them; None where that does not do.
+
+        Where the client *may_wait*, and no fill is on its way, being one too many is an answer: raise `RegistryError`.
+        """
+        groups = coalesced(places, _MAX_QUESTIONS)
+        if groups is None:
+            return None
+        try:
+            await self._passed_slots.take(_SLOT_TIMEOUT)
+        except TimeoutError as error:
+            if may_wait:
+                raise errors.unavailable("too many parts of uncached blobs are being sent at once", _RETRY_AFTER) from error
+            return None
+        end = partial(self._passed_slots.give_back, client.get())
+        try:
+            passing = await self._begun(repository, digest, groups, end)
+        except BaseException:
+            end()
+            raise
+        if passing is None:
+            end()
+        return passing
+
+    async def _begun(
+        self, repository: Repository, digest: Digest, groups: Sequence[Sequence[Place]], end: Callable[[], None]
+    ) -> Passing | None:
+        """Ask for the first of some groups of parts; None where that does not do."""
         registry = self._registries[repository.registry]
-        downloads = [Download(registry, repository, digest, start, stop, patience=self._patience) for start, stop in places]
-        first = downloads[0]
+        runs = [
+            Run(
+                Download(registry, repository, digest, group[0][0], group[-1][1], patience=self._patience, ahead=_PASSED_AHEAD),
+                len(group),
+            )
+            for group in groups
+        ]
+        first = runs[0].download
         try:
             await first.begin()
-            if first.is_ranged and first.size is not None:
-                parts = [ByteRange(each.start, each.stop, first.size) for each in downloads if each.stop is not None]
-                if len(parts) == len(downloads) and max(part.stop for part in parts) <= first.size:
-                    return Passing(downloads, parts)
+            if first.is_ranged and (size := first.size) is not None:
+                places = [place for group in groups for place in group]
+                parts = [ByteRange(start, size if stop is None else min(stop, size), size) for start, stop in places]
+                if all(part.length > 0 for part in parts):
+                    return Passing(runs, parts, end)
         except (Unavailable, Corrupt, Throttled):
             pass  # the fill tells how long the blob is, or what is wrong
         except BaseException:
@@ -212,7 +276,7 @@ class Blobs:
         return await self._flights.join((repository, digest), lambda: registry.describe(repository, digest))
 
 
-def _places(wanted: str, size: int) -> list[tuple[int, int | None]]:
+def _places(wanted: str, size: int) -> list[Place]:
     """Say from where to where the parts go, if there are any."""
     with suppress(byterange.UnsatisfiableRange):
         return [(part.start, part.stop) for part in byterange.parse(wanted, size)]

@@ -31,8 +31,12 @@ class Download:
         *,
         connections: int = 1,
         patience: float,
+        ahead: int | None = None,
     ) -> None:
-        """Use at most so many connections, and leave those who wait no longer than *patience* seconds without a byte."""
+        """Use at most so many connections, and leave those who wait no longer than *patience* seconds without a byte.
+
+        With *ahead*, about three times as many bytes of each connection wait in memory at most.
+        """
         self.start = start
         self.stop = stop
         self.front = start  # what is on disk
@@ -40,6 +44,7 @@ class Download:
         self._source = Source(sender, repository, digest)
         self._connections = connections
         self._patience = patience
+        self._ahead = ahead
         self.is_from_a_stranger = False  # the first answer
         self._has_begun = False
         self._plan: Plan | None = None
@@ -57,7 +62,8 @@ class Download:
 
     async def begin(self) -> None:
         """Wait for the first answer; raise `UpstreamError`."""
-        stop = self.stop if self._source.is_near else _least(self.start + FIRST, self.stop)
+        is_one = self._ahead is not None or self._source.is_near  # a second connection would take as much memory again
+        stop = self.stop if is_one else _least(self.start + FIRST, self.stop)
         first = self._launch(self.start, stop)
         while not self._has_begun:
             _raise_failure(first)
@@ -143,7 +149,7 @@ class Download:
             self._launch(piece.start, piece.stop)
 
     def _launch(self, start: int, stop: int | None) -> Stretch:
-        stretch = Stretch(self._source, self, self._news, start, stop)
+        stretch = Stretch(self._source, self, self._news, start, stop, self._ahead)
         self._stretches.append(stretch)
         task = self._tasks[stretch] = asyncio.create_task(stretch.fetch(), name=f"{stretch} of {self._source.digest}")
         task.add_done_callback(partial(self._ended, stretch))

@@ -33,8 +33,8 @@ class Order(Protocol):
 class Stretch:
     """What has come of it, and what of that nobody has taken yet."""
 
-    def __init__(self, source: Source, order: Order, news: News, start: int, stop: int | None) -> None:
-        """Ask nothing yet; without *stop* it goes to wherever its sender ends."""
+    def __init__(self, source: Source, order: Order, news: News, start: int, stop: int | None, ahead: int | None) -> None:
+        """Ask nothing yet; without *stop* it goes to wherever its sender ends. About *ahead* bytes of it wait in memory, twice."""
         self.start = start
         self.stop = stop
         self.reached = start
@@ -42,6 +42,7 @@ class Stretch:
         self.asked_from = start
         self.is_whole = False
         self.error: BaseException | None = None
+        self._ahead = ahead
         self._source = source
         self._order = order
         self._news = news
@@ -105,7 +106,7 @@ class Stretch:
         position = body.start
         while position < self.reached and not self._order.is_front(self):
             await self._news.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
-        async with aclosing(body.chunks()) as chunks:
+        async with aclosing(body.chunks(self._ahead)) as chunks:
             async for chunk in chunks:
                 fresh = chunk[max(self.reached - position, 0) :]  # the part we have is passed over; even so it is a sign of life
                 position += len(chunk)
@@ -124,5 +125,5 @@ class Stretch:
         self._unread_bytes += len(chunk)
         self._order.arrived(len(chunk))
         self._news.tell()
-        while self._unread_bytes > _AHEAD:
+        while self._unread_bytes > (self._ahead or _AHEAD):
             await self._news.wait()

@@ -17,7 +17,7 @@ from regproxy.policy.pace import Pace, patience
 from regproxy.policy.routing import Trust
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool
-from regproxy.upstream.flow import flow_of
+from regproxy.upstream.flow import AHEAD, flow_of
 from regproxy.upstream.health import Health
 from regproxy.upstream.host import HostClient, Question
 
@@ -37,10 +37,10 @@ class HostBody:
     def __str__(self) -> str:
         return str(self._client.host)
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
         count, pace = 0, Pace(self._timeouts.least_rate)
-        flow = flow_of(self._response)
+        flow = flow_of(self._response, ahead or AHEAD)
         read = self._read_content if flow is None else flow.read
         try:
             with self._client.connections.translated(self._response.url):

@@ -19,7 +19,9 @@ from yarl import URL
 from regproxy import __version__
 from regproxy.config import Timeouts
 from regproxy.policy.routing import Host, Tls
+from regproxy.policy.sharing import Share
 from regproxy.ports import Corrupt, Overwhelmed, Unavailable
+from regproxy.slots import Slots
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
@@ -65,7 +67,7 @@ class Connections:
         is_verified = self._home.scheme == "https" and not host.tls.insecure
         self._guard = Guard(self._home.host or "", _names(host.realms), host.private_networks, proxy, is_verified=is_verified)
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
-        self._turns = {pool: asyncio.Semaphore(most) for pool, most in _MOST_REQUESTS.items()}
+        self._turns = {pool: Slots(Share.of(most)) for pool, most in _MOST_REQUESTS.items()}
 
     @asynccontextmanager
     async def request(
@@ -87,7 +89,7 @@ class Connections:
             # Whoever reads a blob keeps the time: aiohttp's begins anew where an end is read after a pause, and then ends the next answer.
             sock_read=None if pool is Pool.BLOB else self._timeouts.silence,
         )
-        async with self._turns[pool]:
+        async with self._turns[pool].held():
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE[pool])):

@@ -10,19 +10,22 @@ from collections import deque
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-_AHEAD = 1024 * 1024  # bytes that wait to be taken; past that the host has to wait
-_AT_ONCE = 1024 * 1024  # bytes received by a call, if they are there; asyncio's own 256 KiB took a sixth longer for a blob from nearby
+AHEAD = 1024 * 1024  # bytes that wait to be taken, past which the host has to wait; as many are received by a call, if they are there:
+# asyncio's own 256 KiB took a sixth longer for a blob from nearby
 
 
 class Flow(asyncio.Protocol):
     """The rest of a body of known length, which takes the place of aiohttp's protocol until its end."""
 
-    def __init__(self, transport: asyncio.Transport, answers: ResponseHandler, content: aiohttp.StreamReader, length: int) -> None:
-        """Take over what has come of it, and the connection."""
+    def __init__(
+        self, transport: asyncio.Transport, answers: ResponseHandler, content: aiohttp.StreamReader, length: int, ahead: int
+    ) -> None:
+        """Take over what has come of it, and the connection; about twice *ahead* bytes wait to be taken at most."""
         self._transport = transport
         self._answers = answers
         self._content = content
         self._left = length
+        self._ahead = ahead
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._error: Exception | None = None
@@ -30,7 +33,7 @@ class Flow(asyncio.Protocol):
         while begun := content.read_nowait():
             self._came(begun)
         if not content.is_eof():  # what the parser had kept to itself may have been the end
-            transport.max_size = _AT_ONCE  # type: ignore[attr-defined]  # asyncio's own, for want of an argument; others do not read it
+            transport.max_size = ahead  # type: ignore[attr-defined]  # asyncio's own, for want of an argument; others do not read it
             transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
@@ -41,7 +44,7 @@ class Flow(asyncio.Protocol):
         if not self._left:
             self._transport.set_protocol(self._answers)
             self._content.feed_eof()  # for aiohttp it was read, and the connection is for the next one
-        elif self._unread_bytes > _AHEAD:
+        elif self._unread_bytes > self._ahead:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -60,7 +63,7 @@ class Flow(asyncio.Protocol):
             return b""
         chunk = self._unread.popleft()
         self._unread_bytes -= len(chunk)
-        if self._left and self._unread_bytes <= _AHEAD and not self._transport.is_reading():
+        if self._left and self._unread_bytes <= self._ahead and not self._transport.is_reading():
             self._transport.resume_reading()
         return chunk
 
@@ -75,7 +78,7 @@ class Flow(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
-def flow_of(response: aiohttp.ClientResponse) -> Flow | None:
+def flow_of(response: aiohttp.ClientResponse, ahead: int = AHEAD) -> Flow | None:
     """Take over the connection of an answer; None where its length is not known, or all of it has come."""
     connection, length = response.connection, response.content_length
     if connection is None or connection.protocol is None or length is None or "Transfer-Encoding" in response.headers:
@@ -83,4 +86,4 @@ def flow_of(response: aiohttp.ClientResponse) -> Flow | None:
     transport = connection.transport
     if transport is None or transport.is_closing() or response.content.is_eof():
         return None
-    return Flow(transport, connection.protocol, response.content, length)
+    return Flow(transport, connection.protocol, response.content, length, ahead)

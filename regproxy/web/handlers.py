@@ -10,6 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from regproxy.chain import chain
+from regproxy.client import client
 from regproxy.oci import byterange, errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
@@ -18,6 +19,7 @@ from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
 from regproxy.oci.via import Hops, parse_via
 from regproxy.policy.routing import Route, Routes
+from regproxy.policy.sharing import client_key
 from regproxy.ports import NotFound, Refused
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings
@@ -51,14 +53,15 @@ class Handlers:
         exchange.upstream = route.upstream.name
         exchange.namespace = next(iter(namespaces), route.upstream.name)
         chain.set((*self._passed(request), self.name))
-        client = request.remote or ""
-        if (refusal := self.vain.refusal(client)) is not None and not await self._is_here(route, endpoint):
+        asker = client_key(request.remote or "")
+        client.set(asker)
+        if (refusal := self.vain.refusal(asker)) is not None and not await self._is_here(route, endpoint):
             raise refusal
         try:
             return await self._answered(request, route, endpoint, exchange)
         except (RegistryError, NotFound, Refused) as error:
             if not isinstance(error, RegistryError) or error.status == 404:
-                self.vain.charge(client, request.raw_path)
+                self.vain.charge(asker, request.raw_path)
             raise
 
     async def _answered(
@@ -138,8 +141,7 @@ class Handlers:
         try:
             sending = PassedResponse(passing.parts, blob_headers(pull.digest, passing.provenance))
             exchange.decorate(sending.headers)
-            runs = [download.run for download in passing.downloads]
-            exchange.failure = await sending.send(request, runs, exchange.endpoint, passing.provenance.value)
+            exchange.failure = await sending.send(request, passing.runs, exchange.endpoint, passing.provenance.value)
             return sending
         finally:
             await passing.close()

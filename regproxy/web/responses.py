@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -23,6 +24,7 @@ from regproxy.oci.byterange import ByteRange, whole
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
+from regproxy.pull.blobs import Run
 from regproxy.pull.provenance import Provenance
 
 _STRIDE = 1024 * 1024
@@ -137,27 +139,45 @@ class PassedResponse(_PartsResponse):
     def __init__(self, parts: Sequence[ByteRange], headers: CIMultiDictProxy[str]) -> None:
         super().__init__(parts, parts[0].size, headers)
 
-    async def send(
-        self, request: web.BaseRequest, runs: Sequence[Callable[[Put], Awaitable[None]]], endpoint: str, source: str
-    ) -> str | None:
-        """Let each of *runs* give a part; where one fails on the way, end the connection short of the length and tell why."""
+    async def send(self, request: web.BaseRequest, runs: Sequence[Run], endpoint: str, source: str) -> str | None:
+        """Let each of *runs* give its parts; where one fails on the way, end the connection short of the length and tell why."""
         sent = metrics.SENT_BYTES.labels(endpoint, source)
         await self.prepare(request)
-
-        async def put(chunk: bytes) -> None:
-            await self.write(chunk)
-            sent.inc(len(chunk))
-
+        begun = 0
         try:
-            for (head, _), run in zip(self._parts, runs, strict=True):
-                if head:
-                    await self.write(head)
-                await run(put)
+            for run in runs:
+                await run.send(_Cutter(self._parts[begun : begun + run.parts], run.start, self.write, sent.inc).put)
+                begun += run.parts
             await self.write_eof(self._end)
         except (UpstreamError, OSError, TimeoutError) as error:
             self.force_close()
             return str(error) or type(error).__name__
         return None
+
+
+class _Cutter:
+    """Writes the parts that lie in bytes that come in order, each behind its head, and drops what is between them."""
+
+    def __init__(self, parts: Sequence[tuple[bytes, ByteRange]], start: int, write: Put, sent: Callable[[int], None]) -> None:
+        """Take parts that do not overlap, in their order, and where the bytes begin."""
+        self._parts = deque(parts)
+        self._position = start
+        self._write = write
+        self._sent = sent
+
+    async def put(self, chunk: bytes) -> None:
+        begin = self._position
+        self._position += len(chunk)
+        while self._parts and self._parts[0][1].start < self._position:
+            head, part = self._parts[0]
+            if head and part.start >= begin:
+                await self._write(head)
+            wanted = chunk[max(part.start - begin, 0) : part.stop - begin]
+            await self._write(wanted)
+            self._sent(len(wanted))
+            if part.stop > self._position:
+                return
+            self._parts.popleft()
 
 
 def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:

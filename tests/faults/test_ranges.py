@@ -108,6 +108,50 @@ async def test_c05_several_parts_do_not_wait_for_the_fill(proxy: Rig, digest: Di
     assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit", "the whole came behind them"
 
 
+def _header(places: list[tuple[int, int]]) -> str:
+    return "bytes=" + ",".join(f"{start}-{stop - 1}" for start, stop in places)
+
+
+MANY = [(10_000_000 + 1000 * at, 10_000_900 + 1000 * at) for at in range(50)]
+
+
+@pytest.mark.parametrize("mode", ["fill", "pass"])
+async def test_n12_12_parts_that_are_near_are_one_question(
+    upstream: FakeRegistry, tmp_path: Path, digest: Digest, held: Stall, mode: str
+) -> None:
+    """The parts come one by one all the same: containers-storage counts them."""
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": mode}) as proxy:
+        places = [(9_000_000, 9_000_010), (9_000_010, 9_100_000), *MANY]
+        assert _are_parts(await proxy.ask(_path(digest), Range=_header(places)), places)
+        held.event.set()
+        await proxy.settled()
+    asked = [entry.headers.get("range") for entry in upstream.ledger if entry.method == "GET" and entry.kind == "blobs"]
+    ours = [text for text in asked if text in {"bytes=9000000-9099999", "bytes=10000000-10049899"}]
+    assert len(ours) == 2
+    assert len(asked) < 8
+
+
+async def test_n12_12_parts_that_would_be_many_questions_come_with_the_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
+    places = [(start, start + 10) for start in range(SIZE - 100_000, 0, -100_000)]
+    assert _are_parts(await proxy.ask(_path(digest), Range=_header(places[:60])), places[:60])
+    await proxy.settled()
+    assert upstream.sent_blob_bytes() == SIZE
+
+
+async def test_n12_12_one_part_too_many_is_told_when_to_come_back(upstream: FakeRegistry, tmp_path: Path, digest: Digest) -> None:
+    """Where nothing is filled there is nothing else to wait for."""
+    stall, timeouts = Stall(10), {"silence": "60s"}
+    upstream.misbehave(lambda entry: "range" in entry.headers, stall)
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": "pass"}, timeouts=timeouts) as proxy:
+        asking = {asyncio.create_task(proxy.ask(_path(digest), Range=f"bytes={start}-{start + 99}")) for start in range(49)}
+        (refused,), asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert refused.result().status == 503
+        assert int(refused.result().headers["Retry-After"]) > 0
+        stall.event.set()
+        assert {(answer.status, len(answer.body)) for answer in await asyncio.gather(*asking)} == {(206, 100)}
+        assert (await proxy.ask(_path(digest), Range="bytes=0-99")).status == 206
+
+
 async def test_c05_parts_of_which_one_fails_end_short(upstream: FakeRegistry, proxy: Rig, digest: Digest, held: Stall) -> None:
     upstream.misbehave(lambda entry: entry.headers.get("range") == "bytes=11000000-11499999", Status(404))
     answer = await proxy.ask(_path(digest), Range=THEIR_HEADER)

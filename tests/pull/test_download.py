@@ -37,7 +37,8 @@ class FakeBody:
     def __str__(self) -> str:
         return "fake"
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:
+        assert ahead is None
         stop = len(BLOB) if self.stop is None else self.stop
         for at in range(self.start, min(self.start + self.sent, stop), self.pace):
             await asyncio.sleep(self.pause if at == self.start + self.pace else 0)
