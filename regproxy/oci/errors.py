@@ -1,8 +1,12 @@
 """What a client is told when its request cannot be served (distribution-spec, Error Codes)."""
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
+
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_LONGEST_REASON = 300  # characters of what somebody else gives as the reason
 
 
 class RegistryError(Exception):
@@ -19,6 +23,21 @@ class RegistryError(Exception):
         """Render the only form of error body there is."""
         error = {"code": self.code, "message": self.message, "detail": None}
         return json.dumps({"errors": [error]}, ensure_ascii=True).encode()
+
+
+def parse_error(body: bytes) -> tuple[str, str]:
+    """Read the code and the message of the first error in somebody else's error body; empty where there is none."""
+    try:
+        match json.loads(body):
+            case {"errors": [{**first}, *_]}:
+                code, message = first.get("code"), first.get("message")
+            case _:
+                return "", ""
+    except (ValueError, RecursionError):
+        return "", ""
+    known = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
+    told = "".join(each if each.isprintable() else " " for each in message[:_LONGEST_REASON]) if isinstance(message, str) else ""
+    return known, told.strip()
 
 
 def name_invalid(message: str) -> RegistryError:
@@ -59,6 +78,14 @@ def endpoint_unsupported(message: str) -> RegistryError:
 
 def range_invalid(message: str, size: int) -> RegistryError:
     return RegistryError("RANGE_INVALID", 416, message, {"Content-Range": f"bytes */{size}"})
+
+
+def content_invalid(message: str) -> RegistryError:
+    """Refuse what its author made so that it could mean two things, or more than anybody should take.
+
+    422, no 5xx: the cache and the registry work, and whoever asks again, or another cache that asks us, is to believe no less in them.
+    """
+    return RegistryError("MANIFEST_INVALID", 422, message)
 
 
 def bad_gateway(message: str) -> RegistryError:

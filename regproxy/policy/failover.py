@@ -87,6 +87,16 @@ def failed(record: Record, now: float, why: str, pause: float | None = None) -> 
     )
 
 
+def spoke(record: Record) -> Record:
+    """Note an answer about one thing: the host works, whatever it says, so its rest is over unless it lied."""
+    return replace(record, in_a_row=0, rests_until=record.rests_until if record.lies else -math.inf)
+
+
+def disappointed(record: Record, now: float, why: str) -> Record:
+    """Note a response that was none to what was asked: others are preferred for a while, but there is no rest, and nothing goes stale."""
+    return replace(record, failures=record.remembered_failures(now) + 1, failed_at=now, last_error=why)
+
+
 def lied(record: Record, now: float, why: str) -> Record:
     return replace(failed(record, now, why, REST_AFTER_LIE), lies=record.lies + 1, is_proven=False)
 

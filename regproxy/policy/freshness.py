@@ -50,7 +50,18 @@ class Missing:
     checked_at: float
 
 
-TagAnswer: TypeAlias = TagRecord | Missing
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Upstream's word that a tag is there, but not for us or not fit to be served: what a client is told, and when it was given."""
+
+    reason: str
+    checked_at: float
+    status: int
+    code: str
+
+
+Denial: TypeAlias = Missing | Denied
+TagAnswer: TypeAlias = TagRecord | Denial
 
 
 class Verdict(Enum):
@@ -71,15 +82,16 @@ def judge(
     *,
     is_down: bool = False,
     is_scarce: bool = False,
-    missing: Missing | None = None,
+    missing: Denial | None = None,
 ) -> Verdict:
     """Say what the rule asks for, given what is known.
 
     *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
     *is_scarce*: few pulls are left. Tags stay fresh for longer, and nobody waits while a record may stand in.
-    *missing*: what upstream said when there was no such tag.
+    *missing*: what upstream said when there was no such tag, or none for us. A record from before that is not served again until upstream
+    says otherwise, however badly it can be reached; where a rule serves what is here whatever its age, only a refusal ends that.
     """
-    is_missing = missing is not None and _age(missing, now) < rule.missing_for
+    is_missing = isinstance(missing, Missing) and _age(missing, now) < rule.missing_for
     if record is None and rule.policy is PullPolicy.NEVER:
         return Verdict.OFFLINE
     if record is None:
@@ -87,10 +99,14 @@ def judge(
     match rule.policy:
         case PullPolicy.ALWAYS if is_missing:
             return Verdict.MISSING
+        case PullPolicy.ALWAYS if is_over(record, missing):
+            return Verdict.REVALIDATE
         case PullPolicy.ALWAYS if _age(record, now) < rule.fresh_for * (STRETCH if is_scarce else 1.0):
             return Verdict.FRESH
         case PullPolicy.ALWAYS:
             return Verdict.BEHIND if (is_down or is_scarce) and may_serve_stale(record, rule, now) else Verdict.REVALIDATE
+        case PullPolicy.ON_FAILURE if isinstance(missing, Denied) and is_over(record, missing):
+            return Verdict.REVALIDATE
         case PullPolicy.ON_FAILURE:
             return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.BEHIND
         case PullPolicy.IF_NOT_PRESENT | PullPolicy.NEVER:
@@ -99,9 +115,14 @@ def judge(
             assert_never(never)
 
 
-def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float) -> bool:
-    """Say whether a record may stand in for an upstream that is out of reach."""
-    return record is not None and _age(record, now) < rule.fresh_for + rule.stale_for
+def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float, missing: Denial | None = None) -> bool:
+    """Say whether a record may stand in for an upstream that is out of reach, and was heard to say *missing*."""
+    return record is not None and _age(record, now) < rule.fresh_for + rule.stale_for and not is_over(record, missing)
+
+
+def is_over(record: TagRecord, missing: Denial | None) -> bool:
+    """Say whether upstream took back what is on record."""
+    return missing is not None and missing.checked_at >= record.checked_at
 
 
 def _age(record: TagAnswer, now: float) -> float:

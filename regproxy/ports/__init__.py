@@ -1,6 +1,21 @@
 """The doors between deciding and acting: what the use cases ask of the world, and what it may answer."""
 
-from regproxy.ports.errors import Corrupt, Full, Gone, NotFound, Overwhelmed, Refused, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.ports.errors import (
+    Answer,
+    Corrupt,
+    Full,
+    Gone,
+    InvalidContent,
+    NotFound,
+    Overwhelmed,
+    Refused,
+    Rejected,
+    StoreError,
+    Throttled,
+    Unavailable,
+    UnexpectedResponse,
+    UpstreamError,
+)
 from regproxy.ports.fleet import Fleet, Leases, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
@@ -8,6 +23,7 @@ from regproxy.ports.store import BlobStore, Content, Elsewhere, Extent, Incoming
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
 __all__ = [
+    "Answer",
     "BlobBody",
     "BlobStore",
     "Census",
@@ -24,6 +40,7 @@ __all__ = [
     "Incoming",
     "Index",
     "Ingest",
+    "InvalidContent",
     "Kind",
     "Leases",
     "Ledger",
@@ -35,6 +52,7 @@ __all__ = [
     "Record",
     "Refused",
     "Registry",
+    "Rejected",
     "Spool",
     "Stage",
     "StoreError",
@@ -43,6 +61,7 @@ __all__ = [
     "Throttled",
     "TokenCache",
     "Unavailable",
+    "UnexpectedResponse",
     "UpstreamError",
     "Watched",
 ]

@@ -1,12 +1,16 @@
 """What an upstream and the store may answer instead of what was asked.
 
 UpstreamError            an upstream could not give what was asked
-+- NotFound              it has no such thing: an answer, not an outage
-+- Refused               it will not give it to us (401, 403): an answer, not an outage
++- Answer                it answered about the one thing that was asked: not an outage, and nothing against the host
+|  +- NotFound           it has no such thing (404)
+|  +- Refused            it will not give it to us (401, 403)
+|  +- Rejected           it answered with another 4xx
+|  +- InvalidContent     it has it, and no client should be given it: its author's fault
 +- Throttled             it wants to be left alone for a while (429)
 +- Unavailable           it did not answer, or not in time, or with 5xx
 |  +- Overwhelmed        it was not asked: it is we who have no descriptors left
-+- Corrupt               it answered, and the answer is wrong
+|  +- UnexpectedResponse it answered, but with something else than what was asked for: nothing against the host, and no answer either
++- Corrupt               the bytes it sent do not match their digest
 StoreError               the store could not keep or give content
 +- Full                  there is no room
 +- Gone                  what was left behind is no longer there
@@ -17,17 +21,35 @@ class UpstreamError(Exception):
     """An upstream could not give what was asked; the message says which, what and whose fault."""
 
 
-class NotFound(UpstreamError):
+class Answer(UpstreamError):
+    """An answer about one thing. Nothing older stands in for it, and it says nothing about anything else that the host may have."""
+
+
+class NotFound(Answer):
     """It has no such thing."""
 
 
-class Refused(UpstreamError):
+class Refused(Answer):
     """It will not give it to us."""
 
     def __init__(self, message: str, *, whatever_asked: bool = False) -> None:
         """Say whether it would give us nothing else either: who we say we are is wrong."""
         super().__init__(message)
         self.whatever_asked = whatever_asked
+
+
+class Rejected(Answer):
+    """It answered with a 4xx that is not 401, 403, 404, 408 or 429."""
+
+    def __init__(self, message: str, status: int = 400, code: str = "UNKNOWN") -> None:
+        """Take the *status* and the OCI error *code* that a client is told."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class InvalidContent(Answer):
+    """It has it, as its author made it, and no client should be given it."""
 
 
 class Throttled(UpstreamError):
@@ -52,8 +74,12 @@ class Overwhelmed(Unavailable):
     """It was not asked: we have no descriptors left, or no memory for a connection. That says nothing of the upstream."""
 
 
+class UnexpectedResponse(Unavailable):
+    """It answered with something else than what was asked for, such as a web page: that is no answer, but the host works."""
+
+
 class Corrupt(UpstreamError):
-    """What it sent is not what it should be."""
+    """The bytes it sent do not match their digest."""
 
 
 class StoreError(Exception):

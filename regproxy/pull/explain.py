@@ -14,7 +14,19 @@ from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import InvalidName, Reference, Tag, parse_target
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.policy.routing import Route, Routes, Trust, check_denied
-from regproxy.ports import Corrupt, HostFinding, NotFound, Refused, Throttled, Unavailable, UpstreamError, Watched
+from regproxy.ports import (
+    Corrupt,
+    HostFinding,
+    InvalidContent,
+    NotFound,
+    Refused,
+    Rejected,
+    Throttled,
+    Unavailable,
+    UnexpectedResponse,
+    UpstreamError,
+    Watched,
+)
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifests import Manifests
 
@@ -164,11 +176,15 @@ def _diagnosis(failure: UpstreamError) -> tuple[str, str]:
             return "ErrImagePull, missing image", "check the name and the tag; some registries say so of private ones too"
         case Refused():
             return "ErrImagePull, authentication", "check the credentials of this upstream, and what they may read"
+        case Rejected():
+            return "ErrImagePull, rejected", "this registry answers so about this image; its other images are not affected"
+        case InvalidContent():
+            return "ErrImagePull, invalid manifest", "ask the image's author: no registry or network is at fault"
         case Throttled():
             return "ImagePullBackOff, rate limit", "wait, add credentials with a higher limit, or a mirror"
         case Unavailable(timed_out=True):
             return "ErrImagePull, network (timeout)", "check the way to this host: proxy, firewall, DNS"
-        case Corrupt():
+        case Corrupt() | UnexpectedResponse():
             return "ErrImagePull, wrong answer", "somebody answers in this host's name: check the URL, realms and private_networks"
         case _:
             return "ErrImagePull, network", "check that the host is up and can be reached from here"

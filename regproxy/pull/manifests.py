@@ -13,16 +13,31 @@ from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
-from regproxy.policy.freshness import Missing, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
+from regproxy.policy.freshness import Denial, Denied, Missing, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
-from regproxy.ports import BlobStore, Corrupt, Fleet, Index, Kind, NotFound, Registry, StoreError, Throttled, Unavailable
+from regproxy.ports import (
+    Answer,
+    BlobStore,
+    Corrupt,
+    Fleet,
+    Index,
+    InvalidContent,
+    Kind,
+    NotFound,
+    Refused,
+    Registry,
+    Rejected,
+    StoreError,
+    Throttled,
+    Unavailable,
+)
 from regproxy.pull.answers import Answers, Pulled
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import Behind, found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.uses import Uses
 
-_MISSING = 10_000  # tags that upstream does not have; clients choose what they ask for, so it needs a bound
+_MISSING = 10_000  # tags that upstream does not have or does not give; clients choose what they ask for, so it needs a bound
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +67,7 @@ class Manifests:
         self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
         self._behind = Behind()
-        self._missing: LRUCache[Reference, Missing] = LRUCache(_MISSING)
+        self._missing: LRUCache[Reference, Denial] = LRUCache(_MISSING)
         self._answers = Answers(index, clock)
 
     async def get(self, route: Route, target: Target) -> Pulled:
@@ -106,22 +121,17 @@ class Manifests:
         if record is None or known is None:
             record = known = None
         missing = self._missing.get(reference)
-        registry = self._registries[route.upstream.name]
-        verdict = judge(
-            record,
-            rule,
-            self._clock(),
-            is_down=registry.is_resting,
-            is_scarce=registry.is_scarce,
-            missing=missing,
-        )
+        verdict = self._judged(reference, record, rule, missing)
+        if verdict is Verdict.BEHIND and isinstance(said := await self._fleet.tag(reference), Missing | Denied):
+            self._missing[reference] = missing = said  # another worker has heard that since
+            verdict = self._judged(reference, record, rule, missing)
         if known is not None and verdict is Verdict.FRESH:
             return self._answers.remember(reference, Pulled(known, Provenance.HIT), generation, record, rule)
         if known is not None and verdict is Verdict.BEHIND:
             self._flights.start(reference, lambda: self._ask(reference, rule, known))
             return self._stale(route, reference, known, "upstream is asked behind this answer")
         if missing is not None and verdict is Verdict.MISSING:
-            raise errors.manifest_unknown(f"{missing.reason}, as upstream said {self._clock() - missing.checked_at:.0f} s ago")
+            raise self._denial(missing)
         if verdict is Verdict.OFFLINE:
             raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
         return await self._asked(route, reference, rule, record, known)
@@ -134,14 +144,29 @@ class Manifests:
 
     async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None, known: Manifest | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
+        may_stand_in = known is not None and may_serve_stale(record, rule, self._clock(), self._missing.get(reference))
         try:
-            async with asyncio.timeout(None if known is None else self._revalidate):
+            async with asyncio.timeout(self._revalidate if may_stand_in else None):
                 return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
         except (TimeoutError, Throttled, Unavailable, Corrupt) as error:
-            if known is None or not may_serve_stale(record, rule, self._clock()):
+            missing = self._missing.get(reference)  # it may have been heard while we waited
+            if record is not None and missing is not None and is_over(record, missing):
+                raise self._denial(missing) from error
+            if known is None or not may_stand_in:
                 raise
             reason = str(error) or f"{route.upstream.name} did not answer within {self._revalidate:g} s"
             return self._stale(route, reference, known, reason)
+
+    def _judged(self, reference: Reference, record: TagRecord | None, rule: TagPolicy, missing: Denial | None) -> Verdict:
+        registry = self._registries[reference.repository.registry]
+        return judge(record, rule, self._clock(), is_down=registry.is_resting, is_scarce=registry.is_scarce, missing=missing)
+
+    def _denial(self, missing: Denial) -> errors.RegistryError:
+        """Say again what upstream said."""
+        reason = f"{missing.reason}, as upstream said {self._clock() - missing.checked_at:.0f} s ago"
+        if isinstance(missing, Denied):
+            return errors.RegistryError(missing.code, missing.status, reason)
+        return errors.manifest_unknown(reason)
 
     def _stale(self, route: Route, reference: Reference, known: Manifest, reason: str) -> Pulled:
         metrics.STALE_SERVED.inc()
@@ -154,14 +179,14 @@ class Manifests:
         try:
             async with self._fleet.turn(f"tag {reference}"):
                 pulled = await self._hear(reference, rule, began) or await self._look_up(reference, known)
-        except NotFound:
+        except Answer:
             self._answers.forget(reference)
             raise
         self._missing.pop(reference, None)
         return pulled
 
     async def _hear(self, reference: Reference, rule: TagPolicy, began: float) -> Pulled | None:
-        """Take another's word for a tag, while it is fresh or where it was given since we *began* to ask; raise `NotFound`."""
+        """Take another's word for a tag, while it is fresh or where it was given since we *began* to ask; raise `Answer`."""
         answer, now = await self._fleet.tag(reference), self._clock()
         if answer is None:
             return None
@@ -171,6 +196,11 @@ class Manifests:
                 return None
             self._missing[reference] = answer
             raise NotFound(answer.reason)
+        if isinstance(answer, Denied):
+            if not is_new:
+                return None
+            self._missing[reference] = answer
+            raise Rejected(answer.reason, answer.status, answer.code)
         if not is_new and judge(answer, rule, now) is not Verdict.FRESH:
             return None
         digest = answer.descriptor.digest
@@ -179,12 +209,13 @@ class Manifests:
         return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
 
     async def _look_up(self, reference: Reference, known: Manifest | None) -> Pulled:
-        """Ask upstream, and tell others where it knows no such tag."""
+        """Ask upstream, and tell others where it knows no such tag, or does not give it."""
         try:
             return await self._resolved(reference, known)
-        except NotFound as error:
-            self._missing[reference] = missing = Missing(str(error), self._clock())
-            self._fleet.put_tag(reference, missing)
+        except Answer as error:
+            if (missing := _denial_of(error, self._clock())) is not None:
+                self._missing[reference] = missing
+                self._fleet.put_tag(reference, missing)
             raise
 
     async def _resolved(self, reference: Reference, known: Manifest | None) -> Pulled:
@@ -256,3 +287,17 @@ class Manifests:
         if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
             children = [child.digest for child in manifest.children()]
             await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
+
+
+def _denial_of(error: Answer, now: float) -> Denial | None:
+    """Remember an answer for what it says of the tag; that our credentials are wrong says nothing of it."""
+    match error:
+        case NotFound():
+            return Missing(str(error), now)
+        case Refused(whatever_asked=False):
+            return Denied(str(error), now, 403, "DENIED")
+        case Rejected(status=status, code=code):
+            return Denied(str(error), now, status, code)
+        case InvalidContent():
+            return Denied(str(error), now, 422, "MANIFEST_INVALID")
+    return None

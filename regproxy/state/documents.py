@@ -6,7 +6,7 @@ from typing import Any
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, parse_target
-from regproxy.policy.freshness import Missing, TagAnswer, TagRecord
+from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 
@@ -26,6 +26,8 @@ def token_of(document: Mapping[str, Any] | None) -> Token | None:
 def tag_document(record: TagAnswer) -> dict[str, Any]:
     if isinstance(record, Missing):
         return {"missing": record.reason, "checked_at": record.checked_at}
+    if isinstance(record, Denied):
+        return {"denied": record.reason, "checked_at": record.checked_at, "status": record.status, "code": record.code}
     found = record.descriptor
     return {"media_type": found.media_type, "digest": str(found.digest), "size": found.size, "checked_at": record.checked_at}
 
@@ -35,6 +37,8 @@ def tag_of(document: Mapping[str, Any] | None) -> TagAnswer | None:
     try:
         if document and "missing" in document:
             return Missing(document["missing"], document["checked_at"])
+        if document and "denied" in document:
+            return Denied(document["denied"], document["checked_at"], document["status"], document["code"])
         return TagRecord(_descriptor(document), document["checked_at"]) if document else None
     except (KeyError, ValueError):
         return None

@@ -11,14 +11,17 @@ from regproxy.oci.digest import Digest
 from regproxy.ports import (
     Corrupt,
     Extent,
+    InvalidContent,
     NotFound,
     Overwhelmed,
     Progress,
     Refused,
+    Rejected,
     Stage,
     StoreError,
     Throttled,
     Unavailable,
+    UnexpectedResponse,
     UpstreamError,
 )
 from regproxy.storage.lease import Watched
@@ -26,7 +29,11 @@ from regproxy.storage.shelves import open_plain, origin_of, path_of
 from regproxy.storage.threads import Runner
 
 _EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
-_FAILURES = {kind.__name__: kind for kind in (NotFound, Refused, Throttled, Overwhelmed, Unavailable, Corrupt)}
+# A kind comes before those it is a kind of.
+_FAILURES: dict[str, type[UpstreamError]] = {
+    kind.__name__: kind
+    for kind in (NotFound, Refused, Rejected, InvalidContent, Throttled, Overwhelmed, UnexpectedResponse, Unavailable, Corrupt)
+}
 
 
 class Reading:
@@ -108,9 +115,12 @@ def _progress(facts: dict[str, Any], incoming: Reading | None) -> Progress:
 def told(error: UpstreamError) -> dict[str, object]:
     """Say for another process what went wrong."""
     kind = next((kind for kind in _FAILURES.values() if isinstance(error, kind)), Unavailable)
-    return {"kind": kind.__name__, "message": str(error), "retry_after": getattr(error, "retry_after", None)}
+    said = {name: getattr(error, name, None) for name in ("retry_after", "status", "code")}
+    return {"kind": kind.__name__, "message": str(error), **said}
 
 
 def _failure(facts: dict[str, Any]) -> UpstreamError:
     kind = _FAILURES[facts["kind"]]
-    return Throttled(facts["message"], facts["retry_after"]) if kind is Throttled else kind(facts["message"])
+    if kind is Throttled:
+        return Throttled(facts["message"], facts["retry_after"])
+    return Rejected(facts["message"], facts["status"], facts["code"]) if kind is Rejected else kind(facts["message"])

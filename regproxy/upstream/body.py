@@ -26,7 +26,7 @@ class HostBody:
     """An answer whose headers have arrived."""
 
     def __init__(self, response: aiohttp.ClientResponse, client: HostClient, health: Health, timeouts: Timeouts) -> None:
-        """Take an answer; raise `Corrupt` for a range that makes no sense."""
+        """Take an answer; raise `Unavailable` for a range that makes no sense."""
         self._response = response
         self._client = client
         self._health = health
@@ -132,7 +132,7 @@ async def open_body(
         if wanted:
             health.ranged(client.host, honoured=response.status == 206)
         if response.status == 206 and body.start != start:
-            raise Corrupt(f"{client.host} was asked for {digest} from {start} on and sent it from {body.start} on")
+            raise Unavailable(f"{client.host} was asked for {digest} from {start} on and sent it from {body.start} on")
         body.hold(stack.pop_all())
     return body
 
@@ -144,5 +144,5 @@ def _place(response: aiohttp.ClientResponse, host: str) -> tuple[int, int | None
     header = response.headers.get("Content-Range", "")
     part = parse_content_range(header)
     if part is None:
-        raise Corrupt(f"{host} sent a part without saying which: {header[:80]!r}")
+        raise Unavailable(f"{host} sent a part without saying which: {header[:80]!r}")
     return part.start, part.stop, part.size

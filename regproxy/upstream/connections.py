@@ -20,7 +20,7 @@ from regproxy import __version__
 from regproxy.config import Timeouts
 from regproxy.policy.routing import Host, Tls
 from regproxy.policy.sharing import Share
-from regproxy.ports import Corrupt, Overwhelmed, Unavailable
+from regproxy.ports import Overwhelmed, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import Slots
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
@@ -79,7 +79,7 @@ class Connections:
         connect: float | None = None,
         form: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request, following nothing; raise `Unavailable` or `Corrupt`. *connect* shortens the patience for a handshake.
+        """Send one request, following nothing; raise `Unavailable`. *connect* shortens the patience for a handshake.
 
         Waiting for one's turn is our doing, not the host's, and does not count against its patience.
         """
@@ -99,7 +99,7 @@ class Connections:
             try:
                 self._settle(response)
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise Corrupt(f"{url.host} sent an encoded body though asked for identity")
+                    raise UnexpectedResponse(f"{url.host} sent an encoded body though asked for identity")
                 yield response
                 await _finish(response)
             finally:
@@ -116,12 +116,12 @@ class Connections:
         except aiohttp.ClientConnectorError as error:
             cause = error.os_error
             if isinstance(cause, ForbiddenAddressError):
-                raise Corrupt(str(cause)) from error
+                raise UnexpectedResponse(str(cause)) from error
             if cause.errno in _OURS:
                 raise Overwhelmed(f"{where} cannot be asked now: {cause.strerror}") from error
             raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
         except ForbiddenAddressError as error:
-            raise Corrupt(str(error)) from error
+            raise UnexpectedResponse(str(error)) from error
         except MisplacedHostError as error:
             raise Unavailable(f"cannot connect to {where}: {error}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -164,13 +164,13 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
                 await response.read()
 
 
-async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
-    """Read a body of at most *limit* bytes; raise `Corrupt` at the first byte over it."""
+async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str, over: type[UpstreamError] = UnexpectedResponse) -> bytes:
+    """Read a body of at most *limit* bytes; raise *over* at the first byte beyond."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > limit:
-            raise Corrupt(f"{response.url.host} sent {what} of more than {limit} bytes")
+            raise over(f"{response.url.host} sent {what} of more than {limit} bytes")
     return bytes(body)
 
 

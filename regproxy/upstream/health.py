@@ -7,7 +7,7 @@ from dataclasses import replace
 from regproxy.policy import failover
 from regproxy.policy.failover import Record
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Corrupt, HostStatus, Overwhelmed, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Answer, Corrupt, HostStatus, Overwhelmed, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 
 
 class Health:
@@ -52,11 +52,15 @@ class Health:
         self._note(host, replace(self._records[host], honours_ranges=honoured))
 
     def failed(self, host: Host, error: UpstreamError) -> None:
-        """Let the host rest, unless what it said is an answer."""
+        """Let the host rest where it does not work or lies; an answer about one thing is not held against it."""
         record, now = self._records[host], self._clock()
         match error:
             case Overwhelmed():
                 pass
+            case Answer():
+                self._note(host, failover.spoke(record))
+            case UnexpectedResponse():
+                self._note(host, failover.disappointed(record, now, str(error)))
             case Corrupt():
                 self._note(host, failover.lied(record, now, str(error)))
             case Throttled(retry_after=pause):

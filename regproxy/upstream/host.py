@@ -1,9 +1,11 @@
 """One address of an upstream: requests with the right token, redirects hop by hop, statuses into our errors."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import assert_never
 from urllib.parse import quote
 
 import aiohttp
@@ -13,25 +15,42 @@ from regproxy import metrics
 from regproxy.chain import chain
 from regproxy.config import Timeouts
 from regproxy.oci.challenge import parse_challenges
+from regproxy.oci.errors import parse_error
 from regproxy.oci.ratelimit import parse_rate_limit
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.oci.via import format_via
 from regproxy.policy.namespace import misdirection
 from regproxy.policy.routing import Host, HostKind, Trust
-from regproxy.ports import Corrupt, Fleet, NotFound, Overwhelmed, Refused, Throttled, Unavailable, UpstreamError
-from regproxy.upstream.connections import Connections, Pool
+from regproxy.policy.verdicts import REDIRECTS, Meaning, client_code, client_status, meaning
+from regproxy.ports import (
+    Corrupt,
+    Fleet,
+    InvalidContent,
+    NotFound,
+    Overwhelmed,
+    Refused,
+    Rejected,
+    Throttled,
+    Unavailable,
+    UnexpectedResponse,
+    UpstreamError,
+)
+from regproxy.upstream.connections import Connections, Pool, read_at_most
 from regproxy.upstream.gate import Gate
 from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_REASON = 16 * 1024, 0.5  # bytes and seconds that the reason for a refusal is worth
 _OUTCOMES: Mapping[type[UpstreamError], str] = {
     NotFound: "not_found",
     Refused: "refused",
+    Rejected: "rejected",
+    InvalidContent: "invalid",
     Throttled: "throttled",
     Unavailable: "unavailable",
     Overwhelmed: "not_asked",
+    UnexpectedResponse: "unexpected",
     Corrupt: "corrupt",
 }
 
@@ -75,7 +94,7 @@ class HostClient:
             async with self.gates[question.pool].passed(), self._hops(question) as response:
                 self._note_limits(response, question.pool)
                 if not question.expects(response.status):
-                    self._check(response, question.pool, f"{self.upstream}/{question.name}")
+                    await self._check(response, question)
                 yield response
         except UpstreamError as error:
             outcome = _OUTCOMES[type(error)]
@@ -85,7 +104,7 @@ class HostClient:
 
     async def identity(self, name: str) -> tuple[str, str]:
         """Name who we are for a repository, and the token service that is asked about it, if one is known."""
-        return await self._tokens.identity(name if not self.host.prefix else f"{self.host.prefix}/{name}")
+        return await self._tokens.identity(self._name(name))
 
     async def close(self) -> None:
         await self._tokens.close()
@@ -97,7 +116,7 @@ class HostClient:
 
         A signed address that is refused may have expired on the way to us: home is asked for another one, once.
         """
-        name = f"{self.host.prefix}/{question.name}" if self.host.prefix else question.name
+        name = self._name(question.name)
         home = url = URL(f"{self._home}/v2/{name}/{self._addressed(question.rest)}", encoded=True)
         at_home, may_ask_again = True, True
         for _ in range(_MOST_HOPS + 1):
@@ -106,7 +125,7 @@ class HostClient:
                     self._check_namespace(question, response)
                 location = response.headers.get("Location", "")
                 is_expired = may_ask_again and url != home and response.status == 403
-                if not is_expired and (not question.follow or response.status not in _REDIRECTS or not location):
+                if not is_expired and (not question.follow or response.status not in REDIRECTS or not location):
                     yield response
                     return
             if is_expired:
@@ -114,10 +133,10 @@ class HostClient:
                 continue
             target = next_hop(url, location)
             if target is None:
-                raise Corrupt(f"{url.host} redirected us to {shown(location)}, where we do not go")
+                raise UnexpectedResponse(f"{url.host} redirected us to {shown(location)}, where we do not go")
             url = target
             at_home = at_home and url.origin() == self._home
-        raise Corrupt(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
+        raise UnexpectedResponse(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
 
     @asynccontextmanager
     async def _authorized(self, question: Question, url: URL, name: str, *, at_home: bool) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -162,16 +181,43 @@ class HostClient:
         pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
         self.gates[pool].note(quota, refused=is_refused, asked_for=pause)
 
-    def _check(self, response: aiohttp.ClientResponse, pool: Pool, what: str) -> None:
-        status, where = response.status, response.url.host
-        if status < 300 or status in _REDIRECTS:
-            return
-        if status == 404:
-            raise NotFound(f"{where} has no {what} (404)")
-        if status in {401, 403}:
-            raise Refused(f"{where} refused {'our credentials' if self.host.has_credentials else 'us'} for {what} ({status})")
-        if status == 429:
-            raise Throttled(f"{where} throttles us (429)", self.gates[pool].pause)
-        if status == 508:
-            raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
-        raise Unavailable(f"{where} answered {status} for {what}")
+    async def _check(self, response: aiohttp.ClientResponse, question: Question) -> None:
+        """Raise what a response means that is no success."""
+        status, where, what = response.status, response.url.host, f"{self.upstream}/{question.name}"
+        match meaning(status):
+            case Meaning.SUCCESS:
+                return
+            case Meaning.NOT_FOUND:
+                raise NotFound(f"{where} has no {what} (404)")
+            case Meaning.REFUSED:
+                whom = "our credentials" if self.host.has_credentials else "us"
+                _, reason = await self._reason(response, question.name)
+                raise Refused(f"{where} refused {whom} for {what} ({status}){reason}")
+            case Meaning.REJECTED:
+                code, reason = await self._reason(response, question.name)
+                message = f"{where} answered {status} for {what}{reason}"
+                raise Rejected(message, client_status(status), client_code(status, code))
+            case Meaning.THROTTLED:
+                raise Throttled(f"{where} throttles us (429)", self.gates[question.pool].pause)
+            case Meaning.LOOP:
+                raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
+            case Meaning.OUTAGE:
+                raise Unavailable(f"{where} answered {status} for {what}", timed_out=status == 408)
+            case _ as never:
+                assert_never(never)
+
+    async def _reason(self, response: aiohttp.ClientResponse, name: str) -> tuple[str, str]:
+        """Read the OCI error code and, after a colon, the message of a refusal; empty where there is none, or where it shows a secret."""
+        most, seconds = _REASON
+        try:
+            async with asyncio.timeout(seconds):
+                code, message = parse_error(await read_at_most(response, most, "a reason"))
+        except (UpstreamError, aiohttp.ClientError, OSError, TimeoutError):
+            return "", ""
+        sent = response.request_info.headers.get("Authorization", "").partition(" ")[2]
+        if (sent and sent in message) or await self._tokens.tells_secret(message, self._name(name)):
+            message = ""
+        return code, f": {message}" if message else ""
+
+    def _name(self, name: str) -> str:
+        return f"{self.host.prefix}/{name}" if self.host.prefix else name

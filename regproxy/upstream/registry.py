@@ -19,16 +19,18 @@ from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover, plan
 from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import (
+    Answer,
     Corrupt,
     Fleet,
     HostFinding,
     HostStatus,
+    InvalidContent,
     NotFound,
     Overwhelmed,
-    Refused,
     TagPage,
     Throttled,
     Unavailable,
+    UnexpectedResponse,
     UpstreamError,
 )
 from regproxy.upstream.body import HostBody, open_body
@@ -89,13 +91,8 @@ class UpstreamRegistry:
     async def manifest(self, reference: Reference) -> Manifest:
         async def get(client: HostClient) -> Manifest:
             async with client.ask(_manifest_question("GET", reference)) as response:
-                body = await self._body(client, response, LIMIT, "a manifest")
-                expected = reference.target if isinstance(reference.target, Digest) else None
-                try:
-                    return Manifest.verify(body, expected)
-                except (InvalidManifest, DigestMismatch) as error:
-                    metrics.CORRUPT.inc()
-                    raise Corrupt(f"{client.host} sent no valid manifest for {reference}: {error}") from error
+                body = await self._body(client, response, LIMIT, "a manifest", InvalidContent)
+                return _verified(client.host, reference, body, _claimed_digest(response))
 
         return await self._first(_need(reference), get)
 
@@ -121,7 +118,7 @@ class UpstreamRegistry:
                 async with client.ask(Question("HEAD", repository.name, rest, Pool.MANIFEST, follow=False)) as response:
                     if response.status == 200 and response.content_length is not None:
                         return response.content_length
-            except (Refused, Unavailable):
+            except (Answer, Unavailable):
                 pass  # public.ecr.aws answers 401 to HEAD even with a token, others 405: GET tells
             async with client.ask(Question("GET", repository.name, rest, Pool.BLOB, {"Range": "bytes=0-0"})) as response:
                 if response.status == 206:
@@ -175,7 +172,7 @@ class UpstreamRegistry:
                 if query is None:
                     return found
                 rest = f"referrers/{digest}?{query}"
-            raise Corrupt(f"{client.host} has more than {_MOST_PAGES} pages of referrers of {digest}")
+            raise UnexpectedResponse(f"{client.host} has more than {_MOST_PAGES} pages of referrers of {digest}")
 
         try:
             return await self._first(Trust.RESOLVE, get)
@@ -218,12 +215,19 @@ class UpstreamRegistry:
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise Corrupt(f"{client.host} sent {what} that is not a JSON object")
+            raise UnexpectedResponse(f"{client.host} sent {what} that is not a JSON object")
         return document
 
-    async def _body(self, client: HostClient, response: aiohttp.ClientResponse, limit: int, what: str) -> bytes:
+    async def _body(
+        self,
+        client: HostClient,
+        response: aiohttp.ClientResponse,
+        limit: int,
+        what: str,
+        over: type[UpstreamError] = UnexpectedResponse,
+    ) -> bytes:
         with client.connections.translated(response.url):
-            body = await read_at_most(response, limit, what)
+            body = await read_at_most(response, limit, what, over)
         metrics.UPSTREAM_BYTES.labels(self._upstream.name, str(client.host)).inc(len(body))
         return body
 
@@ -237,13 +241,45 @@ def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> Upstr
     if len(failures) == 1:
         return failures[0][1]
     for host, error in failures:
-        if isinstance(error, NotFound | Refused) and Trust.RESOLVE in host.trust:
+        if isinstance(error, Answer) and Trust.RESOLVE in host.trust:
+            return error
+    for _, error in failures:
+        if isinstance(error, InvalidContent):  # by its digest: whoever sent it, that is what it is
             return error
     for _, error in failures:
         if isinstance(error, Throttled | Overwhelmed):
             return error
     silent = all(isinstance(error, Unavailable) and error.timed_out for _, error in failures)
     return Unavailable(f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures), timed_out=silent)
+
+
+def _verified(host: Host, reference: Reference, body: bytes, claimed: Digest | None) -> Manifest:
+    """Make a manifest of what *host* sent; raise `UpstreamError` that says whose fault it is where that is none.
+
+    What matches its digest is its author's, and so is JSON that the host of a tag sent; *claimed* is the digest that came with it.
+    """
+    expected = reference.target if isinstance(reference.target, Digest) else None
+    try:
+        return Manifest.verify(body, expected)
+    except DigestMismatch as error:
+        metrics.CORRUPT.inc()
+        raise Corrupt(f"{host} sent wrong bytes for {reference}: {error}") from error
+    except InvalidManifest as error:
+        if expected is None and not _is_authors(body, claimed):
+            raise UnexpectedResponse(f"{host} sent something else than a manifest for {reference}: {error}") from error
+        raise InvalidContent(f"{reference} is no manifest that can be served, which is its author's fault: {error}") from error
+
+
+def _is_authors(body: bytes, claimed: Digest | None) -> bool:
+    """Tell what a registry was given as a manifest from a web page, and from one that was cut on its way."""
+    if not body.lstrip().startswith(b"{"):
+        return False
+    if claimed is not None and claimed == Digest.of(body, claimed.algorithm):
+        return True
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _claimed_digest(response: aiohttp.ClientResponse) -> Digest | None:

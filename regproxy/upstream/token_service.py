@@ -17,7 +17,7 @@ from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy import tokens
 from regproxy.policy.routing import Credential, CredentialKind, Secret
 from regproxy.policy.tokens import Token
-from regproxy.ports import Corrupt, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.upstream.connections import Connections, Pool, read_at_most
 
 _LIMIT = 256 * 1024  # a token is a few KiB; a larger answer is an attack
@@ -111,10 +111,10 @@ class TokenService:
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
-            raise Corrupt(f"the token service {service} did not answer with JSON")
+            raise UnexpectedResponse(f"the token service {service} did not answer with JSON")
         value = document.get("token") or document.get("access_token")
         if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
-            raise Corrupt(f"the token service {service} answered without a token")
+            raise UnexpectedResponse(f"the token service {service} answered without a token")
         return tokens.issued(value, document.get("expires_in"), self._clock(), self._chance())
 
 

@@ -18,7 +18,7 @@ from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import SETTLED_AFTER, Token
-from regproxy.ports import Corrupt, Fleet, Refused
+from regproxy.ports import Fleet, Refused, UnexpectedResponse
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.credentials import Credentials
 from regproxy.upstream.failures import Failures
@@ -80,6 +80,11 @@ class Tokens:
         who = f"{credential.kind.value} of user {credential.username!r}{whence}" if credential else "nobody (no credentials)"
         return who, shown(challenge.realm, with_path=True) if challenge and challenge.scheme == "bearer" else ""
 
+    async def tells_secret(self, text: str, name: str) -> bool:
+        """Say whether *text* shows our credential for *name*."""
+        credential = await self._credentials.find(name)
+        return credential is not None and credential.password.value in text
+
     async def close(self) -> None:
         await self._flights.close()
         await self._credentials.close()
@@ -111,7 +116,7 @@ class Tokens:
         except ValueError:
             allowed = False
         if not allowed:
-            raise Corrupt(
+            raise UnexpectedResponse(
                 f"{url.host} names a token service that is not its own, {shown(challenge.realm)!r}: "
                 f"if it is right, add its host to realms of {self._upstream}"
             )

@@ -20,7 +20,7 @@ from regproxy.oci.reference import Reference
 from regproxy.oci.via import Hops, parse_via
 from regproxy.policy.routing import Route, Routes
 from regproxy.policy.sharing import client_key
-from regproxy.ports import NotFound, Refused
+from regproxy.ports import Answer
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
@@ -59,7 +59,7 @@ class Handlers:
             raise refusal
         try:
             return await self._answered(request, route, endpoint, exchange)
-        except (RegistryError, NotFound, Refused) as error:
+        except (RegistryError, Answer) as error:
             if not isinstance(error, RegistryError) or error.status == 404:
                 self.vain.charge(asker, request.raw_path)
             raise

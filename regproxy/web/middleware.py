@@ -11,7 +11,18 @@ from regproxy.log import fields
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
-from regproxy.ports import Corrupt, NotFound, Overwhelmed, Refused, StoreError, Throttled, Unavailable, UpstreamError
+from regproxy.ports import (
+    Corrupt,
+    InvalidContent,
+    NotFound,
+    Overwhelmed,
+    Refused,
+    Rejected,
+    StoreError,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
 from regproxy.web.account import Account
 from regproxy.web.attention import words_of
 from regproxy.web.exchange import Exchange
@@ -85,6 +96,10 @@ def _upstream_failure(error: UpstreamError) -> RegistryError:
             return RegistryError("NAME_UNKNOWN", 404, str(error))
         case Refused():
             return errors.denied(str(error))
+        case Rejected(status=status, code=code):
+            return RegistryError(code, status, str(error))
+        case InvalidContent():
+            return errors.content_invalid(str(error))
         case Throttled(retry_after=pause):
             return errors.unavailable(str(error), retry_after=max(1, round(pause or 60)))
         case Overwhelmed():

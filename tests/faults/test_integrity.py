@@ -71,7 +71,7 @@ async def test_s12_a_manifest_that_can_be_read_in_two_ways_is_refused(
 ) -> None:
     digest = upstream.add_manifest(NAME, json.dumps({"schemaVersion": 2, **document}).encode(), media_type)
     for _ in range(2):
-        assert (await proxy.ask(_manifest(digest))).status == 502
+        assert (await proxy.ask(_manifest(digest))).status == 422
     assert upstream.count("GET", "manifests") == 2, "nothing was kept"
 
 
@@ -176,7 +176,7 @@ async def test_s31_bodies_have_an_end(tmp_path: Path, framing: list[Deed], path:
         upstream.add_image(NAME, "1", [b"layer"])
         upstream.misbehave(on("GET", path), Flood(1024**3), *framing)
         async with rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
-            assert (await proxy.ask(TAG)).status == 502
+            assert (await proxy.ask(TAG)).status == (422 if path == "/manifests/" else 502)
         assert max(entry.sent for entry in upstream.ledger) < 64 * 1024**2
 
 

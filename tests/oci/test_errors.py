@@ -54,3 +54,28 @@ def test_the_body_is_an_oci_error_in_ascii_whatever_the_message(message: str) ->
     body = errors.denied(message).body()
     assert json.loads(body) == {"errors": [{"code": "DENIED", "message": message, "detail": None}]}
     assert body.isascii()
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        pytest.param(b'{"errors": [{"code": "DENIED", "message": "not signed"}]}', "DENIED", "not signed", id="both"),
+        pytest.param(b'{"errors": [{"code": "DENIED"}]}', "DENIED", "", id="a code"),
+        pytest.param(b'{"errors": [{"code": "no code", "message": "why"}]}', "", "why", id="a message"),
+        pytest.param(b'{"errors": [{"code": 7, "message": {}}]}', "", "", id="other things"),
+        pytest.param(b'{"errors": []}', "", "", id="none"),
+        pytest.param(b'{"errors": ["DENIED"]}', "", "", id="a string"),
+        pytest.param(b"[]", "", "", id="a list"),
+        pytest.param(b"<html>", "", "", id="a page"),
+        pytest.param(b"[" * 100_000, "", "", id="deep"),
+        pytest.param(b"\xff\xfe", "", "", id="no text"),
+        pytest.param(b'{"errors": [{"message": "a\\r\\nb\\u0000c"}]}', "", "a  b c", id="control characters"),
+    ],
+)
+def test_n12_10_somebody_elses_error_is_read_as_far_as_it_can_be(body: bytes, code: str, message: str) -> None:
+    assert errors.parse_error(body) == (code, message)
+
+
+def test_n12_10_a_long_reason_is_cut() -> None:
+    _, message = errors.parse_error(b'{"errors": [{"message": "' + b"x" * 10_000 + b'"}]}')
+    assert len(message) == 300

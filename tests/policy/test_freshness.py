@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from regproxy.policy.freshness import DAY, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
+from regproxy.policy.freshness import DAY, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
 
 NOW = 1_785_585_600.0
 DESCRIPTOR = Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0)
@@ -136,3 +136,35 @@ def test_what_is_fresh_may_stand_in_too(checked_at: float, rule: TagPolicy, now:
     record = TagRecord(DESCRIPTOR, checked_at)
     fresh = judge(record, rule, now) is Verdict.FRESH and rule.policy in {PullPolicy.ALWAYS, PullPolicy.ON_FAILURE}
     assert may_serve_stale(record, rule, now) or not fresh
+
+
+@pytest.mark.parametrize(
+    ("policy", "denied_ago", "verdict"),
+    [
+        pytest.param(PullPolicy.ALWAYS, 50, Verdict.REVALIDATE, id="since it was checked"),
+        pytest.param(PullPolicy.ALWAYS, 100, Verdict.REVALIDATE, id="as it was checked"),
+        pytest.param(PullPolicy.ALWAYS, 101, Verdict.FRESH, id="before it was checked"),
+        pytest.param(PullPolicy.ON_FAILURE, 50, Verdict.REVALIDATE, id="on-failure"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 50, Verdict.FRESH, id="if-not-present"),
+        pytest.param(PullPolicy.NEVER, 50, Verdict.FRESH, id="never"),
+    ],
+)
+@pytest.mark.parametrize("is_down", [False, True])
+def test_n12_10_what_upstream_refused_is_asked_for_and_not_served_behind(
+    policy: PullPolicy, denied_ago: float, verdict: Verdict, is_down: bool
+) -> None:
+    denied = Denied("no", NOW - denied_ago, 403, "DENIED")
+    assert judge(checked(100), TagPolicy(policy=policy, fresh_for=300), NOW, is_down=is_down, missing=denied) is verdict
+
+
+@pytest.mark.parametrize("missing", [Missing("gone", NOW - 50), Denied("no", NOW - 50, 403, "DENIED")])
+def test_n12_10_nothing_stands_in_for_what_upstream_took_back(missing: Missing | Denied) -> None:
+    rule = TagPolicy(fresh_for=0, stale_for=DAY)
+    assert not may_serve_stale(checked(100), rule, NOW, missing)
+    assert may_serve_stale(checked(10), rule, NOW, missing), "it was given again since"
+
+
+def test_n12_10_a_missing_tag_does_not_end_what_is_served_whatever_its_age() -> None:
+    """on-failure: a registry that is rebuilt, and empty, is one of the failures."""
+    rule = TagPolicy(policy=PullPolicy.ON_FAILURE, fresh_for=0)
+    assert judge(checked(100), rule, NOW, missing=Missing("gone", NOW - 50)) is Verdict.BEHIND

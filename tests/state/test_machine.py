@@ -12,7 +12,7 @@ import pytest
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
-from regproxy.policy.freshness import Missing, TagRecord
+from regproxy.policy.freshness import Denied, Missing, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.state.machine import PATIENCE, Desk, Machine
@@ -24,6 +24,7 @@ REFERENCE = Reference(Repository("docker.io", "library/app"), Tag("1"))
 BY_DIGEST = Reference(Repository("localhost:5000", "a/b"), Digest.of(b"x"))
 RECORD = TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0), 50.0)
 MISSING = Missing("docker.io has no such tag", 50.0)
+DENIED = Denied("docker.io answered 451", 51.0, 451, "DENIED")
 
 
 def ignored(_: dict[str, Any]) -> None: ...
@@ -51,6 +52,9 @@ async def test_what_one_worker_found_the_other_knows() -> None:
             one.put_tag(BY_DIGEST, MISSING)
         async with other.turn("x"):
             assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, MISSING)
+            other.put_tag(BY_DIGEST, DENIED)
+        async with one.turn("x"):
+            assert await one.tag(BY_DIGEST) == DENIED
 
 
 async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:

@@ -1,0 +1,86 @@
+"""What counts against a host, and what does not."""
+
+import pytest
+
+from regproxy.policy.failover import REST_AFTER_LIE
+from regproxy.policy.routing import Host, Trust, Upstream
+from regproxy.ports import (
+    Corrupt,
+    InvalidContent,
+    NotFound,
+    Overwhelmed,
+    Refused,
+    Rejected,
+    Throttled,
+    Unavailable,
+    UnexpectedResponse,
+    UpstreamError,
+)
+from regproxy.upstream.health import Health
+
+HOST, OTHER = Host("https://one.test"), Host("https://two.test")
+NO_FAULT = [NotFound("404"), Refused("403"), Rejected("451", 451), InvalidContent("odd"), UnexpectedResponse("a page"), Overwhelmed("we")]
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def health(clock: Clock) -> Health:
+    return Health(Upstream("docker.io", (HOST, OTHER)), clock)
+
+
+def _rest(health: Health) -> float:
+    return next(status.rests_for for status in health.statuses() if status.url == HOST.url)
+
+
+@pytest.mark.parametrize("error", NO_FAULT, ids=lambda error: type(error).__name__)
+def test_n12_10_an_answer_about_one_thing_puts_no_host_to_rest(health: Health, error: UpstreamError) -> None:
+    health.failed(HOST, error)
+    assert not health.is_resting(HOST)
+
+
+@pytest.mark.parametrize(
+    ("error", "rest"),
+    [
+        pytest.param(Unavailable("500"), 10.0, id="an outage"),
+        pytest.param(Throttled("429", 77.0), 77.0, id="as long as it asked"),
+        pytest.param(Corrupt("wrong"), REST_AFTER_LIE, id="wrong bytes"),
+    ],
+)
+def test_n12_10_what_does_not_work_rests(health: Health, error: UpstreamError, rest: float) -> None:
+    health.failed(HOST, error)
+    assert _rest(health) == rest
+
+
+@pytest.mark.parametrize("error", NO_FAULT[:4], ids=lambda error: type(error).__name__)
+def test_n12_10_a_host_that_answers_no_has_come_back(health: Health, clock: Clock, error: UpstreamError) -> None:
+    health.failed(HOST, Unavailable("500"))
+    clock.now += 10
+    health.asked(HOST)
+    assert health.is_resting(HOST), "the probe is under way"
+    health.failed(HOST, error)
+    assert not health.is_resting(HOST)
+
+
+def test_n12_10_a_no_does_not_make_up_for_wrong_bytes(health: Health) -> None:
+    health.failed(HOST, Corrupt("wrong"))
+    health.failed(HOST, NotFound("404"))
+    assert health.is_resting(HOST)
+
+
+def test_n12_10_a_page_makes_others_come_first(health: Health) -> None:
+    assert health.candidates(Trust.PULL)[0] is HOST
+    health.failed(HOST, UnexpectedResponse("a page"))
+    assert health.candidates(Trust.PULL)[0] is OTHER
