@@ -3,16 +3,17 @@
 import asyncio
 import resource
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from socket import socket
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
+from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
 from regproxy.policy.patience import Patience
-from regproxy.web.attention import Watch
+from regproxy.web.attention import Vouches, Watch
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
 from regproxy.web.repeats import Repeats
@@ -35,9 +36,10 @@ async def registry_port(
     its way.
     """
     repeats = Repeats()
-    watch = Watch(observed(handlers, repeats), patience or _patience(), repeats)
+    certificates = Certificates(tls) if tls else None
+    watch = Watch(observed(handlers, repeats), patience or _patience(), repeats, vouches=_asked_again(certificates))
     runner = web.ServerRunner(watch, shutdown_timeout=drain)
-    async with watch.looking(), _listening(runner, listeners, tls):
+    async with watch.looking(), _listening(runner, listeners, certificates):
         yield watch
         watch.is_leaving = True
         for site in list(runner.sites):
@@ -50,8 +52,11 @@ async def admin_port(
     app: web.Application, listeners: Sequence[socket], tls: ServerTls | None = None, drain: float = 0.0
 ) -> AsyncIterator[None]:
     """Serve the admin application at sockets that are closed in the end; then answers may take *drain* seconds, unless we are cancelled."""
+    certificates = Certificates(tls) if tls else None
+    if (vouches := _asked_again(certificates)) is not None:
+        app.middlewares.insert(0, _only(vouches))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=Patience().idle)
-    async with _listening(runner, listeners, tls):
+    async with _listening(runner, listeners, certificates):
         yield
         for site in list(runner.sites):
             await site.stop()
@@ -61,16 +66,34 @@ async def admin_port(
 
 
 @asynccontextmanager
-async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], tls: ServerTls | None) -> AsyncIterator[None]:
+async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], certificates: Certificates | None) -> AsyncIterator[None]:
     await runner.setup()
     try:
-        context = Certificates(tls).context if tls else None
+        context = certificates.context if certificates else None
         for each in listeners:
             await _Site(runner, each, backlog=_AT_ONCE, ssl_context=context).start()
             each.listen(_BACKLOG)
         yield
     finally:
         await runner.cleanup()
+
+
+def _asked_again(certificates: Certificates | None) -> Vouches | None:
+    """Give whom to ask with each request whether its client may go on, where clients have to be vouched for."""
+    return certificates.vouches if certificates is not None and certificates.asks_clients else None
+
+
+def _only(vouches: Vouches) -> Middleware:
+    """Make the middleware that ends the connection of a client that nobody vouches for any more; to begin anew is its own affair."""
+
+    @web.middleware
+    async def end(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        if request.transport is None or vouches(request.transport):
+            return await handler(request)
+        request.protocol.force_close()
+        return web.Response(status=403)  # nobody gets it
+
+    return end
 
 
 class _Site(web.SockSite):

@@ -29,6 +29,7 @@ from regproxy.web.repeats import Repeats
 from regproxy.web.responses import error_response
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Vouches: TypeAlias = Callable[[asyncio.BaseTransport], bool]
 
 _END = b"\r\n\r\n"
 _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
@@ -101,8 +102,18 @@ class Connection(RequestHandler):
 class Watch(web.Server):
     """The server of a port: who owes us the head of a request, who is idle, and how all of them take what they are sent."""
 
-    def __init__(self, handler: Handler, patience: Patience, repeats: Repeats, clock: Callable[[], float] = time.monotonic) -> None:
-        """Call *handler* for each request that *repeats* cannot answer; a client that leaves cancels it, and nothing else."""
+    def __init__(
+        self,
+        handler: Handler,
+        patience: Patience,
+        repeats: Repeats,
+        clock: Callable[[], float] = time.monotonic,
+        vouches: Vouches | None = None,
+    ) -> None:
+        """Call *handler* for each request that *repeats* cannot answer; a client that leaves cancels it, and nothing else.
+
+        A connection that *vouches* says no to is ended at its next request.
+        """
         super().__init__(
             self._attending(handler),
             request_factory=self._asked,
@@ -114,6 +125,7 @@ class Watch(web.Server):
         self._patience = patience
         self._repeats = repeats
         self._clock = clock
+        self._vouches = vouches
         self._owing: dict[Connection, float] = {}  # since when; the longest first
         self._idle: dict[Connection, None] = {}  # the longest first
         self._looks: dict[Connection, float] = {}  # when to look at it next; the soonest first
@@ -147,6 +159,8 @@ class Watch(web.Server):
         """Give the answer to what was answered before, unless the client has yet to take another, or has to be told that we leave."""
         if self.is_leaving or connection.wire.get_write_buffer_size():
             return None
+        if self._vouches is not None and not self._vouches(connection.wire):
+            return None
         answer = self._repeats.answer(words, connection.client)
         if answer is not None:
             self._owing.pop(connection, None)
@@ -176,6 +190,9 @@ class Watch(web.Server):
             assert isinstance(connection, Connection)  # noqa: S101  we made it
             self._owing.pop(connection, None)
             self._idle.pop(connection, None)
+            if self._vouches is not None and not self._vouches(connection.wire):
+                connection.force_close()
+                return web.Response(status=403)  # nobody gets it
             try:
                 return await handler(request)
             finally:

@@ -3,15 +3,24 @@
 import asyncio
 import logging
 import random
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from regproxy.config import Address
+from regproxy.config.tls import ServerTls
+from regproxy.server import sockets
+from regproxy.web.app import admin_port
+from regproxy.web.tls import Certificates
 from tests.fakes.authority import Authority, Pair
+from tests.fakes.caller import Caller, words
 from tests.fakes.deeds import Lie, Stall
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
@@ -135,6 +144,107 @@ async def test_a_renewed_authority_counts_from_the_next_connection_on(tmp_path: 
             await proxy.ask("/v2/")
         proxy.tls = trusting(authority, others.issue("other"))
         assert (await proxy.ask("/v2/")).status == 200
+
+
+def resumable(authority: Authority, client: Pair, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """Trust and be known, by one version of TLS: each resumes its sessions in a way of its own."""
+    context = trusting(authority, client)
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
+def pinged(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> tuple[bytes, ssl.SSLSession | None, bool]:
+    """Ask over a new connection, which may go on with an old session; give the answer, the session, and whether it was the old one."""
+    with socket.create_connection((LOOPBACK, port), timeout=20) as plain:
+        secured = context.wrap_socket(plain, server_hostname=LOOPBACK, session=session)
+        try:
+            secured.sendall(b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return secured.recv(65_536), secured.session, bool(secured.session_reused)
+        finally:
+            secured.close()
+
+
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+
+
+@asynccontextmanager
+async def of_admin(tls: ServerTls) -> AsyncIterator[int]:
+    """Serve an admin port by TLS, and give its number."""
+
+    async def version(_: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    app = web.Application()
+    app.router.add_get("/v2/", version)
+    (listeners,) = sockets.opened(Address(LOOPBACK, 0))
+    async with admin_port(app, listeners, tls):
+        yield sockets.port(listeners)
+
+
+@VERSIONS
+@pytest.mark.parametrize("port", ["registry", "admin"])
+async def test_n12_07_a_session_does_not_outlive_the_authority_of_its_client(
+    tmp_path: Path, upstream: FakeRegistry, authority: Authority, version: ssl.TLSVersion, port: str
+) -> None:
+    clients, others = Authority(tmp_path, "clients"), Authority(tmp_path, "others")
+    trusted, pair = tmp_path / "trusted.pem", authority.issue("server")
+    trusted.write_bytes(clients.ca.read_bytes())
+    tls = ServerTls(certificate=pair.certificate, key=pair.key, client_ca=trusted)
+    async with secured(tmp_path, upstream, authority, pair, client_ca=str(trusted)) as proxy, of_admin(tls) as admin:
+        number = proxy.port if port == "registry" else admin
+        context = resumable(authority, clients.issue("client"), version)
+        answer, session, _ = await asyncio.to_thread(pinged, number, context)
+        assert answer.startswith(b"HTTP/1.1 200")
+        trusted.write_bytes(others.ca.read_bytes() + b"\n")
+        received = b""
+        with suppress(OSError):
+            received, _, _ = await asyncio.to_thread(pinged, number, context, session)
+        assert received == b""
+        answer, _, _ = await asyncio.to_thread(pinged, number, resumable(authority, others.issue("other"), version))
+        assert answer.startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("port", ["registry", "admin"])
+async def test_n12_07_a_connection_ends_with_the_authority_of_its_client(
+    tmp_path: Path, upstream: FakeRegistry, authority: Authority, port: str
+) -> None:
+    """At its next request; one that is repeated too, which is answered from memory."""
+    clients, others = Authority(tmp_path, "clients"), Authority(tmp_path, "others")
+    trusted, pair = tmp_path / "trusted.pem", authority.issue("server")
+    trusted.write_bytes(clients.ca.read_bytes())
+    tls = ServerTls(certificate=pair.certificate, key=pair.key, client_ca=trusted)
+    upstream.add_image(NAME, "1", [b"layer"])
+    path = f"/v2/{NAME}/manifests/1" if port == "registry" else "/v2/"
+    async with secured(tmp_path, upstream, authority, pair, client_ca=str(trusted)) as proxy, of_admin(tls) as admin:
+        number = proxy.port if port == "registry" else admin
+        reader, writer = await asyncio.open_connection(LOOPBACK, number, ssl=trusting(authority, clients.issue("client")))
+        caller = Caller(reader, writer)
+        for _ in range(3):
+            assert (await caller.ask(words(path))).startswith(b"HTTP/1.1 200")
+        authority.issue("server", into=pair)  # that of the server may change: the clients' stands
+        assert (await caller.ask(words(path))).startswith(b"HTTP/1.1 200")
+        trusted.write_bytes(others.ca.read_bytes() + b"\n")
+        writer.write(words(path))
+        async with asyncio.timeout(20):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_n12_07_a_connection_ends_with_the_certificate_of_its_client(authority: Authority) -> None:
+    now = [time.time()]
+    pair = authority.issue("server")
+    certificates = Certificates(ServerTls(certificate=pair.certificate, key=pair.key, client_ca=authority.ca), lambda: now[0])
+    accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(lambda _, writer: accepted.put_nowait(writer), LOOPBACK, 0, ssl=certificates.context)
+    async with server:
+        number = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection(LOOPBACK, number, ssl=trusting(authority, authority.issue("client")))
+        ours = await accepted.get()
+        assert certificates.vouches(ours.transport)
+        now[0] += 2 * 86_400
+        assert not certificates.vouches(ours.transport)
+        writer.close()
+        ours.close()
 
 
 @pytest.mark.parametrize("damage", ["half renewed", "emptied", "removed"])
