@@ -6,7 +6,6 @@ Nothing here knows a secret: they are `Secret`s, which render as `***`, and URLs
 import asyncio
 import json
 import logging
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -14,7 +13,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TextIO
 
-from regproxy.outlet import Outlet
+from regproxy.outlet import Outlet, unbuffered
 
 _FIELDS = "fields"
 _SOON = 0.05  # seconds that a line may wait for others
@@ -124,7 +123,8 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
     return {_FIELDS: values}
 
 
-def configure(level: str, stream: TextIO = sys.stdout) -> None:
-    """Send all logging to *stream* as JSON lines."""
-    logging.basicConfig(level=level.upper(), handlers=[Lines(stream)], force=True)
+def configure(level: str) -> None:
+    """Send all logging to standard output as JSON lines."""
+    lines = Lines(unbuffered(1))
+    logging.basicConfig(level=level.upper(), handlers=[lines], force=True)
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # every statement at DEBUG

@@ -1,5 +1,6 @@
 """Where lines leave the process: a thread writes them, so that a reader who stands still stops nobody but himself."""
 
+import io
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,6 +10,14 @@ from typing import TextIO
 _ATOMIC = 4096  # bytes; what is written to a pipe at once is not mixed with what other workers write up to PIPE_BUF (pipe(7))
 _MOST = 64  # calls of `put` that wait to be written
 _PATIENCE = 1.0  # seconds that a process waits for its reader when it ends
+
+
+def unbuffered(descriptor: int) -> TextIO:
+    """Return a text stream that writes to *descriptor* at once.
+
+    What a buffer could not get rid of would be flushed once more when the interpreter ends, which then exits with status 120.
+    """
+    return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
 
 
 class Outlet:

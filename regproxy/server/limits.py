@@ -5,6 +5,7 @@ import os
 import resource
 from pathlib import Path
 
+_STANDARD_ERROR = 2
 _FEW_FILES = 4096  # each client is one, and each open blob; a cluster's restart is a few thousand
 
 _QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
@@ -39,3 +40,10 @@ def _quota() -> float | None:
 
 def _share(quota: str, period: str) -> float | None:
     return None if quota in ("max", "-1") else int(quota) / int(period)
+
+
+def fill_standard_streams() -> None:
+    """Open /dev/null where standard streams are closed, or a socket or a database takes their numbers and what is written to them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003
+    os.close(descriptor)

@@ -32,7 +32,7 @@ class Program:
             **settings,
         }
         self._log = root / "program.log"
-        self._env = dict(os.environ, **(env or {}))
+        self._env = {**os.environ, "PYTHONUNBUFFERED": "", **(env or {})}  # as a user has it
         self.process: asyncio.subprocess.Process | None = None
 
     @asynccontextmanager

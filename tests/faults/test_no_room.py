@@ -6,7 +6,7 @@ import resource
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -142,6 +142,30 @@ async def test_d03_a_log_that_cannot_be_written_fails_no_pull(upstream: FakeRegi
             assert await program.ask(_blob(Digest.of(SMALL))) == (200, SMALL)
             assert (await program.ask(f"/v2/{NAME}/manifests/2?ns=docker.io"))[0] == 404
         assert program.workers() == workers
+        program.tell(signal.SIGTERM)
+        assert await program.ended() == 0
+
+
+@pytest.fixture
+def unread(tmp_path: Path) -> Iterator[Path]:
+    """Make a pipe that is full, and that nobody reads."""
+    path = tmp_path / "unread"
+    os.mkfifo(path)
+    end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(end, bytes(4096))
+    yield path
+    os.close(end)
+
+
+@pytest.mark.parametrize("log", ["/dev/full", ">(:)", "unread", "&-"], ids=["a full disk", "a closed pipe", "a full pipe", "closed"])
+async def test_n13_01_an_orderly_stop_exits_0_whatever_the_log_is(upstream: FakeRegistry, tmp_path: Path, unread: Path, log: str) -> None:
+    """What Python could not flush at its end would make it 120."""
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}})
+    place = str(unread) if log == "unread" else log
+    async with program.running("bash", "-c", f'exec "$@" > {place} 2> {place}' if log != "&-" else 'exec "$@" >&- 2>&-', "bash"):
+        assert (await program.ask(f"/v2/{NAME}/manifests/2?ns=docker.io"))[0] == 404
         program.tell(signal.SIGTERM)
         assert await program.ended() == 0
 
