@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint clients bench clean
 
 run: $(VENV)/.ready
 	$(BIN)/regproxy serve $(if $(CONFIG),--config $(CONFIG))
@@ -17,6 +17,11 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Clients and registries that the tests use and Debian does not have, built once (10 minutes) into ~/.cache/regproxy-clients.
+clients: $(VENV)/.ready-dev
+	$(BIN)/pip install --quiet --group clients
+	$(BIN)/python -m tests.clients.go_programs
 
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench

@@ -1,4 +1,4 @@
-"""The OCI's own conformance suite, built from its Go module, run against what may only be read."""
+"""The OCI's own conformance suite, run against what may only be read."""
 
 import os
 import re
@@ -8,11 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .images import Image
-from .processes import run
-
-MODULE = "github.com/opencontainers/distribution-spec/conformance"
-VERSION = "v0.0.0-20260831232431-97274622c111"
-GO = "1.24"  # what the module asks for
 
 _CASE = re.compile(r"^ *OCI Conformance Test/(.+): (\w+)$", re.MULTILINE)
 
@@ -22,14 +17,6 @@ class Report(NamedTuple):
 
     text: str
     cases: dict[str, set[str]]
-
-
-def build(go: Path, folder: Path) -> Path:
-    """Build the suite into *folder*, unless it is there already; raises RuntimeError with what Go said."""
-    suite = folder / VERSION / "conformance"
-    if not suite.exists():
-        run([go, "install", f"{MODULE}@{VERSION}"], {"GOBIN": str(suite.parent), "GOFLAGS": ""}, within=540)
-    return suite
 
 
 def judge(suite: Path, authority: str, prefix: str, images: list[Image], folder: Path) -> Report:

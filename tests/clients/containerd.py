@@ -1,12 +1,14 @@
 """containerd, with folders of its own and hosts.toml files that know no host but ours."""
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from .images import Image
 from .processes import Daemon, is_accepting, run
-from .programs import program, require_root
+from .programs import SEARCHED, program, require_root
 
 _CONFIGURATION = """
 version = 2
@@ -33,18 +35,23 @@ override_path = {verbatim}
 """
 
 
-class Containerd:
-    """A containerd daemon; its socket's path must be short, so *folder* must be."""
+def _of_debian(name: str) -> Path:
+    return program(name, "containerd")
 
-    def __init__(self, folder: Path) -> None:
+
+class Containerd:
+    """A containerd daemon; its socket's path must be short, so *folder* must be. *find* says where its programs are."""
+
+    def __init__(self, folder: Path, find: Callable[[str], Path] = _of_debian) -> None:
         require_root()
         program("runc", "runc")
-        self._ctr = program("ctr", "containerd")
+        self._ctr = find("ctr")
         self._socket = folder / "containerd.sock"
         self._containers = count()
         configuration = folder / "config.toml"
         configuration.write_text(_CONFIGURATION.format(folder=folder))
-        self._daemon = Daemon([program("containerd", "containerd"), "--config", configuration], folder / "log")
+        path = os.pathsep.join([str(find("containerd-shim-runc-v2").parent), SEARCHED])
+        self._daemon = Daemon([find("containerd"), "--config", configuration], folder / "log", {"PATH": path})
 
     def start(self) -> None:
         self._daemon.start(lambda: is_accepting(self._socket))

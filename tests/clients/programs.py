@@ -7,12 +7,12 @@ from typing import NoReturn
 
 import pytest
 
-_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/bin"])
+SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/bin"])
 
 
 def program(name: str, package: str) -> Path:
     """Find *name*; without it the test is skipped, or fails where REGPROXY_REQUIRE_CLIENTS=1 wants it run."""
-    found = shutil.which(name, path=_PATH)
+    found = shutil.which(name, path=SEARCHED)
     if not found:
         do_without(f"{name} is missing: apt-get install {package}")
     return Path(found)

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from .conformance import GO, build, judge
+from .conformance import judge
 from .content import Blob
 from .fetch import ask
+from .go_programs import go_program
 from .images import Image, Images
-from .programs import do_without, program
 from .proxy import NAMED, Proxy
-
-pytestmark = pytest.mark.timeout(600)  # the suite is built once, from source
 
 ASKED = {
     "ping",
@@ -34,13 +32,8 @@ ASKED = {
 
 
 @pytest.fixture(scope="session")
-def suite(pytestconfig: pytest.Config) -> Path:
-    go = program("go", "golang-go")
-    assert pytestconfig.cache is not None
-    try:
-        return build(go, pytestconfig.cache.mkdir("conformance"))
-    except RuntimeError as error:
-        do_without(f"the conformance suite needs Go {GO} and the Go modules: {error}")
+def suite() -> Path:
+    return go_program("conformance")
 
 
 @pytest.fixture(params=["hello", "multi", "zstd"])
