@@ -25,7 +25,8 @@ from regproxy.wiring import Proxy, assembled
 from tests.canary import told
 
 LOOPBACK = "127.0.0.1"
-QUICK = {"connect": "2s", "headers": "2s", "silence": "2s", "revalidate": "500ms"}  # long enough for a busy machine
+QUICK = {"connect": "2s", "headers": "2s", "silence": "2s", "revalidate": "500ms"}  # for one request at a time that is to time out
+PATIENT = {"connect": "60s", "headers": "60s", "silence": "60s", "revalidate": "60s", "trickle": "60s", "progress": "60s"}  # for the rest
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Rig:
 
     async def settled(self) -> None:
         """Wait until no fill is in progress."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             await self.proxy.fills.idle()
 
 
@@ -116,7 +117,7 @@ async def rig(
             admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings, lambda: True), admin),
             registry_port(proxy.handlers, listeners, configured.drain, configured.tls, patience) as watch,
             aiohttp.ClientSession(
-                auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+                auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
             ) as session,
         ):
             yield Rig(proxy, port, admin_number, session, watch)
@@ -151,7 +152,7 @@ async def raw(port: int, request: bytes, read: int | None = None) -> Raw:
     received = bytearray()
     try:
         writer.write(request)
-        while chunk := await asyncio.wait_for(reader.read(65536), 30):
+        while chunk := await asyncio.wait_for(reader.read(65536), 300):
             received += chunk
             if read is not None and len(received) >= read:
                 break

@@ -17,12 +17,13 @@ async def serving(root: Path, upstream: str, port: int) -> Process:
     settings = {
         "listen": f"{LOOPBACK}:{port}",
         "admin_listen": f"{LOOPBACK}:{free_port()}",
+        "workers": 2,  # on every machine: each takes memory
         "store": {"root": str(root / "store")},
         "upstreams": {"docker.io": {"hosts": [{"url": upstream}]}},
     }
     config.write_text(yaml.safe_dump(settings))
     program = await asyncio.create_subprocess_exec(sys.executable, "-m", "regproxy", "serve", "--config", str(config), stdout=DEVNULL)
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
+    async with aiohttp.ClientSession() as session, asyncio.timeout(300):
         while True:
             try:
                 async with session.get(f"http://{LOOPBACK}:{port}/v2/"):

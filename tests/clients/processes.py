@@ -21,7 +21,7 @@ class Daemon:
         self._process: subprocess.Popen[bytes] | None = None
         self.log = log
 
-    def start(self, is_ready: Callable[[], bool], within: float = 20) -> None:
+    def start(self, is_ready: Callable[[], bool], within: float = 300) -> None:
         """Start, and return once *is_ready*; raises RuntimeError with the program's output when it never is."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen([*_LEASH, *self._command], stdout=output, stderr=output, env=self._env, start_new_session=True)
@@ -32,7 +32,7 @@ class Daemon:
                 raise RuntimeError(f"{self._command[0]} did not become ready:\n{self._last_words()}")
             time.sleep(0.05)
 
-    def stop(self, within: float = 15) -> None:
+    def stop(self, within: float = 120) -> None:
         """Ask it to end; end its whole group if it does not."""
         process, self._process = self._process, None
         if process is None:
@@ -71,7 +71,7 @@ def is_accepting(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None, within: float = 120) -> str:
+def run(command: Sequence[str | Path], env: Mapping[str, str] | None = None, within: float = 500) -> str:
     """Run a program to its end and give back its output; raises RuntimeError with what it said if it fails."""
     done = subprocess.run(command, env=dict(os.environ, **(env or {})), capture_output=True, text=True, timeout=within, check=False)
     if done.returncode:

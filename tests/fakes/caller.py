@@ -37,7 +37,7 @@ class Caller:
 
     async def answer(self, *, has_body: bool = True) -> bytes:
         """Read one answer."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or b"0") if has_body else 0
             return head + await self.reader.readexactly(length)

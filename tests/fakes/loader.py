@@ -37,7 +37,7 @@ class Loader:
     async def _is_last(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Ask once, and say whether the connection ends with the answer."""
         writer.write(self._request)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(300):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             assert head.startswith("http/1.1 200 "), head.partition("\r\n")[0]
             length = int(head.partition("content-length: ")[2].partition("\r\n")[0])

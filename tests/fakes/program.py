@@ -65,7 +65,7 @@ class Program:
 
     async def ended(self) -> int:
         assert self.process is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             return await self.process.wait()
 
     def workers(self) -> list[int]:
@@ -108,7 +108,7 @@ class Program:
         async with aiohttp.ClientSession(auto_decompress=False, connector=connector) as session, session.get(url) as response:
             return response.status, await response.read()
 
-    async def until(self, is_true: Callable[[], Any], within: float = 60) -> None:
+    async def until(self, is_true: Callable[[], Any], within: float = 300) -> None:
         """Wait for something that another process does."""
         async with asyncio.timeout(within):
             while True:

@@ -39,7 +39,7 @@ class Served:
         command = [*self._wrapper, sys.executable, "-m", "regproxy", "serve", "--config", str(self._config)]
         process = await asyncio.create_subprocess_exec(*command)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(300):
                 while not await self._is_ready(session):  # noqa: ASYNC110 -- another process is watched
                     await asyncio.sleep(0.05)
             yield

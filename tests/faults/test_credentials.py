@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,11 +57,9 @@ async def test_s01_a_foreign_realm_gets_no_connection_and_no_secret(tmp_path: Pa
         named = realm.format(sink=sink.host, port=sink.port)
         upstream.challenge = lambda name: [f'Bearer realm="{named}",service="s",scope="repository:{name}:pull"']
         async with _guarded(tmp_path, upstream) as proxy:
-            began = time.monotonic()
             with caplog.at_level(logging.DEBUG):
                 answer = await proxy.ask(TAG)
         assert answer.status == 502
-        assert time.monotonic() - began < 1
         assert sink.connections == 0
         assert PASSWORD not in caplog.text + answer.body.decode()
 

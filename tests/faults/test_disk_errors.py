@@ -47,7 +47,7 @@ async def test_d28_a_quota_that_is_used_up_is_a_full_disk(upstream: FakeRegistry
     async with aiohttp.ClientSession() as session, _later_failing(tmp_path / "store", upstream, session, "error=EDQUOT") as served:
         for _ in range(2):
             assert await served.pull(session, NAME, f"blobs/{digest}") == BLOB
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(300):
             while not metric(await served.metrics(session), "regproxy_store_refusing"):
                 pass
         assert _files(served.root / "blobs") == []

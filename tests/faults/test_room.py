@@ -192,7 +192,7 @@ async def test_d29_a_limit_that_was_lowered_is_kept_from_the_start(upstream: Fak
         await proxy.settled()
     async with _store(tmp_path / "store", upstream, [1e9], 4 * MIB) as proxy:
         assert (await proxy.ask(paths[0])).body == bodies[0]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(300):
             while _taken(tmp_path / "store") > 4 * MIB:  # noqa: ASYNC110 -- it is the file system that is watched
                 await asyncio.sleep(0.01)
 

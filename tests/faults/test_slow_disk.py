@@ -54,7 +54,7 @@ async def test_d23_a_cold_manifest_does_not_wait_for_the_disk(upstream: FakeRegi
             for target, digest in (("2", by_tag), (str(by_digest), by_digest)):
                 assert Digest.of(await served.pull(session, NAME, f"manifests/{target}")) == digest
                 assert not path_of(served.root, digest).exists()
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(300):
                 for target, digest in (("2", by_tag), (str(by_digest), by_digest)):
                     while not path_of(served.root, digest).exists():  # noqa: ASYNC110 -- another process is watched
                         await asyncio.sleep(0.05)

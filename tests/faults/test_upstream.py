@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.deeds import Cut, Deed, Hold, Lie, NoLength, NoRanges, Reset, ShortChunked, Stall, Status
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, Answer, Rig, free_port, get, raw, rig
+from tests.rig import LOOPBACK, PATIENT, Answer, Rig, free_port, get, raw, rig
 
 NAME = "library/app"
 BLOB = os.urandom(3_000_000)
@@ -108,15 +108,16 @@ async def test_an_empty_body_is_no_blob_just_because_it_is_short(upstream: FakeR
     assert (await proxy.ask(_path(digest))).body == BLOB
 
 
-async def test_more_blobs_than_connections_wait_for_their_turn(upstream: FakeRegistry, proxy: Rig) -> None:
+async def test_more_blobs_than_connections_wait_for_their_turn(upstream: FakeRegistry, tmp_path: Path) -> None:
     """Waiting is our doing: it must not look like a silent host."""
     digests = [upstream.add_blob(NAME, f"blob {number}".encode()) for number in range(300)]
     gate = Hold()
     upstream.misbehave("/blobs/", gate)
-    asking = [asyncio.create_task(proxy.ask(_path(digest))) for digest in digests]
-    await upstream.seen("/blobs/", times=128)
-    gate.event.set()
-    assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 300
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT) as proxy:
+        asking = [asyncio.create_task(proxy.ask(_path(digest))) for digest in digests]
+        await upstream.seen("/blobs/", times=128)
+        gate.event.set()
+        assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 300
 
 
 async def test_u08_a_host_that_lied_is_asked_last(tmp_path: Path) -> None:

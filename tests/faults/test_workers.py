@@ -57,7 +57,7 @@ async def loaded(program: Program, path: str, body: bytes, connections: int = 8)
 async def asked(loaders: list[Loader], more: int) -> None:
     """Wait until so many more answers came."""
     before = sum(loader.answers for loader in loaders)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while sum(loader.answers for loader in loaders) < before + more:  # noqa: ASYNC110 -- tasks are watched
             await asyncio.sleep(0.02)
 
@@ -364,9 +364,9 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path
         program = Program(tmp_path, {}, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         async with program.running():
             loop = asyncio.get_running_loop()
-            assert await asyncio.wait_for(loop.sock_recv(line, 100), 20) == b"READY=1"
+            assert await asyncio.wait_for(loop.sock_recv(line, 100), 300) == b"READY=1"
             program.tell(signal.SIGTERM)
-            assert await asyncio.wait_for(loop.sock_recv(line, 100), 20) == b"STOPPING=1"
+            assert await asyncio.wait_for(loop.sock_recv(line, 100), 300) == b"STOPPING=1"
             assert await program.ended() == 0
 
 

@@ -39,7 +39,7 @@ def looks() -> Iterator[list[int]]:
 async def _while_collecting(clients: int, seen: Callable[[], bool]) -> None:
     """Collect for so many clients until something is seen."""
     collecting = asyncio.create_task(garbage.collect(lambda: clients, ALMOST_NO_TIME))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while not seen():  # noqa: ASYNC110 -- nobody tells
             await asyncio.sleep(0.001)
     collecting.cancel()

@@ -272,7 +272,7 @@ async def test_what_another_process_removed_takes_no_room_for_long(store: DiskSt
     assert not _is_closed(content)
     letting_go = asyncio.create_task(other.let_go())
     await store.remove(DIGEST)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not _is_closed(content):  # noqa: ASYNC110 -- a file sets no event
             await asyncio.sleep(0.05)
     letting_go.cancel()

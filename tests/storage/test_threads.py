@@ -36,7 +36,7 @@ async def disk(tmp_path: Path) -> AsyncIterator[Disk]:
 
 
 async def _until(is_true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(300):
         while not is_true():  # noqa: ASYNC110 -- a thread sets no event of ours
             await asyncio.sleep(0.01)
 

@@ -53,7 +53,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 async def rest_of(flow: Flow | None) -> bytes:
     assert flow is not None
     chunks = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(300):
         while chunk := await flow.read():
             chunks.append(chunk)
     return b"".join(chunks)
