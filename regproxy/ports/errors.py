@@ -20,6 +20,8 @@ StoreError               the store could not keep or give content
 class UpstreamError(Exception):
     """An upstream could not give what was asked; the message says which, what and whose fault."""
 
+    origin: str | None = None  # who it was that failed, where a host had redirected us there; None: the host itself
+
 
 class Answer(UpstreamError):
     """An answer about one thing. Nothing older stands in for it, and it says nothing about anything else that the host may have."""

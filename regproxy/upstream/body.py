@@ -51,7 +51,7 @@ class HostBody:
             if self.stop is not None and count < self.stop - self.start:
                 raise Unavailable(f"{self} stopped after {count} of {self.stop - self.start} bytes")
         except UpstreamError as error:
-            self._health.failed(self._client.host, error)
+            self._charge(error)
             raise
         finally:
             if pace.count >= _TELLING:
@@ -97,10 +97,15 @@ class HostBody:
         self._health.proven(self._client.host)
 
     def reject(self) -> None:
-        self._health.failed(self._client.host, Corrupt(f"{self} sent wrong bytes"))
+        self._charge(Corrupt(f"{self} sent wrong bytes"))
 
     def suspect(self) -> None:
-        self._health.failed(self._client.host, Unavailable(f"{self} may have sent wrong bytes"))
+        self._charge(Unavailable(f"{self} may have sent wrong bytes"))
+
+    def _charge(self, error: UpstreamError) -> None:
+        """Hold it against the origin that the bytes came from."""
+        error.origin = self._client.elsewhere(self._response.url)
+        self._health.failed(self._client.host, error)
 
     def hold(self, connection: AsyncExitStack) -> None:
         """Own the connection until `close`."""
@@ -129,6 +134,7 @@ async def open_body(
         if response.status not in {200, 206}:
             raise Unavailable(f"{client.host} answered {response.status} to a request for {digest} from {start} on")
         body = HostBody(response, client, health, timeouts)
+        health.led(client.host, client.elsewhere(response.url))
         if wanted:
             health.ranged(client.host, honoured=response.status == 206)
         if response.status == 206 and body.start != start:

@@ -4,14 +4,20 @@ One gate for manifests and one for blobs: Docker Hub counts only manifests, and 
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.policy.limits import is_scarce, pause_after
 from regproxy.ports import Throttled
 
+_MAX_ORIGINS = 64  # that a host redirects to, and that are remembered; it chooses them
 _PROBING = 5.0  # seconds until whoever meets a probe under way is to come back
+
+Kind = TypeVar("Kind")
 
 
 class Gate:
@@ -58,3 +64,26 @@ class Gate:
             self._opens_at = self._clock() + pause
         elif self._is_probed:  # an answer to what was asked before it was shut does not open it
             self._opens_at = None
+
+
+class Gates(Generic[Kind]):
+    """The gates of a host, one for each kind of request, and of the origins that it redirects to: each speaks for itself alone."""
+
+    def __init__(self, host: str, home: str, kinds: Collection[Kind]) -> None:
+        """Let *host* be who is at the origin *home*."""
+        self._host = host
+        self._home = home
+        self._gates = {kind: Gate(host) for kind in kinds}
+        self._elsewhere: LRUCache[tuple[Kind, str], Gate] = LRUCache(_MAX_ORIGINS)
+
+    def __getitem__(self, kind: Kind) -> Gate:
+        return self._gates[kind]
+
+    def of(self, kind: Kind, origin: str) -> Gate:
+        """Find the gate to whoever is at *origin*."""
+        if origin == self._home:
+            return self._gates[kind]
+        gate = self._elsewhere.get((kind, origin))
+        if gate is None:
+            gate = self._elsewhere[kind, origin] = Gate(f"{origin}, where {self._host} redirects us,")
+        return gate

@@ -4,20 +4,26 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from cachetools import LRUCache
+
 from regproxy.policy import failover
 from regproxy.policy.failover import Record
 from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import Answer, Corrupt, HostStatus, Overwhelmed, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 
+_MAX_ORIGINS = 256  # that an upstream's hosts redirect to, and that are remembered; they choose them
+
 
 class Health:
-    """One record per host."""
+    """One record per host, and one per origin that it redirects to: what goes wrong there says nothing of the host's own answers."""
 
     def __init__(self, upstream: Upstream, clock: Callable[[], float] = time.monotonic) -> None:
         """Know nothing of any host."""
         self._upstream = upstream
         self._clock = clock
         self._records = {host: Record(asked_at=clock()) for host in upstream.hosts}
+        self._elsewhere: LRUCache[tuple[Host, str], Record] = LRUCache(_MAX_ORIGINS)
+        self._leads_to: dict[Host, str | None] = {}
 
     def __getitem__(self, host: Host) -> Record:
         return self._records[host]
@@ -27,15 +33,27 @@ class Health:
 
     def has_others(self, host: Host) -> bool:
         """Whether anyone else who is not resting sends content."""
-        return any(other is not host and not self.is_resting(other) for other in self.candidates(Trust.PULL))
+        now = self._clock()
+        return any(other is not host and not self._for_blob(other).is_resting(now) for other in self.candidates(Trust.PULL))
 
-    def candidates(self, need: Trust, *, from_the_middle: bool = False, last: Collection[Host] = ()) -> list[Host]:
-        """List the hosts that may answer, best first."""
+    def candidates(self, need: Trust, *, from_the_middle: bool = False, last: Collection[Host] = (), for_blob: bool = False) -> list[Host]:
+        """List the hosts that may answer, best first; *for_blob*: wherever they redirect to for one."""
         hosts, now = self._upstream.hosts, self._clock()
-        return failover.candidates(hosts, need, self._records, now, from_the_middle=from_the_middle, last=last)
+        records = {host: self._for_blob(host) for host in hosts} if for_blob else self._records
+        return failover.candidates(hosts, need, records, now, from_the_middle=from_the_middle, last=last)
 
-    def asked(self, host: Host) -> None:
+    def asked(self, host: Host, *, for_blob: bool = False) -> None:
         self._note(host, failover.asked(self._records[host], self._clock()))
+        key = self._target(host)
+        if for_blob and key is not None:
+            self._elsewhere[key] = failover.asked(self._elsewhere[key], self._clock())
+
+    def led(self, host: Host, origin: str | None) -> None:
+        """Note from where the host has a blob sent, and that it comes."""
+        self._leads_to[host] = origin
+        key = self._target(host)
+        if key is not None:
+            self._elsewhere[key] = failover.spoke(self._elsewhere[key])
 
     def answered(self, host: Host, seconds: float) -> None:
         self._note(host, failover.answered(self._records[host], seconds))
@@ -53,20 +71,45 @@ class Health:
 
     def failed(self, host: Host, error: UpstreamError) -> None:
         """Let the host rest where it does not work or lies; an answer about one thing is not held against it."""
-        record, now = self._records[host], self._clock()
+        record = self._records[host]
+        if error.origin is None:
+            self._note(host, self._after(record, error))
+            return
+        self._leads_to[host] = error.origin
+        key = host, error.origin
+        self._elsewhere[key] = self._after(self._elsewhere.get(key) or Record(asked_at=self._clock()), error)
+        if isinstance(error, Corrupt):  # it is the host that chose whom to trust
+            record = replace(record, lies=record.lies + 1, is_proven=False)
+        self._note(host, failover.spoke(record))
+
+    def _after(self, record: Record, error: UpstreamError) -> Record:
+        now, why = self._clock(), str(error)
         match error:
-            case Overwhelmed():
-                pass
             case Answer():
-                self._note(host, failover.spoke(record))
+                return failover.spoke(record)
             case UnexpectedResponse():
-                self._note(host, failover.disappointed(record, now, str(error)))
+                return failover.disappointed(record, now, why)
             case Corrupt():
-                self._note(host, failover.lied(record, now, str(error)))
+                return failover.lied(record, now, why)
             case Throttled(retry_after=pause):
-                self._note(host, failover.failed(record, now, str(error), pause))
-            case Unavailable():
-                self._note(host, failover.failed(record, now, str(error)))
+                return failover.failed(record, now, why, pause)
+            case Unavailable() if not isinstance(error, Overwhelmed):
+                return failover.failed(record, now, why)
+        return record
+
+    def _target(self, host: Host) -> tuple[Host, str] | None:
+        """Find whose record counts beside the host's own where a blob is asked for."""
+        origin = self._leads_to.get(host)
+        return (host, origin) if origin is not None and (host, origin) in self._elsewhere else None
+
+    def _for_blob(self, host: Host) -> Record:
+        """Expect of a host what is to be expected of it and of where it redirects to."""
+        record, key = self._records[host], self._target(host)
+        if key is None:
+            return record
+        target, now = self._elsewhere[key], self._clock()
+        failures = record.remembered_failures(now) + target.remembered_failures(now)
+        return replace(record, failures=failures, failed_at=now, rests_until=max(record.rests_until, target.rests_until))
 
     def statuses(self) -> list[HostStatus]:
         """Tell of each host, best for a blob first; those that send none come last."""

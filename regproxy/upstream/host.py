@@ -36,7 +36,7 @@ from regproxy.ports import (
     UpstreamError,
 )
 from regproxy.upstream.connections import Connections, Pool, read_at_most
-from regproxy.upstream.gate import Gate
+from regproxy.upstream.gate import Gate, Gates
 from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.tokens import Tokens
 
@@ -83,16 +83,15 @@ class HostClient:
         self._aliases = aliases
         self.connections = Connections(host, timeouts)
         self._tokens = Tokens(upstream, host, self.connections, fleet)
-        self.gates = {pool: Gate(str(host)) for pool in (Pool.MANIFEST, Pool.BLOB)}
         self._home = URL(host.url).origin()
+        self.gates = Gates(str(host), str(self._home), (Pool.MANIFEST, Pool.BLOB))
 
     @asynccontextmanager
     async def ask(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
         """Get a successful answer; raise `UpstreamError` for every other."""
         outcome = "ok"
         try:
-            async with self.gates[question.pool].passed(), self._hops(question) as response:
-                self._note_limits(response, question.pool)
+            async with self._hops(question) as response:
                 if not question.expects(response.status):
                     await self._check(response, question)
                 yield response
@@ -110,6 +109,10 @@ class HostClient:
         await self._tokens.close()
         await self.connections.close()
 
+    def elsewhere(self, url: URL) -> str | None:
+        """Name the origin of *url* if it is not the host's own."""
+        return None if url.origin() == self._home else str(url.origin())
+
     @asynccontextmanager
     async def _hops(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
         """Follow redirects; what comes after a foreign hop gets no credential of ours, not even back at home.
@@ -120,7 +123,7 @@ class HostClient:
         home = url = URL(f"{self._home}/v2/{name}/{self._addressed(question.rest)}", encoded=True)
         at_home, may_ask_again = True, True
         for _ in range(_MOST_HOPS + 1):
-            async with self._authorized(question, url, name, at_home=at_home) as response:
+            async with self._hop(question, url, name, at_home=at_home) as response:
                 if url.origin() == self._home:
                     self._check_namespace(question, response)
                 location = response.headers.get("Location", "")
@@ -137,6 +140,18 @@ class HostClient:
             url = target
             at_home = at_home and url.origin() == self._home
         raise UnexpectedResponse(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
+
+    @asynccontextmanager
+    async def _hop(self, question: Question, url: URL, name: str, *, at_home: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask one origin, if its own gate lets us; what goes wrong there is said to be its own."""
+        gate = self.gates.of(question.pool, str(url.origin()))
+        try:
+            async with gate.passed(), self._authorized(question, url, name, at_home=at_home) as response:
+                self._note_limits(response, gate)
+                yield response
+        except UpstreamError as error:
+            error.origin = self.elsewhere(url)
+            raise
 
     @asynccontextmanager
     async def _authorized(self, question: Question, url: URL, name: str, *, at_home: bool) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -173,13 +188,13 @@ class HostClient:
         if why is not None:
             raise Unavailable(why)
 
-    def _note_limits(self, response: aiohttp.ClientResponse, pool: Pool) -> None:
+    def _note_limits(self, response: aiohttp.ClientResponse, gate: Gate) -> None:
         headers, is_refused = response.headers, response.status == 429
         quota = parse_rate_limit(headers.get("ratelimit-limit"), headers.get("ratelimit-remaining"), headers.get("docker-ratelimit-source"))
-        if quota is not None:
+        if quota is not None and self.elsewhere(response.url) is None:
             metrics.RATELIMIT_REMAINING.labels(self.upstream, str(self.host)).set(quota.remaining)
         pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
-        self.gates[pool].note(quota, refused=is_refused, asked_for=pause)
+        gate.note(quota, refused=is_refused, asked_for=pause)
 
     async def _check(self, response: aiohttp.ClientResponse, question: Question) -> None:
         """Raise what a response means that is no success."""
@@ -198,7 +213,7 @@ class HostClient:
                 message = f"{where} answered {status} for {what}{reason}"
                 raise Rejected(message, client_status(status), client_code(status, code))
             case Meaning.THROTTLED:
-                raise Throttled(f"{where} throttles us (429)", self.gates[question.pool].pause)
+                raise Throttled(f"{where} throttles us (429)", self.gates.of(question.pool, str(response.url.origin())).pause)
             case Meaning.LOOP:
                 raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
             case Meaning.OUTAGE:

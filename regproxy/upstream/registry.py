@@ -133,10 +133,13 @@ class UpstreamRegistry:
         self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
     ) -> AsyncIterator[HostBody]:
         async def get(host: Host) -> HostBody:
-            return await self._ask(host, lambda client: open_body(client, self._health, self._timeouts, repository, digest, start, stop))
+            def opened(client: HostClient) -> Awaitable[HostBody]:
+                return open_body(client, self._health, self._timeouts, repository, digest, start, stop)
+
+            return await self._ask(host, opened, for_blob=True)
 
         asked_last = [host for host in self._upstream.hosts if str(host) == last]
-        hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0, last=asked_last)
+        hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0, last=asked_last, for_blob=True)
         self._hedges.earn()
         self._repeats.earn()
         found = await first_answer(hosts, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
@@ -193,9 +196,9 @@ class UpstreamRegistry:
                 failures.append((host, error))
         raise _verdict(self._upstream.name, failures)
 
-    async def _ask(self, host: Host, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
+    async def _ask(self, host: Host, call: Callable[[HostClient], Awaitable[Result]], *, for_blob: bool = False) -> Result:
         """Ask one host, and remember how that went."""
-        self._health.asked(host)
+        self._health.asked(host, for_blob=for_blob)
         began = time.monotonic()
         try:
             result = await call(self._clients[host])

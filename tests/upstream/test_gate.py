@@ -2,7 +2,7 @@ import pytest
 
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.ports import Throttled
-from regproxy.upstream.gate import Gate
+from regproxy.upstream.gate import Gate, Gates
 
 
 class Clock:
@@ -68,3 +68,13 @@ def test_what_is_left_is_scarce_for_a_window() -> None:
     assert gate.is_scarce
     clock.now += 3600
     assert not gate.is_scarce
+
+
+def test_n12_11_each_origin_has_a_gate_and_those_remembered_are_bounded() -> None:
+    gates = Gates("a.io", "https://a.io", ("manifest", "blob"))
+    gates.of("blob", "https://cdn.test").note(None, refused=True, asked_for=30)
+    assert gates.of("blob", "https://cdn.test").pause > 0
+    assert [gates.of("blob", "https://a.io").pause, gates.of("manifest", "https://cdn.test").pause, gates["blob"].pause] == [0, 0, 0]
+    for number in range(10_000):
+        gates.of("blob", f"https://{number}.test")
+    assert len(gates._elsewhere) <= 64

@@ -84,3 +84,35 @@ def test_n12_10_a_page_makes_others_come_first(health: Health) -> None:
     assert health.candidates(Trust.PULL)[0] is HOST
     health.failed(HOST, UnexpectedResponse("a page"))
     assert health.candidates(Trust.PULL)[0] is OTHER
+
+
+def _elsewhere(error: UpstreamError, origin: str = "https://cdn.test") -> UpstreamError:
+    error.origin = origin
+    return error
+
+
+@pytest.mark.parametrize("error", [Unavailable("500"), Throttled("429", 77.0), Corrupt("wrong")], ids=lambda error: type(error).__name__)
+def test_n12_11_who_is_redirected_to_rests_for_blobs_alone(health: Health, error: UpstreamError) -> None:
+    health.failed(HOST, _elsewhere(error))
+    assert not health.is_resting(HOST)
+    assert health.candidates(Trust.PULL, for_blob=True)[0] is OTHER
+    assert health.candidates(Trust.RESOLVE)[0] is HOST
+    assert health.has_others(OTHER) is False
+
+
+def test_n12_11_a_host_that_redirects_to_others_is_good_for_blobs_again(health: Health) -> None:
+    health.failed(HOST, _elsewhere(Unavailable("500")))
+    health.led(HOST, "https://other-cdn.test")
+    assert health.candidates(Trust.PULL, for_blob=True)[0] is HOST
+
+
+def test_n12_11_wrong_bytes_from_elsewhere_make_a_host_unproven(health: Health) -> None:
+    health.proven(HOST)
+    health.failed(HOST, _elsewhere(Corrupt("wrong")))
+    assert not health[HOST].is_proven
+
+
+def test_n12_11_what_is_remembered_of_origins_is_bounded(health: Health) -> None:
+    for number in range(10_000):
+        health.failed(HOST, _elsewhere(Unavailable("500"), f"https://{number}.test"))
+    assert len(health._elsewhere) <= 256
