@@ -26,12 +26,14 @@ from regproxy.pull.sweeper import Sweeper
 from regproxy.pull.upkeep import Upkeep
 from regproxy.pull.uses import Uses
 from regproxy.state.memory import Alone
-from regproxy.state.sqlite import SqliteIndex
+from regproxy.state.sqlite import MAX_LISTING_BYTES, SqliteIndex
 from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.handlers import Handlers
 from regproxy.web.vain import VainQuestions
+
+_LISTING_SHARE = 64  # of the store: its size is a promise, and the index is no part of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ async def opened(settings: Settings, clock: Callable[[], float] = time.time) -> 
     store = DiskStore(settings.store.root, settings.store.limits())
     try:
         await store.prepare()
-        async with _closing(await SqliteIndex.open(_index(settings), clock, _configured(settings))) as index:
+        async with _closing(await SqliteIndex.open(_index(settings), clock, _configured(settings), _listing_bytes(settings))) as index:
             store.count((await index.ledger().census()).size)
             yield store, index
     finally:
@@ -98,7 +100,7 @@ async def joined(settings: Settings, clock: Callable[[], float] = time.time) -> 
 @asynccontextmanager
 async def indexed(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[SqliteIndex]:
     """Open an index that is open already; raise `StoreError`."""
-    async with _closing(await SqliteIndex.joined(_index(settings), clock, _configured(settings))) as index:
+    async with _closing(await SqliteIndex.joined(_index(settings), clock, _configured(settings), _listing_bytes(settings))) as index:
         yield index
 
 
@@ -133,8 +135,9 @@ async def serving(
         blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, settings.timeouts.progress)
         stack.push_async_callback(blobs.close)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
-        listings, vain = Listings(registries, index, manifests), VainQuestions(settings.unknown.rate())
-        handlers = Handlers(routes, manifests, blobs, listings, vain, name)
+        listings = Listings(registries, index, manifests)
+        stack.push_async_callback(listings.close)
+        handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.unknown.rate()), name)
         yield Serving(routes, handlers, fills, registries, freezes, manifests, uses)
 
 
@@ -172,6 +175,12 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
 
 def _index(settings: Settings) -> Path:
     return settings.store.root / "index.db"
+
+
+def _listing_bytes(settings: Settings) -> int:
+    """Return how much of the disk listings may take: little, and little of a small store."""
+    most = settings.store.limits().max_size
+    return MAX_LISTING_BYTES if most is None else min(MAX_LISTING_BYTES, most // _LISTING_SHARE)
 
 
 @asynccontextmanager

@@ -50,10 +50,11 @@ class BlobBody(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TagPage:
-    """Some tags in order, and whether there are more."""
+    """Some tags in upstream's order, and by which query the host that sent them gives those that follow."""
 
     tags: tuple[str, ...]
-    has_more: bool
+    host: str
+    next_query: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +132,11 @@ class Registry(Watched, Protocol):
         that is called *last*.
         """
 
-    async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:
-        """List tags after *last*, at most *most* where the upstream minds that."""
+    async def tags(self, repository: Repository, query: str, host: str = "") -> TagPage | None:
+        """List the tags that *query* asks for, with fewer in a page where upstream takes no page of that size.
+
+        Ask the *host* that gave the query, if one did; return None where it does not understand the query, or is no more.
+        """
 
     async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
         """List the descriptors of what refers to *digest*; None where upstream has no such API."""

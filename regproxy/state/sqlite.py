@@ -3,7 +3,9 @@
 What repositories hold is remembered, so that a repeated hit reads no database.
 """
 
+import asyncio
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Self
@@ -21,36 +23,60 @@ from regproxy.state.generation import Generation
 from regproxy.state.ledger import SqliteLedger
 
 _REMEMBERED = 100_000  # about 30 MB of names in memory at most
-_LISTINGS = 10_000  # rows; clients choose what is listed, so it needs a bound
+_MAX_LISTINGS = 10_000  # rows; clients choose what is listed, so it needs a bound
+MAX_LISTING_BYTES = 16 * 1024 * 1024  # of all lists, compressed; what can be asked again is worth no more of the disk
+_MAX_LISTING = 16 * 1024 * 1024  # bytes of one list that is not compressed yet
+_MAX_INLINE = 64 * 1024  # bytes that are compressed in a millisecond
 
 
 class SqliteIndex:
     """Content, its holders, tags and listings, in one file."""
 
-    def __init__(self, db: Database, generation: Generation, clock: Callable[[], float] = time.time) -> None:
-        """Take the database, its generation and a clock of epoch seconds."""
+    def __init__(
+        self, db: Database, generation: Generation, clock: Callable[[], float] = time.time, listing_bytes: int = MAX_LISTING_BYTES
+    ) -> None:
+        """Take the database, its generation, a clock of epoch seconds, and how many bytes listings may take."""
+        self._listing_bytes = listing_bytes
         self._db = db
         self._generation = generation
         self._clock = clock
         self._held: Memory[tuple[Kind, Repository, Digest], Descriptor] = Memory(_REMEMBERED, generation.current)
 
     @classmethod
-    async def open(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
+    async def open(
+        cls,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        frozen: Sequence[Freeze] = (),
+        listing_bytes: int = MAX_LISTING_BYTES,
+    ) -> Self:
         """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
-        return await cls._made(Database.open, path, clock, frozen)
+        return await cls._made(Database.open, path, clock, frozen, listing_bytes)
 
     @classmethod
-    async def joined(cls, path: Path, clock: Callable[[], float] = time.time, frozen: Sequence[Freeze] = ()) -> Self:
+    async def joined(
+        cls,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        frozen: Sequence[Freeze] = (),
+        listing_bytes: int = MAX_LISTING_BYTES,
+    ) -> Self:
         """Open the index that another process of ours has opened."""
-        return await cls._made(Database.joined, path, clock, frozen)
+        return await cls._made(Database.joined, path, clock, frozen, listing_bytes)
 
     @classmethod
     async def _made(
-        cls, connected: Callable[[Path, Setup], Awaitable[Database]], path: Path, clock: Callable[[], float], frozen: Sequence[Freeze]
+        cls,
+        connected: Callable[[Path, Setup], Awaitable[Database]],
+        path: Path,
+        clock: Callable[[], float],
+        frozen: Sequence[Freeze],
+        listing_bytes: int,
     ) -> Self:
         generation = Generation(path)
         try:
-            return cls(await connected(path, lambda connection: staying.prepare(connection, frozen)), generation, clock)
+            db = await connected(path, lambda connection: staying.prepare(connection, frozen))
+            return cls(db, generation, clock, listing_bytes)
         except BaseException:
             generation.close()
             raise
@@ -138,14 +164,28 @@ class SqliteIndex:
 
     async def listing(self, key: str) -> bytes | None:
         row = await self._db.row("SELECT body FROM listings WHERE key = ?", key)
-        return row[0] if row and isinstance(row[0], bytes) else None
+        if row is None or not isinstance(row[0], bytes):
+            return None
+        try:
+            return zlib.decompress(row[0])
+        except zlib.error:
+            return row[0]  # as it was written before lists were compressed
 
     async def put_listing(self, key: str, body: bytes) -> None:
+        """Keep the last answer to a listing; those that were fetched longest ago make room for it."""
+        if len(body) > _MAX_LISTING:
+            return
+        small = await asyncio.to_thread(zlib.compress, body, 1) if len(body) > _MAX_INLINE else zlib.compress(body, 1)
+        if len(small) > self._listing_bytes // 2:
+            return
         async with self._db.transaction():
-            await self._db.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", key, body, self._clock())
+            await self._db.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", key, small, self._clock())
             await self._db.execute(
-                "DELETE FROM listings WHERE fetched_at < (SELECT fetched_at FROM listings ORDER BY fetched_at DESC LIMIT 1 OFFSET ?)",
-                _LISTINGS,
+                "DELETE FROM listings WHERE key IN (SELECT key FROM (SELECT key,"
+                " sum(length(key) + length(body)) OVER newest AS size, row_number() OVER newest AS place FROM listings"
+                " WINDOW newest AS (ORDER BY fetched_at DESC, key)) WHERE size > ? OR place > ?)",
+                self._listing_bytes,
+                _MAX_LISTINGS,
             )
 
 

@@ -66,11 +66,12 @@ class Question:
     headers: Mapping[str, str] = field(default_factory=dict)
     follow: bool = True  # off: a redirect is an answer, for it proves that the thing is there, and its target may not take a HEAD
     connect: float | None = None  # seconds for a handshake, where a caller has less patience than usual
+    understood: frozenset[int] = frozenset()  # statuses that are for the asker to understand
     is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
 
     def expects(self, status: int) -> bool:
         """Whether that is for the asker to understand: where a part ends, and whether a thing may be asked about by HEAD."""
-        return (status == 416 and "Range" in self.headers) or (status in {405, 501} and self.method == "HEAD")
+        return status in self.understood or (status == 416 and "Range" in self.headers) or (status in {405, 501} and self.method == "HEAD")
 
 
 class HostClient:

@@ -5,18 +5,20 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import aiohttp
-from yarl import URL
 
 from regproxy import metrics
 from regproxy.config import Timeouts
 from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
+from regproxy.oci.link import next_query
 from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover, plan
+from regproxy.policy.paging import page_size, smaller_pages
 from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import (
     Answer,
@@ -41,6 +43,7 @@ from regproxy.upstream.racing import first_answer
 
 _LISTING_LIMIT = 8 * 1024 * 1024  # 60,000 tags of the longest kind
 _MOST_PAGES = 20  # of referrers, each up to 4 MiB by the spec; more is an attack
+_BAD_QUERIES = frozenset({400, 405, 409, 410, 412, 413, 414, 416, 422, 431})  # a page of that size, or what `last` or a cursor means
 _HANDSHAKE = 0.9  # seconds; when a record is at hand, a host that does not even shake hands is not worth a client's second
 _HEDGED = 0.03  # of the requests for blobs may be asked of two hosts at once
 _MOST_HEDGES = 3.0  # in a row, before that share is earned
@@ -59,6 +62,7 @@ class UpstreamRegistry:
         self._clients = {host: HostClient(upstream.name, host, timeouts, fleet, upstream.aliases) for host in upstream.hosts}
         self._timeouts = timeouts
         self._health = Health(upstream)
+        self._page_sizes: dict[Host, int] = {}  # of tag lists, where a host took no larger page; 0: it takes no size at all
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
         self._repeats = failover.Budget(share=_REPEATED, left=_MOST_REPEATS)
 
@@ -150,18 +154,41 @@ class UpstreamRegistry:
         finally:
             await found.close()
 
-    async def tags(self, repository: Repository, last: str, most: int | None) -> TagPage:
-        query = {"last": last} if last else {}
-        if most is not None:
-            query["n"] = str(most)
+    async def tags(self, repository: Repository, query: str, host: str = "") -> TagPage | None:
+        async def get(client: HostClient) -> TagPage | None:
+            return await self._tag_page(client, repository, query)
 
-        async def get(client: HostClient) -> TagPage:
-            rest = str(URL("tags/list").with_query(query))
-            async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, {"Accept": "application/json"})) as response:
+        if not host:
+            return await self._first(Trust.RESOLVE, get)
+        resolvers = [each for each in self._upstream.hosts if Trust.RESOLVE in each.trust]
+        asked = next((each for each in resolvers if _token(each) == host), None)
+        if asked is None:
+            return None
+        try:
+            return await self._ask(asked, get)
+        except (Throttled, Unavailable, Corrupt):
+            if len(resolvers) > 1:
+                return None  # another one knows the list, if not the query
+            raise
+
+    async def _tag_page(self, client: HostClient, repository: Repository, query: str) -> TagPage | None:
+        """Ask one host; what it says to a query that is more than a size is for our caller to understand."""
+        pages = list(smaller_pages(query, self._page_sizes.get(client.host)))
+        for number, each in enumerate(pages, 1):
+            is_last = number == len(pages)
+            understood = _BAD_QUERIES if not is_last or each else frozenset[int]()
+            rest = f"tags/list?{each}" if each else "tags/list"
+            accept = {"Accept": "application/json"}
+            async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, accept, understood=understood)) as response:
+                if response.status in understood:
+                    continue
                 document = await self._document(client, response, "a list of tags")
-                return TagPage(_tags(document.get("tags")), _next_link(response) is not None)
-
-        return await self._first(Trust.RESOLVE, get)
+                if number > 1:
+                    self._page_sizes[client.host] = page_size(each) or 0
+                following = next_query(response.headers.getall("Link", []))
+                is_there_more = following is not None and following not in {each, query}  # else it would go on for ever
+                return TagPage(_tags(document.get("tags")), _token(client.host), following if is_there_more else None)
+        return None
 
     async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
         async def get(client: HostClient) -> list[dict[str, object]] | None:
@@ -171,7 +198,7 @@ class UpstreamRegistry:
                 async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, {"Accept": OCI_INDEX})) as response:
                     document = await self._document(client, response, "a list of referrers")
                     found += [item for item in _list(document.get("manifests")) if isinstance(item, dict)]
-                    query = _next_link(response)
+                    query = next_query(response.headers.getall("Link", []))
                 if query is None:
                     return found
                 rest = f"referrers/{digest}?{query}"
@@ -292,15 +319,6 @@ def _claimed_digest(response: aiohttp.ClientResponse) -> Digest | None:
         return None
 
 
-def _next_link(response: aiohttp.ClientResponse) -> str | None:
-    """Take the query of the next page, and nothing else: where a Link leads is not upstream's to say."""
-    try:
-        target = next((link.get("url") for relation, link in response.links.items() if relation == "next"), None)
-    except ValueError:
-        return None
-    return target.raw_query_string if isinstance(target, URL) else None
-
-
 def _manifest_question(method: str, reference: Reference, connect: float | None = None) -> Question:
     return Question(
         method,
@@ -314,13 +332,19 @@ def _manifest_question(method: str, reference: Reference, connect: float | None 
 
 
 def _tags(found: object) -> tuple[str, ...]:
-    tags = set()
+    """Keep upstream's order, and what can be pulled."""
+    tags: dict[str, None] = {}
     for item in _list(found):
         try:
-            tags.add(Tag.parse(str(item)).name)
+            tags[Tag.parse(str(item)).name] = None
         except InvalidName:
             continue
-    return tuple(sorted(tags))
+    return tuple(tags)
+
+
+def _token(host: Host) -> str:
+    """Tell hosts of an upstream apart without telling clients their addresses."""
+    return sha256(f"{host.url}/{host.prefix}".encode()).hexdigest()[:16]
 
 
 def _list(found: object) -> list[object]:

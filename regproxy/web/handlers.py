@@ -18,11 +18,12 @@ from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
 from regproxy.oci.via import Hops, parse_via
+from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
 from regproxy.policy.sharing import client_key
 from regproxy.ports import Answer
 from regproxy.pull.blobs import Blobs, Passing
-from regproxy.pull.listings import Listings
+from regproxy.pull.listings import Listings, TagQuery
 from regproxy.pull.manifests import Manifests
 from regproxy.web.exchange import Exchange
 from regproxy.web.ready import Ready
@@ -109,7 +110,7 @@ class Handlers:
             headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
             response = Ready(200, headers, pulled.manifest.body, stands)
         if pulled.warning is not None:
-            response.headers["Warning"] = f"299 - {json.dumps(pulled.warning)}"
+            response.headers["Warning"] = _warning(pulled.warning)
         return response
 
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
@@ -147,16 +148,18 @@ class Handlers:
             await passing.close()
 
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.StreamResponse:
-        last, most = exchange.parameter("last") or "", _page_size(exchange.parameter("n"))
-        listed = await self.listings.tags(route, last, most)
+        query = TagQuery(_page_size(exchange.parameter("n")), exchange.parameter("last") or "", _cursor(exchange.parameter("cursor")))
+        listed = await self.listings.tags(route, query)
         exchange.provenance = listed.provenance
         headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status()})
-        tags = listed.page.tags
-        if listed.page.has_more and tags:
+        if listed.cursor is not None:
             namespace = exchange.parameter("ns")
-            query = {"n": str(most or len(tags)), "last": tags[-1]} | ({"ns": namespace} if namespace else {})
-            headers["Link"] = f'<{path_of(request)}?{urlencode(query)}>; rel="next"'
-        body = json.dumps({"name": asked.name, "tags": tags}).encode()
+            following = {"n": str(query.most)} if query.most is not None else {}
+            following |= {"last": listed.cursor.after, "cursor": listed.cursor.encode()} | ({"ns": namespace} if namespace else {})
+            headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
+        if listed.warning is not None:
+            headers["Warning"] = _warning(listed.warning)
+        body = json.dumps({"name": asked.name, "tags": listed.tags}).encode()
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.StreamResponse:
@@ -200,6 +203,18 @@ def _ranges(request: web.BaseRequest, digest: Digest, size: int) -> list[byteran
         return byterange.parse(wanted, size) if wanted is not None else []
     except byterange.UnsatisfiableRange as error:
         raise errors.range_invalid(str(error), size) from error
+
+
+def _warning(text: str) -> str:
+    """Write a Warning as distribution-spec has it."""
+    return f"299 - {json.dumps(text)}"
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    try:
+        return Cursor.decode(text) if text is not None else None
+    except InvalidCursor as error:
+        raise errors.RegistryError("PAGINATION_NUMBER_INVALID", 400, f"cursor is {error}: list the tags anew") from error
 
 
 def _page_size(text: str | None) -> int | None:

@@ -15,6 +15,7 @@ from tests.fakes.guard import Auth, Guard
 from tests.fakes.library import OCI_INDEX, Library, Shelf
 from tests.fakes.reply import Reply, error_reply, json_reply
 from tests.fakes.server import FakeServer
+from tests.fakes.tag_orders import BadQueryError, Order
 
 _OCTETS = "application/octet-stream"
 
@@ -36,6 +37,8 @@ class FakeRegistry(FakeServer, Library, Guard):
         Guard.__init__(self, auth, username, password)
         self.paginates = True  # else n and last are ignored and all tags are listed
         self.page_size: int | None = None  # for lists that are asked for without n
+        self.order = Order()
+        self.link_origin = ""  # of the Links in lists
         self.has_referrers = True
 
     def refusal(self, entry: Entry) -> Reply | None:
@@ -84,16 +87,18 @@ class FakeRegistry(FakeServer, Library, Guard):
         return _stored(entry, digest, shelf.blobs[digest], _OCTETS)
 
     def _tags(self, entry: Entry, shelf: Shelf) -> Reply:
-        tags = sorted(shelf.tags)
+        tags = self.order.ordered(list(shelf.tags))
         if not self.paginates:
             return json_reply({"name": entry.repository, "tags": tags})
-        last = entry.query.get("last", [""])[0]
-        after = [tag for tag in tags if tag > last]
-        size = int(entry.query["n"][0]) if "n" in entry.query else self.page_size
-        page = after if size is None else after[:size]
-        headers: tuple[tuple[str, str], ...] = ()
-        if page and len(page) < len(after):
-            headers = (("Link", f'</v2/{entry.repository}/tags/list?n={size}&last={page[-1]}>; rel="next"'),)
+        query = dict(entry.query)
+        if self.page_size is not None:
+            query.setdefault("n", [str(self.page_size)])
+        try:
+            page, following = self.order.page(list(shelf.tags), query)
+        except BadQueryError as error:
+            return error_reply(error.status, "UNSUPPORTED")
+        target = f"{self.link_origin}/v2/{entry.repository}/tags/list?{following}"
+        headers = (("Link", f'<{target}>; rel="next"'),) if following is not None else ()
         return json_reply({"name": entry.repository, "tags": page}, headers=headers)
 
     def _referrers(self, entry: Entry) -> Reply:

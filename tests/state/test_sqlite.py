@@ -1,6 +1,8 @@
 """What the index promises: it survives restarts, and losing it costs questions only."""
 
 import asyncio
+import itertools
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -64,6 +66,24 @@ async def test_listings_are_kept_and_replaced(index: SqliteIndex) -> None:
     await index.put_listing("tags a", b"1")
     await index.put_listing("tags a", b"2")
     assert await index.listing("tags a") == b"2"
+
+
+async def test_n12_14_listings_take_no_more_of_the_disk_than_they_may(tmp_path: Path) -> None:
+    times = itertools.count(1.0)
+    index = await SqliteIndex.open(tmp_path / "index.db", lambda: next(times), listing_bytes=100_000)
+    try:
+        bodies = {f"tags {number}": random.Random(number).randbytes(20_000) for number in range(20)}
+        for key, body in bodies.items():
+            await index.put_listing(key, body)
+        found = [key for key, body in bodies.items() if await index.listing(key) == body]
+        assert found == list(bodies)[-4:]
+        await index.put_listing("tags large", random.Random(0).randbytes(60_000))
+        assert await index.listing("tags large") is None
+        await index.put_listing("tags dense", b'"tag",' * 100_000)
+        assert await index.listing("tags dense") == b'"tag",' * 100_000
+        assert await index.listing("tags 19") == bodies["tags 19"]
+    finally:
+        await index.close()
 
 
 @pytest.mark.parametrize("damage", [b"this is no database at all, and long enough" * 200, b"SQLite format 3\x00" + b"\xff" * 5000])
