@@ -18,6 +18,7 @@ from yarl import URL
 
 from regproxy import __version__
 from regproxy.config import Timeouts
+from regproxy.oci.coding import codings
 from regproxy.policy.routing import Host, Tls
 from regproxy.policy.sharing import Share
 from regproxy.ports import Overwhelmed, Unavailable, UnexpectedResponse, UpstreamError
@@ -98,8 +99,8 @@ class Connections:
                     )
             try:
                 self._settle(response)
-                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise UnexpectedResponse(f"{url.host} sent an encoded body though asked for identity")
+                if response.status in {200, 206} and (encoded := codings(response.headers.getall("Content-Encoding", ()))):
+                    raise UnexpectedResponse(f"{url.host} sent a body encoded with {', '.join(encoded)} though asked for identity")
                 yield response
                 await _finish(response)
             finally:
