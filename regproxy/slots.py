@@ -9,6 +9,10 @@ from regproxy.client import client
 from regproxy.policy.sharing import Share
 
 
+class NoSlotError(Exception):
+    """All slots stayed taken."""
+
+
 class Slots:
     """A semaphore that one client cannot have to itself."""
 
@@ -22,9 +26,12 @@ class Slots:
         return f"<Slots {self._taken}/{self._share.most}, {len(self._waiting)} clients waiting>"
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        """Hold a slot for the current client, after waiting for it without end."""
-        await self.take()
+    async def held(self, timeout: float | None = None) -> AsyncIterator[None]:
+        """Hold a slot for the current client; raise `NoSlotError` where there is none within *timeout* seconds."""
+        try:
+            await self.take(timeout)
+        except TimeoutError as error:
+            raise NoSlotError from error
         owner = client.get()
         try:
             yield

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import math
 import ssl
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
@@ -22,7 +23,7 @@ from regproxy.oci.coding import codings
 from regproxy.policy.routing import Host, Tls
 from regproxy.policy.sharing import Share
 from regproxy.ports import Overwhelmed, Unavailable, UnexpectedResponse, UpstreamError
-from regproxy.slots import Slots
+from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
@@ -40,6 +41,7 @@ class Pool(Enum):
 
 # Seconds to the head of an answer, whatever is configured: a miss behind a silent token service is to fail within five, its 401 included.
 _PATIENCE = {Pool.TOKEN: 4.0, Pool.MANIFEST: math.inf, Pool.BLOB: math.inf}
+_MAX_TURN_WAIT = {Pool.TOKEN: 30.0, Pool.MANIFEST: 30.0, Pool.BLOB: None}  # seconds; whoever asked for what is small has left by then
 _MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 128}  # a host sees no more of us at once
 _REST_OF_A_BODY = 64 * 1024, 0.5  # bytes and seconds worth reading of a redirect or a refusal, to keep its connection
 
@@ -54,6 +56,27 @@ class _Response(aiohttp.ClientResponse):
         found = transport.get_extra_info("peername") if transport is not None else None
         self.peer = found[0] if found else None
         return await super().start(connection)
+
+
+class Deadline:
+    """How many seconds an answer may still take, over all its redirects; those spent waiting for a turn of ours do not count."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = self._left = seconds
+
+    @asynccontextmanager
+    async def running(self, where: str | None) -> AsyncIterator[None]:
+        """Count what happens meanwhile; raise `Unavailable` at the end."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._left) as limit:
+                yield
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Unavailable(f"{where} did not finish its answer within {self._seconds:g} s", timed_out=True) from error
+        finally:
+            self._left -= time.monotonic() - began
 
 
 class Connections:
@@ -79,9 +102,11 @@ class Connections:
         headers: Mapping[str, str],
         connect: float | None = None,
         form: Mapping[str, str] | None = None,
+        deadline: Deadline | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request, following nothing; raise `Unavailable`. *connect* shortens the patience for a handshake.
+        """Send one request, following nothing; raise `Unavailable`.
 
+        *connect* shortens the patience for a handshake; *deadline* is for all of the answer, its body included.
         Waiting for one's turn is our doing, not the host's, and does not count against its patience.
         """
         limits = aiohttp.ClientTimeout(
@@ -90,7 +115,7 @@ class Connections:
             # Whoever reads a blob keeps the time: aiohttp's begins anew where an end is read after a pause, and then ends the next answer.
             sock_read=None if pool is Pool.BLOB else self._timeouts.silence,
         )
-        async with self._turns[pool].held():
+        async with self._turn(pool), (deadline or Deadline(math.inf)).running(url.host):
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE[pool])):
@@ -105,6 +130,15 @@ class Connections:
                 await _finish(response)
             finally:
                 response.close()
+
+    @asynccontextmanager
+    async def _turn(self, pool: Pool) -> AsyncIterator[None]:
+        """Wait for a slot; raise `Overwhelmed` where others keep them all for too long."""
+        try:
+            async with self._turns[pool].held(_MAX_TURN_WAIT[pool]):
+                yield
+        except NoSlotError as error:
+            raise Overwhelmed(f"{self._host} is not asked: too many requests to it are under way") from error
 
     @contextmanager
     def translated(self, url: URL) -> Iterator[None]:

@@ -35,12 +35,13 @@ from regproxy.ports import (
     UnexpectedResponse,
     UpstreamError,
 )
-from regproxy.upstream.connections import Connections, Pool, read_at_most
+from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.gate import Gate, Gates
 from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
+_SMALL = 2.0  # times the seconds to the head of an answer are enough for all of one that is small: a manifest, a list
 _REASON = 16 * 1024, 0.5  # bytes and seconds that the reason for a refusal is worth
 _OUTCOMES: Mapping[type[UpstreamError], str] = {
     NotFound: "not_found",
@@ -83,6 +84,7 @@ class HostClient:
         self.upstream = upstream
         self._aliases = aliases
         self.connections = Connections(host, timeouts)
+        self._small_within = _SMALL * timeouts.headers
         self._tokens = Tokens(upstream, host, self.connections, fleet)
         self._home = URL(host.url).origin()
         self.gates = Gates(str(host), str(self._home), (Pool.MANIFEST, Pool.BLOB))
@@ -122,9 +124,10 @@ class HostClient:
         """
         name = self._name(question.name)
         home = url = URL(f"{self._home}/v2/{name}/{self._addressed(question.rest)}", encoded=True)
+        deadline = Deadline(self._small_within) if question.pool is Pool.MANIFEST else None
         at_home, may_ask_again = True, True
         for _ in range(_MOST_HOPS + 1):
-            async with self._hop(question, url, name, at_home=at_home) as response:
+            async with self._hop(question, url, name, deadline, at_home=at_home) as response:
                 if url.origin() == self._home:
                     self._check_namespace(question, response)
                 location = response.headers.get("Location", "")
@@ -143,11 +146,13 @@ class HostClient:
         raise UnexpectedResponse(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
 
     @asynccontextmanager
-    async def _hop(self, question: Question, url: URL, name: str, *, at_home: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _hop(
+        self, question: Question, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask one origin, if its own gate lets us; what goes wrong there is said to be its own."""
         gate = self.gates.of(question.pool, str(url.origin()))
         try:
-            async with gate.passed(), self._authorized(question, url, name, at_home=at_home) as response:
+            async with gate.passed(), self._authorized(question, url, name, deadline, at_home=at_home) as response:
                 self._note_limits(response, gate)
                 yield response
         except UpstreamError as error:
@@ -155,7 +160,9 @@ class HostClient:
             raise
 
     @asynccontextmanager
-    async def _authorized(self, question: Question, url: URL, name: str, *, at_home: bool) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _authorized(
+        self, question: Question, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one hop; a 401 is answered once, with a token for that very origin."""
         may_authorize = at_home or url.origin() != self._home
         header = await self._tokens.authorization(url, name) if may_authorize else None
@@ -163,7 +170,8 @@ class HostClient:
             authorization = {"Authorization": header} if header else {}
             via = {"Via": format_via(hops)} if url.origin() == self._home and (hops := chain.get()) else {}
             headers = {**question.headers, **authorization, **via}
-            async with self.connections.request(question.pool, question.method, url, headers, question.connect) as response:
+            sent = self.connections.request(question.pool, question.method, url, headers, question.connect, deadline=deadline)
+            async with sent as response:
                 if response.status != 401 or is_last:
                     yield response
                     return
