@@ -1,11 +1,15 @@
 """Memory shared by the processes of a store."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from regproxy.shared import forget, shared
+from regproxy.shared import begin, forget, shared
 
 
 def test_a_store_has_one_place_by_whatever_path(tmp_path: Path) -> None:
@@ -29,17 +33,70 @@ def test_it_lies_on_no_disk(tmp_path: Path) -> None:
     assert within[2] == "tmpfs"
 
 
-def test_what_another_user_made_there_is_not_used(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_what_another_user_has_there_is_not_used(tmp_path: Path) -> None:
     os.chown(shared(tmp_path), 12345, 12345)
     with pytest.raises(PermissionError):
         shared(tmp_path)
     forget(tmp_path)
 
 
-def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+def test_n12_08_nobody_can_know_its_name_beforehand(tmp_path: Path) -> None:
+    names = set()
+    for _ in range(3):
+        names.add(shared(tmp_path))
+        forget(tmp_path)
+    assert len(names) == 3
+
+
+def test_n12_08_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     place = shared(tmp_path)
-    forget(tmp_path)
+    place.rmdir()
     place.symlink_to(tmp_path)
     with pytest.raises(PermissionError):
         shared(tmp_path)
     place.unlink()
+    forget(tmp_path)
+
+
+@contextmanager
+def another_process(root: Path) -> Iterator[tuple[Path, "subprocess.Popen[str]"]]:
+    """Have a program of its own use the memory of the store at *root*; give its directory."""
+    code = "import pathlib, sys; from regproxy.shared import shared; print(shared(pathlib.Path(sys.argv[1])), flush=True); sys.stdin.read()"
+    environment = {name: value for name, value in os.environ.items() if "REGPROXY" not in name}
+    command = [sys.executable, "-c", code, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        yield Path(process.stdout.readline().strip()), process
+        process.kill()
+
+
+def test_n12_08_a_start_removes_what_a_killed_process_left_and_nothing_of_the_living(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    ours = shared(tmp_path)
+    foreign = Path("/dev/shm") / f"regproxy-{os.geteuid()}-of-somebody"
+    foreign.mkdir(exist_ok=True)
+    with another_process(tmp_path) as (left, _):
+        pass
+    with another_process(tmp_path / "other") as (living, _):
+        begin(tmp_path / "other")
+        assert (left.exists(), living.exists(), ours.exists(), foreign.exists()) == (False, True, True, True)
+    foreign.rmdir()
+    begin(tmp_path / "other")
+    assert not living.exists()
+    forget(tmp_path)
+
+
+def test_n12_08_what_processes_inherit_is_taken_only_if_it_is_ours_alone(tmp_path: Path) -> None:
+    """The names in the environment may be a stranger's to choose, where a command is run with some of theirs."""
+    place = shared(tmp_path)
+    name = next(each for each, value in os.environ.items() if value == str(place))
+    try:
+        (tmp_path / "open").mkdir()
+        (tmp_path / "open").chmod(0o755)
+        os.environ[name] = str(tmp_path / "open")
+        with pytest.raises(PermissionError):
+            shared(tmp_path)
+    finally:
+        os.environ[name] = str(place)
+        forget(tmp_path)

@@ -1,5 +1,7 @@
 """`regproxy store export` and `import`: how a cluster without a network is filled."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +18,15 @@ NewName = Annotated[str | None, typer.Option("--as", metavar="IMAGE", help="The 
 def export(file: Archive, images: Names, *, config: ConfigFile = None) -> None:
     """Write images into a tar that skopeo and `ctr images import` read."""
     settings = loaded(config)
-    unfinished = file.with_name(f"{file.name}.unfinished")  # half a tar is worse than none, or than the last one
     try:
-        with unfinished.open("wb") as tar:
+        descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # half a tar is worse than none, or than the last one
+    except OSError as error:
+        raise _refused(str(error)) from None
+    unfinished = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as tar:
             asking.export(settings, images, tar)
+            os.fchmod(descriptor, 0o666 & ~_umask())
         unfinished.rename(file)
     except OSError as error:
         raise _refused(str(error)) from None
@@ -37,6 +44,12 @@ def import_(file: Archive, *, name: NewName = None, config: ConfigFile = None) -
         raise _refused(str(error)) from None
     for each in kept["images"]:
         tables.say(each)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _refused(reason: str) -> typer.Exit:

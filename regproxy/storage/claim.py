@@ -1,14 +1,18 @@
 """One process per store: two would each count its own room, and remove what the other reads."""
 
 import contextlib
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from regproxy.ports import StoreError
-from regproxy.shared import forget
+from regproxy.shared import begin, forget
+from regproxy.storage.layout import refuse_foreign
+from regproxy.storage.ownership import check_contents, make_root
 
 
 @contextmanager
@@ -16,12 +20,15 @@ def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
     """Hold the store at *root*; raise `StoreError`, naming the holder, where another process does. The kernel frees it when we die.
 
     One that is to be on a volume of its own is nowhere else: what lies under a mount point is the system's disk, and not ours to fill.
+    Nothing is written before it is certain that the directory is ours.
     """
     if own_volume and _is_on_system_disk(root):
         raise StoreError(f"the store at {root} is on the file system of /: its volume is not mounted, and store.own_volume asks for one")
     try:
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_root(root)
+        refuse_foreign(root)
+        check_contents(root)
+        descriptor = _lock_file(root)
     except OSError as error:
         raise StoreError(f"the store at {root} cannot be used: {error}") from error
     try:
@@ -29,6 +36,7 @@ def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a full disk: it is the lock that counts
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        begin(root)
         try:
             yield
         finally:
@@ -38,6 +46,24 @@ def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
         raise StoreError(f"the store at {root} is in use by process {holder or 'unknown'}") from None
     finally:
         os.close(descriptor)
+
+
+def _lock_file(root: Path) -> int:
+    """Open the file that is locked, which is written to: never what a link leads to, or another name of something else."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open("lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StoreError(f"{root / 'lock'} is a symbolic link: a store has none") from error
+        raise
+    finally:
+        os.close(folder)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(descriptor)
+        raise StoreError(f"{root / 'lock'} is not a file of its own")
+    return descriptor
 
 
 def _is_on_system_disk(root: Path) -> bool:

@@ -57,12 +57,18 @@ def check(root: Path) -> None:
         raise StoreError(f"{root} is no longer the store it was")
 
 
+def refuse_foreign(root: Path) -> None:
+    """Raise `StoreError` where *root* has what is somebody else's, and is no store."""
+    if not (root / "layout").exists() and any(entry.name not in _NOT_OURS for entry in root.iterdir()):
+        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
+
+
 def _begin(root: Path, layout: Path) -> None:
     """Write what the layout is, whole or not at all, and before all else: a power cut leaves nothing of ours in a store that is none."""
-    if any(entry.name not in _NOT_OURS for entry in root.iterdir()):
-        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
+    refuse_foreign(root)
     unfinished = root / _UNFINISHED
-    with unfinished.open("w") as file:
+    unfinished.unlink(missing_ok=True)
+    with unfinished.open("x") as file:
         file.write(_LAYOUT)
         file.flush()
         os.fsync(file.fileno())

@@ -1,12 +1,15 @@
-"""Directories that are ours: whoever can put another in the place of one chooses what we serve, and reads what is private."""
+"""Directories that are ours: who can put another in the place of one chooses what we serve and where we write, and reads all."""
 
 import os
 import stat
+from collections import deque
 from pathlib import Path
 
 from regproxy.ports import StoreError
 
 _ROOT_USER = 0  # may do what it likes anyway; volumes of Kubernetes belong to it
+_WRITABLE = stat.S_IWGRP | stat.S_IWOTH
+_MAX_LINKS = 40  # on the way to a directory; as many as Linux follows
 
 
 def make_own(path: Path) -> None:
@@ -18,10 +21,85 @@ def make_own(path: Path) -> None:
     check_own(path)
 
 
+def make_root(path: Path) -> None:
+    """Make the directory of a store, which nobody else can change or replace; raise `StoreError` or `OSError`."""
+    check_way(path)
+    for missing in reversed([each for each in path.parents if not each.exists()]):
+        missing.mkdir(mode=0o755)
+    make_own(path)
+    check_way(path)
+    found = path.lstat()
+    if found.st_mode & _WRITABLE and not _alone_here():
+        who = "other users" if found.st_mode & stat.S_IWOTH else f"the group {found.st_gid}"
+        raise StoreError(
+            f"{who} can write to {path} (mode {stat.S_IMODE(found.st_mode):04o}), and so choose what is served: "
+            f"see that all in it is yours, then chmod go-w {path}"
+        )
+
+
 def check_own(path: Path) -> None:
     """Raise `StoreError` unless it is a directory, no link to one, of ours."""
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
         raise StoreError(f"{path} is a symbolic link: name the directory itself")
-    if found.st_uid not in {os.geteuid(), _ROOT_USER}:
+    _check_owner(found, path)
+
+
+def check_way(path: Path) -> None:
+    """Raise `StoreError` where somebody else can change which directory *path* leads to, as far as it exists.
+
+    As sshd does (StrictModes): each directory on the way is ours or root's, and others cannot write to it unless it is sticky. So are the
+    links, which an administrator may have made (/home -> /var/home).
+    """
+    here, links, left = Path("/"), 0, deque(path.absolute().parts[1:])
+    while left:
+        found = here.lstat()
+        _check_owner(found, here)
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX and not _alone_here():
+            raise StoreError(
+                f"other users can write to {here} (mode {stat.S_IMODE(found.st_mode):04o}) and so replace {path}: chmod o-w {here}"
+            )
+        part = left.popleft()
+        there = here.parent if part == ".." else here / part
+        try:
+            status = there.lstat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISLNK(status.st_mode):
+            here = there
+            continue
+        _check_owner(status, there)
+        links += 1
+        target = there.readlink()
+        if links > _MAX_LINKS:
+            raise StoreError(f"too many symbolic links lead to {path}")
+        here = Path("/") if target.is_absolute() else here
+        left.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+
+
+def check_contents(root: Path) -> None:
+    """Raise `StoreError` where something in *root* is a link, or was made by somebody else when they could."""
+    for each in root.iterdir():
+        found = each.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise StoreError(f"{each} is a symbolic link: a store has none")
+        _check_owner(found, each)
+
+
+def _check_owner(found: os.stat_result, path: Path) -> None:
+    """Trust ourselves, root, and whoever has /: in a user namespace that is root, by another number."""
+    if found.st_uid not in {os.geteuid(), _ROOT_USER, Path("/").stat().st_uid}:
         raise StoreError(f"{path} belongs to user {found.st_uid}, who could put anything there")
+
+
+def _alone_here() -> bool:
+    """Say whether we are in a container that nobody shares: its first process is us, or of our own user and that is not root.
+
+    There a volume may be writable by everybody (Kubernetes' emptyDir, fsGroup), and its mode not be ours to change.
+    """
+    if os.getpid() == 1:
+        return True
+    try:
+        return os.geteuid() != _ROOT_USER and Path("/proc/1").stat().st_uid == os.geteuid()
+    except OSError:
+        return False

@@ -60,6 +60,22 @@ async def test_a_running_server_exports_and_another_imports(tmp_path: Path) -> N
     assert await _served(elsewhere / "store") == {name: list(layers) for name, layers in IMAGES.items()}
 
 
+def test_n12_08_an_export_writes_by_way_of_no_link(filled: Path) -> None:
+    """Whoever may make files beside the tar must not choose what a root command overwrites."""
+    folder, victim = filled / "public", filled / "victim"
+    folder.mkdir()
+    victim.write_text("precious")
+    for name in ("images.tar", "images.tar.unfinished"):
+        (folder / name).symlink_to(victim)
+    before = os.umask(0o022)
+    try:
+        result = ran(filled, "export", str(folder / "images.tar"), _name("one"))
+    finally:
+        os.umask(before)
+    assert (result.exit_code, victim.read_text()) == (0, "precious")
+    assert ((folder / "images.tar").is_symlink(), (folder / "images.tar").stat().st_mode & 0o777) == (False, 0o644)
+
+
 async def test_an_export_that_meets_damage_on_the_way_leaves_no_half_a_tar(tmp_path: Path) -> None:
     async with _running(tmp_path) as proxy:
         with path_of(tmp_path / "store", Digest.of(IMAGES["one"][1])).open("r+b") as file:

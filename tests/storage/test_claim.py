@@ -1,6 +1,7 @@
 """One process per store."""
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from regproxy.ports import StoreError
 from regproxy.storage.claim import claimed
+from regproxy.storage.layout import prepare
 from tests.fakes.volume import tmpfs
 
 
@@ -39,3 +41,109 @@ def test_d18_what_is_to_be_on_a_volume_of_its_own_is_not_begun_on_the_system_dis
     assert not nowhere.parent.exists()
     with tmpfs(tmp_path / "volume", "size=1m") as mounted, claimed(mounted / "store", own_volume=True):
         assert (mounted / "store" / "lock").exists()
+
+
+def test_n12_08_no_file_is_written_by_way_of_a_link(tmp_path: Path) -> None:
+    """A root command must not overwrite what a link in a foreign directory leads to."""
+    root, victim = tmp_path / "store", tmp_path / "victim"
+    root.mkdir(mode=0o700)
+    victim.write_text("precious")
+    for name in ("lock", "layout.new", "layout", "running", "index.db"):
+        (root / name).symlink_to(victim)
+        with pytest.raises(StoreError), claimed(root):
+            prepare(root)
+        (root / name).unlink()
+    (root / "lock").hardlink_to(victim)
+    with pytest.raises(StoreError, match="not a file of its own"), claimed(root):
+        pass
+    (root / "lock").unlink()
+    os.mkfifo(root / "lock")
+    with pytest.raises(StoreError, match="not a file of its own"), claimed(root):
+        pass
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give something away")
+@pytest.mark.parametrize("what", ["root", "parent", "link", "lock", "index.db", "sticky parent"])
+def test_n12_08_nothing_is_written_where_somebody_else_rules(tmp_path: Path, what: str) -> None:
+    parent = tmp_path / "parent"
+    root = parent / "store"
+    root.mkdir(parents=True, mode=0o700)
+    match what:
+        case "root":
+            os.chown(root, 12345, 12345)
+        case "parent":
+            os.chown(parent, 12345, 12345)
+        case "sticky parent":
+            os.chown(parent, 12345, 12345)
+            parent.chmod(0o1777)
+        case "link":
+            (tmp_path / "link").symlink_to(parent)
+            os.lchown(tmp_path / "link", 12345, 12345)
+            root = tmp_path / "link" / "store"
+        case name:
+            (root / "layout").touch()
+            (root / name).touch()
+            os.chown(root / name, 12345, 12345)
+    before = sorted(root.iterdir())
+    with pytest.raises(StoreError, match="belongs to user 12345"), claimed(root):
+        pass
+    assert sorted(root.iterdir()) == before
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o775, 0o757, 0o1777, 0o2775])
+@pytest.mark.parametrize("is_store", [False, True])
+def test_n12_08_a_store_that_others_can_write_to_is_refused_and_how_to_mend_it_told(tmp_path: Path, mode: int, *, is_store: bool) -> None:
+    root = tmp_path / "store"
+    if is_store:
+        with claimed(root):
+            prepare(root)
+    root.mkdir(exist_ok=True)
+    root.chmod(mode)
+    with pytest.raises(StoreError, match=f"chmod go-w {root}"), claimed(root):
+        pass
+    root.chmod(mode & ~0o022)
+    with claimed(root):
+        pass
+
+
+def test_n12_08_a_directory_on_the_way_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    parent.chmod(0o777)
+    with pytest.raises(StoreError, match=f"chmod o-w {parent}"), claimed(parent / "store"):
+        pass
+    assert not (parent / "store").exists()
+    parent.chmod(0o1777)  # as /tmp: what is ours there nobody replaces
+    with claimed(parent / "store"):
+        pass
+
+
+def test_links_of_an_administrator_are_followed(tmp_path: Path) -> None:
+    """As /home -> /var/home, and in both ways that links are written."""
+    (tmp_path / "var" / "home").mkdir(parents=True)
+    (tmp_path / "home").symlink_to("var/../var/home")
+    (tmp_path / "whole").symlink_to(tmp_path / "home")
+    with claimed(tmp_path / "whole" / "a" / "store"):
+        pass
+    assert (tmp_path / "var" / "home" / "a" / "store" / "lock").exists()
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(StoreError, match="symbolic links"), claimed(tmp_path / "circle" / "store"):
+        pass
+
+
+def test_n13_07_a_foreign_directory_keeps_no_lock(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(StoreError, match="give it a directory of its own"), claimed(tmp_path):
+        pass
+    assert [each.name for each in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_directories_on_the_way_are_made_for_nobody_else_to_write(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with claimed(tmp_path / "a" / "b" / "store"):
+            pass
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / each).stat().st_mode) for each in ("a", "a/b", "a/b/store")] == [0o755, 0o755, 0o700]
