@@ -179,10 +179,13 @@ class BlobStore(Protocol):
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
 
-    async def ingest(self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None) -> Ingest:
+    async def ingest(
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_leased: bool = False
+    ) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
 
-        After what another process has *begun* and has no room for, nothing is kept.
+        After what another process has *begun* and has no room for, nothing is kept. Those who watch the lease are told how it goes where
+        it *is_leased* for this very copy: another one of this process may have the lease.
         """
 
     async def spool(self, size: int) -> Spool:

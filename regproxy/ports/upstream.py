@@ -108,13 +108,19 @@ class Registry(Watched, Protocol):
     """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
 
     async def resolve(self, reference: Reference) -> Digest | None:
-        """Ask by HEAD what a manifest's reference means now; None where the answer does not tell."""
+        """Ask those trusted to resolve, by HEAD, what a manifest's reference means now; None where the answer does not tell."""
 
     async def manifest(self, reference: Reference) -> Manifest:
         """Fetch a manifest by GET, verified."""
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
-        """Make sure that *repository* holds the blob *digest*; give its size where upstream tells."""
+        """Ask any host how large the blob *digest* of *repository* is; None where upstream does not tell. Nothing is proven by that."""
+
+    async def confirm(self, repository: Repository, digest: Digest) -> None:
+        """Make sure that *repository* holds the blob *digest*, by the word of a host that is trusted to resolve.
+
+        Any other host may say so of what it has never seen, and so open to everyone what another repository keeps to itself.
+        """
 
     @property
     def is_near(self) -> bool:

@@ -163,18 +163,15 @@ class Blobs:
 
     async def _fetched(self, repository: Repository, digest: Digest) -> Opened:
         """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""
-        fill = self._fills.find(digest)
-        is_elsewhere = repository not in fill.holders if fill else await self._known(digest) is not None
-        if is_elsewhere:
+        may_share = None
+        if self._fills.find(repository, digest) is None and (self._fills.copies(digest) or await self._known(digest) is not None):
             if (content := await self._stored(repository, digest)) is not None:  # another worker has brought it since we looked
                 return Opened(content, Provenance.HIT)
-            await self._ask(repository, digest)
-            if (fill := self._fills.find(digest)) is not None:
-                fill.holders.add(repository)
-            elif (content := await self._borrowed(repository, digest)) is not None:
+            may_share = await self._fills.confirmed(repository, digest)
+            if may_share and (content := await self._borrowed(repository, digest)) is not None:
                 return Opened(content, Provenance.REVALIDATED)
-        provenance = Provenance.MISS if self._fills.find(digest) is None else Provenance.COLLAPSED
-        return await self._follow(self._fills.join(repository, digest), provenance)
+        provenance = Provenance.COLLAPSED if self._fills.copies(digest) else Provenance.MISS
+        return await self._follow(self._fills.join(repository, digest, may_share=may_share), provenance)
 
     async def _known(self, digest: Digest) -> Descriptor | None:
         return await found(self._index.known(Kind.BLOB, digest), digest)
@@ -256,6 +253,7 @@ class Blobs:
         return fill.size
 
     async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
+        """Open what another repository brought, now that upstream has confirmed that this one may have it."""
         known = await self._known(digest)
         content = None if known is None else await found(self._store.open(digest, known.size), digest)
         if content is not None:
@@ -271,7 +269,7 @@ class Blobs:
         return Opened(follower, provenance)
 
     async def _ask(self, repository: Repository, digest: Digest) -> int | None:
-        """Make sure that upstream lets this repository have the blob."""
+        """Ask upstream for the size of the blob."""
         registry = self._registries[repository.registry]
         return await self._flights.join((repository, digest), lambda: registry.describe(repository, digest))
 

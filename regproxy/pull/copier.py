@@ -10,7 +10,7 @@ from regproxy import metrics
 from regproxy.config import Downloads
 from regproxy.log import fields
 from regproxy.oci.digest import Digest, DigestMismatch
-from regproxy.ports import BlobStore, Corrupt, Gone, Incoming, Ingest, NotFound, Refused, Registry, Throttled, Unavailable
+from regproxy.ports import BlobStore, Corrupt, Gone, Incoming, Ingest, NotFound, Refused, Registry, Throttled, Unavailable, UpstreamError
 from regproxy.pull import blame
 from regproxy.pull.download import Download
 from regproxy.pull.fill import Fill
@@ -36,25 +36,39 @@ class Copier:
         self._ward = Ward()
         self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
 
-    async def copy(self, fill: Fill) -> bool:
+    async def copy(self, fill: Fill, *, is_leased: bool) -> bool:
         """Fetch and verify the blob, and say whether the store kept it; go on with what an earlier fill left.
 
-        Raise `UpstreamError` or `StoreError`.
+        Other processes are told of it where it *is_leased*. Raise `UpstreamError` or `StoreError`.
         """
-        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
+        start = await self._resumable(fill)
         for _ in range(_MOST_LIES):
             try:
-                return await self._copy_from(fill, start)
+                return await self._copy_from(fill, start, is_leased=is_leased)
             except (Gone, Exposed) as error:
                 start = 0
                 _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
-        return await self._copy_from(fill, 0)
+        return await self._copy_from(fill, 0, is_leased=is_leased)
+
+    async def _resumable(self, fill: Fill) -> int:
+        """Tell how much of what an earlier fill left this one may use: that may have been brought for another repository."""
+        if fill.may_share is False:
+            return 0
+        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
+        if not start or fill.may_share or fill.has_begun:
+            return start
+        try:
+            await self._registries[fill.repository.registry].confirm(fill.repository, fill.digest)
+        except UpstreamError as error:
+            _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+            return 0
+        return start
 
     async def finish(self, fill: Fill, begun: Incoming, start: int) -> bool:
         """Pass on what comes after the first *start* bytes, which another process has *begun* to copy and has no room to go on with."""
         return await self._copy_from(fill, start, begun)
 
-    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None) -> bool:
+    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_leased: bool = False) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
         download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
@@ -62,7 +76,7 @@ class Copier:
         try:
             await self._begin(download, fill)
             await quarantine.inspect()
-            ingest = await self._store.ingest(fill.digest, download.size, start, begun)
+            ingest = await self._store.ingest(fill.digest, download.size, start, begun, is_leased=is_leased)
             try:
                 fill.begin(ingest, download.size, start)
                 await _receive(download, quarantine, fill, ingest)

@@ -1,4 +1,7 @@
-"""One blob being copied into the store, read along by any number of clients.
+"""One blob being copied into the store for one repository, read along by any number of clients.
+
+Only those who ask for it under that very repository follow it: what upstream gives to one it may keep from another. A fill of another
+repository reads along what this one copies once upstream has confirmed that it may.
 
 Its followers read the growing file at their own speed. None of them gets the last byte of its response before the digest is right, so a
 response that was wrong never looks complete.
@@ -14,11 +17,11 @@ from regproxy.pull.news import News
 class Fill:
     """A copy in progress, with followers."""
 
-    def __init__(self, digest: Digest, repository: Repository) -> None:
+    def __init__(self, digest: Digest, repository: Repository, may_share: bool | None = None) -> None:  # noqa: FBT001 -- three values
         """Describe what is copied; `Fills` drives it."""
         self.digest = digest
         self.repository = repository
-        self.holders = {repository}  # the repositories that upstream lets have it
+        self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
         self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
         self._promised: int | None = None
         self.written = 0

@@ -9,23 +9,48 @@ from collections.abc import Mapping
 
 from regproxy import metrics
 from regproxy.config import Downloads
-from regproxy.flights import drain
+from regproxy.flights import Flights, drain
 from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import BlobStore, Elsewhere, Incoming, Index, Kind, Progress, Registry, Stage, StoreError, Unavailable, UpstreamError
+from regproxy.ports import (
+    BlobStore,
+    Corrupt,
+    Elsewhere,
+    Incoming,
+    Index,
+    Kind,
+    Overwhelmed,
+    Progress,
+    Registry,
+    Stage,
+    StoreError,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
 from regproxy.pull.copier import Copier
 from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.keeping import found, kept
 
 BLOB_TYPE = "application/octet-stream"
+_MAX_WAIT = 3.0  # seconds for the first byte that upstream sends to another repository: what it makes of that one is not known
 
 _log = logging.getLogger(__name__)
 
 
+class _NotBegunError(Exception):
+    """Upstream takes too long to answer another repository; this one asks for itself."""
+
+
 class Fills:
-    """The fills in progress, one per digest."""
+    """The fills in progress, one per repository and digest.
+
+    What upstream lets one repository have it may keep from another, and what it refuses to one it may give to another. So a fill belongs
+    to one repository, and is found under no other. Two that copy the same blob share its bytes as two processes do, by the lease: the
+    second reads along what the first one copies, once upstream has confirmed that it may.
+    """
 
     def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads, patience: float) -> None:
         """Take the ports, and for how many seconds followers may be left without a byte."""
@@ -34,27 +59,47 @@ class Fills:
         self._registries = registries
         self._store = store
         self._index = index
-        self._fills: dict[Digest, Fill] = {}
+        self._fills: dict[Digest, dict[Repository, Fill]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._confirmations: Flights[tuple[Repository, Digest], None] = Flights()
 
     def __len__(self) -> int:
-        return len(self._fills)
+        return len(self._tasks)
 
-    def find(self, digest: Digest) -> Fill | None:
+    def find(self, repository: Repository, digest: Digest) -> Fill | None:
         """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""
-        fill = self._fills.get(digest)
+        fill = self._fills.get(digest, {}).get(repository)
         return fill if fill is not None and fill.is_whole else None
 
-    def join(self, repository: Repository, digest: Digest) -> Follower:
-        """Follow the fill of *digest*, starting one out of *repository* if there is none; the caller releases it."""
-        metrics.FOLLOWERS.inc()
-        return self.begin(repository, digest).follow()
+    def copies(self, digest: Digest) -> bool:
+        """Whether *digest* is being copied for any repository."""
+        return digest in self._fills
 
-    def begin(self, repository: Repository, digest: Digest) -> Fill:
-        """Start the fill of *digest* if there is none, and follow nothing."""
-        fill = self.find(digest)
+    async def confirmed(self, repository: Repository, digest: Digest) -> bool:
+        """Ask upstream whether *repository* may have what others brought; False where nobody who may say so answers.
+
+        Raise `NotFound` or `Refused` where it may not.
+        """
+        registry = self._registries[repository.registry]
+        try:
+            await self._confirmations.join((repository, digest), lambda: registry.confirm(repository, digest))
+        except (Throttled, Unavailable, Corrupt) as error:
+            if isinstance(error, Overwhelmed):
+                raise
+            _log.info("not confirmed", extra=fields(repository=str(repository), digest=str(digest), reason=str(error)))
+            return False
+        return True
+
+    def join(self, repository: Repository, digest: Digest, *, may_share: bool | None = None) -> Follower:
+        """Follow the fill of *digest* for *repository*, starting one if there is none; the caller releases it."""
+        metrics.FOLLOWERS.inc()
+        return self.begin(repository, digest, may_share=may_share).follow()
+
+    def begin(self, repository: Repository, digest: Digest, *, may_share: bool | None = None) -> Fill:
+        """Start the fill of *digest* for *repository* if there is none, and follow nothing; *may_share* is what `confirmed` said."""
+        fill = self.find(repository, digest)
         if fill is None:
-            fill = self._fills[digest] = Fill(digest, repository)
+            fill = self._fills.setdefault(digest, {})[repository] = Fill(digest, repository, may_share)
             task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -68,13 +113,18 @@ class Fills:
     async def drain(self, grace: float) -> None:
         """Let the fills end within *grace* seconds, then give them up."""
         await drain(self._tasks, grace)
+        await self._confirmations.close()
 
     async def _run(self, fill: Fill) -> None:
         try:
-            while (elsewhere := await found(self._store.lease(fill.digest, fill.repository), fill.digest)) is not None:
+            is_leased = True
+            while (elsewhere := await self._elsewhere(fill)) is not None:
+                if isinstance(elsewhere, StoreError):
+                    is_leased = False
+                    break
                 if await self._read_along(fill, elsewhere):
                     return
-            await self._bring(fill)
+            await self._bring(fill, is_leased=is_leased)
         except (UpstreamError, StoreError) as error:
             fill.fail(error)
             _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
@@ -82,89 +132,119 @@ class Fills:
             fill.fail(error)
             _log.exception("fill broke", extra=fields(repository=str(fill.repository), fill=repr(fill)))
         finally:
-            if self._fills.get(fill.digest) is fill:
-                del self._fills[fill.digest]
+            self._forget(fill)
             fill.end()
 
-    async def _bring(self, fill: Fill) -> None:
-        """Have the blob in the store, and its record in the index, before another process may think that it has to."""
+    def _forget(self, fill: Fill) -> None:
+        fills = self._fills.get(fill.digest, {})
+        if fills.get(fill.repository) is fill:
+            del fills[fill.repository]
+            if not fills:
+                del self._fills[fill.digest]
+
+    async def _elsewhere(self, fill: Fill) -> Elsewhere | StoreError | None:
+        """Take the lease, or give what another fill copies, or what keeps us from knowing."""
+        try:
+            return await self._store.lease(fill.digest, fill.repository)
+        except StoreError as error:
+            _log.warning("could not be looked up", extra=fields(what=str(fill.digest), reason=str(error)))
+            return error
+
+    async def _bring(self, fill: Fill, *, is_leased: bool) -> None:
+        """Have the blob in the store, and its record in the index, before another fill may think that it has to."""
         failure: UpstreamError | None = None
         metrics.FILLS.inc()
         try:
-            if await self._landed(fill) or await self._copier.copy(fill):
+            if await self._landed(fill) or await self._copier.copy(fill, is_leased=is_leased):
                 await self._record(fill)
         except UpstreamError as error:
             failure = error
             raise
         finally:
             metrics.FILLS.dec()
-            await kept(self._store.release(fill.digest, failure), fill.digest)
+            if is_leased:
+                await kept(self._store.release(fill.digest, failure), fill.digest)
 
     async def _landed(self, fill: Fill) -> bool:
-        """Read what another process has brought since we looked for it, if it has."""
+        """Read what another fill has brought since we looked for it, if it has, and if this repository may have it."""
         known = await found(self._index.known(Kind.BLOB, fill.digest), fill.digest)
-        incoming = None if known is None else await found(self._store.landed(fill.digest, known.size), fill.digest)
-        if known is None or incoming is None:
+        if known is None:
             return False
         is_held = await found(self._index.held(Kind.BLOB, fill.repository, fill.digest), fill.digest) is not None
-        await self._go_along(fill, incoming, Progress(Stage.KEPT, str(fill.repository) if is_held else "", known.size, known.size))
+        if not is_held and not await self._may_share(fill):
+            return False
+        incoming = await found(self._store.landed(fill.digest, known.size), fill.digest)
+        if incoming is None:
+            return False
+        fill.begin(incoming, known.size, known.size)
         fill.verified()
         return True
 
     async def _read_along(self, fill: Fill, elsewhere: Elsewhere) -> bool:
-        """Follow to its end what another process copies; say False where it is for us to go on."""
+        """Follow to its end what another fill copies; say False where it is for us to go on."""
+        has_begun, is_ours = False, True
         try:
-            while (progress := await self._news(elsewhere, fill)) is not None:
+            while (progress := await self._news(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
+                is_ours = progress.repository == str(fill.repository)
                 if progress.error is not None:
-                    if fill.has_begun or progress.repository == str(fill.repository):
+                    if is_ours:
                         raise progress.error
                     return False  # what was refused to another repository may be given to this one
+                if not is_ours and not (_is_of(fill.repository, progress) and await self._may_share(fill)):
+                    fill.may_share = False
+                    await self._bring(fill, is_leased=False)
+                    return True
                 if progress.stage is Stage.ALONE:
                     await self._part(fill, elsewhere.incoming)
                     return True
-                if elsewhere.incoming is not None:
-                    await self._go_along(fill, elsewhere.incoming, progress)
+                if elsewhere.incoming is not None and has_begun:
+                    fill.reach(progress.written)
+                elif elsewhere.incoming is not None:
+                    has_begun = True
+                    fill.begin(elsewhere.incoming, progress.size, progress.written)
                 if progress.stage in {Stage.KEPT, Stage.VERIFIED}:
                     fill.verified()
                     if progress.stage is Stage.KEPT:
                         await self._record(fill)
                     return True
             return False
+        except _NotBegunError:
+            await self._bring(fill, is_leased=False)
+            return True
         finally:
             elsewhere.close()
+            if elsewhere.incoming is not None and not has_begun:
+                elsewhere.incoming.close()
 
-    async def _news(self, elsewhere: Elsewhere, fill: Fill) -> Progress | None:
-        patience = 2 * self._patience  # whoever copies has as much by itself, and is found dead within
+    async def _may_share(self, fill: Fill) -> bool:
+        """Ask once whether this repository may have what others brought; raise what upstream says where it may not."""
+        if fill.may_share is None:
+            fill.may_share = await self.confirmed(fill.repository, fill.digest)
+        return fill.may_share
+
+    async def _news(self, elsewhere: Elsewhere, fill: Fill, *, has_begun: bool) -> Progress | None:
+        patience = 2 * self._patience if has_begun else _MAX_WAIT  # whoever copies has as much by itself, and is found dead within
         try:
             async with asyncio.timeout(patience):
                 return await elsewhere.news()
         except TimeoutError as error:
+            if not has_begun:
+                raise _NotBegunError from error
             raise Unavailable(f"no byte of {fill.digest} came for {patience:g} s through the process that copies it") from error
-
-    async def _go_along(self, fill: Fill, incoming: Incoming, progress: Progress) -> None:
-        """Read from *incoming*, once upstream lets this repository have what it let another one have."""
-        if fill.reads(incoming):
-            fill.reach(progress.written)
-            return
-        try:
-            if progress.repository != str(fill.repository):
-                await self._registries[fill.repository.registry].describe(fill.repository, fill.digest)
-        except BaseException:
-            incoming.close()
-            raise
-        fill.begin(incoming, progress.size, progress.written)
 
     async def _part(self, fill: Fill, begun: Incoming | None) -> None:
         """Fetch by ourselves what the store does not take: nobody can read along."""
         if begun is not None and fill.reads(begun):
             await self._copier.finish(fill, begun, fill.written)
         else:
-            await self._bring(fill)
+            await self._bring(fill, is_leased=False)
 
     async def _record(self, fill: Fill) -> None:
-        """Index the blob under everyone who may have it, those included who join meanwhile."""
-        recorded: set[Repository] = set()
-        while missing := fill.holders - recorded:
-            for repository in missing:
-                await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, fill.digest, fill.size)), fill.digest)
-            recorded |= missing
+        """Index the blob under the repository that may have it."""
+        descriptor = Descriptor(BLOB_TYPE, fill.digest, fill.size)
+        await kept(self._index.put(Kind.BLOB, fill.repository, descriptor), fill.digest)
+
+
+def _is_of(repository: Repository, progress: Progress) -> bool:
+    """Whether it is the same upstream that sends: the pace and the mistakes of another one are not for us to suffer."""
+    return progress.repository.startswith(f"{repository.registry}/")

@@ -129,11 +129,13 @@ class DiskStore:
     async def resumable(self, digest: Digest) -> int:
         return await self._run(left_behind, self._root, digest)
 
-    async def ingest(self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None) -> DiskIngest:
+    async def ingest(
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_leased: bool = False
+    ) -> DiskIngest:
         growing = await self._growing(digest, size, start) if begun is None else Full("another process has no room for it")
         if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
-        note = partial(self._leases.note, digest)
+        note = partial(self._leases.note, digest) if is_leased else _note_nothing
         file = None if begun is None else os.fdopen(os.dup(begun.extent(0, start).file.fileno()), "rb", buffering=0)
         ingest = DiskIngest(digest, self._run, self._trouble, growing, note, file)
         try:
@@ -254,3 +256,7 @@ class DiskStore:
         status = os.statvfs(self._root)
         used = status.f_blocks - status.f_bfree  # as df counts: what is reserved for root is neither used nor there
         return FileSystem((used + status.f_bavail) * status.f_frsize, status.f_bavail * status.f_frsize)
+
+
+def _note_nothing(**facts: object) -> None:
+    """Tell nobody: what is copied here is not what others watch."""

@@ -90,7 +90,7 @@ class UpstreamRegistry:
             async with client.ask(_manifest_question("HEAD", reference, connect=_HANDSHAKE)) as response:
                 return _claimed_digest(response) if response.status == 200 else None
 
-        return await self._first(_need(reference), head)
+        return await self._first(Trust.RESOLVE, head)
 
     async def manifest(self, reference: Reference) -> Manifest:
         async def get(client: HostClient) -> Manifest:
@@ -116,6 +116,12 @@ class UpstreamRegistry:
         return HostFinding(str(client.host), client.host.trust, who, realm, seconds, digest, failure, quota)
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
+        return await self._described(Trust.PULL, repository, digest)
+
+    async def confirm(self, repository: Repository, digest: Digest) -> None:
+        await self._described(Trust.RESOLVE, repository, digest)
+
+    async def _described(self, need: Trust, repository: Repository, digest: Digest) -> int | None:
         async def head(client: HostClient) -> int | None:
             rest = f"blobs/{digest}"
             try:
@@ -130,7 +136,7 @@ class UpstreamRegistry:
                     return part.size if part else None
                 return response.content_length
 
-        return await self._first(Trust.PULL, head)
+        return await self._first(need, head)
 
     @asynccontextmanager
     async def blob(
@@ -290,7 +296,7 @@ def _verified(host: Host, reference: Reference, body: bytes, claimed: Digest | N
     """
     expected = reference.target if isinstance(reference.target, Digest) else None
     try:
-        return Manifest.verify(body, expected)
+        return Manifest.verify(body, expected or _named_otherwise(claimed))
     except DigestMismatch as error:
         metrics.CORRUPT.inc()
         raise Corrupt(f"{host} sent wrong bytes for {reference}: {error}") from error
@@ -314,9 +320,14 @@ def _is_authors(body: bytes, claimed: Digest | None) -> bool:
 
 def _claimed_digest(response: aiohttp.ClientResponse) -> Digest | None:
     try:
-        return Digest.parse(response.headers.get("Docker-Content-Digest", ""))
+        return Digest.parse(response.headers.get("Docker-Content-Digest", "").strip('"'))
     except InvalidDigest:
         return None
+
+
+def _named_otherwise(claimed: Digest | None) -> Digest | None:
+    """Give the digest that upstream names a tag's manifest by, where that is not the usual sha256: it may know it by no other."""
+    return claimed if claimed is not None and claimed.algorithm != "sha256" else None
 
 
 def _manifest_question(method: str, reference: Reference, connect: float | None = None) -> Question:
