@@ -24,12 +24,14 @@ from regproxy.ports import (
     InvalidContent,
     Kind,
     NotFound,
+    Overwhelmed,
     Refused,
     Registry,
     Rejected,
     StoreError,
     Throttled,
     Unavailable,
+    UpstreamError,
 )
 from regproxy.pull.answers import Answers, Pulled
 from regproxy.pull.freezes import Freezes
@@ -231,15 +233,20 @@ class Manifests:
 
     async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Fetch by digest, or only make sure that this repository holds what another one brought."""
-        registry = self._registries[reference.repository.registry]
-        if (manifest := await self._anywhere(digest)) is not None:
-            if await registry.resolve(reference) != digest:
-                raise NotFound(f"{reference.repository.registry} does not confirm that it holds {reference}")
-            provenance = Provenance.REVALIDATED
-        else:
-            manifest, provenance = await registry.manifest(reference), Provenance.MISS
+        manifest, provenance = await self._anywhere(digest), Provenance.REVALIDATED
+        if manifest is None or not await self._is_confirmed(reference, digest):
+            manifest, provenance = await self._registries[reference.repository.registry].manifest(reference), Provenance.MISS
         await self._behind.do(self._keep(reference.repository, manifest))
         return Pulled(manifest, provenance)
+
+    async def _is_confirmed(self, reference: Reference, digest: Digest) -> bool:
+        """Say whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
+        try:
+            return await self._registries[reference.repository.registry].resolve(reference) == digest
+        except Overwhelmed:
+            raise
+        except UpstreamError:
+            return False
 
     async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Give a manifest that *repository* is known to hold, if its bytes are here and right."""

@@ -92,7 +92,7 @@ async def test_n12_01_a_stranger_close_behind_gets_nothing(private: FakeRegistry
                 stranger.ask(_manifest(THEIRS, image), after=delays[8]),
                 stranger.ask(_manifest(THEIRS, image), "HEAD", after=delays[9]),
             )
-            assert await permitted == [(200, secret), (200, body)]
+            assert list(await permitted) == [(200, secret), (200, body)]
         for digest, image in zip(digests, images, strict=True):
             await stranger.ask(_blob(THEIRS, digest))
             await stranger.ask(_manifest(THEIRS, image))
