@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 _SPEC = re.compile(r"(\d{1,18})?-(\d{1,18})?", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})", re.ASCII | re.IGNORECASE)
+_UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII | re.IGNORECASE)
 _MOST_RANGES = 64  # RFC 9110, 14.2: many small ranges are an attack; such a header is ignored and the whole is sent
 
 
@@ -84,6 +85,12 @@ def parse_content_range(header: str | None) -> ByteRange | None:
         return None
     first, last, size = (int(group) for group in match.groups())
     return ByteRange(first, last + 1, size) if first <= last < size else None
+
+
+def parse_complete_length(header: str | None) -> int | None:
+    """Read the length that a 416 tells as `bytes */length` (RFC 9110, 14.4), or None if it tells none."""
+    match = _UNSATISFIED.fullmatch((header or "").strip())
+    return None if match is None else int(match[1])
 
 
 def _bounds(part: str) -> tuple[int | None, int | None] | None:

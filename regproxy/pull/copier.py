@@ -116,7 +116,7 @@ class Copier:
                 download.segments[0].body.reject()
             elif ingest.is_whole:
                 self._doubts[fill.digest] = await asyncio.to_thread(blame.statements, ingest, download.segments)
-            kind = Corrupt if fill.written else Exposed
+            kind = Corrupt if fill.is_seen else Exposed
             raise kind(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
         if doubts is not None and ingest.is_whole:
             await asyncio.to_thread(blame.convict, ingest, doubts)

@@ -50,6 +50,11 @@ class Fill:
         """Whether there is something to read."""
         return bool(self._sources)
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether a client may have some of it: none is given any before the size is known."""
+        return bool(self._promised and self.written)
+
     def reads(self, incoming: Incoming) -> bool:
         return self._incoming is incoming
 
@@ -121,7 +126,7 @@ class Fill:
         """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
         before = self._incoming
         self._sources.append(incoming)
-        if before is not None and self.written and before.origin != incoming.origin:
+        if before is not None and self.is_seen and before.origin != incoming.origin:
             raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
         self._promised = promised
         self.written = written

@@ -99,7 +99,7 @@ class Stretch:
                 raise Late(f"{body} takes much longer for its part than others") from error
             finally:
                 self._deadline = None
-                if self.reached > self.asked_from or self.is_whole:  # who sent nothing and called it all is answerable too
+                if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
                     self._source.segments.append(Segment(self.asked_from, self.reached, body))
 
     async def _receive(self, body: BlobBody) -> None:

@@ -10,7 +10,7 @@ import aiohttp
 
 from regproxy import metrics
 from regproxy.config import Timeouts
-from regproxy.oci.byterange import parse_content_range
+from regproxy.oci.byterange import parse_complete_length, parse_content_range
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.pace import Pace, patience
@@ -38,6 +38,8 @@ class HostBody:
         return str(self._client.host)
 
     async def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:
+        if self.stop == self.start:
+            return  # what a 416 carries is about the request
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
         count, pace = 0, Pace(self._timeouts.least_rate)
         flow = flow_of(self._response, ahead or AHEAD)
@@ -131,12 +133,12 @@ async def open_body(
         response = await stack.enter_async_context(client.ask(question))
         if response.status == 416 and start == 0:  # nothing of an empty blob can be named
             response = await stack.enter_async_context(client.ask(replace(question, headers={})))
-        if response.status not in {200, 206}:
+        if response.status not in {200, 206} and not _ends_at(response, start):
             raise Unavailable(f"{client.host} answered {response.status} to a request for {digest} from {start} on")
         body = HostBody(response, client, health, timeouts)
         health.led(client.host, client.elsewhere(response.url))
         if wanted:
-            health.ranged(client.host, honoured=response.status == 206)
+            health.ranged(client.host, honoured=response.status != 200)
         if response.status == 206 and body.start != start:
             raise Unavailable(f"{client.host} was asked for {digest} from {start} on and sent it from {body.start} on")
         body.hold(stack.pop_all())
@@ -148,7 +150,14 @@ def _place(response: aiohttp.ClientResponse, host: str) -> tuple[int, int | None
     if response.status == 200:
         return 0, response.content_length, response.content_length
     header = response.headers.get("Content-Range", "")
+    if response.status == 416 and (size := parse_complete_length(header)) is not None:
+        return size, size, size
     part = parse_content_range(header)
     if part is None:
         raise Unavailable(f"{host} sent a part without saying which: {header[:80]!r}")
     return part.start, part.stop, part.size
+
+
+def _ends_at(response: aiohttp.ClientResponse, start: int) -> bool:
+    """Whether a 416 says that there is nothing from *start* on: who sent what is before it told no length, and did not end."""
+    return response.status == 416 and start > 0 and parse_complete_length(response.headers.get("Content-Range")) == start

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.deeds import Cut, Deed, Lie, Stall
+from tests.fakes.deeds import Chunked, Cut, Deed, Lie, NoLength, NoRanges, Stall
 from tests.fakes.registry import FakeRegistry
 from tests.rig import QUICK, Rig, get, raw, rig
 
@@ -64,6 +64,32 @@ async def test_who_calls_a_blob_empty_is_rejected_and_another_host_asked(
     async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
         assert (await proxy.ask(_path(digest))).body == BLOB
         assert {host["url"]: host["lies"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
+
+
+@pytest.mark.parametrize("trust", [["pull"], ["pull", "resolve"]], ids=["a mirror", "a registry"])
+async def test_wrong_bytes_of_no_stated_length_are_not_seen(
+    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path, trust: list[str]
+) -> None:
+    """A response that could not begin before its length was known has nothing in it that would have to be called back."""
+    digest = _held_by_both(mirror, upstream, BLOB)
+    mirror.misbehave("/blobs/", NoRanges(), NoLength(), Lie(lambda body: b"?" + body[1:]))
+    hosts = [{"url": mirror.url, "trust": trust}, {"url": upstream.url}]
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
+        assert (await proxy.ask(_path(digest))).body == BLOB
+        assert {host["url"]: host["lies"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
+
+
+@pytest.mark.parametrize("framing", [NoLength(), Chunked()], ids=["to the end of the connection", "in chunks"])
+async def test_a_blob_that_never_ends_is_whole_where_another_host_says_so(
+    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path, framing: Deed
+) -> None:
+    """What it is asked for then begins behind the end of the blob: 416 with the length is an answer, and no failure of its."""
+    digest = _held_by_both(mirror, upstream, BLOB)
+    mirror.misbehave("/blobs/", NoRanges(), framing, Stall(len(BLOB)))
+    hosts = [{"url": mirror.url}, {"url": upstream.url}]
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
+        assert (await proxy.ask(_path(digest))).body == BLOB
+        assert {host["url"]: host["failures"] > 0 for host in await proxy.hosts()} == {mirror.url: True, upstream.url: False}
 
 
 async def test_a_stranger_who_is_right_is_asked_again(mirror: FakeRegistry, upstream: FakeRegistry, proxy: Rig) -> None:

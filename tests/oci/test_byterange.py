@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regproxy.oci.byterange import ByteRange, UnsatisfiableRange, parse, parse_content_range, single, whole
+from regproxy.oci.byterange import ByteRange, UnsatisfiableRange, parse, parse_complete_length, parse_content_range, single, whole
 
 SIZE = 1000
 
@@ -162,3 +162,19 @@ def test_a_part_that_upstream_names_lies_within_its_size(header: str) -> None:
 )
 def test_one_range_can_be_read_before_the_size_is_known(header: str | None, part: tuple[int, int | None] | None) -> None:
     assert single(header) == part
+
+
+@pytest.mark.parametrize(
+    ("header", "length"),
+    [
+        ("bytes */9", 9),
+        ("Bytes */0", 0),
+        ("bytes 0-1/9", None),
+        ("bytes */*", None),
+        ("bytes */-1", None),
+        (f"bytes */{'9' * 19}", None),
+        (None, None),
+    ],
+)
+def test_a_416_tells_how_long_the_whole_is(header: str | None, length: int | None) -> None:
+    assert parse_complete_length(header) == length
