@@ -1,0 +1,146 @@
+"""Everything that the documentation shows works: what is configuration loads, what is a command exists with the options it is given."""
+
+import json
+import re
+import shlex
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from regproxy.cli import app
+from regproxy.config import Settings, load
+from regproxy.config.settings import Document
+from regproxy.config.upstream import HostEntry, UpstreamEntry
+from tests.fakes.authority import Authority
+
+from .blocks import ROOT, Block, commands, fenced, inline
+
+NAMES = {"DOCKER_USER", "DOCKER_PASSWORD", "REGPROXY_REDIS_KEY", "TCR_USER", "TCR_PASSWORD", "SWR_KEY", "SWR_PASSWORD", "REGISTRY_PASSWORD"}
+ENVIRONMENT = dict.fromkeys(NAMES, "0123456789abcdef" * 4)  # as long as keys have to be
+# Programs that the documentation calls, beside those that are looked at below.
+KNOWN = {"curl", "skopeo", "pipx", "uvx", "useradd", "install", "systemctl", "docker", "docker-compose", "python3", "/opt/regproxy/bin/pip",
+         "apt-get", "bash", "export", "kill", "openssl", "update-ca-certificates"}  # fmt: skip
+LANGUAGES = {"yaml", "toml", "json", "sh"}
+
+
+def of(language: str) -> list[object]:
+    return [pytest.param(block, id=block.name) for block in fenced() if block.language == language]
+
+
+def loaded(text: str, folder: Path) -> Settings:
+    path = folder / "regproxy.yaml"
+    path.write_text(text)
+    return load(path, ENVIRONMENT)
+
+
+def test_n13_03_every_block_says_what_it_is() -> None:
+    assert [block.name for block in fenced() if block.language not in LANGUAGES] == []
+
+
+@pytest.mark.parametrize("block", of("yaml"))
+def test_n13_03_a_block_of_configuration_loads(block: Block, tmp_path: Path) -> None:
+    document = yaml.safe_load(block.text)
+    if "mirrors" in document:  # registries.yaml of k3s and RKE2
+        assert set(document) == {"mirrors"}
+        assert all(mirror["endpoint"] for mirror in document["mirrors"].values())
+        return
+    loaded(block.text, tmp_path)
+
+
+@pytest.mark.parametrize("block", of("toml"))
+def test_n13_04_a_runtime_is_given_a_whole_file_that_means_what_it_says(block: Block) -> None:
+    document = tomllib.loads(block.text)
+    for host in document.get("host", {}).values():
+        assert set(host) == {"capabilities", "dial_timeout"}, "a key below the table is the host's: `server` belongs above it"
+    if "plugins" in document:
+        names = {2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.images"}
+        assert document["plugins"] == {names[document["version"]]: {"registry": {"config_path": "/etc/containerd/certs.d"}}}
+
+
+@pytest.mark.parametrize("block", of("json"))
+def test_n13_03_a_block_of_json_is_json(block: Block) -> None:
+    json.loads(block.text)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.name)
+def test_n13_03_a_configuration_that_comes_with_us_loads(path: Path) -> None:
+    load(path, ENVIRONMENT)
+
+
+def _examples() -> list[object]:
+    """Find list items in the comments of our configurations: hosts and rules to take over by removing the sign."""
+    found: list[object] = []
+    for path in sorted(ROOT.glob("config/*.yaml")):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if item := re.fullmatch(r"\s*# - (\{.*\})", line):
+                found.append(pytest.param(item[1], id=f"{path.name}:{number}"))
+    return found
+
+
+@pytest.mark.parametrize("item", _examples())
+def test_n13_03_an_example_in_a_comment_loads(item: str, tmp_path: Path) -> None:
+    text = item.replace("YOUR-ID", "your-id")
+    loaded(f"upstreams:\n  docker.io:\n    hosts:\n      - {text}\n      - {{url: https://registry-1.docker.io}}\n", tmp_path)
+
+
+UPSTREAM, HOST = UpstreamEntry.model_fields, HostEntry.model_fields
+SETTINGS = [
+    pytest.param(block, id=f"{block.name} {block.text[:30]}")
+    for block in inline()
+    if block.path.name != "CHANGELOG.md"  # it tells of what was, in short
+    if re.match(r"[a-z_]+: \S", block.text) and block.text.partition(":")[0] in {*Document.model_fields, *UPSTREAM, *HOST}
+]
+
+
+@pytest.mark.parametrize("block", SETTINGS)
+def test_n13_03_a_setting_in_a_sentence_loads(block: Block, tmp_path: Path) -> None:
+    key, _, value = block.text.partition(": ")
+    pair = Authority(tmp_path).issue("server")
+    value = value.replace("tls.crt", str(pair.certificate)).replace("tls.key", str(pair.key))
+    if key in Document.model_fields:
+        loaded(f"{key}: {value}", tmp_path)
+    elif key in UPSTREAM:
+        loaded(f"upstreams: {{registry.example: {{hosts: [{{url: https://registry.example}}], {key}: {value}}}}}", tmp_path)
+    else:
+        hosts = f"[{{url: https://mirror.example, {key}: {value}}}, {{url: https://registry.example}}]"
+        loaded(f"upstreams: {{registry.example: {{hosts: {hosts}}}}}", tmp_path)
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=f"{block.name} {block.text[:40]}") for block in commands()])
+def test_n13_03_a_command_exists_and_takes_what_it_is_given(block: Block) -> None:
+    words = shlex.split(block.text.replace("$(openssl rand -hex 32)", "0" * 64))
+    while "=" in words[0]:
+        words = words[1:]
+    program, *arguments = words
+    if program == "regproxy":
+        _check_ours(arguments)
+    elif program == "make":
+        targets = {line.partition(":")[0] for line in (ROOT / "Makefile").read_text().splitlines() if re.match(r"[a-z]+:", line)}
+        assert {word for word in arguments if "=" not in word} <= targets
+    elif program == "python" and arguments[:1] == ["-m"]:
+        module = ROOT / arguments[1].replace(".", "/")
+        assert module.with_suffix(".py").exists() or (module / "__main__.py").exists()
+    elif "/" in program and not program.startswith("/"):
+        assert (ROOT / program).exists()
+    else:
+        assert program in KNOWN
+    for word in arguments:
+        if re.match(r"(deploy|config|docs|bench|tests)/", word):
+            assert (ROOT / word).exists()
+
+
+def _check_ours(arguments: list[str]) -> None:
+    """Read a command line as the program does, short of doing it; typer raises where it is not understood."""
+    command: Any = typer.main.get_command(app)
+    while arguments and hasattr(command, "commands"):
+        name, *arguments = arguments
+        if name.startswith("-"):
+            assert name in {option for each in command.params for option in each.opts}
+            return
+        command = command.commands[name]
+    if not hasattr(command, "commands"):
+        command.make_context(command.name, arguments or ["IMAGE"], resilient_parsing=not arguments)
