@@ -2,16 +2,26 @@
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BASE_IMAGE} AS build
-# Another index than PyPI: docker build --build-arg PIP_INDEX_URL=... It stays in this stage; the image does not know it.
+# Another index than PyPI, and an authority to believe it by (the text of a PEM file). They stay in this stage; the image does not know them.
 ARG PIP_INDEX_URL
+ARG BUILD_CA
+ENV PIP_CERT=${BUILD_CA:+/tmp/ca.pem}
 WORKDIR /src
+RUN [ -z "$BUILD_CA" ] || printf '%s\n' "$BUILD_CA" >/tmp/ca.pem
 # pip installs from outside, so that the image itself has none.
 RUN python3 -m venv /pip && /pip/bin/pip install --quiet --no-cache-dir "pip>=25.1" && python3 -m venv --without-pip /opt/regproxy
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
+COPY config config
+COPY deploy deploy
 COPY regproxy regproxy
 RUN /pip/bin/pip --python /opt/regproxy install --no-cache-dir --no-warn-script-location .
 
 FROM ${BASE_IMAGE}
+LABEL org.opencontainers.image.title="regproxy" \
+      org.opencontainers.image.description="A pull-through caching proxy for container registries" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.vendor="The regproxy maintainers" \
+      org.opencontainers.image.url="https://pypi.org/project/regproxy/"
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/regproxy --shell /usr/sbin/nologin regproxy \
     && install --directory --owner=regproxy --group=regproxy --mode=0750 /var/lib/regproxy
 COPY --from=build /opt/regproxy /opt/regproxy

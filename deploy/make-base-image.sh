@@ -12,6 +12,7 @@ packages=(python3 python3-venv ca-certificates "${@:2}")
 
 folder=$(mktemp --directory)
 trap 'rm -rf "$folder"' EXIT
+chmod 755 "$folder" # it becomes the root of the image, where everybody has to get in
 include=$(IFS=, && echo "${packages[*]}")
 debootstrap --variant=minbase --include="$include" bookworm "$folder" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
 rm -rf "$folder"/var/cache/apt/*.bin "$folder"/var/cache/apt/archives/*.deb "$folder"/var/lib/apt/lists/*

@@ -1,0 +1,75 @@
+"""What the ways to install regproxy promise."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.clients.programs import program
+
+from .blocks import ROOT, commands
+
+CHANGEABLE = {"BASE_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "PIP_INDEX_URL", "BUILD_CA"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Build it from what the image's build gets: what .dockerignore lets through."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "config", "deploy", "regproxy"):
+        (source / name).symlink_to(ROOT / name)
+    command: list[str | Path] = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", built, source]
+    subprocess.run(command, check=True, env={**os.environ, "PIP_NO_CACHE_DIR": "1"})
+    return zipfile.ZipFile(next(built.glob("*.whl")))
+
+
+def test_n13_08_the_wheel_says_whose_it_is_and_under_which_licence(wheel: zipfile.ZipFile) -> None:
+    [name] = [name for name in wheel.namelist() if name.endswith("/METADATA")]
+    metadata = wheel.read(name).decode()
+    for line in ("License-Expression: Apache-2.0", "Author: ", "Project-URL: Homepage, https://", "License-File: LICENSE"):
+        assert f"\n{line}" in metadata
+    assert any(name.endswith("/LICENSE") for name in wheel.namelist())
+
+
+def test_n13_08_the_wheel_brings_what_the_commands_of_the_readme_take_from_it(wheel: zipfile.ZipFile) -> None:
+    shared = "/opt/regproxy/share/"
+    wanted = {word.removeprefix(shared) for block in commands() for word in block.text.split() if word.startswith(shared)}
+    assert {"regproxy/regproxy.yaml", "regproxy/regproxy.service"} <= wanted
+    brought = {name.partition("/data/share/")[2] for name in wheel.namelist()}
+    assert wanted <= brought
+
+
+@pytest.mark.parametrize("command", [("docker-compose",)], ids=["docker-compose 1.29"])
+def test_n13_05_compose_takes_the_file_and_every_image_can_be_another(command: tuple[str, ...]) -> None:
+    env = {**os.environ, **{name: f"other.example/{name.lower()}" for name in CHANGEABLE}}
+    words: list[str | Path] = [program(command[0], "docker-compose"), "--file", ROOT / "docker-compose.yml", "config"]
+    services = yaml.safe_load(subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout)["services"]
+    assert services["redis"]["image"] == "other.example/redis_image"
+    assert services["prometheus"]["image"] == "other.example/prometheus_image"
+    arguments = services["regproxy"]["build"]["args"]
+    assert {name: arguments[name] for name in ("BASE_IMAGE", "PIP_INDEX_URL", "BUILD_CA")} == {
+        name: f"other.example/{name.lower()}" for name in ("BASE_IMAGE", "PIP_INDEX_URL", "BUILD_CA")
+    }
+
+
+def test_n13_05_what_can_be_changed_is_documented() -> None:
+    text = (ROOT / "docs" / "building.md").read_text()
+    assert [name for name in sorted(CHANGEABLE) if f"| `{name}` |" not in text] == []
+
+
+def test_n13_05_everybody_may_enter_the_base_image(tmp_path: Path) -> None:
+    """Mktemp makes a folder of mode 0700; `docker import` takes that for the root of the image."""
+    image = tmp_path / "image.tar"
+    fakes = {"debootstrap": 'for each; do [ -d "$each" ] && mkdir -p "$each/var"; done; true', "docker": f"cat >{image}"}
+    for name, script in fakes.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([ROOT / "deploy" / "make-base-image.sh", "base"], env=env, check=True)
+    with tarfile.open(image) as found:
+        assert found.getmember(".").mode == 0o755
