@@ -4,7 +4,8 @@ Times are seconds since the epoch: a record outlives restarts, so no monotonic c
 clock set back produces, counts as just checked once and no longer.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias, assert_never
 
@@ -12,6 +13,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.policy.limits import STRETCH
 
 DAY = 86_400.0
+_OF_A_DIGEST = re.compile(r"sha(?:256|512)-[0-9a-f]{64}")
 
 
 class PullPolicy(Enum):
@@ -32,6 +34,7 @@ class TagPolicy:
     fresh_for: float = 300.0
     stale_for: float = 7 * DAY
     missing_for: float = 10.0
+    is_urgent: bool = False  # upstream is asked even where few pulls are left
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,18 @@ Denial: TypeAlias = Missing | Denied
 TagAnswer: TypeAlias = TagRecord | Denial
 
 
+def exact_rule(rule: TagPolicy, tag: str) -> TagPolicy:
+    """Return the rule for a tag that says what belongs to a digest: a signature, an attestation, an SBOM, an index of referrers.
+
+    What was attached or signed a moment ago is looked for now (distribution-spec, Referrers Tag Schema; cosign), so upstream is asked each
+    time, unless it must never be asked or *rule* is meant for such tags.
+    """
+    is_meant = any(algorithm in rule.match for algorithm in ("sha256-", "sha512-"))
+    if rule.policy is PullPolicy.NEVER or is_meant or not _OF_A_DIGEST.match(tag):
+        return rule
+    return replace(rule, policy=PullPolicy.ALWAYS, fresh_for=0.0, missing_for=0.0, is_urgent=True)
+
+
 class Verdict(Enum):
     """What to do about a tag."""
 
@@ -91,6 +106,7 @@ def judge(
     *missing*: what upstream said when there was no such tag, or none for us. A record from before that is not served again until upstream
     says otherwise, however badly it can be reached; where a rule serves what is here whatever its age, only a refusal ends that.
     """
+    is_scarce = is_scarce and not rule.is_urgent
     is_missing = isinstance(missing, Missing) and _age(missing, now) < rule.missing_for
     if record is None and rule.policy is PullPolicy.NEVER:
         return Verdict.OFFLINE

@@ -15,7 +15,7 @@ from regproxy.oci import errors
 from regproxy.oci.authority import Authority
 from regproxy.oci.reference import InvalidName, Repository, Target
 from regproxy.policy.freezing import Freeze
-from regproxy.policy.freshness import TagPolicy
+from regproxy.policy.freshness import TagPolicy, exact_rule
 
 DOCKER_HUB = "docker.io"
 _REMEMBERED = 4096  # repositories, less than 2 MB
@@ -117,9 +117,9 @@ class Upstream:
     deny: tuple[str, ...] = ()
 
     def tag_policy(self, name: str, tag: str) -> TagPolicy:
-        """Pick the first rule that matches `repository:tag`."""
+        """Pick the first rule that matches `repository:tag`, as it is meant for that tag."""
         subject = f"{name}:{tag}"
-        return next((rule for rule in self.tags if fnmatchcase(subject, rule.match)), TagPolicy())
+        return exact_rule(next((rule for rule in self.tags if fnmatchcase(subject, rule.match)), TagPolicy()), tag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,7 +148,7 @@ class Manifests:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
         may_stand_in = known is not None and may_serve_stale(record, rule, self._clock(), self._missing.get(reference))
         try:
-            async with asyncio.timeout(self._revalidate if may_stand_in else None):
+            async with asyncio.timeout(self._revalidate if may_stand_in and not rule.is_urgent else None):
                 return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
         except (TimeoutError, Throttled, Unavailable, Corrupt) as error:
             missing = self._missing.get(reference)  # it may have been heard while we waited

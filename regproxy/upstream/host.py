@@ -187,7 +187,7 @@ class HostClient:
         return f"{path}?{'&'.join(parameters)}" if parameters else path
 
     def _check_namespace(self, question: Question, response: aiohttp.ClientResponse) -> None:
-        """Raise `Unavailable` where an answer may be about another registry, and nothing else would show that."""
+        """Raise `UnexpectedResponse` where an answer may be about another registry, and nothing else would show that."""
         if Trust.RESOLVE not in self.host.trust or (question.is_verified and response.status < 400):
             return
         headers = response.headers
@@ -195,7 +195,7 @@ class HostClient:
         namespaces = headers.getall("OCI-Namespace", [])
         why = misdirection(self.host, self.upstream, self._aliases, namespaces, response.status, is_regproxy=is_regproxy)
         if why is not None:
-            raise Unavailable(why)
+            raise UnexpectedResponse(why)
 
     def _note_limits(self, response: aiohttp.ClientResponse, gate: Gate) -> None:
         headers, is_refused = response.headers, response.status == 429
