@@ -10,6 +10,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # What a client may be told as upstream said it. Not 401 and 407, which ask it for a password; not 408 and 429, which containerd answers
 # with six requests at once; not 404, 405 and 416, which say something about our own endpoints; not 426, which needs an Upgrade.
 _PASSED = frozenset({400, 402, 403, 406, 409, 410, 412, 413, 414, 415, 422, 423, 424, 431, 451})
+# What a HEAD may be answered where a GET is answered well: Nexus says 404, others 400, 403, 405, 406, 500 and 501, ECR Public 401.
+HEAD_PROVES_NOTHING = frozenset(range(400, 600)) - {408, 429, 502, 503, 504, 508}
 
 
 class Meaning(Enum):

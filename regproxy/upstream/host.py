@@ -21,7 +21,7 @@ from regproxy.oci.retry_after import parse_retry_after
 from regproxy.oci.via import format_via
 from regproxy.policy.namespace import misdirection
 from regproxy.policy.routing import Host, HostKind, Trust
-from regproxy.policy.verdicts import REDIRECTS, Meaning, client_code, client_status, meaning
+from regproxy.policy.verdicts import HEAD_PROVES_NOTHING, REDIRECTS, Meaning, client_code, client_status, meaning
 from regproxy.ports import (
     Corrupt,
     Fleet,
@@ -65,14 +65,17 @@ class Question:
     rest: str
     pool: Pool
     headers: Mapping[str, str] = field(default_factory=dict)
-    follow: bool = True  # off: a redirect is an answer, for it proves that the thing is there, and its target may not take a HEAD
     connect: float | None = None  # seconds for a handshake, where a caller has less patience than usual
     understood: frozenset[int] = frozenset()  # statuses that are for the asker to understand
     is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
 
     def expects(self, status: int) -> bool:
-        """Whether that is for the asker to understand: where a part ends, and whether a thing may be asked about by HEAD."""
-        return status in self.understood or (status == 416 and "Range" in self.headers) or (status in {405, 501} and self.method == "HEAD")
+        """Whether that is for the asker to understand: where a part ends, and whether a HEAD is answered as a GET would be."""
+        return (
+            status in self.understood
+            or (status == 416 and "Range" in self.headers)
+            or (self.method == "HEAD" and status in HEAD_PROVES_NOTHING)
+        )
 
 
 class HostClient:
@@ -131,8 +134,8 @@ class HostClient:
                 if url.origin() == self._home:
                     self._check_namespace(question, response)
                 location = response.headers.get("Location", "")
-                is_expired = may_ask_again and url != home and response.status == 403
-                if not is_expired and (not question.follow or response.status not in REDIRECTS or not location):
+                is_expired = may_ask_again and url != home and response.status == 403 and question.method == "GET"
+                if not is_expired and (response.status not in REDIRECTS or not location):
                     yield response
                     return
             if is_expired:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 import aiohttp
+from cachetools import TTLCache
 
 from regproxy import metrics
 from regproxy.config import Timeouts
@@ -44,6 +45,8 @@ from regproxy.upstream.racing import first_answer
 _LISTING_LIMIT = 8 * 1024 * 1024  # 60,000 tags of the longest kind
 _MOST_PAGES = 20  # of referrers, each up to 4 MiB by the spec; more is an attack
 _BAD_QUERIES = frozenset({400, 405, 409, 410, 412, 413, 414, 416, 422, 431})  # a page of that size, or what `last` or a cursor means
+_MAX_DESCRIBED = 10_000  # blobs whose size was asked for, some 4 MB
+_DESCRIBED_FOR = 10.0  # seconds that a size is remembered: a client that asks by HEAD again and again is one question
 _HANDSHAKE = 0.9  # seconds; when a record is at hand, a host that does not even shake hands is not worth a client's second
 _HEDGED = 0.03  # of the requests for blobs may be asked of two hosts at once
 _MOST_HEDGES = 3.0  # in a row, before that share is earned
@@ -64,6 +67,7 @@ class UpstreamRegistry:
         self._health = Health(upstream)
         self._page_sizes: dict[Host, int] = {}  # of tag lists, where a host took no larger page; 0: it takes no size at all
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
+        self._sizes: TTLCache[tuple[str, Digest], int | None] = TTLCache(_MAX_DESCRIBED, _DESCRIBED_FOR)
         self._repeats = failover.Budget(share=_REPEATED, left=_MOST_REPEATS)
 
     @property
@@ -87,18 +91,25 @@ class UpstreamRegistry:
 
     async def resolve(self, reference: Reference) -> Digest | None:
         async def head(client: HostClient) -> Digest | None:
-            async with client.ask(_manifest_question("HEAD", reference, connect=_HANDSHAKE)) as response:
-                return _claimed_digest(response) if response.status == 200 else None
+            return await self._head(client, reference, _HANDSHAKE)
 
         return await self._first(Trust.RESOLVE, head)
 
     async def manifest(self, reference: Reference) -> Manifest:
-        async def get(client: HostClient) -> Manifest:
-            async with client.ask(_manifest_question("GET", reference)) as response:
-                body = await self._body(client, response, LIMIT, "a manifest", InvalidContent)
-                return _verified(client.host, reference, body, _claimed_digest(response))
+        return await self._first(_need(reference), lambda client: self._manifest(client, reference))
 
-        return await self._first(_need(reference), get)
+    async def _head(self, client: HostClient, reference: Reference, connect: float | None = None) -> Digest | None:
+        """Ask for the digest alone; a refusal may be of the method, so it tells nothing."""
+        try:
+            async with client.ask(_manifest_question("HEAD", reference, connect)) as response:
+                return _claimed_digest(response) if response.status == 200 else None
+        except Answer:
+            return None
+
+    async def _manifest(self, client: HostClient, reference: Reference) -> Manifest:
+        async with client.ask(_manifest_question("GET", reference)) as response:
+            body = await self._body(client, response, LIMIT, "a manifest", InvalidContent)
+            return _verified(client.host, reference, body, _claimed_digest(response))
 
     async def examine(self, reference: Reference) -> list[HostFinding]:
         return list(await asyncio.gather(*(self._examined(client, reference) for client in self._clients.values())))
@@ -106,8 +117,7 @@ class UpstreamRegistry:
     async def _examined(self, client: HostClient, reference: Reference) -> HostFinding:
         began, digest, failure = time.monotonic(), None, None
         try:
-            async with client.ask(_manifest_question("HEAD", reference)) as response:
-                digest = _claimed_digest(response)
+            digest = await self._head(client, reference) or (await self._manifest(client, reference)).descriptor.digest
         except UpstreamError as error:
             failure = error
         seconds = time.monotonic() - began
@@ -116,7 +126,10 @@ class UpstreamRegistry:
         return HostFinding(str(client.host), client.host.trust, who, realm, seconds, digest, failure, quota)
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
-        return await self._described(Trust.PULL, repository, digest)
+        key = repository.name, digest
+        if key not in self._sizes:
+            self._sizes[key] = await self._described(Trust.PULL, repository, digest)
+        return self._sizes.get(key)
 
     async def confirm(self, repository: Repository, digest: Digest) -> None:
         await self._described(Trust.RESOLVE, repository, digest)
@@ -125,16 +138,16 @@ class UpstreamRegistry:
         async def head(client: HostClient) -> int | None:
             rest = f"blobs/{digest}"
             try:
-                async with client.ask(Question("HEAD", repository.name, rest, Pool.MANIFEST, follow=False)) as response:
-                    if response.status == 200 and response.content_length is not None:
-                        return response.content_length
+                async with client.ask(Question("HEAD", repository.name, rest, Pool.MANIFEST)) as response:
+                    if response.status == 200 and (size := _length(response, digest)) is not None:
+                        return size
             except (Answer, Unavailable):
-                pass  # public.ecr.aws answers 401 to HEAD even with a token, others 405: GET tells
+                pass  # where it redirects may take no HEAD, or the host none: GET tells
             async with client.ask(Question("GET", repository.name, rest, Pool.BLOB, {"Range": "bytes=0-0"})) as response:
                 if response.status == 206:
                     part = parse_content_range(response.headers.get("Content-Range"))
                     return part.size if part else None
-                return response.content_length
+                return _length(response, digest)
 
         return await self._first(need, head)
 
@@ -316,6 +329,14 @@ def _is_authors(body: bytes, claimed: Digest | None) -> bool:
         return isinstance(json.loads(body), dict)
     except (ValueError, RecursionError):
         return False
+
+
+def _length(response: aiohttp.ClientResponse, digest: Digest) -> int | None:
+    """Take the length that a response gives a blob, unless that is a 0 that cannot be (some say so to every HEAD), or of a refusal."""
+    is_empty = digest == Digest.of(b"", digest.algorithm)
+    if is_empty and response.status in {200, 416}:
+        return 0
+    return response.content_length or None if response.status == 200 else None
 
 
 def _claimed_digest(response: aiohttp.ClientResponse) -> Digest | None:
