@@ -28,3 +28,9 @@ def test_what_a_killed_program_left_is_removed(tmp_path: Path) -> None:
         with counting_together(tmp_path, "supervisor"):
             assert list(Path(os.environ[DIRECTORY]).iterdir()) == []
             assert Path(os.environ[DIRECTORY]).stat().st_mode & 0o777 == 0o700
+
+
+def test_the_supervisor_does_not_count_before_it_is_said_where() -> None:
+    """Metrics ask the environment when they are imported; what the supervisor counts otherwise is in no answer."""
+    look = "import sys, regproxy.cli.serve, regproxy.server; sys.exit('regproxy.metrics' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
