@@ -70,8 +70,10 @@ def self_signed(root: Path) -> Pair:
 
 
 @asynccontextmanager
-async def regproxy(upstream: Upstream, root: Path, pair: Pair | None = None, **settings: object) -> AsyncIterator[Peer]:
-    """Run regproxy as it comes, but for *settings*: workers, metrics, an access line for every request."""
+async def regproxy(
+    upstream: Upstream, root: Path, pair: Pair | None = None, python: str = sys.executable, **settings: object
+) -> AsyncIterator[Peer]:
+    """Run regproxy as it comes, but for *settings*: workers, metrics, an access line for every request; *python* is the one it lies in."""
     credentials = upstream.credentials()
     host = {"url": upstream.url, **({"credentials": credentials} if credentials else {})}
     port, admin_port = free_port(), free_port()
@@ -85,7 +87,7 @@ async def regproxy(upstream: Upstream, root: Path, pair: Pair | None = None, **s
     }
     config = root / "regproxy.yaml"
     config.write_text(yaml.safe_dump(document))
-    async with running([sys.executable, "-m", "regproxy", "serve", "--config", str(config)], root, port, _trusting(pair)) as peer:
+    async with running([python, "-P", "-m", "regproxy", "serve", "--config", str(config)], root, port, _trusting(pair)) as peer:
         yield replace(peer, scheme="https" if pair else "http", admin_port=admin_port)
 
 
@@ -174,7 +176,7 @@ async def running(command: Sequence[str], root: Path, port: int, tls: ssl.SSLCon
     with (root / "log").open("wb") as log:
         program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for _ in range(_PROBES):
                 while not await _answers(port, tls):  # noqa: ASYNC110  another process: nobody could set an event
                     await asyncio.sleep(0.05)
