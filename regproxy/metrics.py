@@ -37,6 +37,7 @@ HOST_RANK = _Gauge("regproxy_upstream_rank", "1: asked first for a blob", ["upst
 HOST_REST = _Gauge("regproxy_upstream_rest_seconds", "How long it is still left alone after a failure", ["upstream", "host"])
 HOST_FAILURES = _Gauge("regproxy_upstream_failures", "Failures remembered; they fade", ["upstream", "host"])
 HOST_LIES = _Gauge("regproxy_upstream_lies", "Answers that were wrong", ["upstream", "host"])
+HOST_CREDENTIALS = _Gauge("regproxy_upstream_credentials_refused", "1 while our credentials are refused", ["upstream", "host"])
 RATELIMIT_REMAINING = _Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
 TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
 REDIS_ERRORS = Counter("regproxy_redis_errors_total", "Calls to Redis that came to nothing")
@@ -67,6 +68,7 @@ def tell_host(upstream: str, host: HostStatus) -> None:
     HOST_REST.labels(*labels).set(host.rests_for)
     HOST_FAILURES.labels(*labels).set(host.failures)
     HOST_LIES.labels(*labels).set(host.lies)
+    HOST_CREDENTIALS.labels(*labels).set(bool(host.refused_credentials))
     if host.first_byte is not None:
         HOST_FIRST_BYTE.labels(*labels).set(host.first_byte)
     if host.bytes_per_second is not None:

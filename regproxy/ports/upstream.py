@@ -70,6 +70,7 @@ class HostStatus:
     lies: int
     honours_ranges: bool
     last_error: str
+    refused_credentials: str = ""  # why they are, whatever is asked for
 
 
 @dataclass(frozen=True, slots=True)

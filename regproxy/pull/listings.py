@@ -14,7 +14,7 @@ from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Repository, Tag
 from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query
 from regproxy.policy.routing import Route
-from regproxy.ports import Corrupt, Index, NotFound, Registry, TagPage, Throttled, Unavailable
+from regproxy.ports import Corrupt, Index, NotFound, Refused, Registry, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.pull.collected_tags import Collected, CollectedTags
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.manifests import Manifests
@@ -93,8 +93,8 @@ class Listings:
             page = await self._page(route, asked)
         except NotFound as error:
             raise errors.name_unknown(str(error)) from error
-        except (Throttled, Unavailable, Corrupt) as error:
-            stale = await self._stale(route, asked, str(error))
+        except (Throttled, Unavailable, Corrupt, Refused) as error:
+            stale = None if _is_answer(error) else await self._stale(route, asked, str(error))
             if stale is None:
                 raise
             return stale
@@ -227,13 +227,18 @@ class Listings:
         """Ask upstream, or recall its last answer where it is out of reach."""
         try:
             text = await ask()
-        except (Throttled, Unavailable, Corrupt):
-            known = await found(self._index.listing(key), key)
+        except (Throttled, Unavailable, Corrupt, Refused) as error:
+            known = None if _is_answer(error) else await found(self._index.listing(key), key)
             if known is None:
                 raise
             return known.decode(), Provenance.STALE
         await kept(self._index.put_listing(key, text.encode()), key)
         return text, Provenance.MISS
+
+
+def _is_answer(error: UpstreamError) -> bool:
+    """Say whether it is about what was asked for; that our credential is refused tells nothing of it."""
+    return isinstance(error, Refused) and not error.whatever_asked
 
 
 def _listed(page: _Page, asked: TagQuery, provenance: Provenance) -> ListedTags:

@@ -150,7 +150,9 @@ class Manifests:
         try:
             async with asyncio.timeout(self._revalidate if may_stand_in and not rule.is_urgent else None):
                 return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
-        except (TimeoutError, Throttled, Unavailable, Corrupt) as error:
+        except (TimeoutError, Throttled, Unavailable, Corrupt, Refused) as error:
+            if isinstance(error, Refused) and not error.whatever_asked:
+                raise  # an answer about this repository; that who we are is refused tells nothing of it
             missing = self._missing.get(reference)  # it may have been heard while we waited
             if record is not None and missing is not None and is_over(record, missing):
                 raise self._denial(missing) from error

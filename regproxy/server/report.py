@@ -95,6 +95,7 @@ def _one(hosts: Sequence[HostStatus], rank: int) -> HostStatus:
         bytes_per_second=_usual(host.bytes_per_second for host in hosts),
         lies=sum(host.lies for host in hosts),
         honours_ranges=all(host.honours_ranges for host in hosts),
+        refused_credentials=next((host.refused_credentials for host in hosts if host.refused_credentials), ""),
     )
 
 

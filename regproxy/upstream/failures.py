@@ -1,13 +1,16 @@
 """Why there is no token or no access, and for how long that is believed.
 
-A password that a service calls wrong is wrong for every repository, so it is sent once and not once for each: Docker Hub locks a user out
-for ten minutes after a few (hub-feedback#2201). What was never called right goes alone, and whoever comes meanwhile waits for what
-becomes of it. A 401 that says DENIED, as ghcr.io and Huawei send for a repository they do not know, is about that repository; so is the
-first one to a password that was right before.
+A password that is wrong is wrong for every repository, so it is sent once and not once for each: Docker Hub locks a user out for ten
+minutes after a few (hub-feedback#2201). But a 401 may as well be about one repository: some services say so of one that is forbidden or
+unknown to them. So a refused credential is tried once where nothing but itself is in question, at a login that names no repository, and
+one that worked since it was sent is right without being asked about. What was never called right goes alone, and whoever comes meanwhile
+waits for what becomes of it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import copy
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple, TypeAlias
 
@@ -16,10 +19,14 @@ from cachetools import LRUCache
 from regproxy.policy.routing import Credential
 from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, WRONG_FOR
 from regproxy.ports import Refused, Throttled, UpstreamError
+from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.token_service import Demand
 
 _KEPT = 10_000
 _Account: TypeAlias = tuple[str, Credential]
+
+Login: TypeAlias = Callable[[Demand, tuple[str, ...]], Awaitable[bool | None]]
+"""Try the credential of a demand where no repository is in question, or by scopes that it had before; None where that tells nothing."""
 
 
 class _Failure(NamedTuple):
@@ -29,36 +36,65 @@ class _Failure(NamedTuple):
     until: float
 
 
+class _Verdict(NamedTuple):
+    """Whether a credential is right, when that was found out, and by which scopes it last worked."""
+
+    number: int
+    is_right: bool | None
+    scopes: tuple[str, ...] = ()
+
+
+_UNKNOWN = _Verdict(0, None)
+
+
 class Failures:
     """What went wrong lately: for one demand, or for whoever uses the same credential at the same place."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], login: Login, state: CredentialState) -> None:
         self._clock = clock
+        self._login = login
+        self._state = state
+        self._numbers = itertools.count(1)
         self._failures: LRUCache[Demand | _Account, _Failure] = LRUCache(_KEPT)
-        self._proven: LRUCache[_Account, bool] = LRUCache(_KEPT)
+        self._verdicts: LRUCache[_Account, _Verdict] = LRUCache(_KEPT)
         self._first: LRUCache[_Account, asyncio.Lock] = LRUCache(_KEPT)
+        self._judging: LRUCache[_Account, asyncio.Lock] = LRUCache(_KEPT)
 
     @asynccontextmanager
     async def noted(self, demand: Demand) -> AsyncIterator[None]:
         """Learn how an exchange ends; raise what became of the one it waited for."""
         account = _account(demand)
         async with AsyncExitStack() as alone:
-            if account is not None and account not in self._proven:
+            if account is not None and not self._is_right(account):
                 await alone.enter_async_context(self._first.setdefault(account, asyncio.Lock()))
                 self.check(demand)
-                if account in self._proven:
+                if self._is_right(account):
                     await alone.aclose()
+            began = next(self._numbers)
             try:
                 yield
             except UpstreamError as error:
-                self._learn(demand, account, error)
-                raise
-        if account is not None:
-            self._proven[account] = True
+                learned = await self._learned(demand, account, error, began)
+                if learned is error:
+                    raise
+                raise learned from error
+        self.worked(demand)
 
-    def refused(self, demand: Demand, error: Refused) -> None:
-        """Learn that what was sent as it is was refused."""
-        self._note(demand, error)
+    async def refused(self, demand: Demand, error: Refused, began: int) -> None:
+        """Learn that a credential that was sent as it is, after the number *began*, was refused."""
+        await self._learned(demand, _account(demand), error, began)
+
+    def worked(self, demand: Demand) -> None:
+        """Learn that a credential was taken: whatever was said of it before is over."""
+        if (account := _account(demand)) is not None:
+            self._verdicts[account] = _Verdict(next(self._numbers), is_right=True, scopes=demand.scopes)
+            self._failures.pop(account, None)
+            self._failures.pop(demand, None)
+            self._state.accepted(account)
+
+    def number(self) -> int:
+        """Number a moment, for `refused`."""
+        return next(self._numbers)
 
     def is_noted(self, demand: Demand) -> bool:
         return self._current(demand) is not None
@@ -70,23 +106,50 @@ class Failures:
             return
         if isinstance(failure.error, Throttled):
             raise Throttled(str(failure.error), failure.until - self._clock())
-        raise failure.error.with_traceback(None)  # else each raise makes its traceback longer
+        raise _alone(failure.error)
 
-    def _learn(self, demand: Demand, account: _Account | None, error: UpstreamError) -> None:
-        self._note(demand, error)
-        if account is None or (isinstance(error, Refused) and not error.whatever_asked):
-            return
-        if account not in self._proven:
-            self._note(account, error)
-        elif isinstance(error, Refused):
-            del self._proven[account]
+    async def _learned(self, demand: Demand, account: _Account | None, error: UpstreamError, began: int) -> UpstreamError:
+        """Remember an error, for all it is about, and give it as it is to be told."""
+        if account is None or not (isinstance(error, Refused) and error.whatever_asked):
+            self._note(demand, error)
+            if account is not None and not isinstance(error, Refused) and not self._is_right(account):
+                self._note(account, error)
+            return error
+        was_right = self._is_right(account)
+        is_right = await self._judged(account, demand, began)
+        if is_right or (is_right is None and was_right):
+            what = " ".join(demand.scopes) or "this"
+            error = Refused(f"{error}; they are right, so it is about {what}: no access, or no such thing")
+            self._note(demand, error)
+            return error
+        self._note(account, error)
+        self._state.refused(account, str(error))
+        return error
+
+    async def _judged(self, account: _Account, demand: Demand, began: int) -> bool | None:
+        """Find out whether a credential is right, unless that came out since *began*: one question for all who want to know."""
+        async with self._judging.setdefault(account, asyncio.Lock()):
+            known = self._verdicts.get(account, _UNKNOWN)
+            if known.number > began:
+                return known.is_right
+            is_right = await self._login(demand, known.scopes if known.scopes != demand.scopes else ())
+            self._verdicts[account] = _Verdict(next(self._numbers), is_right, known.scopes)
+            return is_right
+
+    def _is_right(self, account: _Account) -> bool:
+        return bool(self._verdicts.get(account, _UNKNOWN).is_right)
 
     def _note(self, what: Demand | _Account, error: UpstreamError) -> None:
-        self._failures[what] = _Failure(error, self._clock() + _believed_for(error))
+        self._failures[what] = _Failure(_alone(error), self._clock() + _believed_for(error))
 
     def _current(self, demand: Demand) -> _Failure | None:
-        known = (self._failures.get(what) for what in (demand, _account(demand)) if what is not None)
+        known = (self._failures.get(what) for what in (_account(demand), demand) if what is not None)
         return next((failure for failure in known if failure is not None and self._clock() < failure.until), None)
+
+
+def _alone(error: UpstreamError) -> UpstreamError:
+    """Copy an error without how it came about: that keeps the bodies and requests of everyone it passed through."""
+    return copy.copy(error)
 
 
 def _account(demand: Demand) -> _Account | None:

@@ -99,7 +99,7 @@ class HostClient:
         try:
             async with self._hops(question) as response:
                 if not question.expects(response.status):
-                    await self._check(response, question)
+                    await self._judge(response, question)
                 yield response
         except UpstreamError as error:
             outcome = _OUTCOMES[type(error)]
@@ -110,6 +110,11 @@ class HostClient:
     async def identity(self, name: str) -> tuple[str, str]:
         """Name who we are for a repository, and the token service that is asked about it, if one is known."""
         return await self._tokens.identity(self._name(name))
+
+    @property
+    def refused_credentials(self) -> str:
+        """Say why our credentials are refused; empty where they are not."""
+        return self._tokens.refused_credentials
 
     async def close(self) -> None:
         await self._tokens.close()
@@ -175,6 +180,8 @@ class HostClient:
             headers = {**question.headers, **authorization, **via}
             sent = self.connections.request(question.pool, question.method, url, headers, question.connect, deadline=deadline)
             async with sent as response:
+                if response.status < 400:
+                    self._tokens.accepted(url, header)
                 if response.status != 401 or is_last:
                     yield response
                     return
@@ -207,6 +214,16 @@ class HostClient:
             metrics.RATELIMIT_REMAINING.labels(self.upstream, str(self.host)).set(quota.remaining)
         pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
         gate.note(quota, refused=is_refused, asked_for=pause)
+
+    async def _judge(self, response: aiohttp.ClientResponse, question: Question) -> None:
+        """Raise what a response means; where our credential is refused, a no to nobody is none to us and tells nothing of what is there."""
+        try:
+            await self._check(response, question)
+        except (NotFound, Refused) as error:
+            refusal = await self._tokens.refusal(response.url, self._name(question.name))
+            if refusal is None or response.url.origin() != self._home:
+                raise
+            raise refusal from error
 
     async def _check(self, response: aiohttp.ClientResponse, question: Question) -> None:
         """Raise what a response means that is no success."""

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -75,7 +76,8 @@ class UpstreamRegistry:
         return all(self._health.is_resting(host) for host in self._health.candidates(Trust.RESOLVE))
 
     def hosts(self) -> list[HostStatus]:
-        return self._health.statuses()
+        refused = {host.url: client.refused_credentials for host, client in self._clients.items()}
+        return [replace(status, refused_credentials=refused[status.url]) for status in self._health.statuses()]
 
     @property
     def is_near(self) -> bool:

@@ -9,6 +9,7 @@ along a redirect.
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cachetools import LRUCache
 from yarl import URL
@@ -18,8 +19,9 @@ from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import SETTLED_AFTER, Token
-from regproxy.ports import Fleet, Refused, UnexpectedResponse
-from regproxy.upstream.connections import Connections
+from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError
+from regproxy.upstream.connections import Connections, Pool
+from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.credentials import Credentials
 from regproxy.upstream.failures import Failures
 from regproxy.upstream.location import shown
@@ -27,6 +29,8 @@ from regproxy.upstream.realm import is_allowed_realm
 from regproxy.upstream.token_service import Demand, TokenService, basic
 
 _KEPT = 10_000  # tokens in memory; one is about 3 KiB
+_MAX_SENT = 64  # credentials of one host that are sent as they are
+_UNAUTHORIZED, _SERVER_ERROR = 401, 500
 _READING = frozenset({"pull", "metadata_read"})  # what a challenge may ask us to ask for; Azure lists tags only with metadata_read
 
 
@@ -48,29 +52,64 @@ class Tokens:
         self._home = URL(host.url).origin()
         self._credentials = Credentials(host)
         self._service = TokenService(upstream, connections, clock, chance)
+        self._connections = connections
         self._fleet = fleet
         self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
         self._tokens: LRUCache[Demand, Token] = LRUCache(_KEPT)
-        self._failures = Failures(clock)
+        self._state = CredentialState(upstream, str(host), clock)
+        self._failures = Failures(clock, self._login, self._state)
         self._replaced: LRUCache[Demand, float] = LRUCache(_KEPT)  # when a rejected token was last replaced
         self._flights: Flights[Demand, Token] = Flights()
+        self._sent: LRUCache[tuple[URL, str], Demand] = LRUCache(_MAX_SENT)  # what is sent as it is
 
     async def authorization(self, url: URL, name: str) -> str | None:
         """Give the header for a request about repository *name*, as far as this origin's challenge is known."""
         challenge = self._challenges.get(url.origin())
         return None if challenge is None else await self._authorize(challenge, url, name, rejected=None)
 
-    async def answer(self, challenges: Sequence[Challenge], url: URL, name: str, rejected: str | None) -> str:
-        """Answer a 401 of *url*; *rejected* is the header that was sent. Raise `UpstreamError` where there is no answer."""
+    async def answer(self, challenges: Sequence[Challenge], url: URL, name: str, rejected: str | None) -> str | None:
+        """Answer a 401 of *url*; *rejected* is the header that was sent. Raise `UpstreamError` where there is no answer.
+
+        None is an answer to a credential that was refused: without one, what is public may be had all the same.
+        """
         challenge = next((one for scheme in ("bearer", "basic") for one in challenges if one.scheme == scheme), None)
         if challenge is None:
             raise Refused(f"{url.host} refused {self._upstream}/{name} (401) and named no way to log in")
         self._challenges[url.origin()] = challenge
         header = await self._authorize(challenge, url, name, rejected)
-        if header is None:
-            raise Refused(f"{url.host} wants a user for {self._upstream}/{name} (401): set credentials for {self._upstream}")
+        if header is None and rejected is None:
+            raise await self.refusal(url, name) or Refused(
+                f"{url.host} wants a user for {self._upstream}/{name} (401): set credentials for {self._upstream}"
+            )
         return header
+
+    async def refusal(self, url: URL, name: str) -> Refused | None:
+        """Tell that our credential for *name* is refused, so that what *url* answered was an answer to nobody."""
+        challenge = self._challenges.get(url.origin())
+        credential = await self._credentials.find(name) if url.origin() == self._home else None
+        if challenge is None or credential is None:
+            return None
+        try:
+            is_bearer = challenge.scheme == "bearer"
+            demand = self._demand(challenge, url, name, credential) if is_bearer else _presented(credential, url, name)
+            if (token := self._tokens.get(demand)) is None or token.expires_at <= self._clock():
+                self._failures.check(demand)
+        except Refused as refusal:
+            return refusal if refusal.whatever_asked else None
+        except UpstreamError:
+            pass
+        return None
+
+    def accepted(self, url: URL, header: str | None) -> None:
+        """Learn that *url* took a header: a password that was sent as it is, is right."""
+        if header is not None and (demand := self._sent.get((url.origin(), header))) is not None:
+            self._failures.worked(demand)
+
+    @property
+    def refused_credentials(self) -> str:
+        """Say why our credentials are refused; empty where they are not."""
+        return self._state.reason
 
     async def identity(self, name: str) -> tuple[str, str]:
         """Name our credential for *name* at home, and the token service there, if one is known."""
@@ -91,23 +130,68 @@ class Tokens:
 
     async def _authorize(self, challenge: Challenge, url: URL, name: str, rejected: str | None) -> str | None:
         credential = await self._credentials.find(name) if url.origin() == self._home else None
-        if credential is not None and (challenge.scheme == "basic" or credential.kind is CredentialKind.REGISTRY):
-            return self._presented(credential, url, name, rejected)
-        if challenge.scheme == "basic":
-            return None
-        return (await self._token(self._demand(challenge, url, name, credential), rejected)).bearer()
+        try:
+            if credential is not None and (challenge.scheme == "basic" or credential.kind is CredentialKind.REGISTRY):
+                return await self._present(credential, url, name, rejected)
+            if challenge.scheme == "basic":
+                return None
+            return (await self._token(self._demand(challenge, url, name, credential), rejected)).bearer()
+        except Refused as refusal:
+            if credential is None or not refusal.whatever_asked:
+                raise
+            if challenge.scheme == "basic":
+                return None
+            self._tokens.pop(self._demand(challenge, url, name, credential), None)  # it was rejected, or its time is over
+            return await self._anonymous(challenge, url, name, rejected, refusal)
 
-    def _presented(self, credential: Credential, url: URL, name: str, rejected: str | None) -> str:
+    async def _anonymous(self, challenge: Challenge, url: URL, name: str, rejected: str | None, refusal: Refused) -> str:
+        """Go without a credential that is refused: what is public needs none. Raise *refusal* where nobody gets a token either."""
+        try:
+            return (await self._token(self._demand(challenge, url, name, None), rejected)).bearer()
+        except Refused:
+            raise refusal from None
+
+    async def _present(self, credential: Credential, url: URL, name: str, rejected: str | None) -> str:
         """Send a credential as it is; what was refused a moment ago is not sent again, for accounts are locked that way."""
         is_token = credential.kind is CredentialKind.REGISTRY
         header = f"Bearer {credential.password.value}" if is_token else basic(credential)
-        demand = Demand(url.origin(), "", (name,) if is_token else (), credential)
+        demand = _presented(credential, url, name)
         if header == rejected:
             # A token may be for other repositories; a password is for all of them.
             refusal = Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)", whatever_asked=not is_token)
-            self._failures.refused(demand, refusal)
+            await self._failures.refused(demand, refusal, self._failures.number())
         self._failures.check(demand)
+        self._sent[url.origin(), header] = demand
         return header
+
+    async def _login(self, demand: Demand, scopes: tuple[str, ...]) -> bool | None:
+        """Try a credential that was refused as `docker login` does, and then by *scopes* it had before."""
+        if demand.realm == self._home and not demand.service:
+            return await self._ping(demand)
+        found: list[bool | None] = []
+        for asked in ((), scopes) if scopes else ((),):
+            try:
+                await self._ask(replace(demand, scopes=asked))
+            except Refused as refusal:
+                found.append(False if refusal.whatever_asked else None)
+            except UpstreamError:
+                found.append(None)
+            else:
+                return True
+        return None if None in found else False
+
+    async def _ping(self, demand: Demand) -> bool | None:
+        """Try a password at the host's own door, which tells nothing where it stands open."""
+        found = []
+        for header in ({}, {"Authorization": basic(demand.credential)} if demand.credential else {}):
+            try:
+                async with self._connections.request(Pool.TOKEN, "GET", demand.realm / "v2/", header) as response:
+                    found.append(response.status)
+            except UpstreamError:
+                return None
+            if not header and found != [_UNAUTHORIZED]:
+                return None
+        return None if found[1] >= _SERVER_ERROR else found[1] != _UNAUTHORIZED
 
     def _demand(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> Demand:
         try:
@@ -159,6 +243,11 @@ class Tokens:
         finally:
             metrics.TOKEN_REQUESTS.labels(self._upstream, outcome).inc()
         return token
+
+
+def _presented(credential: Credential, url: URL, name: str) -> Demand:
+    """Name what is sent as it is, for whoever remembers how that went."""
+    return Demand(url.origin(), "", (name,), credential)
 
 
 def _scopes(challenge: Challenge, name: str) -> tuple[str, ...]:

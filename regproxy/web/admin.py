@@ -42,7 +42,9 @@ def admin_app(
             return web.Response(status=503, text=f"not ready: {error}\n")
         if not is_accepting():
             return web.Response(status=503, text="not ready: no worker accepts\n")
-        return web.Response(text=f"ready, but the store takes nothing: {trouble}\n" if trouble else "ready\n")
+        refused = _refused_credentials(registries)
+        lines = [f"ready, but the store takes nothing: {trouble}" if trouble else "ready", *refused]
+        return web.Response(text="".join(f"{line}\n" for line in lines))
 
     async def exposition(_: web.Request) -> web.Response:
         for name, registry in registries.items():
@@ -60,3 +62,9 @@ def admin_app(
     add_listing(app)
     app.add_subapp("/api/v1/", api_app(registries, freezes, explainer))
     return app
+
+
+def _refused_credentials(registries: Mapping[str, Watched]) -> list[str]:
+    """Say at which hosts our credentials are refused: pulls go on with what is cached or public."""
+    found = ((name, host) for name, registry in registries.items() for host in registry.hosts() if host.refused_credentials)
+    return [f"credentials of {name} refused by {host.url}: {host.refused_credentials}" for name, host in found]

@@ -70,7 +70,7 @@ class Guard:
     def _admits(self, entry: Entry) -> bool:
         scheme, _, value = entry.headers.get("authorization", "").partition(" ")
         if self.auth == "basic":
-            return scheme.lower() == "basic" and value.strip() == self._basic()
+            return value.strip() == self._basic() if scheme.lower() == "basic" else entry.repository in self.public
         if scheme.lower() != "bearer" or self.rejects_tokens:
             return False
         scopes = self.tokens.get(value.strip())

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.deeds import Hold, Status
+from tests.fakes.entry import Entry
+from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import PATIENT, Rig, rig
 
@@ -154,7 +156,7 @@ async def test_u24_a_wrong_password_is_sent_once(upstream: FakeRegistry, tmp_pat
         upstream.password = "canary-changed"
         answers = await asyncio.gather(*(proxy.ask(TAG) for _ in range(100)))
         assert {answer.status for answer in answers} == {403}
-    assert upstream.count("GET", "token") == 1
+    assert _passwords(upstream) == [1, 0], "once for the repository, and once where the password alone is in question"
 
 
 async def test_u24_a_wrong_password_is_sent_once_whatever_is_pulled_and_a_new_one_at_once(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -167,9 +169,127 @@ async def test_u24_a_wrong_password_is_sent_once_whatever_is_pulled_and_a_new_on
     async with rig(tmp_path / "store", {"reg.example": {"hosts": [host]}}) as proxy:
         paths = [f"/v2/{name}/manifests/1?ns=reg.example" for name in names]
         assert {answer.status for answer in await asyncio.gather(*map(proxy.ask, paths))} == {403}
-        assert upstream.count("GET", "token") == 1
+        assert _passwords(upstream) == [1, 0]
         config.write_text(json.dumps({"auths": {"reg.example": {"username": upstream.username, "password": upstream.password}}}))
         assert {answer.status for answer in await asyncio.gather(*map(proxy.ask, paths))} == {200}
+
+
+def _passwords(upstream: FakeRegistry) -> list[int]:
+    """List the questions to the token service that had a password, by how many scopes they had."""
+    asked = [entry for entry in upstream.ledger if entry.kind == "token" and "authorization" in entry.headers]
+    return [len(entry.query.get("scope", [])) for entry in asked]
+
+
+async def test_n12_16_a_forbidden_repository_takes_no_other_away(upstream: FakeRegistry, tmp_path: Path) -> None:
+    for name in ("library/a", "library/b", "forbidden/x", "forbidden/y"):
+        upstream.add_image(name, "1", [b"layer"])
+    upstream.misbehave(lambda entry: entry.kind == "token" and "forbidden" in entry.path, Status(401))
+    async with _running(tmp_path, upstream) as proxy:
+        statuses = [
+            (await proxy.ask(f"/v2/{name}/manifests/1?ns=docker.io")).status
+            for name in ("forbidden/x", "library/a", "forbidden/y", "library/b", "forbidden/x", "library/a")
+        ]
+        assert statuses == [403, 200, 403, 200, 403, 200]
+        assert await _ready(proxy) == "ready\n"
+
+
+async def _ready(proxy: Rig) -> str:
+    async with proxy.session.get(f"http://127.0.0.1:{proxy.admin_port}/readyz") as response:
+        assert response.status == 200
+        return await response.text()
+
+
+class TestCredentialIsRefused:
+    """A password that has expired takes nothing away that is cached or public."""
+
+    @pytest.fixture(params=["password", "basic"])
+    async def upstream(self, request: pytest.FixtureRequest) -> AsyncIterator[FakeRegistry]:
+        async with FakeRegistry(request.param) as registry:
+            registry.public = {"public/app", "public/other"}
+            for name in ("public/app", "public/other", "private/app", "private/other"):
+                registry.add_image(name, "1", [name.encode()])
+            yield registry
+
+    @pytest.fixture
+    async def proxy(self, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
+        """Run a regproxy that has pulled two images before the password, and every token, is over."""
+        async with _running(tmp_path, upstream) as proxy:
+            for name in ("public/app", "private/app"):
+                assert (await proxy.ask(f"/v2/{name}/manifests/1?ns=docker.io")).status == 200
+            upstream.password = "canary-changed"
+            upstream.expire_tokens()
+            yield proxy
+
+    async def test_n13_13_what_is_cached_goes_on(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        for name in ("private/app", "public/app"):
+            answer = await proxy.ask(f"/v2/{name}/manifests/1?ns=docker.io")
+            assert answer.status == 200
+        assert upstream.repositories["private/app"]
+
+    async def test_n13_13_lists_go_on(self, upstream: FakeRegistry, tmp_path: Path) -> None:
+        digest = next(iter(upstream.repositories["private/app"].manifests))
+        paths = [f"/v2/private/app/{path}?ns=docker.io" for path in ("tags/list", f"referrers/{digest}")]
+        async with _running(tmp_path, upstream) as proxy:
+            before = [(await proxy.ask(path)).body for path in paths]
+            upstream.password = "canary-changed"
+            upstream.expire_tokens()
+            answers = [await proxy.ask(path) for path in paths]
+        assert [(answer.status, answer.body) for answer in answers] == [(200, body) for body in before]
+
+    @pytest.mark.parametrize("status", [401, 403, 404])
+    async def test_n13_13_no_to_nobody_is_not_no_to_us(self, upstream: FakeRegistry, proxy: Rig, status: int) -> None:
+        """A registry may deny to strangers that a repository exists: a cached tag of it is not gone."""
+        ours = [*upstream.issued, "Basic"]
+
+        def is_nobodys(entry: Entry) -> bool:
+            authorization = entry.headers.get("authorization", "")
+            return entry.repository.startswith("private/") and not any(each in authorization for each in ours)
+
+        if status != 401:
+            upstream.misbehave(is_nobodys, Status(status), even_unauthorized=True)
+        for _ in range(3):
+            answer = await proxy.ask("/v2/private/app/manifests/1?ns=docker.io")
+            assert (answer.status, "stale" in answer.headers["Cache-Status"]) == (200, True)
+            answer = await proxy.ask("/v2/private/other/manifests/1?ns=docker.io")
+            assert (answer.status, b"refused our credentials" in answer.body) == (403, True)
+
+    async def test_n13_13_what_is_public_is_pulled_by_nobody(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        for _ in range(3):
+            assert (await proxy.ask("/v2/public/other/manifests/1?ns=docker.io")).status == 200
+        blob = next(iter(upstream.repositories["public/other"].blobs))
+        assert (await proxy.ask(f"/v2/public/other/blobs/{blob}?ns=docker.io")).status == 200
+
+    async def test_n13_13_it_is_told_in_readyz_and_in_metrics(self, upstream: FakeRegistry, proxy: Rig) -> None:
+        assert await _ready(proxy) == "ready\n"
+        for _ in range(3):
+            await proxy.ask("/v2/public/other/manifests/1?ns=docker.io")
+        first, second = (await _ready(proxy)).splitlines()
+        assert (first, second.startswith(f"credentials of docker.io refused by {upstream.url}: ")) == ("ready", True)
+        gauge = f'regproxy_upstream_credentials_refused{{host="{upstream.host}",upstream="docker.io"}} 1.0'
+        assert gauge in await proxy.metrics()
+
+
+async def test_n13_13_all_workers_pull_what_is_public_and_tell_that_we_are_refused(upstream: FakeRegistry, tmp_path: Path) -> None:
+    names = [f"public/{number}" for number in range(8)]
+    for name in (*names, "private/x"):
+        upstream.add_image(name, "1", [b"layer"])
+    upstream.public = set(names)
+    host = _host(upstream)
+    upstream.password = "canary-changed"
+    program = Program(tmp_path, {"docker.io": {"hosts": [host]}})
+    async with program.running():
+        answers = await asyncio.gather(*(program.ask(f"/v2/{name}/manifests/1") for name in names * 3))
+        assert {status for status, _ in answers} == {200}
+        assert (await program.ask("/v2/private/x/manifests/1"))[0] == 403
+        await program.until(lambda: _is_told(program))
+        told = [line for line in program.lines() if line["message"].startswith("credentials refused")]
+    assert len(told) <= 2, "once by each worker"
+    assert len(_passwords(upstream)) <= 4
+
+
+async def _is_told(program: Program) -> bool:
+    status, text = await program.admin("/readyz")
+    return status == 200 and text.startswith("ready\ncredentials of docker.io refused by http://")
 
 
 async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Tokens by a clock of the tests, before a real token service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
@@ -17,6 +17,7 @@ from regproxy.upstream.connections import Connections
 from regproxy.upstream.tokens import Tokens
 from tests.fakes.deeds import Hold, Status
 from tests.fakes.entry import Entry, on
+from tests.fakes.guard import Auth
 from tests.fakes.registry import FakeRegistry
 
 NAME = "library/app"
@@ -45,10 +46,12 @@ class Subject:
     def challenge(self, name: str = NAME) -> list[Challenge]:
         return parse_challenges([f'Bearer realm="{self.registry.url}/token",service="s",scope="repository:{name}:pull"'])
 
-    async def answer(self, rejected: str | None = None) -> str:
-        return await self.tokens.answer(self.challenge(), self.url, NAME, rejected)
+    async def answer(self, rejected: str | None = None, name: str = NAME) -> str:
+        answered = await self.tokens.answer(self.challenge(name), self.url, name, rejected)
+        assert answered is not None
+        return answered
 
-    async def answer_all(self) -> list[str | BaseException]:
+    async def answer_all(self) -> list[str | BaseException | None]:
         """Ask for fifty repositories at once."""
         names = [f"library/{number}" for number in range(50)]
         asking = (self.tokens.answer(self.challenge(name), self.url, name, None) for name in names)
@@ -58,13 +61,17 @@ class Subject:
         return await self.tokens.authorization(self.url, NAME)
 
     @property
+    def with_password(self) -> list[Entry]:
+        return [entry for entry in self.asked if "authorization" in entry.headers or b"password" in entry.body or b"refresh" in entry.body]
+
+    @property
     def asked(self) -> list[Entry]:
         return [entry for entry in self.registry.ledger if entry.kind == "token"]
 
 
 @asynccontextmanager
-async def prepared(credential: Credential | None = None) -> AsyncIterator[Subject]:
-    async with FakeRegistry("password" if credential else "anonymous") as registry:
+async def prepared(credential: Credential | None = None, auth: Auth = None) -> AsyncIterator[Subject]:
+    async with FakeRegistry(auth or ("password" if credential else "anonymous")) as registry:
         host = Host(registry.url, credential=credential)
         connections = Connections(host, Timeouts())
         clock = Clock()
@@ -133,35 +140,133 @@ async def test_a_failure_reaches_all_who_wait_and_is_remembered_for_a_while(deed
         subject.clock.now += memory - 0.1
         with pytest.raises(error):
             await subject.answer()
-        assert len(subject.asked) == 1
+        is_wrong = memory == 300
+        assert len(subject.with_password) == 1 + is_wrong, "a wrong password is tried once more, where it alone is in question"
         subject.registry.behave()
         subject.clock.now += 0.2
         assert await subject.answer()
 
 
-async def test_a_wrong_password_is_sent_once_for_all_repositories() -> None:
+async def test_a_wrong_password_is_sent_once_for_all_repositories_and_once_for_none() -> None:
     async with prepared(USER) as subject:
         subject.registry.password = "canary-changed"
         assert {type(failure) for failure in await subject.answer_all()} == {Refused}
-        assert len(subject.asked) == 1
+        assert [entry.query.get("scope", []) != [] for entry in subject.with_password] == [True, False]
         subject.registry.password = USER.password.value
         subject.clock.now += 301
         assert all(isinstance(header, str) for header in await subject.answer_all())
 
 
-async def test_a_password_that_was_right_is_wrong_for_all_when_it_is_refused_twice() -> None:
-    """Once may be about the repository: some services say 401 for one they do not know."""
-    async with prepared(USER) as subject:
-        first = await subject.answer()
-        subject.registry.misbehave("/token", Status(401), times=1)
-        with pytest.raises(Refused):
-            await subject.tokens.answer(subject.challenge("a"), subject.url, "a", None)
-        assert await subject.tokens.answer(subject.challenge("b"), subject.url, "b", None)
-        subject.registry.misbehave("/token", Status(401))
-        await subject.answer_all()
+IDENTITY = Credential("", Secret("canary-refresh-token"), CredentialKind.IDENTITY)
+
+
+@pytest.mark.parametrize("credential", [USER, IDENTITY], ids=["password", "identity token"])
+@pytest.mark.parametrize("has_worked", [True, False])
+async def test_n12_16_a_right_credential_is_not_called_wrong_because_repositories_are_forbidden(
+    credential: Credential, *, has_worked: bool
+) -> None:
+    """Nor is it where the first thing that is asked for with it is one of them, or many are."""
+    async with prepared(credential) as subject:
+        if has_worked:
+            await subject.answer()
+        subject.registry.misbehave(_is_about("forbidden"), Status(401))
+        for number in range(5):
+            with pytest.raises(Refused, match="they are right, so it is about repository:forbidden") as caught:
+                await subject.answer(name=f"forbidden/{number}")
+            assert not caught.value.whatever_asked
+            assert await subject.answer(name=f"library/{number}")
+        assert subject.tokens.refused_credentials == ""
         asked = len(subject.asked)
+        with pytest.raises(Refused):
+            await subject.answer(name="forbidden/0")
+        assert len(subject.asked) == asked, "the refusal is remembered for that repository"
+        subject.clock.now += 31
+        subject.registry.behave()
+        assert await subject.answer(name="forbidden/0")
+
+
+async def test_n12_16_forbidden_repositories_at_once_cost_one_login() -> None:
+    async with prepared(USER) as subject:
+        await subject.answer()
+        subject.registry.misbehave(_is_about("forbidden"), Status(401))
+        names = [f"forbidden/{number}" for number in range(8)]
+        failures = await asyncio.gather(*(subject.answer(name=name) for name in names), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {Refused}
+        assert sum("scope" not in entry.query for entry in subject.asked) == 1
+
+
+@pytest.mark.parametrize("credential", [USER, IDENTITY], ids=["password", "identity token"])
+async def test_n12_16_what_was_right_and_no_longer_is_is_wrong_for_all(credential: Credential) -> None:
+    async with prepared(credential) as subject:
+        first = await subject.answer()
+        subject.registry.password = subject.registry.refresh_token = "canary-changed"
+        with pytest.raises(Refused) as caught:
+            await subject.answer(name="library/a")
+        assert caught.value.whatever_asked
+        asked = len(subject.with_password)
         assert {type(failure) for failure in await subject.answer_all()} == {Refused}
-        assert (len(subject.asked), await subject.authorization()) == (asked, first)
+        assert (len(subject.with_password), await subject.authorization()) == (asked, first)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 500, 503])
+async def test_n12_16_a_service_that_has_no_login_is_believed_that_what_worked_works(status: int) -> None:
+    async with prepared(USER) as subject:
+        await subject.answer()
+        subject.registry.misbehave(_is_about("forbidden"), Status(401))
+        subject.registry.misbehave(lambda entry: entry.kind == "token" and not _scopes(entry), Status(status))
+        with pytest.raises(Refused) as caught:
+            await subject.answer(name="forbidden/0")
+        assert not caught.value.whatever_asked
+        assert await subject.answer(name="library/b")
+
+
+async def test_n12_16_a_service_whose_login_says_401_is_asked_for_what_it_gave_before() -> None:
+    async with prepared(USER) as subject:
+        await subject.answer()
+        subject.registry.misbehave(
+            lambda entry: entry.kind == "token" and not (_scopes(entry) - {"repository:forbidden/0:pull"}), Status(401)
+        )
+        with pytest.raises(Refused) as caught:
+            await subject.answer(name="forbidden/0")
+        assert not caught.value.whatever_asked
+        assert await subject.answer(name="library/b")
+
+
+async def test_n12_16_what_works_while_it_is_called_wrong_is_right() -> None:
+    """A success on its way when the verdict falls."""
+    async with prepared(USER) as subject:
+        await subject.answer()
+        slow = Hold()
+        subject.registry.misbehave(_is_about("library/slow"), slow)
+        subject.registry.misbehave(lambda entry: entry.kind == "token" and "library/slow" not in str(_scopes(entry)), Status(401))
+        slowly = asyncio.create_task(subject.answer(name="library/slow"))
+        await slow.reached.wait()
+        with pytest.raises(Refused):
+            await subject.answer(name="library/a")
+        assert subject.tokens.refused_credentials != ""
+        subject.registry.behave()
+        slow.event.set()
+        await slowly
+        assert subject.tokens.refused_credentials == ""
+        assert await subject.answer(name="library/b")
+
+
+async def test_n12_16_another_realm_makes_its_own_mind_up() -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/other", Status(401))
+        elsewhere = parse_challenges([f'Bearer realm="{subject.registry.url}/other",service="s",scope="repository:a:pull"'])
+        with pytest.raises(Refused):
+            await subject.tokens.answer(elsewhere, subject.url, "a", None)
+        assert await subject.answer()
+
+
+def _scopes(entry: Entry) -> set[str]:
+    form = parse_qs(entry.body.decode()) if entry.method == "POST" else entry.query
+    return {scope for value in form.get("scope", []) for scope in value.split()}
+
+
+def _is_about(text: str) -> Callable[[Entry], bool]:
+    return lambda entry: entry.kind == "token" and any(text in scope for scope in _scopes(entry))
 
 
 async def test_a_repository_that_is_denied_denies_no_other() -> None:
@@ -234,17 +339,86 @@ async def test_a_service_that_takes_no_get_is_given_the_form(status: int) -> Non
         assert b"grant_type=password" in subject.asked[1].body
 
 
+BASIC = parse_challenges(['Basic realm="r"'])
+
+
 async def test_a_password_that_basic_refused_is_not_sent_again_for_a_while() -> None:
-    async with prepared(USER) as subject:
-        basic = parse_challenges(['Basic realm="r"'])
-        header = await subject.tokens.answer(basic, subject.url, NAME, None)
-        for rejected in (header, None):
-            with pytest.raises(Refused):
-                await subject.tokens.answer(basic, subject.url, NAME, rejected)
-        with pytest.raises(Refused):
-            await subject.tokens.authorization(subject.url, "library/other")
+    async with prepared(USER, "basic") as subject:
+        subject.registry.password = "canary-changed"
+        header = await subject.tokens.answer(BASIC, subject.url, NAME, None)
+        assert await subject.tokens.answer(BASIC, subject.url, NAME, header) is None, "it is tried without"
+        with pytest.raises(Refused) as caught:
+            await subject.tokens.answer(BASIC, subject.url, NAME, None)
+        assert caught.value.whatever_asked
+        assert await subject.tokens.authorization(subject.url, "library/other") is None
+        assert subject.tokens.refused_credentials != ""
+        assert [entry.headers.get("authorization") for entry in subject.registry.ledger] == [None, header]
         subject.clock.now += 301
         assert await subject.authorization() == header
+
+
+async def test_n12_16_a_password_that_basic_refused_for_one_repository_is_right_for_others() -> None:
+    async with prepared(USER, "basic") as subject:
+        header = await subject.tokens.answer(BASIC, subject.url, "forbidden/a", None)
+        for name in ("forbidden/a", "forbidden/b"):
+            with pytest.raises(Refused, match="they are right") as caught:
+                await subject.tokens.answer(BASIC, subject.url, name, header)
+            assert not caught.value.whatever_asked
+        assert await subject.authorization() == header
+        with pytest.raises(Refused):
+            await subject.tokens.authorization(subject.url, "forbidden/a")
+        assert subject.tokens.refused_credentials == ""
+        subject.clock.now += 31
+        assert await subject.tokens.authorization(subject.url, "forbidden/a") == header
+
+
+@pytest.mark.parametrize("has_worked", [True, False])
+async def test_n12_16_where_anybody_may_knock_only_what_worked_is_right(*, has_worked: bool) -> None:
+    async with prepared(USER, "basic") as subject:
+        subject.registry.auth = None
+        header = await subject.tokens.answer(BASIC, subject.url, NAME, None)
+        if has_worked:
+            subject.tokens.accepted(subject.url, header)
+            with pytest.raises(Refused):
+                await subject.tokens.answer(BASIC, subject.url, "forbidden/a", header)
+        else:
+            assert await subject.tokens.answer(BASIC, subject.url, "forbidden/a", header) is None
+        assert (subject.tokens.refused_credentials == "") is has_worked
+
+
+async def test_n13_13_a_refused_credential_is_told_once_and_when_it_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    async with prepared(USER) as subject:
+        subject.registry.public = {"public/a", "public/b"}
+        subject.registry.password = "canary-changed"
+        for name in ("public/a", "private", "public/b", "public/a"):
+            await asyncio.gather(subject.answer(name=name), return_exceptions=True)
+        (told,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert told.getMessage().startswith("credentials refused: asking anonymously")
+        assert "refused our credentials" in subject.tokens.refused_credentials
+        subject.clock.now += 301
+        subject.registry.password = USER.password.value
+        assert await subject.answer(name="private")
+        assert subject.tokens.refused_credentials == ""
+        assert caplog.records[-1].getMessage() == "credentials accepted again"
+
+
+@pytest.mark.parametrize("deed", [Status(401), Status(403)])
+async def test_n13_13_nobody_is_refused_what_our_credential_is_refused(deed: Status) -> None:
+    """Where nobody gets a token either, it is told that our credential is refused, not that there is no such thing."""
+    async with prepared(USER) as subject:
+        subject.registry.password = "canary-changed"
+        subject.registry.misbehave(lambda entry: entry.kind == "token" and "authorization" not in entry.headers, deed)
+        with pytest.raises(Refused, match="refused our credentials") as caught:
+            await subject.answer()
+        assert caught.value.whatever_asked
+
+
+async def test_n13_13_a_pause_that_anonymous_pulls_are_given_is_a_pause() -> None:
+    async with prepared(USER) as subject:
+        subject.registry.password = "canary-changed"
+        subject.registry.misbehave(lambda entry: entry.kind == "token" and "authorization" not in entry.headers, Status(429))
+        with pytest.raises(Throttled):
+            await subject.answer()
 
 
 @pytest.mark.parametrize(
