@@ -15,6 +15,11 @@ class RateLimit:
     window: float | None = None
     source: str = ""
 
+    def headers(self) -> dict[str, str]:
+        """Say it as Docker Hub does, to those who share the pulls; not for whom they are counted, which is nobody else's business."""
+        window = "" if self.window is None else f";w={self.window:.0f}"
+        return {"RateLimit-Limit": f"{self.limit}{window}", "RateLimit-Remaining": f"{self.remaining}{window}"}
+
 
 def parse_rate_limit(limit: str | None, remaining: str | None, source: str | None = None) -> RateLimit | None:
     """Read the headers of that name; None where there is no limit, or none that can be understood."""

@@ -108,6 +108,10 @@ class Watched(Protocol):
 class Registry(Watched, Protocol):
     """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
 
+    @property
+    def quota(self) -> RateLimit | None:
+        """How many pulls the one who is asked first about tags said that are left for us; None where it never said."""
+
     async def resolve(self, reference: Reference) -> Digest | None:
         """Ask those trusted to resolve, by HEAD, what a manifest's reference means now; None where the answer does not tell."""
 

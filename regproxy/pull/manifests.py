@@ -12,6 +12,7 @@ from regproxy.log import fields
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
+from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.freshness import Denial, Denied, Missing, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
@@ -78,6 +79,10 @@ class Manifests:
         pulled = self._answers.repeated(reference) or await self._found(route, reference, target)
         self._uses.of_manifest(pulled.manifest.descriptor.digest)
         return pulled
+
+    def quota(self, route: Route) -> RateLimit | None:
+        """Tell how many pulls upstream has left for us, as far as it said."""
+        return self._registries[route.upstream.name].quota
 
     def stands(self, reference: Reference, pulled: Pulled) -> bool:
         """Say whether *pulled* is what `get` would answer again without asking anybody; then it was used once more."""

@@ -36,13 +36,14 @@ class Pool(Enum):
 
     TOKEN = "token"  # noqa: S105 -- a label
     MANIFEST = "manifest"
+    LIST = "list"  # of tags or referrers: some registries take long to make one, and nobody else is to wait for that
     BLOB = "blob"
 
 
 # Seconds to the head of an answer, whatever is configured: a miss behind a silent token service is to fail within five, its 401 included.
-_PATIENCE = {Pool.TOKEN: 4.0, Pool.MANIFEST: math.inf, Pool.BLOB: math.inf}
-_MAX_TURN_WAIT = {Pool.TOKEN: 30.0, Pool.MANIFEST: 30.0, Pool.BLOB: None}  # seconds; whoever asked for what is small has left by then
-_MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.BLOB: 128}  # a host sees no more of us at once
+_PATIENCE = {Pool.TOKEN: 4.0}
+_MAX_TURN_WAIT = 30.0  # seconds, for all but blobs; whoever asked for what is small has left by then
+_MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.LIST: 16, Pool.BLOB: 128}  # a host sees no more of us at once
 _REST_OF_A_BODY = 64 * 1024, 0.5  # bytes and seconds worth reading of a redirect or a refusal, to keep its connection
 
 
@@ -118,7 +119,7 @@ class Connections:
         async with self._turn(pool), (deadline or Deadline(math.inf)).running(url.host):
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
-                async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE[pool])):
+                async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE.get(pool, math.inf))):
                     response = await self._session(pool).request(
                         method, url, headers=headers, data=form, allow_redirects=False, timeout=limits, proxy=self._host.proxy
                     )
@@ -135,7 +136,7 @@ class Connections:
     async def _turn(self, pool: Pool) -> AsyncIterator[None]:
         """Wait for a slot; raise `Overwhelmed` where others keep them all for too long."""
         try:
-            async with self._turns[pool].held(_MAX_TURN_WAIT[pool]):
+            async with self._turns[pool].held(None if pool is Pool.BLOB else _MAX_TURN_WAIT):
                 yield
         except NoSlotError as error:
             raise Overwhelmed(f"{self._host} is not asked: too many requests to it are under way") from error

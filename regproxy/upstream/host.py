@@ -90,7 +90,7 @@ class HostClient:
         self._small_within = _SMALL * timeouts.headers
         self._tokens = Tokens(upstream, host, self.connections, fleet)
         self._home = URL(host.url).origin()
-        self.gates = Gates(str(host), str(self._home), (Pool.MANIFEST, Pool.BLOB))
+        self.gates = Gates(str(host), str(self._home), (Pool.MANIFEST, Pool.LIST, Pool.BLOB))
 
     @asynccontextmanager
     async def ask(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -132,7 +132,7 @@ class HostClient:
         """
         name = self._name(question.name)
         home = url = URL(f"{self._home}/v2/{name}/{self._addressed(question.rest)}", encoded=True)
-        deadline = Deadline(self._small_within) if question.pool is Pool.MANIFEST else None
+        deadline = Deadline(self._small_within) if question.pool is not Pool.BLOB else None
         at_home, may_ask_again = True, True
         for _ in range(_MOST_HOPS + 1):
             async with self._hop(question, url, name, deadline, at_home=at_home) as response:

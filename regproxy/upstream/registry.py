@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import aiohttp
 from cachetools import TTLCache
@@ -18,6 +18,7 @@ from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
 from regproxy.oci.link import next_query
 from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
+from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy import failover, plan
 from regproxy.policy.paging import page_size, smaller_pages
@@ -54,7 +55,10 @@ _MOST_HEDGES = 3.0  # in a row, before that share is earned
 _REPEATED = 0.1  # of the requests for blobs may be repetitions of one that brought nothing
 _MOST_REPEATS = 20.0  # in a row
 
+_NO_REFERRERS = frozenset({400, 404, 405, 406, 500, 501})  # what registries without the API say to it (public reports, by registry)
+
 Result = TypeVar("Result")
+Call: TypeAlias = Callable[[HostClient], Awaitable[Result]]
 
 
 class UpstreamRegistry:
@@ -86,6 +90,11 @@ class UpstreamRegistry:
 
     def may_repeat(self) -> bool:
         return self._repeats.spend()
+
+    @property
+    def quota(self) -> RateLimit | None:
+        host = next(iter(self._health.candidates(Trust.RESOLVE)), None)
+        return None if host is None else self._clients[host].gates[Pool.MANIFEST].quota
 
     @property
     def is_scarce(self) -> bool:
@@ -180,13 +189,13 @@ class UpstreamRegistry:
             return await self._tag_page(client, repository, query)
 
         if not host:
-            return await self._first(Trust.RESOLVE, get)
+            return await self._first(Trust.RESOLVE, get, self._list)
         resolvers = [each for each in self._upstream.hosts if Trust.RESOLVE in each.trust]
         asked = next((each for each in resolvers if _token(each) == host), None)
         if asked is None:
             return None
         try:
-            return await self._ask(asked, get)
+            return await self._list(asked, get)
         except (Throttled, Unavailable, Corrupt):
             if len(resolvers) > 1:
                 return None  # another one knows the list, if not the query
@@ -200,7 +209,7 @@ class UpstreamRegistry:
             understood = _BAD_QUERIES if not is_last or each else frozenset[int]()
             rest = f"tags/list?{each}" if each else "tags/list"
             accept = {"Accept": "application/json"}
-            async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, accept, understood=understood)) as response:
+            async with client.ask(Question("GET", repository.name, rest, Pool.LIST, accept, understood=understood)) as response:
                 if response.status in understood:
                     continue
                 document = await self._document(client, response, "a list of tags")
@@ -212,11 +221,14 @@ class UpstreamRegistry:
         return None
 
     async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
-        async def get(client: HostClient) -> list[dict[str, object]] | None:
+        async def get(client: HostClient) -> list[dict[str, object]]:
             found: list[dict[str, object]] = []
             rest = f"referrers/{digest}"
             for _ in range(_MOST_PAGES):
-                async with client.ask(Question("GET", repository.name, rest, Pool.MANIFEST, {"Accept": OCI_INDEX})) as response:
+                accept = {"Accept": OCI_INDEX}
+                async with client.ask(Question("GET", repository.name, rest, Pool.LIST, accept, understood=_NO_REFERRERS)) as response:
+                    if response.status in _NO_REFERRERS:
+                        raise NotFound(f"{client.host} has no referrers of {digest} ({response.status})")
                     document = await self._document(client, response, "a list of referrers")
                     found += [item for item in _list(document.get("manifests")) if isinstance(item, dict)]
                     query = next_query(response.headers.getall("Link", []))
@@ -226,7 +238,7 @@ class UpstreamRegistry:
             raise UnexpectedResponse(f"{client.host} has more than {_MOST_PAGES} pages of referrers of {digest}")
 
         try:
-            return await self._first(Trust.RESOLVE, get)
+            return await self._first(Trust.RESOLVE, get, self._list)
         except NotFound:
             return None
 
@@ -234,17 +246,22 @@ class UpstreamRegistry:
         for client in self._clients.values():
             await client.close()
 
-    async def _first(self, need: Trust, call: Callable[[HostClient], Awaitable[Result]]) -> Result:
+    async def _first(self, need: Trust, call: Call[Result], ask: Callable[[Host, Call[Result]], Awaitable[Result]] | None = None) -> Result:
         """Ask host after host; what counts in the end is what a trusted one said."""
+        ask = ask or self._ask
         failures: list[tuple[Host, UpstreamError]] = []
         for host in self._health.candidates(need, last=self._scarce()):
             try:
-                return await self._ask(host, call)
+                return await ask(host, call)
             except UpstreamError as error:
                 failures.append((host, error))
         raise _verdict(self._upstream.name, failures)
 
-    async def _ask(self, host: Host, call: Callable[[HostClient], Awaitable[Result]], *, for_blob: bool = False) -> Result:
+    async def _list(self, host: Host, call: Call[Result]) -> Result:
+        """Ask one host for a list, and remember nothing of how that went: a list is slow, or fails, where manifests and blobs are well."""
+        return await call(self._clients[host])
+
+    async def _ask(self, host: Host, call: Call[Result], *, for_blob: bool = False) -> Result:
         """Ask one host, and remember how that went."""
         self._health.asked(host, for_blob=for_blob)
         began = time.monotonic()

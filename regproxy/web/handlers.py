@@ -25,11 +25,13 @@ from regproxy.ports import Answer
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings, TagQuery
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.provenance import Provenance
 from regproxy.web.exchange import Exchange
 from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches
 from regproxy.web.vain import VainQuestions
 
+_FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
 
@@ -111,6 +113,8 @@ class Handlers:
             response = Ready(200, headers, pulled.manifest.body, stands)
         if pulled.warning is not None:
             response.headers["Warning"] = _warning(pulled.warning)
+        if pulled.provenance in _FROM_UPSTREAM and (quota := self.manifests.quota(route)) is not None:
+            response.headers.update(quota.headers())
         return response
 
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
