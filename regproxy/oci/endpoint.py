@@ -79,11 +79,11 @@ def _pull(name: str, kind: str, reference: str) -> Endpoint:
     except InvalidDigest as error:
         raise errors.digest_invalid(str(error)) from error
     except InvalidName as error:
-        raise errors.RegistryError("TAG_INVALID", 400, str(error)) from error
+        raise errors.manifest_unknown(str(error)) from error  # as other registries: what cannot be a tag is none
     return BlobPull(name, digest) if kind == "blobs" else ReferrerList(name, digest)
 
 
 def _name(text: str) -> str:
     if not is_name(text):
-        raise errors.name_invalid(f"{text[:160]!r} is not a repository name")
+        raise errors.name_unknown(f"{text[:160]!r} is not a repository name")
     return text

@@ -69,6 +69,14 @@ class Question:
     understood: frozenset[int] = frozenset()  # statuses that are for the asker to understand
     is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
 
+    @property
+    def subject(self) -> str:
+        """What is asked for, as a person writes it."""
+        kind, _, reference = self.rest.partition("/")
+        if kind not in {"manifests", "blobs", "referrers"}:
+            return self.name
+        return f"{self.name}{'@' if ':' in reference else ':'}{reference.partition('?')[0]}"
+
     def expects(self, status: int) -> bool:
         """Whether that is for the asker to understand: where a part ends, and whether a HEAD is answered as a GET would be."""
         return (
@@ -227,7 +235,7 @@ class HostClient:
 
     async def _check(self, response: aiohttp.ClientResponse, question: Question) -> None:
         """Raise what a response means that is no success."""
-        status, where, what = response.status, response.url.host, f"{self.upstream}/{question.name}"
+        status, where, what = response.status, response.url.host, f"{self.upstream}/{question.subject}"
         match meaning(status):
             case Meaning.SUCCESS:
                 return

@@ -120,3 +120,10 @@ async def test_a_foreign_web_page_cannot_freeze(proxy: Rig) -> None:
     url = f"http://127.0.0.1:{proxy.admin_port}/api/v1/freezes"
     async with proxy.session.post(url, data='{"pattern": "docker.io/*"}', headers={"Content-Type": "text/plain"}) as response:
         assert response.status == 400
+
+
+async def test_n13_23_a_missing_tag_is_named_with_its_repository(upstream: FakeRegistry, proxy: Rig) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    for _ in range(2):
+        answer = await proxy.ask(f"/v2/{NAME}/manifests/no-such-tag")
+        assert (answer.status, f"docker.io/{NAME}:no-such-tag".encode() in answer.body) == (404, True)
