@@ -5,6 +5,7 @@ it says about the time of day counts, as its clock is not ours. A token that is 
 """
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from regproxy.policy.routing import Secret
 
@@ -12,6 +13,8 @@ _DEFAULT_LIFE = 300.0  # distribution, token.md: 60 s where the service says not
 _SHORTEST_LIFE, _LONGEST_LIFE = 60.0, 12 * 3600.0  # token.md: services should not go under 60 s
 _MARGIN = 0.9  # of its life a token is used; the rest is for clocks and for requests on their way
 _RENEWED_FROM, _RENEWED_TO = 0.6, 0.8  # of its use: behind the requests, and not all tokens at one moment
+
+_MAX_TOKEN_BYTES = 16 * 1024  # real ones are under 4 KiB; servers take heads of 8 to 32 KiB
 
 # A token rejected within this time of replacing another rejected one is no accident: another exchange would bring the same.
 SETTLED_AFTER = 10.0
@@ -31,6 +34,11 @@ class Token:
     def bearer(self) -> str:
         """Write the value of `Authorization`."""
         return f"Bearer {self.value.value}"
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Say whether *value* can be sent as a bearer token, and is no longer than one may be."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_TOKEN_BYTES and value.isascii() and value.isprintable() and " " not in value
 
 
 def issued(value: str, life: object, now: float, chance: float) -> Token:

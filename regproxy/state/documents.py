@@ -8,7 +8,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, parse_target
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.tokens import Token, is_token
 
 
 def token_document(token: Token) -> dict[str, Any]:
@@ -16,10 +16,12 @@ def token_document(token: Token) -> dict[str, Any]:
 
 
 def token_of(document: Mapping[str, Any] | None) -> Token | None:
-    """Read a token; None where there is none in it."""
+    """Read a token; None where there is none in it that can be used."""
     try:
-        return Token(Secret(document["value"]), document["renew_at"], document["expires_at"]) if document else None
-    except KeyError:
+        if not document or not is_token(value := document["value"]):
+            return None
+        return Token(Secret(value), float(document["renew_at"]), float(document["expires_at"]))
+    except (KeyError, TypeError, ValueError):
         return None
 
 

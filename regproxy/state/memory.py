@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from cachetools import LRUCache
-
 from regproxy.oci.reference import Reference
-from regproxy.policy.freshness import TagAnswer
+from regproxy.policy.freshness import TagAnswer, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Fleet
+from regproxy.sized_cache import SizedCache
 
 LONGEST_WAIT = 10.0  # seconds for somebody else's turn: whoever has it is alive, but may be stuck
-_KEPT = 10_000  # tokens, and tags; a token is about 3 KiB
+_MAX_TOKENS_BYTES = _MAX_TAGS_BYTES = 16 * 1024 * 1024  # a token is about 3 KiB, a tag less than one
+_ENTRY = 512  # bytes of one beside its texts
 
 
 class Alone:
@@ -42,22 +42,23 @@ class Together:
     def __init__(self, beyond: Fleet) -> None:
         """Know nothing yet but what comes from *beyond*, which is closed with this."""
         self._beyond = beyond
-        self._tokens: LRUCache[Secret, Token] = LRUCache(_KEPT)
-        self._tags: LRUCache[Reference, TagAnswer] = LRUCache(_KEPT)
+        self._tokens: SizedCache[Secret, Token] = SizedCache(_MAX_TOKENS_BYTES)
+        self._tags: SizedCache[Reference, TagAnswer] = SizedCache(_MAX_TAGS_BYTES)
         self._turns: dict[str, asyncio.Event] = {}
 
     async def token(self, key: Secret) -> Token | None:
         return await self._beyond.token(key) or self._tokens.get(key)
 
     def put_token(self, key: Secret, token: Token) -> None:
-        self._tokens[key] = token
+        self._tokens.put(key, token, len(key.value) + len(token.value.value) + _ENTRY)
         self._beyond.put_token(key, token)
 
     async def tag(self, reference: Reference) -> TagAnswer | None:
         return await self._beyond.tag(reference) or self._tags.get(reference)
 
     def put_tag(self, reference: Reference, record: TagAnswer) -> None:
-        self._tags[reference] = record
+        said = record.descriptor.media_type if isinstance(record, TagRecord) else record.reason
+        self._tags.put(reference, record, len(str(reference)) + len(said) + _ENTRY)
         self._beyond.put_tag(reference, record)
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ from regproxy.ports import Refused, Throttled, UpstreamError
 from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.token_service import Demand
 
-_KEPT = 10_000
+_MAX_KEPT = 4_000
 _Account: TypeAlias = tuple[str, Credential]
 
 Login: TypeAlias = Callable[[Demand, tuple[str, ...]], Awaitable[bool | None]]
@@ -55,10 +55,10 @@ class Failures:
         self._login = login
         self._state = state
         self._numbers = itertools.count(1)
-        self._failures: LRUCache[Demand | _Account, _Failure] = LRUCache(_KEPT)
-        self._verdicts: LRUCache[_Account, _Verdict] = LRUCache(_KEPT)
-        self._first: LRUCache[_Account, asyncio.Lock] = LRUCache(_KEPT)
-        self._judging: LRUCache[_Account, asyncio.Lock] = LRUCache(_KEPT)
+        self._failures: LRUCache[Demand | _Account, _Failure] = LRUCache(_MAX_KEPT)
+        self._verdicts: LRUCache[_Account, _Verdict] = LRUCache(_MAX_KEPT)
+        self._first: LRUCache[_Account, asyncio.Lock] = LRUCache(_MAX_KEPT)
+        self._judging: LRUCache[_Account, asyncio.Lock] = LRUCache(_MAX_KEPT)
 
     @asynccontextmanager
     async def noted(self, demand: Demand) -> AsyncIterator[None]:

@@ -19,8 +19,11 @@ from regproxy.policy.routing import Credential, CredentialKind, Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.upstream.connections import Connections, Pool, read_at_most
+from regproxy.upstream.location import next_hop, shown
 
-_LIMIT = 256 * 1024  # a token is a few KiB; a larger answer is an attack
+_MAX_ANSWER_BYTES = 64 * 1024  # a token, a second name for it and a refresh token, a few KiB each; a larger answer is an attack
+_MAX_HOPS = 3  # of a token service to itself
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PATIENCE = 4.0  # seconds for a body of a few KiB
 _OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
 
@@ -40,6 +43,11 @@ class Demand:
         who = [whose.kind.value, whose.username, whose.password.value] if whose else []
         return Secret(json.dumps([asker, str(self.realm), self.service, self.scopes, who]))
 
+    @property
+    def size(self) -> int:
+        """Count the characters in it."""
+        return len(str(self.realm)) + len(self.service) + sum(map(len, self.scopes))
+
     def __str__(self) -> str:
         return f"{self.realm.host} {' '.join(self.scopes)}"
 
@@ -57,7 +65,7 @@ class TokenService:
     async def ask(self, demand: Demand) -> Token:
         """Exchange the demand for a token; raise `UpstreamError`."""
         status, body = await self._answer(demand)
-        if status != 200:
+        if not 200 <= status < 300:
             raise self._refusal(status, body, demand)
         return self._read(body, demand.realm.host or "")
 
@@ -85,14 +93,25 @@ class TokenService:
         return await self._send("POST", demand.realm, {}, form)
 
     async def _send(self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None) -> tuple[int, bytes]:
-        headers = {"Accept": "application/json", **headers}
-        async with self._connections.request(Pool.TOKEN, method, url, headers, form=form) as response:
-            if response.status == 429:
-                pause = parse_retry_after(response.headers.get("Retry-After"), time.time())
-                raise Throttled(f"the token service {url.host} throttles us (429)", pause)
-            with self._connections.translated(url):
-                async with asyncio.timeout(_PATIENCE):
-                    return response.status, await read_at_most(response, _LIMIT, "a token")
+        """Send, and follow redirects within the service's own origin: neither a header nor a form with a password goes anywhere else."""
+        home, headers = url.origin(), {"Accept": "application/json", **headers}
+        for _ in range(_MAX_HOPS + 1):
+            async with self._connections.request(Pool.TOKEN, method, url, headers, form=form) as response:
+                status, location = response.status, response.headers.get("Location")
+                if status == 429:
+                    pause = parse_retry_after(response.headers.get("Retry-After"), time.time())
+                    raise Throttled(f"the token service {url.host} throttles us (429)", pause)
+                if status not in _REDIRECTS or location is None:
+                    with self._connections.translated(url):
+                        async with asyncio.timeout(_PATIENCE):
+                            return status, await read_at_most(response, _MAX_ANSWER_BYTES, "a token")
+            target = next_hop(url, location)
+            if target is None or target.origin() != home:
+                raise Unavailable(f"the token service {url.host} redirected us to {shown(location)}, which is not itself ({status})")
+            if status == 303 or (status in {301, 302} and method == "POST"):  # RFC 9110, 15.4
+                method, form = "GET", None
+            url = target
+        raise Unavailable(f"the token service {url.host} redirected us more than {_MAX_HOPS} times")
 
     def _refusal(self, status: int, body: bytes, demand: Demand) -> UpstreamError:
         service, scopes = demand.realm.host, " ".join(demand.scopes)
@@ -113,8 +132,8 @@ class TokenService:
         if not isinstance(document, dict):
             raise UnexpectedResponse(f"the token service {service} did not answer with JSON")
         value = document.get("token") or document.get("access_token")
-        if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
-            raise UnexpectedResponse(f"the token service {service} answered without a token")
+        if not tokens.is_token(value):
+            raise UnexpectedResponse(f"the token service {service} answered without a token that can be sent")
         return tokens.issued(value, document.get("expires_in"), self._clock(), self._chance())
 
 

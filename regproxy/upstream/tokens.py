@@ -20,6 +20,7 @@ from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import SETTLED_AFTER, Token
 from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError
+from regproxy.sized_cache import SizedCache
 from regproxy.upstream.connections import Connections, Pool
 from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.credentials import Credentials
@@ -28,7 +29,10 @@ from regproxy.upstream.location import shown
 from regproxy.upstream.realm import is_allowed_realm
 from regproxy.upstream.token_service import Demand, TokenService, basic
 
-_KEPT = 10_000  # tokens in memory; one is about 3 KiB
+_MAX_TOKENS_BYTES = 8 * 1024 * 1024  # of one host, in memory; a token is about 3 KiB
+_ENTRY = 1024  # bytes of a token and its demand beside their texts
+_MAX_REPLACED = 4_000
+_MAX_OTHER_SCOPES = 1024  # characters of what a challenge asks us to ask for beside the repository
 _MAX_SENT = 64  # credentials of one host that are sent as they are
 _UNAUTHORIZED, _SERVER_ERROR = 401, 500
 _READING = frozenset({"pull", "metadata_read"})  # what a challenge may ask us to ask for; Azure lists tags only with metadata_read
@@ -56,10 +60,10 @@ class Tokens:
         self._fleet = fleet
         self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
-        self._tokens: LRUCache[Demand, Token] = LRUCache(_KEPT)
+        self._tokens: SizedCache[Demand, Token] = SizedCache(_MAX_TOKENS_BYTES)
         self._state = CredentialState(upstream, str(host), clock)
         self._failures = Failures(clock, self._login, self._state)
-        self._replaced: LRUCache[Demand, float] = LRUCache(_KEPT)  # when a rejected token was last replaced
+        self._replaced: LRUCache[Demand, float] = LRUCache(_MAX_REPLACED)  # when a rejected token was last replaced
         self._flights: Flights[Demand, Token] = Flights()
         self._sent: LRUCache[tuple[URL, str], Demand] = LRUCache(_MAX_SENT)  # what is sent as it is
 
@@ -107,6 +111,11 @@ class Tokens:
             self._failures.worked(demand)
 
     @property
+    def bytes_kept(self) -> int:
+        """Count what tokens take in memory."""
+        return self._tokens.bytes
+
+    @property
     def refused_credentials(self) -> str:
         """Say why our credentials are refused; empty where they are not."""
         return self._state.reason
@@ -141,7 +150,7 @@ class Tokens:
                 raise
             if challenge.scheme == "basic":
                 return None
-            self._tokens.pop(self._demand(challenge, url, name, credential), None)  # it was rejected, or its time is over
+            self._tokens.pop(self._demand(challenge, url, name, credential))  # it was rejected, or its time is over
             return await self._anonymous(challenge, url, name, rejected, refusal)
 
     async def _anonymous(self, challenge: Challenge, url: URL, name: str, rejected: str | None, refusal: Refused) -> str:
@@ -227,7 +236,7 @@ class Tokens:
                 async with self._failures.noted(demand):
                     token = await self._ask(demand)
                 self._fleet.put_token(key, token)
-        self._tokens[demand] = token
+        self._tokens.put(demand, token, len(token.value.value) + demand.size + _ENTRY)
         if is_replacement:
             self._replaced[demand] = self._clock()
         return token
@@ -257,7 +266,7 @@ def _scopes(challenge: Challenge, name: str) -> tuple[str, ...]:
     """
     scopes = parse_scopes(challenge.scope)
     named = [scope for scope in scopes if scope.startswith("repository:")]
-    others = [scope for scope in scopes if scope not in named]
+    others = [scope for scope in scopes if scope not in named] if len(challenge.scope) <= _MAX_OTHER_SCOPES else []
     if others and not named:
         return tuple(others)
     actions = {"pull", *(action for scope in named for action in scope.rpartition(":")[2].split(","))} & _READING

@@ -15,6 +15,7 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freshness import Denied, Missing, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
+from regproxy.state.documents import token_of
 from regproxy.state.machine import Desk, Machine
 from regproxy.state.memory import Alone, Together
 
@@ -158,3 +159,22 @@ async def test_a_turn_is_one_beyond_as_well() -> None:
         async with fleet.turn("y"):
             assert not reached.is_set()
     await waiting
+
+
+async def test_n12_14_what_is_shared_is_bounded_by_its_size() -> None:
+    fleet = Together(Alone())
+    long = Token(Secret("a" * 16 * 1024), 100.0, 200.0)
+    for number in range(2000):
+        fleet.put_token(Secret(f"{number}"), long)
+        fleet.put_tag(Reference(Repository("docker.io", f"a/{number}"), Tag("1")), Missing("m" * 16 * 1024, 50.0))
+    kept = [await fleet.token(Secret(f"{number}")) for number in range(2000)]
+    tags = [await fleet.tag(Reference(Repository("docker.io", f"a/{number}"), Tag("1"))) for number in range(2000)]
+    for found in (kept, tags):
+        assert (found[0], found[-1] is not None) == (None, True)
+        assert sum(each is not None for each in found) * 16 * 1024 <= 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "a b", "a\n", "\u00e9", "a" * (16 * 1024 + 1)])
+def test_n12_14_what_is_no_token_is_not_taken_from_anybody(value: object) -> None:
+    assert token_of({"value": value, "renew_at": 1.0, "expires_at": 2.0}) is None
+    assert token_of({"value": "a", "renew_at": value, "expires_at": 2.0}) is None or value == 5

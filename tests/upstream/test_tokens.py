@@ -11,14 +11,15 @@ from yarl import URL
 from regproxy.config import Timeouts
 from regproxy.oci.challenge import Challenge, parse_challenges
 from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
-from regproxy.ports import Refused, Throttled, Unavailable
+from regproxy.ports import Refused, Throttled, Unavailable, UpstreamError
 from regproxy.state.memory import Alone
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.tokens import Tokens
-from tests.fakes.deeds import Hold, Status
+from tests.fakes.deeds import Hold, Redirect, Status
 from tests.fakes.entry import Entry, on
 from tests.fakes.guard import Auth
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.sockets import Sink
 
 NAME = "library/app"
 USER = Credential("user", Secret("canary-password"))
@@ -328,6 +329,76 @@ async def test_a_registry_token_is_sent_as_it_is() -> None:
         assert subject.asked == []
         with pytest.raises(Refused, match="refused our credentials"):
             await subject.answer("Bearer canary-ready-made")
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_n13_14_a_token_service_is_followed_within_its_origin(status: int) -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave(lambda entry: entry.path.startswith("/token?"), Redirect("/token/v2?service=s&scope=a", status), times=1)
+        assert (await subject.answer()).startswith("Bearer canary-token-")
+        assert [(entry.method, "authorization" in entry.headers) for entry in subject.asked] == [("GET", True)] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "methods"), [(307, ["POST", "POST"]), (308, ["POST", "POST"]), (303, ["POST", "GET"]), (302, ["POST", "GET"])]
+)
+async def test_n13_14_a_form_is_sent_again_only_where_that_is_asked_for(status: int, methods: list[str]) -> None:
+    async with prepared(IDENTITY) as subject:
+        subject.registry.misbehave(lambda entry: entry.path == "/token", Redirect("/token/v2", status), times=1)
+        await asyncio.gather(subject.answer(), return_exceptions=True)
+        assert [entry.method for entry in subject.asked][:2] == methods
+        assert [b"canary-refresh-token" in entry.body for entry in subject.asked][:2] == [method == "POST" for method in methods]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("credential", [USER, IDENTITY], ids=["password", "identity token"])
+@pytest.mark.parametrize("hops", [1, 2])
+async def test_n13_14_no_redirect_takes_a_password_from_its_origin(credential: Credential, status: int, hops: int) -> None:
+    """Another port is another origin; nor does it go there by a hop at home."""
+    async with prepared(credential) as subject, Sink(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as sink:
+        if hops > 1:
+            subject.registry.misbehave("/token", Redirect("/token/next", 307), times=1)
+        subject.registry.misbehave("/token", Redirect(f"{sink.url}/token?canary=canary", status))
+        with pytest.raises(Unavailable, match="redirected us to http://127") as caught:
+            await subject.answer()
+        assert (sink.connections, "canary" in str(caught.value)) == (0, False)
+
+
+async def test_n13_14_a_token_service_that_redirects_in_a_circle_is_left() -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/token", Redirect(lambda entry: f"{entry.path}x"))
+        with pytest.raises(Unavailable, match="more than 3 times"):
+            await subject.answer()
+        assert len(subject.asked) == 4
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203])
+async def test_n13_14_a_token_is_taken_with_any_success(status: int) -> None:
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/token", Status(status, body=b'{"access_token": "canary-token"}'))
+        assert await subject.answer() == "Bearer canary-token"
+
+
+async def test_n12_14_a_token_that_is_too_long_is_refused() -> None:
+    async with prepared() as subject:
+        subject.registry.token_reply = {"token": "a" * (16 * 1024 + 1)}
+        with pytest.raises(UpstreamError, match="without a token that can be sent"):
+            await subject.answer()
+        subject.clock.now += 2
+        subject.registry.token_reply = {"token": "a" * 16 * 1024}
+        assert len(await subject.answer()) > 16 * 1024
+
+
+async def test_n12_14_tokens_are_bounded_by_their_size() -> None:
+    """Six hundred of 16 KiB are more than a host may have; those that were used last are kept."""
+    async with prepared() as subject:
+        subject.registry.token_reply = {"token": "a" * 16 * 1024, "expires_in": 3600}
+        for number in range(600):
+            await subject.answer(name=f"library/{number}")
+        assert subject.tokens.bytes_kept <= 8 * 1024 * 1024
+        asked = len(subject.asked)
+        await subject.answer(name="library/599")
+        assert len(subject.asked) == asked
 
 
 @pytest.mark.parametrize("status", [404, 405])
