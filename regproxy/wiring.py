@@ -137,7 +137,7 @@ async def serving(
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, index, manifests)
         stack.push_async_callback(listings.close)
-        handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.unknown.rate()), name)
+        handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.unknown.rate()), name, settings.catalog)
         yield Serving(routes, handlers, fills, registries, freezes, manifests, uses)
 
 

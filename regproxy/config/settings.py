@@ -123,6 +123,7 @@ class Basics(Model):
     timeouts: Timeouts = Timeouts()
     downloads: Downloads = Downloads()
     unknown: Unknown = Unknown()
+    catalog: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
 

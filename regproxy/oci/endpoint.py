@@ -52,7 +52,12 @@ class ReferrerList:
     digest: Digest
 
 
-Endpoint: TypeAlias = Ping | ManifestPull | BlobPull | TagList | ReferrerList
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The repositories of a registry (distribution, not in the distribution-spec)."""
+
+
+Endpoint: TypeAlias = Ping | ManifestPull | BlobPull | TagList | ReferrerList | Catalog
 
 
 def parse(method: str, path: str) -> Endpoint:
@@ -63,6 +68,8 @@ def parse(method: str, path: str) -> Endpoint:
         raise errors.write_unsupported(f"regproxy is a cache to pull through: {method[:16]} is not supported, push to the registry itself")
     if path in {"/v2", "/v2/"}:
         return Ping()
+    if path == "/v2/_catalog":
+        return Catalog()
     if match := _PULL.fullmatch(path):
         return _pull(match["name"], match["kind"], match["reference"])
     if match := _LIST.fullmatch(path):

@@ -156,14 +156,16 @@ class Routes:
         not configured, or where *host* is a registry's name at another port, so that nobody can tell whether that or the default is
         meant; NAME_INVALID for two registries, or for a name that is too long once it is completed.
         """
+        return self._route(self.upstream(namespaces, host, name).name, name)
+
+    def upstream(self, namespaces: Sequence[str], host: str = "", name: str = "") -> Upstream:
+        """Find the upstream as `find` does."""
         if len(namespaces) > 1:
             raise errors.name_invalid("ns was given more than once")
         if namespaces:
-            upstream = self._named(namespaces[0])
-        else:
-            authority = _host(host)
-            upstream = self._served_at(authority) or self._prefixed(name) or self._default_at(authority)
-        return self._route(upstream.name, name)
+            return self._named(namespaces[0])
+        authority = _host(host)
+        return self._served_at(authority) or self._prefixed(name) or self._default_at(authority)
 
     def known(self, namespaces: Sequence[str]) -> str | None:
         """Return the one namespace of a request if it names a configured registry."""

@@ -47,6 +47,9 @@ class Index(Protocol):
     async def digest_named(self, reference: str) -> Digest | None:
         """Give the digest that a tag has on record, where *reference* names exactly one."""
 
+    async def repositories(self, registry: str, last: str, most: int) -> Sequence[str]:
+        """List repositories of *registry* of which manifests are held, by name, those after *last*, at most *most*."""
+
     async def freezes(self) -> Sequence[Freeze]:
         """List what operators froze."""
 

@@ -198,6 +198,11 @@ class Listings:
         listed = _listed(page, asked, Provenance.STALE)
         return replace(listed, warning=_warning(route, collected, reason, is_end=listed.cursor is None))
 
+    async def catalog(self, registry: str, last: str, most: int) -> tuple[list[str], bool]:
+        """List the repositories of a *registry* that are cached, after *last*, and say whether there are more; raise `StoreError`."""
+        names = await self._index.repositories(registry, last, most + 1)
+        return list(names[:most]), len(names) > most
+
     async def referrers(self, route: Route, digest: Digest, artifact_type: str | None) -> ListedReferrers:
         """List what refers to *digest* as an image index, of one *artifact_type* if given."""
 

@@ -44,6 +44,7 @@ CREATE INDEX IF NOT EXISTS children_by_child ON children (child);
 CREATE TABLE IF NOT EXISTS holders (
     digest TEXT, kind TEXT, repository TEXT, PRIMARY KEY (digest, kind, repository)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS holders_by_repository ON holders (repository) WHERE kind = 'manifest';
 CREATE TABLE IF NOT EXISTS tags (
     reference TEXT PRIMARY KEY, media_type TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL, checked_at REAL NOT NULL
 ) WITHOUT ROWID;

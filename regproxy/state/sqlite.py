@@ -27,6 +27,16 @@ _MAX_LISTINGS = 10_000  # rows; clients choose what is listed, so it needs a bou
 MAX_LISTING_BYTES = 16 * 1024 * 1024  # of all lists, compressed; what can be asked again is worth no more of the disk
 _MAX_LISTING = 16 * 1024 * 1024  # bytes of one list that is not compressed yet
 _MAX_INLINE = 64 * 1024  # bytes that are compressed in a millisecond
+# One look at the index for each repository, however many manifests it holds. What begins with "name/" sorts before "name0".
+_REPOSITORIES = """
+WITH RECURSIVE found(name) AS (
+    SELECT min(repository) FROM holders WHERE kind = 'manifest' AND repository > ?1 AND repository < ?2
+    UNION ALL
+    SELECT (SELECT min(repository) FROM holders WHERE kind = 'manifest' AND repository > name AND repository < ?2)
+    FROM found WHERE name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL LIMIT ?3
+"""
 
 
 class SqliteIndex:
@@ -147,6 +157,10 @@ class SqliteIndex:
     async def digest_named(self, reference: str) -> Digest | None:
         row = await self._db.row("SELECT digest FROM tags WHERE reference = ?", reference)
         return Digest.parse(str(row[0])) if row else None
+
+    async def repositories(self, registry: str, last: str, most: int) -> list[str]:
+        rows = await self._db.rows(_REPOSITORIES, f"{registry}/{last}", f"{registry}0", most)
+        return [str(name).removeprefix(f"{registry}/") for (name,) in rows]
 
     async def freezes(self) -> list[Freeze]:
         rows = await self._db.rows("SELECT pattern, digest FROM freezes ORDER BY pattern")

@@ -13,7 +13,7 @@ from regproxy.chain import chain
 from regproxy.client import client
 from regproxy.oci import byterange, errors
 from regproxy.oci.digest import Digest
-from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList
+from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
@@ -33,6 +33,7 @@ from regproxy.web.vain import VainQuestions
 
 _FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
+_CATALOG_PAGE = 1000  # repositories, where a client does not say how many
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
 
 
@@ -46,11 +47,14 @@ class Handlers:
     listings: Listings
     vain: VainQuestions
     name: str  # among caches
+    has_catalog: bool = False
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
         if isinstance(endpoint, Ping):
             return web.Response(body=b"{}", content_type="application/json")
+        if isinstance(endpoint, Catalog):
+            return await self._catalog(request, exchange)
         namespaces = exchange.query.get("ns", ())
         route = self.routes.find(endpoint.name, namespaces, _host_of(request))
         exchange.upstream = route.upstream.name
@@ -165,6 +169,22 @@ class Handlers:
             headers["Warning"] = _warning(listed.warning)
         body = json.dumps({"name": asked.name, "tags": listed.tags}).encode()
         return web.Response(body=body, content_type="application/json", headers=headers)
+
+    async def _catalog(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+        """List what is cached of one registry, where that is allowed: names tell what somebody runs, private ones above all."""
+        if not self.has_catalog:
+            raise errors.endpoint_unsupported("the catalog is off: `catalog: true` in the configuration lists what is cached")
+        namespaces = exchange.query.get("ns", ())
+        upstream = self.routes.upstream(namespaces, _host_of(request)).name
+        exchange.upstream, exchange.namespace = upstream, next(iter(namespaces), upstream)
+        most = _page_size(exchange.parameter("n"))
+        names, has_more = await self.listings.catalog(upstream, exchange.parameter("last") or "", _CATALOG_PAGE if most is None else most)
+        exchange.provenance = Provenance.HIT
+        headers = CIMultiDict({"Cache-Status": Provenance.HIT.cache_status()})
+        if has_more and names:
+            following = ({"n": str(most)} if most is not None else {}) | {"last": names[-1]} | ({"ns": namespaces[0]} if namespaces else {})
+            headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
+        return web.Response(body=json.dumps({"repositories": names}).encode(), content_type="application/json", headers=headers)
 
     async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.StreamResponse:
         wanted = exchange.parameter("artifactType")

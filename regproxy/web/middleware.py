@@ -37,6 +37,7 @@ _ENDPOINTS = {
     endpoints.BlobPull: "blobs",
     endpoints.TagList: "tags",
     endpoints.ReferrerList: "referrers",
+    endpoints.Catalog: "catalog",
 }
 
 _MOST_PARAMETERS = 16  # clients send three at most

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regproxy.oci.digest import Digest
-from regproxy.oci.endpoint import BlobPull, Endpoint, ManifestPull, Ping, ReferrerList, TagList, parse
+from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, TagList, parse
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Tag, is_name
 
@@ -124,6 +124,10 @@ def test_n13_23_a_tag_outside_the_grammar_is_not_found(tag: str) -> None:
     assert (error.code, error.status) == ("MANIFEST_UNKNOWN", 404)
 
 
+def test_n13_23_the_catalog_is_no_repository() -> None:
+    assert parse("GET", "/v2/_catalog") == Catalog()
+
+
 def test_n13_23_a_reference_that_no_registry_can_have_is_not_found() -> None:
     """The conformance suite asks for this one."""
     error = refusal("HEAD", "/v2/a/manifests/.INVALID_MANIFEST_NAME")
@@ -145,7 +149,8 @@ def test_a_write_is_unsupported(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/_catalog", "/v2/a", "/v2/a/", "/v2/a/tags", "/v2/a/tags/list/", "/v2/tags/list", "/v2/a/blobs", "/v2//"]
+    "path",
+    ["/v2/_catalog/", "/v2/a/_catalog", "/v2/a", "/v2/a/", "/v2/a/tags", "/v2/a/tags/list/", "/v2/tags/list", "/v2/a/blobs", "/v2//"],
 )
 def test_there_are_no_other_endpoints(path: str) -> None:
     error = refusal("GET", path)
@@ -168,6 +173,6 @@ def test_any_request_is_an_endpoint_or_refused(method: str, path: str) -> None:
     except RegistryError as error:
         assert error.status in {400, 404, 405}  # noqa: PT017 -- most paths are refused, not all
     else:
-        assert isinstance(endpoint, Ping) or is_name(endpoint.name)
+        assert isinstance(endpoint, Ping | Catalog) or is_name(endpoint.name)
         assert set(path) <= {*string.ascii_letters, *string.digits, *"/:._-"}
         assert ".." not in path.split("/")

@@ -1,0 +1,70 @@
+"""The catalog: what is cached of a registry, told only where an operator wants that."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.registry import FakeRegistry
+from tests.rig import Answer, Rig, rig
+
+NAMES = ["a/one", "a/two", "b", "library/nginx", "z-last"]
+
+
+def _listed(answer: Answer) -> list[str]:
+    assert answer.status == 200
+    return list(json.loads(answer.body)["repositories"])
+
+
+async def _walk(proxy: Rig, query: str) -> list[str]:
+    found: list[str] = []
+    path: str | None = f"/v2/_catalog{query}"
+    while path is not None:
+        answer = await proxy.ask(path)
+        found += _listed(answer)
+        assert len(found) < 20, "it goes on for ever"
+        link = answer.headers.get("Link")
+        path = link.removeprefix("<").partition(">")[0] if link is not None else None
+    return found
+
+
+async def test_n13_23_nobody_is_told_what_is_cached_unless_that_is_wanted(upstream: FakeRegistry, proxy: Rig) -> None:
+    upstream.add_image("library/nginx", "1", [b"layer"])
+    assert (await proxy.ask("/v2/library/nginx/manifests/1")).status == 200
+    answer = await proxy.ask("/v2/_catalog")
+    assert (answer.status, json.loads(answer.body)["errors"][0]["code"]) == (404, "UNSUPPORTED")
+
+
+@pytest.mark.parametrize("query", ["", "?n=1", "?n=2", "?n=5", "?n=1000", "?ns=reg.test&n=2", "?ns=REG.test:443"])
+async def test_n13_23_what_is_cached_of_a_registry_is_listed_in_pages(tmp_path: Path, query: str) -> None:
+    async with FakeRegistry() as one, FakeRegistry() as two:
+        upstreams = {"reg.test": one.url, "reg.test0": two.url, "reg": two.url}
+        async with rig(tmp_path / "store", upstreams, catalog=True) as proxy:
+            for name in reversed(NAMES):
+                image = one.add_image(name, "1", [b"layer"])
+                one.add_image(name, "2", [b"another layer"])
+                for target in ("1", "2", str(image.digest)):
+                    assert (await proxy.ask(f"/v2/{name}/manifests/{target}")).status == 200
+            two.add_image("hidden", "1", [b"layer"])
+            for registry in ("reg.test0", "reg"):
+                assert (await proxy.ask(f"/v2/hidden/manifests/1?ns={registry}")).status == 200
+            asked = len(one.ledger)
+            assert await _walk(proxy, query) == NAMES
+            assert await _walk(proxy, "?ns=reg.test0") == ["hidden"]
+            assert len(one.ledger) == asked
+
+
+async def test_n13_23_the_catalog_goes_on_after_a_name(tmp_path: Path) -> None:
+    async with FakeRegistry() as one, rig(tmp_path / "store", {"reg.test": one.url}, catalog=True) as proxy:
+        assert _listed(await proxy.ask("/v2/_catalog")) == []
+        for name in NAMES:
+            one.add_image(name, "1", [b"layer"])
+            await proxy.ask(f"/v2/{name}/manifests/1")
+        assert _listed(await proxy.ask("/v2/_catalog?last=a/two")) == NAMES[2:]
+        assert _listed(await proxy.ask("/v2/_catalog?last=aaa&n=1")) == ["b"]
+        assert _listed(await proxy.ask("/v2/_catalog?n=0")) == []
+        assert (await proxy.ask("/v2/_catalog?n=x")).status == 400
+        assert (await proxy.ask("/v2/_catalog?ns=other.test")).status == 404
+        assert (await proxy.ask("/v2/_catalog?ns=reg.test&ns=reg.test")).status == 400
+        assert (await proxy.ask("/v2/_catalog?ns=reg.test")).headers["OCI-Namespace"] == "reg.test"
+        assert (await proxy.ask("/v2/_catalog", "POST")).status == 405
