@@ -2,7 +2,8 @@
 
 from regproxy.config.loading import load
 from regproxy.config.mistakes import ConfigError
-from regproxy.config.settings import ColdRanges, Downloads, Settings, StoreSettings, Timeouts
+from regproxy.config.settings import ColdRanges, Downloads, Settings, StoreSettings
+from regproxy.config.timeouts import Timeouts
 from regproxy.config.units import Address
 
 __all__ = ["Address", "ColdRanges", "ConfigError", "Downloads", "Settings", "StoreSettings", "Timeouts", "load"]

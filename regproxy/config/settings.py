@@ -10,6 +10,7 @@ import yaml
 from pydantic import BeforeValidator, Field, InstanceOf
 
 from regproxy.config.model import Model, Place, Whole
+from regproxy.config.timeouts import Timeouts
 from regproxy.config.tls import ServerTls
 from regproxy.config.units import (
     Address,
@@ -63,21 +64,6 @@ class StoreSettings(Model):
 
     def limits(self) -> Limits:
         return Limits(self.max_size, self.high_watermark, self.low_watermark)
-
-
-Patience: TypeAlias = Annotated[Seconds, Field(gt=0)]
-
-
-class Timeouts(Model):
-    """How long an upstream is waited for, in seconds; there is no limit on a whole transfer."""
-
-    connect: Patience = 3.0
-    headers: Patience = 5.0
-    silence: Patience = 10.0
-    trickle: Patience = 30.0
-    least_rate: Size = 16 * 1024
-    progress: Patience = 15.0
-    revalidate: Patience = 2.0
 
 
 ColdRanges: TypeAlias = Literal["fill", "wait", "pass"]

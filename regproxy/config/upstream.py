@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from regproxy.config.model import Model, Place, Whole
+from regproxy.config.timeouts import HostTimeouts, UpstreamTimeouts
 from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, Seconds, VariableName
 from regproxy.oci.digest import Digest
 from regproxy.policy.freezing import Freeze, whole_pattern
@@ -88,6 +89,7 @@ class HostEntry(Model):
     private_networks: frozenset[Network] = frozenset()
     tls: TlsEntry = TlsEntry()
     proxy: Origin | None = None
+    timeouts: HostTimeouts = HostTimeouts()
 
 
 class TagEntry(Model):
@@ -130,6 +132,7 @@ class UpstreamEntry(Model):
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
     proxy: Origin | None = None
+    timeouts: UpstreamTimeouts = UpstreamTimeouts()
     tags: tuple[TagEntry, ...] = (TagEntry(),)
     freeze: tuple[FreezeEntry, ...] = ()
     deny: tuple[Filled, ...] = ()
@@ -139,6 +142,7 @@ class UpstreamEntry(Model):
         return Upstream(
             name=name,
             hosts=hosts,
+            timeouts=tuple(self.timeouts.given().items()),
             aliases=frozenset(self.aliases),
             serve_as=frozenset(self.serve_as),
             tags=tuple(tag.tag_policy() for tag in self.tags),
@@ -169,4 +173,5 @@ class UpstreamEntry(Model):
             tls=entry.tls.tls(),
             proxy=entry.proxy or self.proxy,
             kind=entry.kind,
+            timeouts=tuple(entry.timeouts.given().items()),
         )

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from regproxy.config.units import duration_text
+from regproxy.config.units import duration_text, size_text
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Host, Trust, Upstream
 
@@ -14,6 +14,7 @@ def written(upstream: Upstream) -> dict[str, Any]:
         "aliases": sorted(upstream.aliases),
         "serve_as": sorted(upstream.serve_as),
         "hosts": [_written_host(host) for host in upstream.hosts],
+        "timeouts": _written_timeouts(upstream.timeouts),
         "tags": [
             {
                 "match": rule.match,
@@ -51,7 +52,12 @@ def _written_host(host: Host) -> dict[str, Any]:
         "private_networks": sorted(host.private_networks),
         "tls": asdict(host.tls),
         "proxy": host.proxy,
+        "timeouts": _written_timeouts(host.timeouts),
     }
+
+
+def _written_timeouts(timeouts: tuple[tuple[str, float], ...]) -> dict[str, Any]:
+    return {name: size_text(int(value)) if name == "least_rate" else duration_text(value) for name, value in timeouts}
 
 
 def _values(trust: Collection[Trust]) -> list[str]:

@@ -95,6 +95,7 @@ class Host:
     tls: Tls = Tls()
     proxy: str | None = None  # an HTTP proxy on the way to it
     kind: HostKind = HostKind.REGISTRY
+    timeouts: tuple[tuple[str, float], ...] = ()  # by name, where they are its own
 
     @property
     def has_credentials(self) -> bool:
@@ -114,6 +115,7 @@ class Upstream:
     serve_as: frozenset[str] = frozenset()
     tags: tuple[TagPolicy, ...] = (TagPolicy(),)
     freezes: tuple[Freeze, ...] = ()
+    timeouts: tuple[tuple[str, float], ...] = ()  # by name, where they are its own
     deny: tuple[str, ...] = ()
 
     def tag_policy(self, name: str, tag: str) -> TagPolicy:

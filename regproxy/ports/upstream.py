@@ -109,6 +109,14 @@ class Registry(Watched, Protocol):
     """One upstream, however many hosts serve it. Every method raises `UpstreamError`."""
 
     @property
+    def revalidate_timeout(self) -> float:
+        """How many seconds a client waits for its word on a tag that is known."""
+
+    @property
+    def progress_timeout(self) -> float:
+        """How many seconds a client of one of its blobs is left without a byte."""
+
+    @property
     def quota(self) -> RateLimit | None:
         """How many pulls the one who is asked first about tags said that are left for us; None where it never said."""
 

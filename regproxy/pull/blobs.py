@@ -97,12 +97,10 @@ class Blobs:
         fills: Fills,
         uses: Uses,
         cold_ranges: ColdRanges,
-        patience: float,
     ) -> None:
-        """Take the ports, where uses are noted, what becomes of a part of a blob that is not here, and how long its reader waits."""
+        """Take the ports, where uses are noted, and what becomes of a part of a blob that is not here."""
         self._uses = uses
         self._cold_ranges = cold_ranges
-        self._patience = patience
         self._registries = registries
         self._store = store
         self._index = index
@@ -223,7 +221,7 @@ class Blobs:
         registry = self._registries[repository.registry]
         runs = [
             Run(
-                Download(registry, repository, digest, group[0][0], group[-1][1], patience=self._patience, ahead=_PASSED_AHEAD),
+                Download(registry, repository, digest, group[0][0], group[-1][1], patience=registry.progress_timeout, ahead=_PASSED_AHEAD),
                 len(group),
             )
             for group in groups

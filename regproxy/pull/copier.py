@@ -27,12 +27,11 @@ _log = logging.getLogger(__name__)
 class Copier:
     """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads, patience: float) -> None:
-        """Take the ports, and for how many seconds followers may be left without a byte."""
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads) -> None:
+        """Take the ports, and how a blob is fetched."""
         self._registries = registries
         self._store = store
         self._downloads = downloads
-        self._patience = patience
         self._ward = Ward()
         self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
 
@@ -71,7 +70,7 @@ class Copier:
     async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_leased: bool = False) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
-        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=self._patience)
+        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=registry.progress_timeout)
         quarantine = Quarantine(self._ward, download, fill.digest)
         try:
             await self._begin(download, fill)

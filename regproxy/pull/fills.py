@@ -52,10 +52,9 @@ class Fills:
     second reads along what the first one copies, once upstream has confirmed that it may.
     """
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads, patience: float) -> None:
-        """Take the ports, and for how many seconds followers may be left without a byte."""
-        self._copier = Copier(registries, store, downloads, patience)
-        self._patience = patience
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads) -> None:
+        """Take the ports, and how a blob is fetched."""
+        self._copier = Copier(registries, store, downloads)
         self._registries = registries
         self._store = store
         self._index = index
@@ -223,7 +222,8 @@ class Fills:
         return fill.may_share
 
     async def _news(self, elsewhere: Elsewhere, fill: Fill, *, has_begun: bool) -> Progress | None:
-        patience = 2 * self._patience if has_begun else _MAX_WAIT  # whoever copies has as much by itself, and is found dead within
+        # Whoever copies has as much by itself, and is found dead within.
+        patience = 2 * self._registries[fill.repository.registry].progress_timeout if has_begun else _MAX_WAIT
         try:
             async with asyncio.timeout(patience):
                 return await elsewhere.news()

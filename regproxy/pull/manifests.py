@@ -57,9 +57,8 @@ class Manifests:
         freezes: Freezes,
         fleet: Fleet,
         clock: Callable[[], float],
-        revalidate: float,
     ) -> None:
-        """Take the ports, where uses are noted, a clock of epoch seconds, and how many seconds a known tag waits for upstream."""
+        """Take the ports, where uses are noted, and a clock of epoch seconds."""
         self._uses = uses
         self._registries = registries
         self._store = store
@@ -67,7 +66,6 @@ class Manifests:
         self._freezes = freezes
         self._fleet = fleet
         self._clock = clock
-        self._revalidate = revalidate
         self._flights: Flights[Reference, Pulled] = Flights()
         self._behind = Behind()
         self._missing: LRUCache[Reference, Denial] = LRUCache(_MISSING)
@@ -151,9 +149,10 @@ class Manifests:
 
     async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None, known: Manifest | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
+        timeout = self._registries[route.upstream.name].revalidate_timeout
         may_stand_in = known is not None and may_serve_stale(record, rule, self._clock(), self._missing.get(reference))
         try:
-            async with asyncio.timeout(self._revalidate if may_stand_in and not rule.is_urgent else None):
+            async with asyncio.timeout(timeout if may_stand_in and not rule.is_urgent else None):
                 return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
         except (TimeoutError, Throttled, Unavailable, Corrupt, Refused) as error:
             if isinstance(error, Refused) and not error.whatever_asked:
@@ -163,7 +162,7 @@ class Manifests:
                 raise self._denial(missing) from error
             if known is None or not may_stand_in:
                 raise
-            reason = str(error) or f"{route.upstream.name} did not answer within {self._revalidate:g} s"
+            reason = str(error) or f"{route.upstream.name} did not answer within {timeout:g} s"
             return self._stale(route, reference, known, reason)
 
     def _judged(self, reference: Reference, record: TagRecord | None, rule: TagPolicy, missing: Denial | None) -> Verdict:

@@ -114,12 +114,13 @@ class Connections:
             total=None,
             sock_connect=min(connect or self._timeouts.connect, self._timeouts.connect),
             # Whoever reads a blob keeps the time: aiohttp's begins anew where an end is read after a pause, and then ends the next answer.
-            sock_read=None if pool is Pool.BLOB else self._timeouts.silence,
+            # It also counts the wait for the head, which may be longer than a silence.
+            sock_read=None if pool is Pool.BLOB else max(self._timeouts.silence, self._timeouts.head),
         )
         async with self._turn(pool), (deadline or Deadline(math.inf)).running(url.host):
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
-                async with asyncio.timeout(min(self._timeouts.headers, _PATIENCE.get(pool, math.inf))):
+                async with asyncio.timeout(min(self._timeouts.head, _PATIENCE.get(pool, math.inf))):
                     response = await self._session(pool).request(
                         method, url, headers=headers, data=form, allow_redirects=False, timeout=limits, proxy=self._host.proxy
                     )

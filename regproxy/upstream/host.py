@@ -95,7 +95,7 @@ class HostClient:
         self.upstream = upstream
         self._aliases = aliases
         self.connections = Connections(host, timeouts)
-        self._small_within = _SMALL * timeouts.headers
+        self._small_within = _SMALL * timeouts.head
         self._tokens = Tokens(upstream, host, self.connections, fleet)
         self._home = URL(host.url).origin()
         self.gates = Gates(str(host), str(self._home), (Pool.MANIFEST, Pool.LIST, Pool.BLOB))

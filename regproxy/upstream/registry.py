@@ -67,8 +67,10 @@ class UpstreamRegistry:
     def __init__(self, upstream: Upstream, timeouts: Timeouts, fleet: Fleet) -> None:
         """Open nothing yet."""
         self._upstream = upstream
-        self._clients = {host: HostClient(upstream.name, host, timeouts, fleet, upstream.aliases) for host in upstream.hosts}
-        self._timeouts = timeouts
+        is_alone = len(upstream.hosts) == 1
+        self._timeouts = {host: timeouts.of(dict(upstream.timeouts + host.timeouts), is_alone=is_alone) for host in upstream.hosts}
+        self._clients = {host: HostClient(upstream.name, host, own, fleet, upstream.aliases) for host, own in self._timeouts.items()}
+        self._own = timeouts.of(dict(upstream.timeouts), is_alone=is_alone)
         self._health = Health(upstream)
         self._page_sizes: dict[Host, int] = {}  # of tag lists, where a host took no larger page; 0: it takes no size at all
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
@@ -90,6 +92,14 @@ class UpstreamRegistry:
 
     def may_repeat(self) -> bool:
         return self._repeats.spend()
+
+    @property
+    def revalidate_timeout(self) -> float:
+        return self._own.revalidate
+
+    @property
+    def progress_timeout(self) -> float:
+        return self._own.progress
 
     @property
     def quota(self) -> RateLimit | None:
@@ -168,7 +178,7 @@ class UpstreamRegistry:
     ) -> AsyncIterator[HostBody]:
         async def get(host: Host) -> HostBody:
             def opened(client: HostClient) -> Awaitable[HostBody]:
-                return open_body(client, self._health, self._timeouts, repository, digest, start, stop)
+                return open_body(client, self._health, self._timeouts[host], repository, digest, start, stop)
 
             return await self._ask(host, opened, for_blob=True)
 

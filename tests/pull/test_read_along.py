@@ -38,7 +38,7 @@ class Process:
     def __init__(self, settings: Settings, store: DiskStore, index: SqliteIndex) -> None:
         self.store = store
         self.registry = UpstreamRegistry(settings.upstreams[0], settings.timeouts, Alone())
-        self.fills = Fills({"docker.io": self.registry}, store, index, settings.downloads, patience=10)
+        self.fills = Fills({"docker.io": self.registry}, store, index, settings.downloads)
 
     async def pull(self, digest: Digest, repository: Repository = APP) -> bytes:
         """Read a blob to its end."""

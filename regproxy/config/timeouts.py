@@ -1,0 +1,58 @@
+"""How long upstreams are waited for: all of them, one, or one of its hosts."""
+
+from collections.abc import Mapping
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from regproxy.config.model import Model
+from regproxy.config.units import Seconds, Size
+
+Patience: TypeAlias = Annotated[Seconds, Field(gt=0)]
+
+_HEADERS = 5.0  # where another host can be asked
+# Where there is none: as long as containerd gives a connection (its dialer's 30 s). To the head of an answer it sets no limit at all, and
+# CRI ends a pull after 5 min without a byte (image_pull_progress_timeout), which has to be enough for whoever is asked after us.
+_HEADERS_ALONE = 30.0
+
+
+class Timeouts(Model):
+    """How long an upstream is waited for, in seconds; there is no limit on a whole transfer."""
+
+    connect: Patience = 3.0
+    headers: Patience | None = None
+    silence: Patience = 10.0
+    trickle: Patience = 30.0
+    least_rate: Size = 16 * 1024
+    progress: Patience = 15.0
+    revalidate: Patience = 2.0
+
+    @property
+    def head(self) -> float:
+        """How many seconds the head of an answer may take."""
+        return _HEADERS if self.headers is None else self.headers
+
+    def of(self, own: Mapping[str, float], *, is_alone: bool) -> "Timeouts":
+        """Take what a host has of its *own*; one that *is_alone* in its upstream is waited for longer where nobody says how long."""
+        merged = self.model_copy(update=dict(own))
+        return merged.model_copy(update={"headers": _HEADERS_ALONE}) if is_alone and merged.headers is None else merged
+
+
+class HostTimeouts(Model):
+    """Those of one host that differ from its upstream's."""
+
+    connect: Patience | None = None
+    headers: Patience | None = None
+    silence: Patience | None = None
+    trickle: Patience | None = None
+    least_rate: Size | None = None
+
+    def given(self) -> dict[str, float]:
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+
+class UpstreamTimeouts(HostTimeouts):
+    """Those of one upstream that differ from all others'."""
+
+    progress: Patience | None = None
+    revalidate: Patience | None = None
