@@ -169,7 +169,8 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         sweeper = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
         await stack.enter_async_context(taking_stock(store, ledger))
         explainer = Explainer(served.routes, served.registries, served.manifests, served.freezes, clock)
-        holdings = Holdings(ledger, sweeper, Upkeep(store, index, ledger, sweeper, clock))
+        upkeep = Upkeep(store, index, ledger, sweeper, clock, served.routes)
+        holdings = Holdings(ledger, sweeper, upkeep, served.routes)
         yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, sweeper, holdings)
 
 

@@ -443,7 +443,9 @@ class TestMistakes:
                 "redis.url: 'r' must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0",
                 id="redis by name",
             ),
-            pytest.param("store: {max_size: 200}", "store.max_size: '200' is not a size such as 512MiB, 200GiB or 2TiB", id="a bare size"),
+            pytest.param(
+                "store: {max_size: 200}", "store.max_size: '200' is not a size such as 512MiB, 200GiB, 200GB or 2TiB", id="a bare size"
+            ),
             pytest.param("store: {max_size: 0GiB}", "store.max_size: '0GiB' leaves room for nothing", id="no size at all"),
             pytest.param(
                 "store: {high_watermark: 101%}", "store.high_watermark: '101%' is not a percentage such as 85%", id="more than everything"

@@ -6,18 +6,23 @@ import typer
 
 from regproxy import __version__
 from regproxy.cli.check import check
+from regproxy.cli.examples import examples
 from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
 from regproxy.cli.serve import serve
 from regproxy.cli.store import app as store_app
 
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 # Typer's decorated tracebacks print local variables, and with them secrets.
-app = typer.Typer(name="regproxy", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(serve)
-app.command()(check)
-app.command()(explain)
-app.command()(freeze)
-app.command()(unfreeze)
+app = typer.Typer(name="regproxy", no_args_is_help=True, pretty_exceptions_enable=False, context_settings=_HELP)
+app.command(epilog=examples("regproxy serve", "regproxy serve --config /etc/regproxy/regproxy.yaml"))(serve)
+app.command(epilog=examples("regproxy check --config regproxy.yaml"))(check)
+app.command(epilog=examples("regproxy explain nginx:1.27", "regproxy explain ghcr.io/org/app:2 --admin http://regproxy.example:5001"))(
+    explain
+)
+app.command(epilog=examples("regproxy freeze", "regproxy freeze nginx:1.27", "regproxy freeze 'docker.io/library/*'"))(freeze)
+app.command(epilog=examples("regproxy unfreeze nginx:1.27"))(unfreeze)
 app.add_typer(store_app)
 
 

@@ -13,6 +13,7 @@ import typer
 from regproxy.config import Address, Settings
 
 _FAILED = 1  # exit status: regproxy is not there, or says no
+_LOOK = 3.0  # seconds to find out whether a server is there
 _PATIENCE = 300.0  # seconds; an explanation asks every host, dead ones too, and ten thousand images are not removed in a moment
 
 Admin: TypeAlias = Annotated[
@@ -49,19 +50,34 @@ def opened(
     **query: str | list[str],
 ) -> http.client.HTTPResponse:
     """Ask, and give the answer to be read and closed; raise `SaysNo` or `NoAnswer`."""
-    url = f"{(admin or _url(settings)).rstrip('/')}/api/v1/{path}"
+    url = f"{(admin or url_of(settings)).rstrip('/')}/api/v1/{path}"
     headers = {} if body is None else {"Content-Type": media_type, "Content-Length": str(_size(body))}
     request = urllib.request.Request(f"{url}?{urlencode(query, doseq=True)}" if query else url, body, headers, method=method)  # noqa: S310
+    return _sent(settings, admin, request, _PATIENCE)
+
+
+def store_served(settings: Settings) -> str | None:
+    """Return where the store of the regproxy at the configured admin port is; None where none answers."""
+    request = urllib.request.Request(f"{url_of(settings)}/api/v1/version")  # noqa: S310
+    try:
+        with _sent(settings, None, request, _LOOK) as response:
+            found = json.load(response).get("store")
+            return str(found) if found else None
+    except (SaysNo, NoAnswer, http.client.HTTPException, ValueError):
+        return None
+
+
+def _sent(settings: Settings, admin: str | None, request: urllib.request.Request, within: float) -> http.client.HTTPResponse:
     context = settings.admin_tls.own_context() if settings.admin_tls and not admin else None
     direct = urllib.request.ProxyHandler({})  # an HTTP proxy is for the internet, not for this port
     opener = urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=context))
     try:
-        response: http.client.HTTPResponse = opener.open(request, timeout=_PATIENCE)
+        response: http.client.HTTPResponse = opener.open(request, timeout=within)
         return response
     except urllib.error.HTTPError as error:
         raise SaysNo(_reason(error)) from error
     except (OSError, ValueError) as error:
-        raise NoAnswer(f"no regproxy answers at {url}: {getattr(error, 'reason', error)}") from error
+        raise NoAnswer(f"no regproxy answers at {request.full_url.partition('?')[0]}: {getattr(error, 'reason', error)}") from error
 
 
 def _size(body: bytes | BinaryIO) -> int:
@@ -80,7 +96,7 @@ def _reason(error: urllib.error.HTTPError) -> str:
         return f"the admin port answered {error.code}"
 
 
-def _url(settings: Settings) -> str:
+def url_of(settings: Settings) -> str:
     """Reach what listens everywhere by this machine's own address."""
     address = settings.admin_listen
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)

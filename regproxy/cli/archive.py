@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from regproxy.cli import asking, tables
-from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.admin import Admin
+from regproxy.cli.configuration import ConfigFile
 
 Archive = Annotated[Path, typer.Argument(metavar="FILE", help="A tar.")]
-Names = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="docker.io/library/nginx:1.27, or a digest.")]
+Names = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="nginx:1.27, docker.io/library/nginx:1.27, or a digest.")]
 NewName = Annotated[str | None, typer.Option("--as", metavar="IMAGE", help="The name of the only image in it.")]
 
 
-def export(file: Archive, images: Names, *, config: ConfigFile = None) -> None:
+def export(file: Archive, images: Names, *, config: ConfigFile = None, admin: Admin = None) -> None:
     """Write images into a tar that skopeo and `ctr images import` read."""
-    settings = loaded(config)
+    store = asking.target(config, admin)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)  # half a tar is worse than none, or than the last one
     except OSError as error:
@@ -25,7 +26,7 @@ def export(file: Archive, images: Names, *, config: ConfigFile = None) -> None:
     unfinished = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as tar:
-            asking.export(settings, images, tar)
+            asking.export(store, images, tar)
             os.fchmod(descriptor, 0o666 & ~_umask())
         unfinished.rename(file)
     except OSError as error:
@@ -34,16 +35,16 @@ def export(file: Archive, images: Names, *, config: ConfigFile = None) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def import_(file: Archive, *, name: NewName = None, config: ConfigFile = None) -> None:
+def import_(file: Archive, *, name: NewName = None, config: ConfigFile = None, admin: Admin = None) -> None:
     """Take images from an OCI image layout or a `docker save` tar into the store."""
-    settings = loaded(config)
+    store = asking.target(config, admin)
     try:
         with file.open("rb") as tar:
-            kept = asking.bring_in(settings, tar, name)
+            kept = asking.bring_in(store, tar, name)
     except OSError as error:
         raise _refused(str(error)) from None
     for each in kept["images"]:
-        tables.say(each)
+        tables.say(f"imported {each}")
 
 
 def _umask() -> int:

@@ -3,16 +3,21 @@
 import asyncio
 import contextlib
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import typer
 
-from regproxy.cli.admin import NoAnswer, SaysNo, opened
+from regproxy.cli.admin import NoAnswer, SaysNo, opened, store_served, url_of
+from regproxy.cli.configuration import loaded
 from regproxy.cli.progress import shown
 from regproxy.config import Settings
+from regproxy.policy.routing import Routes
 from regproxy.ports import StoreError
 from regproxy.pull.progress import Progress
 
@@ -28,7 +33,22 @@ class _Held(Exception):
     """The store cannot be opened here."""
 
 
-def ask(settings: Settings, act: str, **arguments: object) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which store is meant: that of the server at *admin*, or the configured one; *is_default* where nobody named a place for it."""
+
+    settings: Settings
+    admin: str | None
+    is_default: bool
+
+
+def target(config: Path | None, admin: str | None) -> Target:
+    """Load the configuration, and find which store is meant; print every mistake and end the program where there is one."""
+    names_root = any(name.upper() == "REGPROXY__STORE__ROOT" for name in os.environ)
+    return Target(loaded(config), admin, is_default=config is None and not names_root)
+
+
+def ask(target: Target, act: str, **arguments: object) -> dict[str, Any]:
     """Have one of the acts of `Holdings` done, or print why not and end the program."""
 
     async def here(holdings: "Holdings") -> dict[str, Any]:
@@ -37,34 +57,35 @@ def ask(settings: Settings, act: str, **arguments: object) -> dict[str, Any]:
 
     def there() -> dict[str, Any]:
         body = None if act == "images" else json.dumps(arguments).encode()
-        with opened(settings, None, "POST" if body else "GET", f"store/{act}", body) as response:
+        with opened(target.settings, target.admin, "POST" if body else "GET", f"store/{act}", body) as response:
             return dict(json.load(response))
 
-    return _either(settings, here, there)
+    return _either(target, here, there)
 
 
-def work(settings: Settings, act: str, **arguments: object) -> dict[str, Any]:
+def work(target: Target, act: str, **arguments: object) -> dict[str, Any]:
     """Have one of the long acts of `Upkeep` done, and show how far it is."""
     with shown() as progress:
         return _either(
-            settings,
+            target,
             lambda holdings: getattr(holdings.upkeep, act)(progress, **arguments),
-            lambda: _result(opened(settings, None, "POST", f"store/{act}", json.dumps(arguments).encode()), progress),
+            lambda: _result(opened(target.settings, target.admin, "POST", f"store/{act}", json.dumps(arguments).encode()), progress),
         )
 
 
-def bring_in(settings: Settings, file: BinaryIO, name: str | None) -> dict[str, Any]:
+def bring_in(target: Target, file: BinaryIO, name: str | None) -> dict[str, Any]:
     """Take the images of a tar into the store."""
     query = {} if name is None else {"name": name}
     with shown() as progress:
         return _either(
-            settings,
+            target,
             lambda holdings: holdings.upkeep.bring_in(file, name, progress),
-            lambda: _result(opened(settings, None, "POST", "store/import", file, "application/x-tar", **query), progress),
+            lambda: _result(opened(target.settings, target.admin, "POST", "store/import", file, "application/x-tar", **query), progress),
+            may_begin=True,
         )
 
 
-def export(settings: Settings, names: list[str], file: BinaryIO) -> None:
+def export(target: Target, names: list[str], file: BinaryIO) -> None:
     """Write images into a tar."""
 
     async def here(holdings: "Holdings") -> None:
@@ -74,7 +95,7 @@ def export(settings: Settings, names: list[str], file: BinaryIO) -> None:
             _write(chunk)
 
     def there() -> None:
-        with opened(settings, None, "GET", "store/export", image=names) as response:
+        with opened(target.settings, target.admin, "GET", "store/export", image=names) as response:
             progress.total = response.length or 0
             while chunk := response.read(_CHUNK):
                 _write(chunk)
@@ -86,19 +107,27 @@ def export(settings: Settings, names: list[str], file: BinaryIO) -> None:
         progress.advance(len(chunk))
 
     with shown() as progress:
-        _either(settings, here, there)
+        _either(target, here, there)
 
 
-def _either(settings: Settings, here: Callable[["Holdings"], Awaitable[Result]], there: Callable[[], Result]) -> Result:
-    """Work in the directory if nobody holds it, else through its server; where neither is possible, say why and end the program."""
+def _either(
+    target: Target, here: Callable[["Holdings"], Awaitable[Result]], there: Callable[[], Result], *, may_begin: bool = False
+) -> Result:
+    """Work through the server that holds the store, or in its directory if nobody does; where neither is possible, say why and end.
+
+    The answer is about the store that is meant, and never about another one: a server elsewhere is only asked where it is named, or where
+    the configuration names no place for a store.
+    """
     from regproxy.pull.export import NotWhole  # noqa: PLC0415
     from regproxy.pull.holdings import Staying  # noqa: PLC0415
 
     async def done() -> Result:
-        async with _opened_here(settings) as holdings:
+        async with _opened_here(target.settings) as holdings:
             return await here(holdings)
 
     try:
+        if target.admin or _is_elsewhere(target, may_begin=may_begin):
+            return there()
         try:
             return asyncio.run(done())
         except _Held as held:
@@ -106,6 +135,25 @@ def _either(settings: Settings, here: Callable[["Holdings"], Awaitable[Result]],
     except (SaysNo, NoAnswer, Staying, NotWhole, StoreError, OSError, HTTPException, ValueError, LookupError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+def _is_elsewhere(target: Target, *, may_begin: bool) -> bool:
+    """Say whether the server at the configured admin port is to be asked, and tell of the store where it is not the configured one.
+
+    Raise `SaysNo` where there is no store to work in: none is made by asking for it.
+    """
+    root = target.settings.store.root
+    url = url_of(target.settings)
+    served = store_served(target.settings)
+    if served == str(root):
+        return True
+    if served is not None and target.is_default:
+        typer.echo(f"the store at {served}, held by the regproxy at {url}", err=True)
+        return True
+    if not (root / "layout").exists() and not may_begin:
+        nobody = f"the regproxy at {url} holds another, {served}" if served else f"no regproxy answers at {url}"
+        raise SaysNo(f"there is no store at {root}, and {nobody}: name a server by --admin, or a configuration by --config")
+    return False
 
 
 def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
@@ -130,7 +178,8 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Holdings"]:
             raise _Held(str(error)) from error
         ledger = index.ledger()
         sweeper = Sweeper(store, ledger, Uses(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
-        yield Holdings(ledger, sweeper, Upkeep(store, index, ledger, sweeper, time.time))
+        routes = Routes(settings.upstreams, settings.default_upstream)
+        yield Holdings(ledger, sweeper, Upkeep(store, index, ledger, sweeper, time.time, routes), routes)
 
 
 def _result(response: HTTPResponse, progress: Progress) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`regproxy explain IMAGE`: what would happen to a pull, and why."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,11 +21,11 @@ def explain(
     config: ConfigFile = None,
     admin: Admin = None,
 ) -> None:
-    """Walk a pull step by step without making it; name what fails, and what to do about it."""
+    """Walk a pull step by step without making it; name what fails, and what to do about it. Exit with 1 if it cannot be pulled."""
     found = asked(loaded(config), admin, "GET", "explain", image=image)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
-        return
+        raise typer.Exit(_status(found))
     console = Console(soft_wrap=True, highlight=False)
     console.print(_text(found["image"], "bold"))
     width = max(len(step["about"]) for step in found["steps"])
@@ -34,6 +34,11 @@ def explain(
         if step["advice"]:
             console.print(_text(f"{'':{width + 7}}-> {step['advice']}", "yellow"))
     console.print(_text(found["outcome"], "bold"))
+    raise typer.Exit(_status(found))
+
+
+def _status(found: dict[str, Any]) -> int:
+    return 0 if found["can_be_pulled"] else 1
 
 
 def _text(line: str, style: str) -> Text:

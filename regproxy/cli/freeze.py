@@ -7,8 +7,10 @@ import typer
 from regproxy.cli.admin import Admin, asked
 from regproxy.cli.configuration import ConfigFile, loaded
 
-Image: TypeAlias = Annotated[str, typer.Argument(help="docker.io/library/nginx:1.27, a repository, or a pattern: docker.io/library/*")]
-MaybeImage: TypeAlias = Annotated[str | None, typer.Argument(metavar="[IMAGE]", help="As for unfreeze.")]
+_NAMES = "nginx:1.27, docker.io/library/nginx:1.27, a repository, or a pattern: 'docker.io/library/*'"
+
+Image: TypeAlias = Annotated[str, typer.Argument(help=f"{_NAMES}.")]
+MaybeImage: TypeAlias = Annotated[str | None, typer.Argument(metavar="[IMAGE]", help=f"{_NAMES}.")]
 Held: TypeAlias = Annotated[str | None, typer.Option("--digest", help="What it shall mean; without it, what it means now.")]
 
 
@@ -17,15 +19,20 @@ def freeze(image: MaybeImage = None, digest: Held = None, config: ConfigFile = N
     settings = loaded(config)
     if image is None:
         for each in asked(settings, admin, "GET", "freezes")["freezes"]:
-            typer.echo(_line(each))
+            typer.echo(f"{each['pattern']}  {each['digest'] or _meaning(each['pattern'])}")
         return
-    typer.echo(_line(asked(settings, admin, "POST", "freezes", {"pattern": image, "digest": digest})))
+    frozen = asked(settings, admin, "POST", "freezes", {"pattern": image, "digest": digest})
+    typer.echo(f"frozen {frozen['pattern']}: {frozen['digest'] or _meaning(frozen['pattern'])}")
 
 
 def unfreeze(image: Image, config: ConfigFile = None, admin: Admin = None) -> None:
     """Let upstream have its say again."""
     asked(loaded(config), admin, "DELETE", "freezes", pattern=image)
+    typer.echo(f"unfrozen {image}: upstream says again what it means")
 
 
-def _line(frozen: dict[str, str | None]) -> str:
-    return f"{frozen['pattern']}  {frozen['digest'] or 'as on record'}"
+def _meaning(pattern: str) -> str:
+    """Say what tags without a digest are held to; a single tag without one is not known yet, or it would have one."""
+    if any(sign in pattern for sign in "*?["):
+        return "each tag is held to what it means now"
+    return "not known here yet: it will be held to what its first pull finds"

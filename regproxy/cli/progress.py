@@ -5,14 +5,23 @@ from contextlib import contextmanager
 
 from rich import progress as bars
 from rich.console import Console
+from rich.text import Text
 
+from regproxy.config.units import size_shown
 from regproxy.pull.progress import Progress
+
+
+class _Rate(bars.ProgressColumn):
+    """Bytes per second, in the units of the settings."""
+
+    def render(self, task: bars.Task) -> Text:
+        return Text(f"{size_shown(int(task.speed or 0))}/s")
 
 
 @contextmanager
 def shown() -> Iterator[Progress]:
     """Show what is told to the progress that is given."""
-    columns = (bars.BarColumn(), bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
+    columns = (bars.BarColumn(), bars.DownloadColumn(binary_units=True), _Rate(), bars.TimeRemainingColumn())
     console = Console(stderr=True)
     with bars.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task("", total=None)

@@ -5,25 +5,27 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from regproxy.cli import tables
+from regproxy.cli.admin import Admin
 from regproxy.cli.archive import export, import_
-from regproxy.cli.asking import ask, work
-from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.asking import ask, target, work
+from regproxy.cli.configuration import ConfigFile
+from regproxy.cli.examples import examples
 from regproxy.config.units import seconds
 
 app = typer.Typer(name="store", no_args_is_help=True, help="Look into the store, and tidy it up; beside a running server too.")
 
-app.command()(export)
-app.command("import")(import_)
+app.command(epilog=examples("regproxy store export images.tar nginx:1.27 quay.io/prometheus/busybox"))(export)
+app.command("import", epilog=examples("regproxy store import images.tar", "regproxy store import app.tar --as ghcr.io/org/app:2"))(import_)
 
-ImageName: TypeAlias = Annotated[str, typer.Argument(metavar="IMAGE", help="docker.io/library/nginx:1.27, or a digest.")]
+ImageName: TypeAlias = Annotated[str, typer.Argument(metavar="IMAGE", help="nginx:1.27, docker.io/library/nginx:1.27, or a digest.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs.")]
 DryRun: TypeAlias = Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")]
 
 
-@app.command("ls")
-def list_images(*, config: ConfigFile = None, json: Json = False) -> None:
+@app.command("ls", epilog=examples("regproxy store ls", "regproxy store ls --json --admin http://regproxy.example:5001"))
+def list_images(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
     """List the images, the last used first."""
-    answer = ask(loaded(config), "images")
+    answer = ask(target(config, admin), "images")
     if json:
         tables.as_json(answer)
         return
@@ -31,10 +33,10 @@ def list_images(*, config: ConfigFile = None, json: Json = False) -> None:
     tables.table(("IMAGE", "SIZE", "USED", ""), rows, right=("SIZE",))
 
 
-@app.command("du")
-def usage(*, config: ConfigFile = None, json: Json = False) -> None:
+@app.command("du", epilog=examples("regproxy store du"))
+def usage(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
     """Tell what each image costs: alone, which is what removing it frees, and shared with others."""
-    answer = ask(loaded(config), "images")
+    answer = ask(target(config, admin), "images")
     if json:
         tables.as_json(answer)
         return
@@ -44,10 +46,10 @@ def usage(*, config: ConfigFile = None, json: Json = False) -> None:
     tables.table(("IMAGE", "ALONE", "SHARED", "SIZE"), [*rows, total], right=("ALONE", "SHARED", "SIZE"))
 
 
-@app.command()
-def show(image: ImageName, *, config: ConfigFile = None, json: Json = False) -> None:
+@app.command(epilog=examples("regproxy store show nginx:1.27"))
+def show(image: ImageName, *, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
     """Show an image and its parts."""
-    answer = ask(loaded(config), "show", image=image)
+    answer = ask(target(config, admin), "show", image=image)
     if json:
         tables.as_json(answer)
         return
@@ -56,53 +58,57 @@ def show(image: ImageName, *, config: ConfigFile = None, json: Json = False) -> 
     tables.table(("PART", "TYPE", "SIZE", "ALSO IN"), rows, right=("SIZE", "ALSO IN"))
 
 
-@app.command("rm")
-def remove(image: ImageName, *, config: ConfigFile = None, dry_run: DryRun = False) -> None:
+@app.command("rm", epilog=examples("regproxy store rm nginx:1.27 --dry-run"))
+def remove(image: ImageName, *, config: ConfigFile = None, admin: Admin = None, dry_run: DryRun = False) -> None:
     """Remove an image, and what only it needs."""
-    answer = ask(loaded(config), "remove", image=image, dry_run=dry_run)
-    tables.say(f"{_would(dry_run)} {image}: {tables.size(answer['bytes'])}")
+    answer = ask(target(config, admin), "remove", image=image, dry_run=dry_run)
+    tables.say(f"{_would(dry_run)} {tables.name(answer)}: {tables.size(answer['bytes'])}")
 
 
-@app.command()
-def pin(image: ImageName, *, config: ConfigFile = None) -> None:
+@app.command(epilog=examples("regproxy store pin nginx:1.27"))
+def pin(image: ImageName, *, config: ConfigFile = None, admin: Admin = None) -> None:
     """Keep an image, whatever else has to go."""
-    ask(loaded(config), "pin", image=image, pinned=True)
+    answer = ask(target(config, admin), "pin", image=image, pinned=True)
+    tables.say(f"pinned {tables.name(answer)}: it stays until `regproxy store unpin`")
 
 
-@app.command()
-def unpin(image: ImageName, *, config: ConfigFile = None) -> None:
+@app.command(epilog=examples("regproxy store unpin nginx:1.27"))
+def unpin(image: ImageName, *, config: ConfigFile = None, admin: Admin = None) -> None:
     """Let an image go again when its time comes."""
-    ask(loaded(config), "pin", image=image, pinned=False)
+    answer = ask(target(config, admin), "pin", image=image, pinned=False)
+    tables.say(f"unpinned {tables.name(answer)}")
 
 
-@app.command("gc")
-def collect(*, unused_for: str = "30d", config: ConfigFile = None, dry_run: DryRun = False, json: Json = False) -> None:
+@app.command("gc", epilog=examples("regproxy store gc --unused-for 14d --dry-run"))
+def collect(
+    *, unused_for: str = "30d", config: ConfigFile = None, admin: Admin = None, dry_run: DryRun = False, json: Json = False
+) -> None:
     """Remove what nobody pulled for a while and that is neither pinned nor frozen."""
     try:
         age = seconds(unused_for)
     except ValueError as error:
         raise typer.BadParameter(f"{unused_for!r} {error}", param_hint="--unused-for") from None
-    answer = work(loaded(config), "collect", unused_for=age, dry_run=dry_run)
+    answer = work(target(config, admin), "collect", unused_for=age, dry_run=dry_run)
     if json:
         tables.as_json(answer)
         return
-    rows = [(each["digest"], tables.size(each["bytes"]), tables.ago(each["used_at"])) for each in answer["removed"]]
-    tables.table(("DIGEST", "SIZE", "USED"), rows, right=("SIZE",))
+    rows = [(tables.name(each), tables.size(each["bytes"]), tables.ago(each["used_at"])) for each in answer["removed"]]
+    tables.table(("IMAGE", "SIZE", "USED"), rows, right=("SIZE",))
     tables.say(f"{_would(dry_run)} {len(rows)} images and lone blobs: {tables.size(answer['bytes'])}")
 
 
-@app.command()
-def verify(*, config: ConfigFile = None, json: Json = False) -> None:
+@app.command(epilog=examples("regproxy store verify"))
+def verify(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
     """Read and hash everything; what is damaged is put aside, and the exit status tells of it."""
-    answer = work(loaded(config), "verify")
+    answer = work(target(config, admin), "verify")
     _told(answer, f"{answer['damaged']} damaged", json=json)
     raise typer.Exit(1 if answer["damaged"] else 0)
 
 
-@app.command()
-def rebuild(*, config: ConfigFile = None, json: Json = False) -> None:
+@app.command(epilog=examples("regproxy store rebuild"))
+def rebuild(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
     """Make the index say what the files do, as every start does too."""
-    answer = work(loaded(config), "rebuild")
+    answer = work(target(config, admin), "rebuild")
     line = "{adopted} found and recorded, {lost} recorded and not there, {damaged} damaged".format(**answer)
     _told(answer, line, json=json)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.table import Table
+
+from regproxy.config.units import size_shown
 
 _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -31,7 +32,7 @@ def say(text: str) -> None:
 
 
 def size(count: int) -> str:
-    return decimal(count)
+    return size_shown(count)
 
 
 def ago(then: float) -> str:
@@ -42,4 +43,5 @@ def ago(then: float) -> str:
 
 
 def name(image: dict[str, Any]) -> str:
-    return ", ".join(image["names"]) or image["digest"]
+    """Call an image by its names; by its digest only where it has none."""
+    return ", ".join(image["names"]) or str(image["digest"])

@@ -18,7 +18,8 @@ from regproxy.oci.reference import is_name
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _BYTES = {"TiB": 2**40, "GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "B": 1}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)(TiB|GiB|MiB|KiB|B)")
+_DECIMAL = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 10**3, "KB": 10**3}
+_SIZE = re.compile(rf"(\d+(?:\.\d+)?) ?({'|'.join([*_BYTES, *_DECIMAL])})")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?)%")
 _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"  # RFC 1123, and the _ that container networks allow
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -69,8 +70,8 @@ def size(value: object) -> int:
         return value
     found = _SIZE.fullmatch(str(value))
     if not found:
-        raise ValueError("is not a size such as 512MiB, 200GiB or 2TiB")
-    if not (count := int(float(found[1]) * _BYTES[found[2]])):
+        raise ValueError("is not a size such as 512MiB, 200GiB, 200GB or 2TiB")
+    if not (count := int(float(found[1]) * (_BYTES | _DECIMAL)[found[2]])):
         raise ValueError("leaves room for nothing")
     return count
 
@@ -79,6 +80,12 @@ def size_text(value: int) -> str:
     """Write bytes in the largest unit that needs no fraction."""
     count, unit = next((value // each, unit) for unit, each in _BYTES.items() if value % each == 0)
     return f"{count}{unit}"
+
+
+def size_shown(value: int) -> str:
+    """Write bytes for people to read, as a size may be given: 1.5GiB."""
+    count, unit = next((value / each, unit) for unit, each in _BYTES.items() if value >= each or unit == "B")
+    return f"{count:.0f}{unit}" if unit == "B" else f"{count:.1f}{unit}"
 
 
 def share(value: object) -> float:

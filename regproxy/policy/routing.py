@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 from regproxy.oci import errors
 from regproxy.oci.authority import Authority
-from regproxy.oci.reference import InvalidName, Repository, Target
+from regproxy.oci.digest import InvalidDigest
+from regproxy.oci.reference import InvalidName, Reference, Repository, Target, parse_target
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, exact_rule
 
@@ -174,10 +175,29 @@ class Routes:
         return namespaces[0] if len(namespaces) == 1 and _registry(namespaces[0]) in self._by_name else None
 
     def canonical(self, pattern: str) -> str:
-        """Write `registry/repository...` by the registry's own name; raise NAME_UNKNOWN for one that is not configured."""
-        registry, _, rest = pattern.partition("/")
-        upstream = self._named(registry)
+        """Write `registry/repository...` by the registry's own name, the default one where none is named.
+
+        Raise NAME_UNKNOWN for a registry that is not configured.
+        """
+        first, _, rest = pattern.partition("/")
+        if not _is_registry(first, rest) and first not in self._by_name:
+            upstream, rest = self._default, pattern
+        else:
+            upstream = self._named(first)
         return f"{upstream.name}/{_name_at(upstream, rest) if rest.strip('*') else '*'}"
+
+    def image(self, name: str) -> tuple[Route, Reference]:
+        """Find what a person means by *name*, as for docker pull: `nginx` is `docker.io/library/nginx:latest`. Raise `RegistryError`."""
+        repository, at, target = name.partition("@")
+        if not at and ":" in repository.rpartition("/")[2]:
+            repository, _, target = repository.rpartition(":")
+        try:
+            wanted = parse_target(target or "latest")
+        except (InvalidName, InvalidDigest) as error:
+            raise errors.name_invalid(str(error)) from error
+        first, _, rest = repository.partition("/")
+        route = self.find(rest, [first]) if _is_registry(first, rest) else self.find(repository, [])
+        return route, Reference(route.repository, wanted)
 
     def _routed(self, upstream: str, name: str) -> Route:
         found = self._by_name[upstream]
@@ -226,6 +246,11 @@ def check_denied(route: Route, target: Target) -> None:
 def _name_at(upstream: Upstream, name: str) -> str:
     """Put Docker Hub's official images where they are: `nginx` is `library/nginx`."""
     return f"library/{name}" if upstream.name == DOCKER_HUB and "/" not in name else name
+
+
+def _is_registry(first: str, rest: str) -> bool:
+    """Say whether the first part of an image's name is a registry, by docker's rule."""
+    return bool(rest) and ("." in first or ":" in first or first == "localhost")
 
 
 def _registry(namespace: str) -> str:

@@ -148,6 +148,10 @@ class BlobStore(Protocol):
     """Content by digest. Nothing in it is unverified."""
 
     @property
+    def place(self) -> str:
+        """Where it is kept, for people."""
+
+    @property
     def opened_at(self) -> float:
         """When this process began to use the store, in epoch seconds of its file system."""
 

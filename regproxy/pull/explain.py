@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
-from regproxy.oci import errors
-from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
-from regproxy.oci.reference import InvalidName, Reference, Tag, parse_target
+from regproxy.oci.reference import Reference, Tag
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.policy.routing import Route, Routes, Trust, check_denied
 from regproxy.ports import (
@@ -56,9 +55,11 @@ class Explanation:
     image: str
     steps: list[Step] = field(default_factory=list)
     outcome: str = ""
+    can_be_pulled: bool = False
 
     def document(self) -> dict[str, Any]:
-        return {"image": self.image, "steps": [asdict(step) | {"mark": step.mark.value} for step in self.steps], "outcome": self.outcome}
+        steps = [asdict(step) | {"mark": step.mark.value} for step in self.steps]
+        return {"image": self.image, "steps": steps, "outcome": self.outcome, "can_be_pulled": self.can_be_pulled}
 
 
 _VERDICTS = {
@@ -91,7 +92,7 @@ class Explainer:
 
     async def explain(self, image: str) -> Explanation:
         """Explain a pull of *image* as one writes it for `docker pull`; raise `RegistryError` where it is no image."""
-        route, reference = self._parsed(image)
+        route, reference = self._routes.image(image)
         explanation = Explanation(str(reference))
         steps = explanation.steps
         hosts = ", ".join(str(host) for host in route.upstream.hosts)
@@ -104,20 +105,7 @@ class Explainer:
         held = await self._cached(route, reference, steps)
         findings = await self._registries[route.upstream.name].examine(reference)
         steps += [step for finding in findings for step in _host_steps(finding)]
-        return Explanation(explanation.image, steps, _outcome(findings, is_held=held))
-
-    def _parsed(self, image: str) -> tuple[Route, Reference]:
-        name, at, target = image.partition("@")
-        if not at and ":" in name.rpartition("/")[2]:
-            name, _, target = name.rpartition(":")
-        try:
-            wanted = parse_target(target or "latest")
-        except (InvalidName, InvalidDigest) as error:
-            raise errors.name_invalid(str(error)) from error
-        first, _, rest = name.partition("/")
-        is_named = bool(rest) and ("." in first or ":" in first or first == "localhost")  # docker's rule for a registry
-        route = self._routes.find(rest, [first]) if is_named else self._routes.find(name, [])
-        return route, Reference(route.repository, wanted)
+        return Explanation(explanation.image, steps, *_outcome(findings, is_held=held))
 
     async def _cached(self, route: Route, reference: Reference, steps: list[Step]) -> bool:
         """Tell what the cache knows and what the policy makes of it; say whether it can answer."""
@@ -190,11 +178,11 @@ def _diagnosis(failure: UpstreamError) -> tuple[str, str]:
             return "ErrImagePull, network", "check that the host is up and can be reached from here"
 
 
-def _outcome(findings: list[HostFinding], *, is_held: bool) -> str:
+def _outcome(findings: list[HostFinding], *, is_held: bool) -> tuple[str, bool]:
     believed = [finding for finding in findings if Trust.RESOLVE in finding.trust] or findings
     if any(finding.failure is None for finding in believed):
-        return "it can be pulled"
+        return "it can be pulled", True
     if is_held:
-        return "it can be pulled from the cache, as its policy allows; upstream does not answer for it"
+        return "it can be pulled from the cache, as its policy allows; upstream does not answer for it", True
     failures = [finding.failure for finding in believed if finding.failure is not None]
-    return f"it cannot be pulled: {_diagnosis(failures[0])[0]}" if failures else "it cannot be pulled: nobody may be asked"
+    return f"it cannot be pulled: {_diagnosis(failures[0])[0]}" if failures else "it cannot be pulled: nobody may be asked", False

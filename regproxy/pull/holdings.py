@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from regproxy.policy.routing import Routes
 from regproxy.ports import Image, Ledger
 from regproxy.pull.naming import image_named
 from regproxy.pull.sweeper import Sweeper
@@ -15,11 +16,12 @@ class Staying(Exception):
 class Holdings:
     """The store as its operator sees it."""
 
-    def __init__(self, ledger: Ledger, sweeper: Sweeper, upkeep: Upkeep) -> None:
-        """Take the books, who removes, and who does what takes long."""
+    def __init__(self, ledger: Ledger, sweeper: Sweeper, upkeep: Upkeep, routes: Routes) -> None:
+        """Take the books, who removes, who does what takes long, and what short names stand for."""
         self.upkeep = upkeep
         self._ledger = ledger
         self._sweeper = sweeper
+        self._routes = routes
 
     async def images(self) -> dict[str, object]:
         """List all images, the most recently used first, and the totals."""
@@ -29,23 +31,23 @@ class Holdings:
 
     async def show(self, image: str) -> dict[str, object]:
         """Describe one image and its parts; raise `UnknownImage`."""
-        found = await image_named(self._ledger, image)
+        found = await image_named(self._ledger, self._routes, image)
         parts = await self._ledger.parts(found.digest)
         return {**_written(found), "parts": [{**asdict(part), "digest": str(part.digest)} for part in parts]}
 
     async def remove(self, image: str, *, dry_run: bool = False) -> dict[str, object]:
         """Remove an image and what only it needs; raise `UnknownImage` or `Staying`."""
-        found = await image_named(self._ledger, image)
+        found = await image_named(self._ledger, self._routes, image)
         if found.is_pinned or found.is_frozen:
             raise Staying(f"{image} is {'pinned: unpin' if found.is_pinned else 'frozen: unfreeze'} it first")
         freed = found.alone if dry_run else await self._sweeper.remove(found.digest)
-        return {"digest": str(found.digest), "bytes": freed}
+        return {"names": found.names, "digest": str(found.digest), "bytes": freed}
 
     async def pin(self, image: str, *, pinned: bool) -> dict[str, object]:
         """Keep an image whatever else goes, or no longer; raise `UnknownImage`."""
-        found = await image_named(self._ledger, image)
+        found = await image_named(self._ledger, self._routes, image)
         await self._ledger.pin(found.digest, pinned=pinned)
-        return {"digest": str(found.digest), "pinned": pinned}
+        return {"names": found.names, "digest": str(found.digest), "pinned": pinned}
 
 
 def _written(image: Image) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Images as operators call them."""
 
+from regproxy.oci.errors import RegistryError
+from regproxy.policy.routing import Routes
 from regproxy.ports import Image, Ledger
 
 
@@ -7,9 +9,18 @@ class UnknownImage(LookupError):
     """The store holds no such image."""
 
 
-async def image_named(ledger: Ledger, name: str) -> Image:
-    """Find an image by its full name or its digest; raise `UnknownImage`."""
+async def image_named(ledger: Ledger, routes: Routes, name: str) -> Image:
+    """Find an image by its name, which may be short as for docker pull, or by its digest; raise `UnknownImage`."""
     image = await ledger.image(name)
+    if image is None and (full := _full(routes, name)) is not None:
+        image = await ledger.image(full)
     if image is None:
-        raise UnknownImage(f"the store holds no image {name[:200]}: name it in full, as docker.io/library/nginx:1.27, or by its digest")
+        raise UnknownImage(f"the store holds no image {name[:200]}: `regproxy store ls` lists what it holds")
     return image
+
+
+def _full(routes: Routes, name: str) -> str | None:
+    try:
+        return str(routes.image(name)[1])
+    except RegistryError:
+        return None

@@ -2,10 +2,12 @@
 
 import asyncio
 import tarfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import BinaryIO
 
+from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import Candidate
+from regproxy.policy.routing import Routes
 from regproxy.policy.scrubbing import SHELVES
 from regproxy.ports import BlobStore, Image, Index, Ledger, Spool
 from regproxy.pull.export import Export, planned
@@ -19,13 +21,16 @@ from regproxy.pull.sweeper import Sweeper
 class Upkeep:
     """Long work on the store, beside all that is served from it."""
 
-    def __init__(self, store: BlobStore, index: Index, ledger: Ledger, sweeper: Sweeper, clock: Callable[[], float]) -> None:
-        """Take the ports, who removes, and a clock of epoch seconds."""
+    def __init__(
+        self, store: BlobStore, index: Index, ledger: Ledger, sweeper: Sweeper, clock: Callable[[], float], routes: Routes
+    ) -> None:
+        """Take the ports, who removes, a clock of epoch seconds, and what short names stand for."""
         self._store = store
         self._index = index
         self._ledger = ledger
         self._sweeper = sweeper
         self._clock = clock
+        self._routes = routes
 
     async def verify(self, progress: Progress) -> dict[str, object]:
         """Read and hash everything; what is damaged is put aside. Raise `StoreError`."""
@@ -38,9 +43,10 @@ class Upkeep:
     async def collect(self, progress: Progress, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
         """Remove what nobody used for so many seconds and is neither pinned nor frozen; raise `StoreError`."""
         unused = await self._sweeper.unused(unused_for)
+        names = {image.digest: image.names for image in await self._ledger.images()}
         progress.total = _size(unused)
         if dry_run:
-            return _collected(unused, progress.total)
+            return _collected(unused, names, progress.total)
         gone: list[Candidate] = []
 
         def tell(removed: Sequence[Candidate]) -> None:
@@ -48,11 +54,11 @@ class Upkeep:
             progress.advance(_size(removed))
 
         freed = await self._sweeper.collect(unused_for, tell)
-        return _collected(gone, freed)
+        return _collected(gone, names, freed)
 
     async def export(self, names: Collection[str]) -> Export:
         """Plan a tar of images; raise `UnknownImage`, `NotWhole` or `StoreError`."""
-        images: list[Image] = [await image_named(self._ledger, name) for name in names]
+        images: list[Image] = [await image_named(self._ledger, self._routes, name) for name in names]
         return await planned(self._store, self._ledger, images)
 
     async def spool(self, size: int) -> Spool:
@@ -82,5 +88,8 @@ def _size(images: Sequence[Candidate]) -> int:
     return sum(each.size for each in images)
 
 
-def _collected(images: Sequence[Candidate], freed: int) -> dict[str, object]:
-    return {"bytes": freed, "removed": [{"digest": str(each.digest), "bytes": each.size, "used_at": each.used_at} for each in images]}
+def _collected(images: Sequence[Candidate], names: Mapping[Digest, Sequence[str]], freed: int) -> dict[str, object]:
+    removed = [
+        {"names": names.get(each.digest, ()), "digest": str(each.digest), "bytes": each.size, "used_at": each.used_at} for each in images
+    ]
+    return {"bytes": freed, "removed": removed}

@@ -100,7 +100,8 @@ class _House:
             sweeper = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
             upstreams = reported(served.registries, self._crew.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
-            holdings = Holdings(index.ledger(), sweeper, Upkeep(self._store, index, index.ledger(), sweeper, time.time))
+            upkeep = Upkeep(self._store, index, index.ledger(), sweeper, time.time, served.routes)
+            holdings = Holdings(index.ledger(), sweeper, upkeep, served.routes)
             crew, access = self._crew, admin_access(settings, sockets.addresses(self._admin))
             app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, crew.is_accepting, crew.trouble, access)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):

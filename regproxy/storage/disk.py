@@ -61,6 +61,10 @@ class DiskStore:
         self.interrupted_at: float | None = None
         self.room = Room(limits, partial(self._run, self._measure))
 
+    @property
+    def place(self) -> str:
+        return str(self._root)
+
     async def prepare(self) -> None:
         """Make or recognise the store and clear away what a crash left; raise `StoreError` where it is not ours."""
         prepared = await self._run(layout.prepare, self._root)

@@ -60,7 +60,7 @@ def admin_app(
     app.router.add_get("/metrics", exposition)
     add_store_api(app, holdings)
     add_listing(app)
-    app.add_subapp("/api/v1/", api_app(registries, freezes, explainer))
+    app.add_subapp("/api/v1/", api_app(registries, freezes, explainer, store.place))
     return app
 
 

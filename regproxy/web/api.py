@@ -15,14 +15,14 @@ from regproxy.pull.freezes import Freezes
 from regproxy.web.admin_gate import ARGUMENTS
 
 
-def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer) -> web.Application:
-    """Make the application below /api/v1."""
+def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer, place: str) -> web.Application:
+    """Make the application below /api/v1; the store is at *place*."""
 
     async def upstreams(_: web.Request) -> web.Response:
         return web.json_response({name: {"hosts": [asdict(host) for host in registry.hosts()]} for name, registry in registries.items()})
 
     async def version(_: web.Request) -> web.Response:
-        return web.json_response({"version": __version__})
+        return web.json_response({"version": __version__, "store": place})
 
     async def listed(_: web.Request) -> web.Response:
         return web.json_response({"freezes": [_written(freeze) for freeze in await freezes.all()]})
@@ -37,7 +37,7 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
     async def lifted(request: web.Request) -> web.Response:
         pattern = request.query.get("pattern", "")
         if not await freezes.lift(pattern):
-            raise errors.name_unknown(f"{pattern} was not frozen at run time")
+            raise errors.name_unknown(f"{pattern} was not frozen at run time: `regproxy freeze` lists what is")
         return web.Response(status=204)
 
     async def explained(request: web.Request) -> web.Response:

@@ -43,7 +43,7 @@ def test_what_was_exported_is_served_by_another_store_without_any_upstream(archi
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     result = ran(elsewhere, "import", str(archive))
-    assert (result.exit_code, set(result.stdout.split())) == (0, {_name("one"), _name("two")})
+    assert (result.exit_code, set(result.stdout.split())) == (0, {"imported", _name("one"), _name("two")})
     assert asyncio.run(_served(elsewhere / "store")) == {name: list(layers) for name, layers in IMAGES.items()}
 
 
@@ -55,7 +55,7 @@ async def test_a_running_server_exports_and_another_imports(tmp_path: Path) -> N
         assert result.exit_code == 0, result.output
     async with rig(elsewhere / "store", {"docker.io": f"http://127.0.0.1:{free_port()}"}) as empty:
         result = await asyncio.to_thread(ran, elsewhere, "import", tar, admin_port=empty.admin_port)
-        assert (result.exit_code, set(result.stdout.split())) == (0, {_name("one"), _name("two")}), result.output
+        assert (result.exit_code, set(result.stdout.split())) == (0, {"imported", _name("one"), _name("two")}), result.output
         assert list((elsewhere / "store" / "ingest").iterdir()) == []
     assert await _served(elsewhere / "store") == {name: list(layers) for name, layers in IMAGES.items()}
 
@@ -150,7 +150,7 @@ def test_what_docker_saved_is_imported(tmp_path: Path) -> None:
         {"abc.json": b"{}", "1/layer.tar": b"one", "2/layer.tar": b"two", "manifest.json": json.dumps(manifest).encode()},
     )
     result = ran(tmp_path, "import", str(tmp_path / "saved.tar"))
-    assert (result.exit_code, result.stdout) == (0, "docker.io/library/app:1\n")
+    assert (result.exit_code, result.stdout) == (0, "imported docker.io/library/app:1\n")
     parts = answered(ran(tmp_path, "show", "docker.io/library/app:1", "--json"))["parts"]
     assert {str(Digest.of(body)) for body in (b"{}", b"one", b"two")} < {part["digest"] for part in parts}
 
@@ -179,7 +179,7 @@ def test_an_image_may_be_given_another_name(tmp_path: Path) -> None:
     _tar(tmp_path / "saved.tar", {"abc.json": b"{}", "manifest.json": json.dumps(manifest).encode()})
     assert ran(tmp_path, "import", str(tmp_path / "saved.tar")).exit_code == 1
     result = ran(tmp_path, "import", str(tmp_path / "saved.tar"), "--as", "registry.example:5000/team/app:2")
-    assert result.stdout == "registry.example:5000/team/app:2\n"
+    assert result.stdout == "imported registry.example:5000/team/app:2\n"
 
 
 async def test_an_empty_upstream_is_not_asked_for_what_was_imported(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from regproxy import __version__
 from regproxy.cli import app
 from regproxy.config import load
+from regproxy.config.units import size
 from tests.fakes.authority import Authority
 
 SECRET = "canary horse battery staple"
@@ -104,3 +105,29 @@ def test_a_machine_in_the_way_is_told_in_one_line(file: Path, tmp_path: Path) ->
         == f"regproxy cannot serve: {tmp_path}/precious is not empty and not a store of regproxy: give it a directory of its own\n"
     )
     assert (tmp_path / "precious" / "photo.jpg").read_bytes() == b"mine"
+
+
+COMMANDS = [[], ["serve"], ["check"], ["explain"], ["freeze"], ["unfreeze"], ["store"], *(["store", name] for name in
+            ("ls", "du", "show", "rm", "pin", "unpin", "gc", "verify", "rebuild", "export", "import"))]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_n13_06_every_command_helps_by_h_too_with_an_example(command: list[str]) -> None:
+    result = ran(*command, "-h", COLUMNS="200")
+    assert result.exit_code == 0
+    if command not in ([], ["store"]):
+        assert f"regproxy {' '.join(command)}" in result.stdout.partition("Examples:")[2]
+    if command in (["explain"], ["freeze"], ["unfreeze"]) or (command[:1] == ["store"] and len(command) > 1):
+        assert "--admin" in result.stdout
+        assert "REGPROXY_ADMIN" in result.stdout
+
+
+def test_n13_06_shells_complete() -> None:
+    assert "--show-completion" in ran("--help", COLUMNS="200").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("200GB", 200 * 10**9), ("1.5TB", 15 * 10**11), ("64 MB", 64 * 10**6), ("64MiB", 2**26), ("2kB", 2000)]
+)
+def test_n13_06_sizes_are_taken_in_either_kind_of_units(text: str, count: int) -> None:
+    assert size(text) == count

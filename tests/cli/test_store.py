@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from regproxy.cli import app
+from regproxy.config.units import size
 from regproxy.oci.digest import Digest
 from regproxy.storage.shelves import path_of
 from tests.fakes.registry import FakeRegistry
@@ -46,10 +48,10 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ran(tmp_path: Path, *arguments: str, admin_port: int = 1) -> Result:
+def ran(tmp_path: Path, *arguments: str, admin_port: int = 1, **environ: str) -> Result:
     config = tmp_path / "cli.yaml"
     config.write_text(yaml.safe_dump({"store": {"root": str(tmp_path / "store")}, "admin_listen": f"127.0.0.1:{admin_port}"}))
-    return CliRunner().invoke(app, ["store", *arguments, "--config", str(config)], env={"COLUMNS": "200"})
+    return CliRunner().invoke(app, ["store", *arguments, "--config", str(config)], env={"COLUMNS": "200", **environ})
 
 
 def answered(result: Result) -> dict[str, Any]:
@@ -203,3 +205,53 @@ async def test_long_work_is_refused_before_it_begins(tmp_path: Path) -> None:
         for act, body in (("collect", {}), ("verify", {"unused_for": 1.0})):
             async with proxy.session.post(f"http://127.0.0.1:{proxy.admin_port}/api/v1/store/{act}", json=body) as response:
                 assert response.status == 400
+
+
+async def test_n13_06_store_asks_the_server_that_is_named(tmp_path: Path) -> None:
+    """Whatever lies where the configuration of whoever asks has its own store."""
+    async with _running(tmp_path) as proxy:
+        admin = f"http://127.0.0.1:{proxy.admin_port}"
+        (tmp_path / "elsewhere").mkdir()
+        for arguments, environment in ((["--admin", admin], ""), ([], admin)):
+            listed = await asyncio.to_thread(partial(ran, tmp_path / "elsewhere", "ls", "--json", *arguments, REGPROXY_ADMIN=environment))
+            assert len(answered(listed)["images"]) == 2
+    assert not (tmp_path / "elsewhere" / "store").exists()
+
+
+async def test_n13_06_a_server_with_another_store_is_not_taken_for_the_configured_one(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    async with _running(tmp_path) as proxy:
+        result = await asyncio.to_thread(ran, tmp_path / "other", "ls", admin_port=proxy.admin_port)
+    assert result.exit_code == 1
+    assert f"there is no store at {tmp_path}/other/store" in result.stderr
+    assert f"holds another, {tmp_path}/store" in result.stderr
+
+
+async def test_n13_06_where_nobody_names_a_place_the_server_is_asked_and_its_store_named(tmp_path: Path) -> None:
+    async with _running(tmp_path) as proxy:
+        env = {"REGPROXY__ADMIN_LISTEN": f"127.0.0.1:{proxy.admin_port}", "REGPROXY__LISTEN": "127.0.0.1:0", "COLUMNS": "200"}
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["store", "ls"], env=env)
+    assert (result.exit_code, _name("one") in result.stdout) == (0, True)
+    assert f"the store at {tmp_path}/store, held by the regproxy at http://127.0.0.1:{proxy.admin_port}" in result.stderr
+
+
+def test_n13_06_asking_makes_no_store(tmp_path: Path) -> None:
+    result = ran(tmp_path, "ls")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"there is no store at {tmp_path}/store, and no regproxy answers at http://127.0.0.1:1" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_n13_06_short_names_work_and_success_says_what_was_done(filled: Path) -> None:
+    assert ran(filled, "pin", "one:1").stdout == f"pinned {_name('one')}: it stays until `regproxy store unpin`\n"
+    assert ran(filled, "unpin", "library/one:1").stdout == f"unpinned {_name('one')}\n"
+    assert ran(filled, "show", "one:1").stdout.startswith(f"{_name('one')}\nsha256:")
+    assert ran(filled, "export", str(filled / "one.tar"), "one:1").exit_code == 0
+    assert _name("two") in ran(filled, "gc", "--unused-for", "0s", "--dry-run").stdout
+    assert ran(filled, "rm", "docker.io/one:1").stdout.startswith(f"removed {_name('one')}: ")
+
+
+def test_n13_06_a_size_is_shown_as_it_may_be_given(filled: Path) -> None:
+    [shown] = [line.split()[1] for line in ran(filled, "ls").stdout.splitlines() if line.startswith(_name("one"))]
+    assert shown.endswith("KiB")
+    assert size(shown) > len(BASE)

@@ -123,3 +123,25 @@ async def test_s27_what_upstream_says_cannot_paint_the_terminal(upstream: FakeRe
 async def test_what_is_no_image_is_told_in_a_line(proxy: Rig, image: str) -> None:
     result = await ran(proxy, image)
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+async def test_n13_06_the_exit_status_says_whether_it_can_be_pulled(upstream: FakeRegistry, proxy: Rig) -> None:
+    upstream.add_image(NAME, "1", [b"layer"])
+    assert (await ran(proxy, "app:1")).exit_code == 0
+    for arguments in (["app:none"], ["app:none", "--json"]):
+        assert (await ran(proxy, *arguments)).exit_code == 1
+
+
+async def test_n13_06_freezes_take_short_names_and_say_what_is_not_known(upstream: FakeRegistry, proxy: Rig) -> None:
+    digest = upstream.add_image(NAME, "1", [b"layer"]).digest
+    await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")
+
+    async def frozen(*arguments: str) -> Result:
+        return await asyncio.to_thread(CliRunner().invoke, app, [*arguments, "--admin", f"http://127.0.0.1:{proxy.admin_port}"])
+
+    assert (await frozen("freeze", "app:1")).stdout == f"frozen docker.io/library/app:1: {digest}\n"
+    assert (await frozen("freeze", "app:2")).stdout == (
+        "frozen docker.io/library/app:2: not known here yet: it will be held to what its first pull finds\n"
+    )
+    assert (await frozen("unfreeze", "app:2")).stdout == "unfrozen app:2: upstream says again what it means\n"
+    assert (await frozen("unfreeze", "app:2")).exit_code == 1
