@@ -79,10 +79,12 @@ class Listings:
         self._manifests = manifests
         self._collected = CollectedTags(index)
         self._flights: Flights[tuple[Repository, str, str], TagPage | None] = Flights()
+        self._asking: Flights[str, tuple[str, Provenance]] = Flights()
         self._turns = {name: asyncio.Semaphore(_MAX_LISTS) for name in registries}
 
     async def close(self) -> None:
         """End what is asked of upstream."""
+        await self._asking.close()
         await self._flights.close()
 
     async def tags(self, route: Route, asked: TagQuery) -> ListedTags:
@@ -206,39 +208,42 @@ class Listings:
     async def referrers(self, route: Route, digest: Digest, artifact_type: str | None) -> ListedReferrers:
         """List what refers to *digest* as an image index, of one *artifact_type* if given."""
 
-        async def ask() -> str:
-            return json.dumps(await self._referrers(route, digest))
+        async def ask() -> tuple[str, Provenance]:
+            listed, provenance = await self._referrers(route, digest)
+            return json.dumps(listed), provenance
 
-        text, provenance = await self._remembered(f"referrers {route.repository} {digest}", ask)
+        key = f"referrers {route.repository} {digest}"
+        text, provenance = await self._asking.join(key, lambda: self._remembered(key, ask))
         listed = [item for item in json.loads(text) if not artifact_type or item.get("artifactType") == artifact_type]
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
         return ListedReferrers(json.dumps(index).encode(), provenance)
 
-    async def _referrers(self, route: Route, digest: Digest) -> list[object]:
+    async def _referrers(self, route: Route, digest: Digest) -> tuple[list[object], Provenance]:
         """Ask the API, else read the index that clients keep under a tag where there is none (Referrers Tag Schema)."""
         listed = await self._registries[route.upstream.name].referrers(route.repository, digest)
         if listed is not None:
-            return list(listed)
+            return list(listed), Provenance.MISS
         try:
             pulled = await self._manifests.get(route, Tag(f"{digest.algorithm[:32]}-{digest.hex[:64]}"))
         except RegistryError as error:
             if error.status == 404:
-                return []
+                return [], Provenance.MISS
             raise
+        provenance = Provenance.STALE if pulled.provenance is Provenance.STALE else Provenance.MISS
         manifests = pulled.manifest.document.get("manifests")
-        return [item for item in manifests if isinstance(item, dict)] if isinstance(manifests, list) else []
+        return [item for item in manifests if isinstance(item, dict)] if isinstance(manifests, list) else [], provenance
 
-    async def _remembered(self, key: str, ask: Callable[[], Awaitable[str]]) -> tuple[str, Provenance]:
+    async def _remembered(self, key: str, ask: Callable[[], Awaitable[tuple[str, Provenance]]]) -> tuple[str, Provenance]:
         """Ask upstream, or recall its last answer where it is out of reach."""
         try:
-            text = await ask()
+            text, provenance = await ask()
         except (Throttled, Unavailable, Corrupt, Refused) as error:
             known = None if _is_answer(error) else await found(self._index.listing(key), key)
             if known is None:
                 raise
             return known.decode(), Provenance.STALE
         await kept(self._index.put_listing(key, text.encode()), key)
-        return text, Provenance.MISS
+        return text, provenance
 
 
 def _is_answer(error: UpstreamError) -> bool:

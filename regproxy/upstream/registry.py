@@ -233,15 +233,19 @@ class UpstreamRegistry:
     async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
         async def get(client: HostClient) -> list[dict[str, object]]:
             found: list[dict[str, object]] = []
-            rest = f"referrers/{digest}"
+            size, rest = 0, f"referrers/{digest}"
             for _ in range(_MOST_PAGES):
                 accept = {"Accept": OCI_INDEX}
                 async with client.ask(Question("GET", repository.name, rest, Pool.LIST, accept, understood=_NO_REFERRERS)) as response:
                     if response.status in _NO_REFERRERS:
                         raise NotFound(f"{client.host} has no referrers of {digest} ({response.status})")
                     document = await self._document(client, response, "a list of referrers")
-                    found += [item for item in _list(document.get("manifests")) if isinstance(item, dict)]
+                    page = [item for item in _list(document.get("manifests")) if isinstance(item, dict)]
                     query = next_query(response.headers.getall("Link", []))
+                    size += len(json.dumps(page)) if query is not None or found else 0
+                if size > _LISTING_LIMIT:
+                    raise UnexpectedResponse(f"{client.host} has more than {_LISTING_LIMIT} bytes of referrers of {digest}")
+                found += page
                 if query is None:
                     return found
                 rest = f"referrers/{digest}?{query}"

@@ -117,3 +117,36 @@ async def test_n13_20_never_is_never(upstream: FakeRegistry, tmp_path: Path) -> 
     async with rig(tmp_path / "store", {"docker.io": entry}) as proxy:
         assert await _digest(proxy, f"sha256-{Digest.of(b'image').hex}.sig") == 404
     assert upstream.ledger == []
+
+
+async def test_n12_14_identical_lists_of_referrers_are_asked_for_once(upstream: FakeRegistry, proxy: Rig) -> None:
+    subject, held = upstream.add_image(NAME, "1", [b"layer"]), Hold()
+    signature = upstream.add_image(NAME, None, [b"signature"], subject)
+    upstream.misbehave(on("GET", "/referrers/"), held)
+    asking = [asyncio.create_task(_referrers(proxy, subject)) for _ in range(10)]
+    await held.reached.wait()
+    flights = proxy.proxy.handlers.listings._asking
+    while sum(len(waiters) for waiters in flights._waiters.values()) < 4:  # noqa: ASYNC110 -- as many as are let in at once
+        await asyncio.sleep(0.01)
+    held.event.set()
+    assert await asyncio.gather(*asking) == [[str(signature.digest)]] * 10
+    assert upstream.count("GET", "referrers") < 10
+
+
+async def test_n12_14_pages_of_referrers_are_bounded_together(upstream: FakeRegistry, proxy: Rig) -> None:
+    subject = upstream.add_image(NAME, "1", [b"layer"])
+    page = {"schemaVersion": 2, "manifests": [{"digest": str(subject.digest), "annotations": {"a": "b" * 3_000_000}}]}
+    link = f'</v2/{NAME}/referrers/{subject.digest}?page=2>; rel="next"'
+    upstream.misbehave("/referrers/", Status(200, {"Link": link}, json.dumps(page).encode()))
+    assert (await proxy.ask(f"/v2/{NAME}/referrers/{subject.digest}")).status == 502
+    assert upstream.count("GET", "referrers") == 3
+
+
+async def test_n13_20_stale_referrers_by_the_tag_schema_say_so(upstream: FakeRegistry, proxy: Rig) -> None:
+    upstream.has_referrers = False
+    subject = upstream.add_image(NAME, "1", [b"layer"])
+    upstream.add_index(NAME, f"sha256-{subject.digest.hex}", [upstream.add_image(NAME, None, [b"signature"], subject)])
+    assert len(await _referrers(proxy, subject)) == 1
+    upstream.misbehave("/manifests/", Status(503))
+    answer = await proxy.ask(f"/v2/{NAME}/referrers/{subject.digest}")
+    assert (answer.status, answer.headers["Cache-Status"].split(";")[1]) == (200, " fwd=stale")
