@@ -5,6 +5,9 @@ answer tells the size of the whole and whether ranges are honoured. Its speed de
 slow one is joined by others, as long as they add up to more. Pieces are handed out from the front, none further ahead than a window, so
 that what has to wait for its turn fits in memory.
 
+Registries count requests: where more connections do not help, pieces grow to what a window has room for, and more are tried ever less
+often.
+
 Everybody waits for the piece at the front. When it takes several times as long as pieces usually do, somebody else is asked for its rest.
 """
 
@@ -19,6 +22,7 @@ FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distanc
 _FIRST_LOOK = 0.05, 256 * 1024  # seconds and bytes after which a rate means something
 LOOK = 0.5  # seconds between two looks: a few round trips around the world
 _SETTLED_LOOK = 4.0  # seconds until more connections are tried again: what kept them from helping may have been a hiccup of ours
+_LONGER = 4.0  # times as long each time that they did not help, and so it goes for a blob that comes over a line all its senders share
 _FEWEST = 2  # connections where one was slow; one alone would be given all the rest, for good
 _LONG_LOOK = 1.0  # seconds after which a rate means something however little came
 _LATE = 3.0  # times as long as usual; a new connection makes up for the wait in a fraction of it
@@ -62,12 +66,12 @@ class Meter:
         else:
             self.received += count
 
-    def tells(self, stage: Stage, now: float) -> bool:
+    def tells(self, stage: Stage, now: float, settled_look: float) -> bool:
         elapsed = now - self.began if self.began is not None else 0.0
         seconds, enough = _FIRST_LOOK
         if stage is Stage.FIRST:
             return elapsed >= _LONG_LOOK or (elapsed >= seconds and self.received >= enough)
-        return elapsed >= (_SETTLED_LOOK if stage is Stage.SETTLED else LOOK)
+        return elapsed >= (settled_look if stage is Stage.SETTLED else LOOK)
 
     def rate(self, now: float) -> float:
         return self.received / max(now - self.began, 1e-6) if self.began is not None else 0.0
@@ -86,6 +90,7 @@ class Plan:
     _rate: float = 0.0  # at the stage before
     _narrower: int = 1  # connections at the stage before
     _usual: float | None = None  # bytes per second of one piece
+    _settled_look: float = _SETTLED_LOOK
 
     @property
     def is_exhausted(self) -> bool:
@@ -103,17 +108,22 @@ class Plan:
         if self.width == 1:
             stop = self.size
         else:
-            stop = min(self.offset + self.window // self.most, self.size)
+            stop = min(self.offset + self.window // self._parts, self.size)
             if busy >= self.width or stop > front + self.window:
                 return None
         piece = Piece(self.offset, stop)
         self.offset = stop
         return piece
 
+    @property
+    def _parts(self) -> int:
+        """Divide the window by this: the fewer connections, the larger their pieces, with room left for more connections to be tried."""
+        return min(self.width + max(self.width // 2, 2), self.most) if self.stage is Stage.SETTLED else self.most
+
     def received(self, count: int, now: float) -> None:
         """Note that bytes came, and see whether it is time to change the width."""
         self._meter.add(count, now)
-        if not self._meter.tells(self.stage, now):
+        if not self._meter.tells(self.stage, now, self._settled_look):
             return
         rate = self._meter.rate(now)
         match self.stage:
@@ -124,7 +134,9 @@ class Plan:
                 grew = rate >= _GROWTH * self._rate
                 self._go(Stage.ALL if grew else Stage.SETTLED, self.most if grew else self._narrower)
             case Stage.ALL:
-                self._go(Stage.SETTLED, self.most if rate >= _GROWTH * self._rate else self._narrower)
+                grew = rate >= _GROWTH * self._rate
+                self._settled_look = _SETTLED_LOOK if grew else self._settled_look * _LONGER
+                self._go(Stage.SETTLED, self.most if grew else self._narrower)
             case Stage.SETTLED if 1 < self.width < self.most:
                 self._go(Stage.ALL, self.most)
         self._rate = rate

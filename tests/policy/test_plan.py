@@ -1,3 +1,7 @@
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,3 +144,74 @@ def test_a_trickle_is_noticed_however_little_came(received: int, seconds: float,
 )
 def test_all_is_asked_for_at_once_only_where_a_host_is_known_to_be_near(first_byte: float | None, rate: float | None, near: bool) -> None:
     assert is_near(first_byte, rate) == near
+
+
+@dataclass
+class Sent:
+    """A blob sent as its plan says: in so many seconds, by so many requests, with at most so many bytes ahead of their turn."""
+
+    seconds: float = 0.0
+    requests: int = 1
+    ahead: int = 0
+
+
+def _sent(size: int, most: int, *, line: float = math.inf, connection: float = math.inf) -> Sent:
+    """Send it over a *line* that all connections share, none of them faster than *connection*, in bytes per second."""
+    plan, sent, done = Plan(size, FIRST, most), Sent(), dict[int, int]()
+    busy, at, began = [Piece(0, FIRST)], {0: 0}, {0: 0.0}
+    step, latency, front = 0.05, 0.2, 0
+    while busy:
+        sending = [piece for piece in busy if began[piece.start] + latency <= sent.seconds]
+        rate = min(connection, line / max(len(sending), 1))
+        sent.seconds += step
+        for piece in sending:
+            count = min(int(rate * step), piece.stop - at[piece.start])
+            at[piece.start] += count
+            plan.received(count, sent.seconds)
+        for piece in [piece for piece in busy if at[piece.start] == piece.stop]:
+            busy.remove(piece)
+            done[piece.start] = piece.stop
+            plan.ended(piece.stop - piece.start, sent.seconds - began[piece.start])
+        while front in done:
+            front = done[front]
+        reached = at.get(front, front)
+        while (taken := plan.take(reached, len(busy))) is not None:
+            busy.append(taken)
+            at[taken.start], began[taken.start] = taken.start, sent.seconds
+            sent.requests += 1
+        if plan.width > 1:
+            sent.ahead = max(sent.ahead, plan.offset - reached)
+    return sent
+
+
+def test_n13_24_a_line_that_all_share_takes_fewer_and_larger_pieces() -> None:
+    """It was 374 requests."""
+    sent = _sent(500 * MIB, 12, line=4e6)
+    assert sent.requests < 160
+    assert sent.ahead <= WINDOW
+    assert sent.seconds < 1.15 * 500 * MIB / 4e6
+
+
+def test_n13_24_a_layer_over_a_line_that_all_share_is_few_requests() -> None:
+    """It was 92."""
+    assert _sent(70 * MIB, 12, line=4e6).requests < 50
+
+
+def test_n13_24_a_far_host_is_still_asked_over_all_connections() -> None:
+    for size in (500 * MIB, 70 * MIB):
+        sent = _sent(size, 12, connection=1e6)
+        assert sent.seconds < size / 1e6 / 4
+        assert sent.ahead <= min(WINDOW, size // 8)
+
+
+def test_n13_24_more_connections_are_tried_ever_less_often() -> None:
+    plan, now, tries = Plan(10_000 * MIB, FIRST, most=12), 0.0, list[float]()
+    while now < 400.0:
+        before = plan.stage
+        plan.received(400_000, now)
+        if plan.stage is Stage.ALL and before is Stage.SETTLED:
+            tries.append(now)
+        now += 0.1
+    gaps = [later - earlier for earlier, later in pairwise(tries)]
+    assert len(tries) == 4, "after 4, 16, 64 and 256 s"
+    assert gaps == sorted(gaps)
