@@ -30,7 +30,12 @@ def test_what_a_killed_program_left_is_removed(tmp_path: Path) -> None:
             assert Path(os.environ[DIRECTORY]).stat().st_mode & 0o777 == 0o700
 
 
-def test_the_supervisor_does_not_count_before_it_is_said_where() -> None:
+def test_the_supervisor_does_not_count_before_it_is_said_where(tmp_path: Path) -> None:
     """Metrics ask the environment when they are imported; what the supervisor counts otherwise is in no answer."""
-    look = "import sys, regproxy.cli.serve, regproxy.server; sys.exit('regproxy.metrics' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
+    look = """
+import sys, pathlib, regproxy.cli.serve, regproxy.server
+from regproxy.storage.claim import claimed
+with claimed(pathlib.Path(sys.argv[1])):
+    sys.exit("regproxy.metrics" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", look, str(tmp_path / "store")], check=False).returncode == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from regproxy.ports import StoreError
 from regproxy.shared import begin, forget
-from regproxy.storage.ownership import check_contents, make_root
+from regproxy.storage.ownership import check_contents, make_root, refuse_foreign
 
 
 @contextmanager
@@ -23,8 +23,6 @@ def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
     """
     if own_volume and _is_on_system_disk(root):
         raise StoreError(f"the store at {root} is on the file system of /: its volume is not mounted, and store.own_volume asks for one")
-    from regproxy.storage.layout import refuse_foreign  # noqa: PLC0415  it brings the metrics, which ask at once where they are counted
-
     try:
         make_root(root)
         refuse_foreign(root)

@@ -9,12 +9,10 @@ from pathlib import Path
 from regproxy.log import fields
 from regproxy.ports import StoreError
 from regproxy.storage.growing import remove_if_orphan, sync_directory
-from regproxy.storage.ownership import check_own, make_own
+from regproxy.storage.ownership import UNFINISHED, check_own, make_own, refuse_foreign
 from regproxy.storage.shelves import remove
 
 _LAYOUT = "regproxy store, layout 1\n"
-_UNFINISHED = "layout.new"
-_NOT_OURS = frozenset({"lost+found", "lock", _UNFINISHED})  # what may lie in a directory that is to become a store
 _LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it
 
 _log = logging.getLogger(__name__)
@@ -57,16 +55,10 @@ def check(root: Path) -> None:
         raise StoreError(f"{root} is no longer the store it was")
 
 
-def refuse_foreign(root: Path) -> None:
-    """Raise `StoreError` where *root* has what is somebody else's, and is no store."""
-    if not (root / "layout").exists() and any(entry.name not in _NOT_OURS for entry in root.iterdir()):
-        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
-
-
 def _begin(root: Path, layout: Path) -> None:
     """Write what the layout is, whole or not at all, and before all else: a power cut leaves nothing of ours in a store that is none."""
     refuse_foreign(root)
-    unfinished = root / _UNFINISHED
+    unfinished = root / UNFINISHED
     unfinished.unlink(missing_ok=True)
     with unfinished.open("x") as file:
         file.write(_LAYOUT)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from regproxy.ports import StoreError
 
+UNFINISHED = "layout.new"  # the name of what will say that a directory is a store
+_NOT_OURS = frozenset({"lost+found", "lock", UNFINISHED})  # what may lie in a directory that is to become a store
 _ROOT_USER = 0  # may do what it likes anyway; volumes of Kubernetes belong to it
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS = 40  # on the way to a directory; as many as Linux follows
@@ -35,6 +37,12 @@ def make_root(path: Path) -> None:
             f"{who} can write to {path} (mode {stat.S_IMODE(found.st_mode):04o}), and so choose what is served: "
             f"see that all in it is yours, then chmod go-w {path}"
         )
+
+
+def refuse_foreign(root: Path) -> None:
+    """Raise `StoreError` where *root* has what is somebody else's, and is no store."""
+    if not (root / "layout").exists() and any(entry.name not in _NOT_OURS for entry in root.iterdir()):
+        raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
 
 
 def check_own(path: Path) -> None:
