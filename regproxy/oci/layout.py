@@ -1,7 +1,6 @@
 """Images in a tar: the OCI image layout (image-spec, image-layout.md), and what `docker save` wrote before it wrote that too."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -24,13 +23,16 @@ def index(images: Iterable[tuple[str, Descriptor]]) -> dict[str, object]:
     return {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
 
 
-def listed(document: dict[str, Any]) -> list[tuple[str | None, Descriptor]]:
+def listed(document: object) -> list[tuple[str | None, Descriptor]]:
     """Read index.json: the images in it, by name where they have one."""
     found: list[tuple[str | None, Descriptor]] = []
-    for item in document.get("manifests", []):
+    items = document.get("manifests") if isinstance(document, dict) else None
+    for item in items if isinstance(items, list) else []:
         if (descriptor := parse_descriptor(item)) is not None:
-            annotations = item.get("annotations") or {}
-            found.append((annotations.get(_FULL_NAME) or annotations.get(_REF_NAME), descriptor))
+            annotations = item.get("annotations")
+            named = annotations if isinstance(annotations, dict) else {}
+            name = named.get(_FULL_NAME) or named.get(_REF_NAME)
+            found.append((name if isinstance(name, str) else None, descriptor))
     return found
 
 

@@ -14,6 +14,7 @@ from regproxy.oci.manifest import DOCKER_LIST, OCI_INDEX, Manifest
 from regproxy.ports import BlobStore, Image, Ledger
 
 _CHUNK = 1024 * 1024
+_MAX_MANIFESTS = 500  # of one image; each index in an index is a call in a call
 _END = bytes(2 * tarfile.BLOCKSIZE)
 
 

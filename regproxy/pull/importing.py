@@ -3,9 +3,8 @@
 import asyncio
 import hashlib
 import json
-import tarfile
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 from regproxy.oci import layout
 from regproxy.oci.descriptor import Descriptor
@@ -14,23 +13,22 @@ from regproxy.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, LIMIT, OCI_INDEX
 from regproxy.oci.reference import Repository
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import BlobStore, Index, Kind
+from regproxy.pull.archive import Archive, Unreadable
 from regproxy.pull.fills import BLOB_TYPE
 from regproxy.pull.progress import Progress
 
-_CHUNK = 4 * 1024 * 1024
 _MANIFESTS = frozenset({OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST})
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
-
-
-class Unreadable(ValueError):
-    """The tar holds no images that we know how to read."""
+_MAX_IMAGES = 10_000
+_MAX_NODES = 200_000  # of a JSON document, each some hundred bytes of memory
+_MAX_DEPTH = 8  # indexes in indexes
 
 
 class Importer:
     """Takes images out of one tar."""
 
-    def __init__(self, store: BlobStore, index: Index, tar: tarfile.TarFile, now: float, progress: Progress) -> None:
+    def __init__(self, store: BlobStore, index: Index, tar: Archive, now: float, progress: Progress) -> None:
         """Take where to keep them, the tar, the time in epoch seconds, and where to say how far we are."""
         self._store = store
         self._index = index
@@ -38,11 +36,15 @@ class Importer:
         self._now = now
         self._progress = progress
         self._elsewhere: dict[Digest, str] = {}  # where docker save put what the layout would have under blobs/
+        self._described: dict[str, Descriptor] = {}  # what is there, as far as it was hashed
+        self._kept: set[tuple[Repository, Digest]] = set()  # many may point to one
 
     async def run(self, name: str | None = None) -> list[str]:
         """Keep all images, the only one under *name* if it is given; list their names. Raise `ValueError` or `StoreError`."""
-        self._progress.total = sum(member.size for member in await asyncio.to_thread(self._tar.getmembers))
+        self._progress.total = self._tar.size
         images = await asyncio.to_thread(lambda: list(self._images()))
+        if not images:
+            raise Unreadable("there is no image in it")
         if name is not None and len(images) != 1:
             raise Unreadable(f"there are {len(images)} images in it: one name does not do")
         references: list[str] = []
@@ -57,16 +59,26 @@ class Importer:
 
     def _images(self) -> Iterator[tuple[str | None, Manifest]]:
         if (document := self._json("index.json")) is not None:
-            for name, descriptor in layout.listed(document):
-                yield name, Manifest.verify(self._body(descriptor.digest), descriptor.digest)
+            manifests: dict[Digest, Manifest] = {}
+            for name, descriptor in _bounded(layout.listed(document)):
+                if descriptor.digest not in manifests:
+                    manifests[descriptor.digest] = self._manifest(descriptor.digest)
+                yield name, manifests[descriptor.digest]
         elif (document := self._json("manifest.json")) is not None:
-            for image in document:
-                if not isinstance(image, dict) or not {"Config", "Layers"} <= image.keys():
-                    raise Unreadable("its manifest.json is not one of docker save")
+            for image in _bounded(document if isinstance(document, list) else [None]):
+                names = self._names(image)
                 manifest = self._docker_image(image)
-                yield from ((name, manifest) for name in image.get("RepoTags") or [None])
+                yield from ((name, manifest) for name in names)
         else:
             raise Unreadable("it is neither an OCI image layout nor made by docker save")
+
+    def _names(self, image: object) -> list[str | None]:
+        match image:
+            case {"Config": str(), "Layers": list(layers), **rest} if all(isinstance(each, str) for each in layers):
+                names = rest.get("RepoTags") or [None]
+                if isinstance(names, list) and all(isinstance(each, str | None) for each in names):
+                    return _bounded(names)
+        raise Unreadable("its manifest.json is not one of docker save")
 
     def _docker_image(self, image: dict[str, Any]) -> Manifest:
         config, *layers = (self._found(path) for path in (image["Config"], *image["Layers"]))
@@ -74,24 +86,36 @@ class Importer:
         body = json.dumps(layout.image_of(Descriptor(_CONFIG, config.digest, config.size), typed)).encode()
         return Manifest.verify(body)
 
-    async def _keep_image(self, repository: Repository, manifest: Manifest) -> None:
-        children = manifest.children()
+    async def _keep_image(self, repository: Repository, manifest: Manifest, depth: int = 0) -> None:
+        if depth > _MAX_DEPTH:
+            raise Unreadable(f"there are indexes in indexes in it, more than {_MAX_DEPTH} deep")
+        if (repository, manifest.descriptor.digest) in self._kept:
+            return
+        self._kept.add((repository, manifest.descriptor.digest))
+        children = await asyncio.to_thread(manifest.children)
         for child in children:
             if child.media_type in _MANIFESTS:
-                if self._has(child.digest):
-                    await self._keep_image(repository, Manifest.verify(self._body(child.digest), child.digest))
+                if layout.blob_path(child.digest) in self._tar:
+                    await self._keep_image(repository, await asyncio.to_thread(self._manifest, child.digest), depth + 1)
             else:
                 await self._keep_blob(repository, child)
         await self._store.write(manifest.descriptor.digest, manifest.body)
         await self._index.put(Kind.MANIFEST, repository, manifest.descriptor, [child.digest for child in children])
 
     async def _keep_blob(self, repository: Repository, blob: Descriptor) -> None:
+        if (repository, blob.digest) in self._kept:
+            return
+        self._kept.add((repository, blob.digest))
+        path = self._path(blob.digest)
+        if (size := self._tar.size_of(path)) != blob.size:
+            raise Unreadable(f"{path} has {size} bytes in it, and {blob.size} by its manifest")
         ingest = await self._store.ingest(blob.digest, blob.size)
         try:
-            with self._member(blob.digest) as file:
-                while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                    await ingest.write([chunk])
-                    self._progress.advance(len(chunk))
+            start = 0
+            while chunk := await asyncio.to_thread(self._tar.chunk, path, start):
+                await ingest.write([chunk])
+                start += len(chunk)
+                self._progress.advance(len(chunk))
             await ingest.commit()
         finally:
             await ingest.discard()
@@ -100,35 +124,36 @@ class Importer:
 
     def _found(self, path: str) -> Descriptor:
         """Describe a file that has no digest for a name."""
-        found = hashlib.sha256()
-        with self._file(path) as file:
-            while chunk := file.read(_CHUNK):
+        if path not in self._described:
+            found, size = hashlib.sha256(), 0
+            while chunk := self._tar.chunk(path, size):
                 found.update(chunk)
+                size += len(chunk)
             digest = Digest("sha256", found.hexdigest())
             self._elsewhere[digest] = path
-            return Descriptor(BLOB_TYPE, digest, file.tell())
+            self._described[path] = Descriptor(BLOB_TYPE, digest, size)
+        return self._described[path]
 
     def _json(self, name: str) -> Any:  # noqa: ANN401  JSON
-        if name not in self._tar.getnames():
+        """Read a document, or say None where there is none such; neither its size nor its depth is its author's to choose."""
+        if name not in self._tar:
             return None
-        with self._file(name) as file:
-            return json.load(file)
-
-    def _has(self, digest: Digest) -> bool:
-        return layout.blob_path(digest) in self._tar.getnames()
-
-    def _body(self, digest: Digest) -> bytes:
-        with self._member(digest) as file:
-            return file.read(LIMIT + 1)
-
-    def _member(self, digest: Digest) -> IO[bytes]:
-        return self._file(self._elsewhere.get(digest) or layout.blob_path(digest))
-
-    def _file(self, path: str) -> IO[bytes]:
+        body = self._tar.body(name, LIMIT)
+        if sum(map(body.count, (b"[", b"{", b","))) > _MAX_NODES:
+            raise Unreadable(f"{name} has more in it than {_MAX_NODES} values")
         try:
-            file = self._tar.extractfile(path)
-        except KeyError:
-            file = None
-        if file is None:
-            raise Unreadable(f"{path[:200]} is missing in it")
-        return file
+            return json.loads(body)
+        except (ValueError, RecursionError):
+            raise Unreadable(f"{name} is not JSON, or too deep") from None
+
+    def _manifest(self, digest: Digest) -> Manifest:
+        return Manifest.verify(self._tar.body(self._path(digest), LIMIT), digest)
+
+    def _path(self, digest: Digest) -> str:
+        return self._elsewhere.get(digest) or layout.blob_path(digest)
+
+
+def _bounded(images: list[Any]) -> list[Any]:
+    if len(images) > _MAX_IMAGES:
+        raise Unreadable(f"there are more than {_MAX_IMAGES} images in it")
+    return images

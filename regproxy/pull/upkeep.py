@@ -1,7 +1,6 @@
 """What an operator asks of the store and takes long: all of it read again, what is old removed, images out of it and into it."""
 
 import asyncio
-import tarfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import BinaryIO
 
@@ -9,9 +8,10 @@ from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import Candidate
 from regproxy.policy.routing import Routes
 from regproxy.policy.scrubbing import SHELVES
-from regproxy.ports import BlobStore, Image, Index, Ledger, Spool
+from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
+from regproxy.pull.archive import Archive, decompressed
 from regproxy.pull.export import Export, planned
-from regproxy.pull.importing import Importer, Unreadable
+from regproxy.pull.importing import Importer
 from regproxy.pull.naming import image_named
 from regproxy.pull.progress import Progress
 from regproxy.pull.stocktaking import Stocktaking
@@ -67,12 +67,20 @@ class Upkeep:
 
     async def bring_in(self, file: BinaryIO, name: str | None, progress: Progress) -> dict[str, object]:
         """Keep the images of a tar, the only one under *name* if it is given; raise `ValueError` or `StoreError`."""
+        chunks = await asyncio.to_thread(decompressed, file)
+        if chunks is None:
+            return await self._imported(file, name, progress)
+        spool = await self._store.spool(0)
         try:
-            tar = await asyncio.to_thread(tarfile.open, fileobj=file)
-            with tar:
-                return {"images": await Importer(self._store, self._index, tar, self._clock(), progress).run(name)}
-        except tarfile.TarError as error:
-            raise Unreadable("it is no tar, or only a part of one") from error
+            while chunk := await asyncio.to_thread(next, chunks, b""):
+                await _unpack(spool, chunk)
+            return await self._imported(spool.file, name, progress)
+        finally:
+            spool.close()
+
+    async def _imported(self, file: BinaryIO, name: str | None, progress: Progress) -> dict[str, object]:
+        tar = await asyncio.to_thread(Archive, file)
+        return {"images": await Importer(self._store, self._index, tar, self._clock(), progress).run(name)}
 
     async def _gone_through(self, progress: Progress, *, doubts_all: bool) -> dict[str, object]:
         taking = Stocktaking(self._store, self._ledger, doubts_all=doubts_all)
@@ -82,6 +90,13 @@ class Upkeep:
             await taking.take(shelf)
             progress.advance(size)
         return {"adopted": taking.adopted, "lost": taking.lost, "damaged": taking.damaged}
+
+
+async def _unpack(spool: Spool, chunk: bytes) -> None:
+    try:
+        await spool.write(chunk)
+    except Full as error:
+        raise Full("unpacked it is larger than what the store has room for") from error
 
 
 def _size(images: Sequence[Candidate]) -> int:

@@ -1,23 +1,34 @@
 """Images out of one store and into another, by way of a tar."""
 
 import asyncio
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.layout import blob_path, image_of, written
+from regproxy.oci.manifest import OCI_INDEX, OCI_MANIFEST
 from regproxy.storage.shelves import path_of
 from tests.cli.test_store import IMAGES, _name, _running, answered, filled, ran
+from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import free_port, metric, rig
 
 __all__ = ["filled"]
+
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+REF_NAME = "org.opencontainers.image.ref.name"
 
 
 @pytest.fixture
@@ -180,6 +191,158 @@ def test_an_image_may_be_given_another_name(tmp_path: Path) -> None:
     assert ran(tmp_path, "import", str(tmp_path / "saved.tar")).exit_code == 1
     result = ran(tmp_path, "import", str(tmp_path / "saved.tar"), "--as", "registry.example:5000/team/app:2")
     assert result.stdout == "imported registry.example:5000/team/app:2\n"
+
+
+def _layout(images: int = 1, **files: bytes) -> dict[str, bytes]:
+    """Write the files of an OCI image layout."""
+    config = b"{}"
+    body = json.dumps(image_of(Descriptor(OCI_CONFIG, Digest.of(config), len(config)), [])).encode()
+    descriptor = written(Descriptor(OCI_MANIFEST, Digest.of(body), len(body)))
+    index = {"manifests": [{**descriptor, "annotations": {REF_NAME: f"app:{number}"}} for number in range(images)]}
+    blobs = {blob_path(Digest.of(blob)): blob for blob in (config, body)}
+    return {"oci-layout": b"{}", "index.json": json.dumps(index).encode(), **blobs, **files}
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=["plain", "gzip", "bzip2", "xz"])
+def test_n13_07_a_layout_that_was_packed_from_inside_is_imported(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    """`tar -C layout .` puts ./ before all names, and itself at the beginning."""
+    for name, body in _layout().items():
+        (tmp_path / "layout" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "layout" / name).write_bytes(body)
+    with tarfile.open(tmp_path / "layout.tar", "w") as tar:
+        tar.add(tmp_path / "layout", ".")
+    (tmp_path / "layout.tar").write_bytes(compress((tmp_path / "layout.tar").read_bytes()))
+    result = ran(tmp_path, "import", str(tmp_path / "layout.tar"))
+    assert (result.exit_code, result.stdout) == (0, "imported docker.io/library/app:0\n"), result.output
+
+
+def test_a_layer_that_docker_save_links_to_is_found(tmp_path: Path) -> None:
+    """Docker before 25 has a layer that two images share once; podman's tars have links that nobody needs."""
+    manifest = [{"Config": "abc.json", "RepoTags": ["app:1"], "Layers": ["1/layer.tar", "2/layer.tar"]}]
+    with tarfile.open(tmp_path / "saved.tar", "w") as tar:
+        for name, body in {"abc.json": b"{}", "1/layer.tar": b"one", "manifest.json": json.dumps(manifest).encode()}.items():
+            tar.addfile(_member(name, body), io.BytesIO(body))
+        for name, target in {"2/layer.tar": "../1/layer.tar", "3/layer.tar": "../../../etc/shadow", "4/a": "4/b"}.items():
+            tar.addfile(_member(name, kind=tarfile.SYMTYPE, link=target))
+    result = ran(tmp_path, "import", str(tmp_path / "saved.tar"))
+    assert (result.exit_code, result.stdout) == (0, "imported docker.io/library/app:1\n"), result.output
+
+
+def _member(
+    name: str, body: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "", more: dict[str, str] | None = None
+) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.type, member.linkname, member.pax_headers = len(body), kind, link, more or {}
+    return member
+
+
+def _of_members(*members: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as tar:
+        for member, body in members:
+            tar.addfile(member, io.BytesIO(body))
+    return file.getvalue()
+
+
+def _of_files(files: dict[str, bytes]) -> bytes:
+    return _of_members(*((_member(name, body), body) for name, body in files.items()))
+
+
+def _nested(depth: int) -> dict[str, bytes]:
+    """Point to an image from an index in an index in an index, and from each of them twice."""
+    files = _layout()
+    below = json.loads(files["index.json"])["manifests"][0]
+    for _ in range(depth):
+        body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [below, below]}).encode()
+        below = written(Descriptor(OCI_INDEX, Digest.of(body), len(body)))
+        files[blob_path(Digest.of(body))] = body
+    return {**files, "index.json": json.dumps({"manifests": [{**below, "annotations": {REF_NAME: "app:1"}}]}).encode()}
+
+
+_FOLDER = _of_members((_member("./", kind=tarfile.DIRTYPE), b""))[:512]
+
+HOSTILE = {
+    "links in a circle": _of_members(
+        (_member("index.json", kind=tarfile.SYMTYPE, link="b"), b""), (_member("b", kind=tarfile.SYMTYPE, link="index.json"), b"")
+    ),
+    "a link to itself": _of_members((_member("index.json", kind=tarfile.SYMTYPE, link="index.json"), b"")),
+    "hard links in a circle": _of_members(
+        (_member("manifest.json", kind=tarfile.LNKTYPE, link="b"), b""), (_member("b", kind=tarfile.LNKTYPE, link="manifest.json"), b"")
+    ),
+    "a link out of it": _of_members((_member("index.json", kind=tarfile.SYMTYPE, link="/etc/passwd"), b"")),
+    "deep JSON": _of_files({"index.json": b"[" * 100_000 + b"]" * 100_000}),
+    "deep JSON in an object": _of_files({"index.json": b'{"manifests":' + b"[" * 90_000 + b"]" * 90_000 + b"}"}),
+    "huge JSON": _of_files({"index.json": b" " * 5_000_000}),
+    "JSON of many values": _of_files({"index.json": b"[" + b"{}," * 1_000_000 + b"{}]"}),
+    "a number of many digits": _of_files({"index.json": b"9" * 100_000}),
+    "no UTF-8": _of_files({"index.json": b'{"\xff": 1}'}),
+    "a list for an index": _of_files({"index.json": b"[]"}),
+    "manifests that are none": _of_files({"index.json": b'{"manifests": {"a": 1}}'}),
+    "annotations that are none": _of_files(
+        _layout(1) | {"index.json": _layout(1)["index.json"].replace(b'{"org.opencontainers.image.ref.name": "app:0"}', b'["a"]')}
+    ),
+    "a name that is none": _of_files(_layout(1) | {"index.json": _layout(1)["index.json"].replace(b'"app:0"', b"5")}),
+    "layers that are none": _of_files({"manifest.json": b'[{"Config": "a", "Layers": [1], "RepoTags": ["a"]}]'}),
+    "tags that are none": _of_files({"manifest.json": b'[{"Config": "a", "Layers": [], "RepoTags": {"a": 1}}]'}),
+    "an object for a list": _of_files({"manifest.json": b'{"a": 1}'}),
+    "an absolute name": _of_files(_layout() | {"/etc/passwd": b"x"}),
+    "a name that leads out": _of_files(_layout() | {"blobs/../../x": b"x"}),
+    "a file twice": _of_members(*((_member(name, body), body) for name, body in [*_layout().items(), ("./index.json", b"{}")])),
+    "a device": _of_members((_member("index.json", kind=tarfile.CHRTYPE), b"")),
+    "a pipe": _of_members((_member("index.json", kind=tarfile.FIFOTYPE), b"")),
+    "a sparse file": _of_members((_member("index.json", kind=tarfile.GNUTYPE_SPARSE), b""), form=tarfile.GNU_FORMAT),
+    "a sparse file of pax": _of_members((_member("index.json", b"x", more={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}), b"x")),
+    "a huge header": _of_members((_member("index.json", b"x", more={"comment": "x" * 1_000_000}), b"x")),
+    "a long name": _of_members((_member("x" * 100_000, b"x"), b"x"), form=tarfile.GNU_FORMAT),
+    "a part of a tar": _of_files({"index.json": bytes(5000)})[:3000],
+    "indexes in indexes": _of_files(_nested(40)),
+    "much of nothing": gzip.compress(bytes(1_000_000), 1),
+    "a part of gzip": gzip.compress(_of_files(_layout()))[:-30],
+    "damaged gzip": gzip.compress(_of_files(_layout()))[:-8] + bytes(8),
+    "damaged bzip2": bz2.compress(_of_files(_layout()))[:-30] + bytes(30),
+    "damaged xz": lzma.compress(_of_files(_layout()))[:-60] + bytes(60),
+    "xz that wants memory": lzma.compress(b"x" * 10_000, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]),
+    "zstd": b"\x28\xb5\x2f\xfd" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_n12_17_a_hostile_tar_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    (tmp_path / "hostile.tar").write_bytes(HOSTILE[name])
+    result = ran(tmp_path, "import", str(tmp_path / "hostile.tar"))
+    assert (result.exit_code, len(result.stderr.splitlines()), result.exception.__class__) == (1, 1, SystemExit), result.output
+    assert list((tmp_path / "store" / "ingest").iterdir()) == []
+
+
+def test_n12_17_many_that_point_to_one_cost_as_much_as_one(tmp_path: Path) -> None:
+    """Two ways from each index to the next are 256 ways in all; each part is read once."""
+    (tmp_path / "nested.tar").write_bytes(_of_files(_nested(8)))
+    result = ran(tmp_path, "import", str(tmp_path / "nested.tar"))
+    assert (result.exit_code, result.stdout) == (0, "imported docker.io/library/app:1\n"), result.output
+    assert ran(tmp_path, "export", str(tmp_path / "again.tar"), "docker.io/library/app:1").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["members", "zeros"])
+async def test_n12_17_a_megabyte_of_gzip_costs_a_server_little_memory(tmp_path: Path, kind: str) -> None:
+    """It had 2.1 GB for the members of one that has a million of them, and as much disk as it liked for zeros."""
+    size = 32_000_000
+    (tmp_path / "bomb.tar").write_bytes(gzip.compress(_FOLDER * (size // 512) if kind == "members" else bytes(size), 1))
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": f"http://127.0.0.1:{free_port()}"}]}}, workers=1)
+    program.configure(store={"root": str(tmp_path / "store"), "max_size": "20MiB" if kind == "zeros" else "100MiB"})
+    async with program.running():
+        assert program.process is not None
+        before = peak(program.process.pid)
+        result = await asyncio.to_thread(ran, tmp_path, "import", str(tmp_path / "bomb.tar"), admin_port=program.admin_port)
+        assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1), result.output
+        assert ("larger than what the store has room for" if kind == "zeros" else "more than 50000 members") in result.stderr
+        assert peak(program.process.pid) - before < 30_000_000
+        assert await program.metric("regproxy_store_bytes") == 0
+
+
+def peak(process: int) -> int:
+    """Tell how many bytes of memory a process has had at most."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 async def test_an_empty_upstream_is_not_asked_for_what_was_imported(tmp_path: Path) -> None:

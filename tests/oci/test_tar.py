@@ -1,0 +1,80 @@
+"""Headers of tars, against Python's own."""
+
+import io
+import tarfile
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.oci.tar import BLOCK, InvalidTar, Member, plain, read_members
+
+FORMATS = pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["ustar", "gnu", "pax"])
+
+
+def reader(body: bytes) -> tuple[Callable[[int, int], bytes], int]:
+    return lambda offset, count: body[offset : offset + count], len(body)
+
+
+def made(files: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as tar:
+        for name, body in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(body)
+            tar.addfile(member, io.BytesIO(body))
+    return file.getvalue()
+
+
+@FORMATS
+def test_files_are_found_in_every_format(form: int) -> None:
+    files = {"index.json": b"{}", "blobs/sha256/" + "a" * 64: b"x" * 1000, f"{'d' * 60}/{'e' * 60}": b"", "empty": b""}
+    body = made(files, form)
+    members = read_members(*reader(body))
+    assert {name: body[member.offset : member.offset + member.size] for name, member in members.items()} == files
+
+
+@FORMATS
+def test_links_are_described(form: int) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=form) as tar:
+        for name, kind, target in (("a/b/layer", tarfile.SYMTYPE, "../c/layer"), ("hard", tarfile.LNKTYPE, "a/c/layer")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    members = read_members(*reader(file.getvalue()))
+    assert {name: member.link for name, member in members.items()} == {"a/b/layer": "a/c/layer", "hard": "a/c/layer"}
+
+
+def test_a_size_in_base_256_is_read() -> None:
+    header = tarfile.TarInfo("large")
+    header.size = 2**33 + 5
+    body = header.tobuf(tarfile.GNU_FORMAT)
+    members = read_members(lambda offset, count: body[offset : offset + count], 2**40)
+    assert members == {"large": Member(BLOCK, 2**33 + 5)}
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a", "a/../b", "a/..", "..", "x" * 600, "//a", "./../a"])
+def test_n12_17_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(InvalidTar):
+        plain(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"), [("./index.json", "index.json"), ("././a//b/./c", "a/b/c"), ("./", ""), ("a...b/..c", "a...b/..c")]
+)
+def test_n13_07_names_are_read_without_what_means_nothing(name: str, written: str) -> None:
+    assert plain(name) == written
+
+
+@given(st.binary(max_size=2000), st.integers(0, 1023))
+def test_n12_17_whatever_the_bytes_it_is_a_tar_or_refused(noise: bytes, place: int) -> None:
+    """A tar with something else in the middle of it."""
+    body = bytearray(made({"a": b"x" * 100, "b" * 200: b"y"}))
+    body[place : place + len(noise)] = noise
+    try:
+        members = read_members(*reader(bytes(body)))
+    except InvalidTar:
+        return
+    assert all(0 <= member.offset <= member.offset + member.size <= len(body) for member in members.values())
