@@ -21,7 +21,7 @@ from regproxy.config.tls import cautions
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
 from regproxy.oci.digest import Digest
 from regproxy.policy.freshness import PullPolicy, TagPolicy
-from regproxy.policy.routing import Credential, DockerConfig, Host, Routes, Secret, Trust, Upstream
+from regproxy.policy.routing import Credential, DockerConfig, Host, Proxy, Routes, Secret, Trust, Upstream
 from tests.fakes.authority import Authority, Pair
 
 REFERENCE = Path(__file__).parents[1] / "config" / "regproxy.yaml"
@@ -437,9 +437,9 @@ class TestMistakes:
                 id="one like none",
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
-            pytest.param("redis: {url: 'redis://r', key: ''}", "redis.key: '' must not be empty", id="redis with an empty key"),
+            pytest.param("redis: {url: 'redis://r', key: ''}", "redis.key: must not be empty", id="redis with an empty key"),
             pytest.param(
-                "redis: {url: r, key: k}",
+                "redis: {url: r, key: 0123456789abcdef0123456789abcdef}",
                 "redis.url: 'r' must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0",
                 id="redis by name",
             ),
@@ -681,10 +681,44 @@ class TestSecrets:
         "url", ["redis://u:{secret}@r:1/0", "redis://:{secret}@r", "redis://r?password={secret}", "unix://u:{secret}@/r"]
     )
     def test_a_redis_hides_its_password_and_its_key(self, file: Path, url: str) -> None:
-        secret = "canary-redis"
+        secret = "canary-redis-0123456789abcdef0123456789"
         found = settings(file, f"redis: {{url: '{url.format(secret=secret)}', key: {secret}}}")
         assert secret not in found.as_yaml() + repr(found)
         assert found.effective()["redis"]["key"] == "***"
+
+    @pytest.mark.parametrize("key", ["short", "a" * 64, "0123456789abcdef" * 2 + ",short", ",".join(["0123456789abcdef" * 2] * 3)])
+    def test_n12_18_a_key_that_can_be_guessed_is_a_mistake_that_does_not_show_it(self, file: Path, key: str) -> None:
+        for text, environ in (
+            (f"redis: {{url: 'redis://r', key: '{key}'}}", NOTHING),
+            ("", {"REGPROXY__REDIS__KEY": key, "REGPROXY__REDIS__URL": "redis://r"}),
+        ):
+            (line,) = mistakes(file, text, environ)
+            assert ("key" in line, "short" in line or "aaaa" in line or "0123" in line) == (True, False)
+
+    @pytest.mark.parametrize(
+        "url", ["redis://r:port/0", "redis://r/x", "redis://", "http://r", "redis://r?canary=1", "unix://", "redis://r:99999"]
+    )
+    def test_n13_07_a_redis_url_is_checked_at_the_start(self, file: Path, url: str) -> None:
+        (line,) = mistakes(file, f"redis: {{url: '{url}'}}")
+        assert "redis.url" in line
+
+    def test_n13_17_a_proxy_may_have_a_user_and_hides_it(self, file: Path) -> None:
+        text = "upstreams: {quay.io: {proxy: 'http://us%40er:${SECRET}@proxy.corp:3128'}}"
+        found = settings(file, text, {"SECRET": f"{SECRET}@/#?"})
+        (host,) = upstream(found, "quay.io").hosts
+        assert host.proxy == Proxy("http://proxy.corp:3128", Credential("us@er", Secret(f"{SECRET}@/#?")))
+        assert SECRET not in found.as_yaml() + repr(found) + repr(host) + str(host.proxy)
+        assert "proxy: http://us@er:***@proxy.corp:3128" in found.as_yaml()
+
+    def test_n13_17_a_wrong_proxy_is_not_shown(self, file: Path) -> None:
+        (line,) = mistakes(file, f"upstreams: {{quay.io: {{proxy: 'http:/u:{SECRET}'}}}}")
+        assert SECRET not in line
+
+    @pytest.mark.parametrize(("said", "comes_to"), [("$${x}", "${x}"), ("a$${x}b${Y}$", "a${x}by$"), ("$$${x}", "$${x}"), ("$x$$", "$x$$")])
+    def test_n13_17_a_literal_reference_can_be_written(self, file: Path, said: str, comes_to: str) -> None:
+        text = f"upstreams: {{quay.io: {{credentials: {{username: u, password: '{said}'}}}}}}"
+        (host,) = upstream(settings(file, text, {"Y": "y"}), "quay.io").hosts
+        assert host.credential == Credential("u", Secret(comes_to))
 
     def test_a_redis_needs_no_key(self, file: Path) -> None:
         assert settings(file, "redis: {url: 'redis://r'}").effective()["redis"] == {"url": "redis://r", "key": None}

@@ -10,22 +10,22 @@ from regproxy.config.reading import Tree
 
 _SYSTEM_ROOT = Path("/var/lib/regproxy")
 _PREFIX = "REGPROXY__"
-_REFERENCE = re.compile(r"\$\{([^}]*)\}")
+_REFERENCE = re.compile(r"(\$?)\$\{([^}]*)\}")
 
 
 def fill(tree: Tree, environ: Mapping[str, str], unset: dict[Place, list[str]], place: Place = ()) -> Tree:
-    """Fill in every `${NAME}`; note in *unset* where a variable does not exist."""
+    """Fill in every `${NAME}`, and write `${NAME}` for `$${NAME}`; note in *unset* where a variable does not exist."""
     if isinstance(tree, dict):
         return {key: fill(value, environ, unset, (*place, key)) for key, value in tree.items()}
     if isinstance(tree, list):
         return [fill(value, environ, unset, (*place, index)) for index, value in enumerate(tree)]
     if not isinstance(tree, str):
         return tree
-    missing = [name for name in _REFERENCE.findall(tree) if name not in environ]
+    missing = [name for escape, name in _REFERENCE.findall(tree) if not escape and name not in environ]
     if missing:
         unset[place] = missing
         return tree
-    return _REFERENCE.sub(lambda found: environ[found[1]], tree)
+    return _REFERENCE.sub(lambda found: found[0][1:] if found[1] else environ[found[2]], tree)
 
 
 def override(tree: Tree, environ: Mapping[str, str]) -> tuple[Tree, dict[Place, str], list[str]]:

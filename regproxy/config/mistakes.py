@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from regproxy.config.model import Model, Place
 
 _SECRET = "credentials"  # noqa: S105  the key under which nothing is shown
+_KEYS = frozenset({("redis", "key"), ("fleet", "key"), ("behind", "key")})  # nor here
 _SHOWN = 80
 _KEY = "[key]"  # pydantic: the mistake is in the key itself
 _PREDICATES = {
@@ -57,7 +58,7 @@ def named(place: Place) -> str:
 
 def quoted(place: Place, value: object) -> str:
     """Show what the file says, unless that is or may contain a secret."""
-    if not isinstance(value, str) or _SECRET in place or "@" in value or "?" in value:
+    if not isinstance(value, str) or _SECRET in place or place[-1:] == ("proxy",) or place[-2:] in _KEYS or "@" in value or "?" in value:
         return ""
     return f"{value[:_SHOWN]!r} "
 

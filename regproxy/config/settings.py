@@ -14,8 +14,8 @@ from regproxy.config.timeouts import Timeouts
 from regproxy.config.tls import ServerTls
 from regproxy.config.units import (
     Address,
-    Filled,
     HostName,
+    Keys,
     Listening,
     RedisUrl,
     Seconds,
@@ -90,7 +90,7 @@ class RedisSettings(Model):
     """Where replicas share what they know, and the key that nobody else has; without one they take turns, and share nothing."""
 
     url: RedisUrl = Field(repr=False)
-    key: Filled | None = Field(None, repr=False)
+    key: Keys | None = Field(None, repr=False)
 
 
 class Basics(Model):

@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Annotated, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 from regproxy.oci.authority import Authority
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import is_name
+from regproxy.policy.routing import Credential, Proxy, Secret
 
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -26,6 +27,11 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # POSIX, 8.1
 _PORT = re.compile(r"\d{1,5}")
 _LAST_PORT = 65_535
+_DATABASE = re.compile(r"/?|/\d{1,5}")
+_REDIS_OPTIONS = frozenset({"db", "username", "password", "ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "client_name"})
+_MAX_KEYS = 2
+_MIN_KEY_BYTES = 32
+_MIN_SIGNS = 8  # different ones: a key of one letter is long, and no secret
 _WHOLE = 100
 
 
@@ -142,10 +148,45 @@ def origin(value: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
+def proxy(value: str | Proxy) -> Proxy:
+    """Accept `http(s)://[user:password@]host[:port]`; what stands before the last @ may have any sign in it, `%` escapes included."""
+    if isinstance(value, Proxy):
+        return value
+    scheme, separator, rest = value.partition("://")
+    user_info, at, place = rest.rpartition("@")
+    url = origin(f"{scheme}{separator}{place}")
+    if not at:
+        return Proxy(url)
+    user, _, password = user_info.partition(":")
+    if not user:
+        raise ValueError("has no user name before its password")
+    return Proxy(url, Credential(unquote(user), Secret(unquote(password))))
+
+
 def redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"redis", "rediss", "unix"} or not (parts.netloc or parts.path):
-        raise ValueError("must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0")
+    form = "must be redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0"
+    try:
+        parts = urlsplit(value)
+        port, options = parts.port, parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise ValueError(form) from None
+    is_socket = parts.scheme == "unix"
+    if parts.scheme not in {"redis", "rediss", "unix"} or parts.fragment or not (parts.path if is_socket else parts.hostname) or port == 0:
+        raise ValueError(form)
+    if not is_socket and not _DATABASE.fullmatch(parts.path):
+        raise ValueError("must end in the number of a database, such as /0, or in none")
+    if unknown := sorted(set(options) - _REDIS_OPTIONS):
+        raise ValueError(f"has unknown options: {', '.join(each[:40] for each in unknown)}")
+    return value
+
+
+def keys(value: str) -> str:
+    """Accept a shared key, or two of them separated by a comma while one is rotated out, none of which can be guessed."""
+    found = filled(value).split(",")
+    if len(found) > _MAX_KEYS:
+        raise ValueError("is more than two keys: one, and another while it is rotated out")
+    if any(len(key.strip().encode()) < _MIN_KEY_BYTES or len(set(key)) < _MIN_SIGNS for key in found):
+        raise ValueError(f"is no key: {_MIN_KEY_BYTES} random bytes of text at least, such as `openssl rand -hex 32` writes")
     return value
 
 
@@ -211,6 +252,8 @@ Share: TypeAlias = Annotated[float, BeforeValidator(share), PlainSerializer(shar
 HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
 ServerName: TypeAlias = Annotated[str, AfterValidator(server_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]
+ProxyUrl: TypeAlias = Annotated[Proxy, BeforeValidator(proxy)]
+Keys: TypeAlias = Annotated[str, AfterValidator(keys)]
 RedisUrl: TypeAlias = Annotated[str, AfterValidator(redis_url)]
 Network: TypeAlias = Annotated[str, AfterValidator(network)]
 Prefix: TypeAlias = Annotated[str, AfterValidator(repository_prefix)]

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from regproxy.config.model import Model, Place, Whole
 from regproxy.config.timeouts import HostTimeouts, UpstreamTimeouts
-from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, Seconds, VariableName
+from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, ProxyUrl, Seconds, VariableName
 from regproxy.oci.digest import Digest
 from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
@@ -88,7 +88,7 @@ class HostEntry(Model):
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
     tls: TlsEntry = TlsEntry()
-    proxy: Origin | None = None
+    proxy: ProxyUrl | None = None
     timeouts: HostTimeouts = HostTimeouts()
 
 
@@ -131,7 +131,7 @@ class UpstreamEntry(Model):
     credentials: CredentialEntry | None = None
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
-    proxy: Origin | None = None
+    proxy: ProxyUrl | None = None
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     tags: tuple[TagEntry, ...] = (TagEntry(),)
     freeze: tuple[FreezeEntry, ...] = ()

@@ -51,7 +51,7 @@ def _written_host(host: Host) -> dict[str, Any]:
         "realms": sorted(host.realms),
         "private_networks": sorted(host.private_networks),
         "tls": asdict(host.tls),
-        "proxy": host.proxy,
+        "proxy": str(host.proxy) if host.proxy else None,
         "timeouts": _written_timeouts(host.timeouts),
     }
 

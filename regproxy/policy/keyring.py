@@ -18,6 +18,8 @@ from regproxy.policy.routing import Credential, CredentialKind, Secret
 
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # becomes part of a program's name
 _API = re.compile(r"/v[12]/?$")  # Docker Hub's key is https://index.docker.io/v1/
+_HUB_KEY = "index.docker.io"  # docker writes it as https://index.docker.io/v1/
+_HUB = frozenset({"docker.io", _HUB_KEY, "registry-1.docker.io"})  # containers-auth.json: one registry by three names
 _TOKEN_USER = "<token>"  # noqa: S105 -- docker login reference: with this user the secret is an identity token
 
 
@@ -61,14 +63,21 @@ class Keyring:
 
     def sources(self, servers: Sequence[str], name: str) -> Iterator[Source]:
         """List what may speak for repository *name* at a registry known by any of *servers*, best first."""
+        if not _HUB.isdisjoint(servers):
+            servers = [_HUB_KEY, *servers, *sorted(_HUB - set(servers))]
         for server in servers:
             if server in self.helpers:
-                yield Helper(self.helpers[server], server)
+                yield Helper(self.helpers[server], _asked_as(server))
         for server in servers:
             fitting = [key for key in self.entries if _fits(key, server, name)]
             yield from (self.entries[key] for key in sorted(fitting, key=_specificity, reverse=True))
         if self.store is not None:
-            yield from (Helper(self.store, server) for server in servers)
+            yield from (Helper(self.store, server) for server in dict.fromkeys(map(_asked_as, servers)))
+
+
+def _asked_as(server: str) -> str:
+    """Write a server as docker does when it asks a helper: Docker Hub by the address of its first API."""
+    return f"https://{_HUB_KEY}/v1/" if server == _HUB_KEY else server
 
 
 def told(text: bytes) -> Credential | None:

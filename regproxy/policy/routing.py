@@ -73,6 +73,19 @@ class DockerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy on the way to a host, and who we are to it."""
+
+    url: str
+    credential: Credential | None = None
+
+    def __str__(self) -> str:
+        """Write it so that it may be shown."""
+        scheme, separator, place = self.url.partition("://")
+        return f"{scheme}{separator}{self.credential.username}:***@{place}" if self.credential else self.url
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """How a host is known, and how we are known to it; paths of PEM files, and none where the system's way is right."""
 
@@ -94,7 +107,7 @@ class Host:
     realms: frozenset[str] = frozenset()  # token services allowed beside our own origin and registrable domain
     private_networks: frozenset[str] = frozenset()  # where redirects may lead beside public addresses, in CIDR form
     tls: Tls = Tls()
-    proxy: str | None = None  # an HTTP proxy on the way to it
+    proxy: Proxy | None = None  # on the way to it
     kind: HostKind = HostKind.REGISTRY
     timeouts: tuple[tuple[str, float], ...] = ()  # by name, where they are its own
 

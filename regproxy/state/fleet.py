@@ -1,7 +1,7 @@
 """What replicas share through Redis: tokens, what tags mean, and whose turn it is (port Fleet).
 
-Every value is sealed under its name, so that neither a forged one nor another's answer is believed. Without a key nothing could be told
-from a forgery: then replicas share turns alone, which nobody needs to believe.
+Every value is sealed under its name and with its time, so that neither a forged one nor another's or an old answer is believed. Without a
+key nothing could be told from a forgery: then replicas share turns alone, which nobody needs to believe.
 """
 
 import hashlib
@@ -16,12 +16,13 @@ from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.state.documents import tag_document, tag_of, token_document, token_of
-from regproxy.state.redis import PATIENCE, RedisDoor
+from regproxy.state.redis import PATIENCE, RedisDoor, ranges
 from regproxy.state.seal import Seal
 from regproxy.state.turns import Turns
 
 _LARGEST = 64 * 1024  # bytes read of a value; ours are a few KiB
-_TAGS_KEPT = 3600  # seconds; a record that is older is asked anew anyway
+_TAGS_KEPT = 3600  # seconds; a record that is older is asked anew anyway, whatever its policy
+_MAX_AGE = {"tag": _TAGS_KEPT, "token": 12 * 3600}  # seconds since it was sealed; a token ends by its own time before
 
 
 class RedisFleet:
@@ -30,8 +31,8 @@ class RedisFleet:
     def __init__(self, url: str, key: str | None, clock: Callable[[], float] = time.time, patience: float = PATIENCE) -> None:
         """Connect to nothing yet; a call of Redis has *patience* seconds."""
         self.door = RedisDoor(url, patience)
-        self._turns = Turns(self.door)
         self._seal = Seal(key) if key is not None else None
+        self._turns = Turns(self.door, self._seal, clock)
         self._clock = clock
 
     async def token(self, key: Secret) -> Token | None:
@@ -47,7 +48,7 @@ class RedisFleet:
         self._put("tag", str(reference), tag_document(record), _TAGS_KEPT)
 
     def turn(self, name: str) -> AbstractAsyncContextManager[None]:
-        told = self._seal.name(name) if self._seal else hashlib.sha256(name.encode()).hexdigest()
+        told = self._seal.names(name)[0] if self._seal else hashlib.sha256(name.encode()).hexdigest()
         return self._turns.taken(f"regproxy:turn:{told}")
 
     async def close(self) -> None:
@@ -56,15 +57,18 @@ class RedisFleet:
     async def _get(self, kind: str, name: str) -> dict[str, Any] | None:
         if self._seal is None:
             return None
-        place = f"regproxy:{kind}:{self._seal.name(name)}"
-        sealed = await self.door.call(lambda redis: redis.getrange(place, 0, _LARGEST))
-        opened = self._seal.opened(place, sealed) if isinstance(sealed, bytes) and sealed else None
-        return json.loads(opened) if opened is not None else None
+        places = [f"regproxy:{kind}:{each}" for each in self._seal.names(name)]
+        found = await self.door.call(lambda redis: ranges(redis, places, _LARGEST), refused=[])
+        for place, sealed in zip(places, found, strict=False):
+            opened = self._seal.opened(place, sealed, self._clock(), _MAX_AGE[kind]) if isinstance(sealed, bytes) and sealed else None
+            if opened is not None:
+                return dict(json.loads(opened))
+        return None
 
     def _put(self, kind: str, name: str, document: dict[str, Any], life: float) -> None:
         """Write behind the answer."""
         if self._seal is None or life < 1:
             return
-        place = f"regproxy:{kind}:{self._seal.name(name)}"
-        sealed = self._seal.sealed(place, json.dumps(document).encode())
+        place = f"regproxy:{kind}:{self._seal.names(name)[0]}"
+        sealed = self._seal.sealed(place, json.dumps(document).encode(), self._clock())
         self.door.call_behind(lambda redis: redis.set(place, sealed, ex=int(life)))

@@ -1,38 +1,81 @@
-"""Values that lie with strangers: encrypted, and bound to the name they lie under, so that none can be read, forged or moved."""
+"""Values that lie with strangers: none can be read, forged, moved or brought back when it is old.
+
+They are encrypted, and bound to the place where they lie and to the time when they were sealed. Keys are derived by HKDF (RFC 5869), one
+for each purpose. Of two keys the first seals, and either opens: so one is rotated out.
+"""
 
 import hashlib
 import hmac
 import secrets
+import struct
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _NONCE = 12  # bytes; NIST SP 800-38D
+_HEAD = struct.Struct(">BQ")  # the version of this form, and the time in milliseconds since the epoch
+_VERSION = 1
+_MAC = 32  # bytes
+_MAX_CLOCK_DIFFERENCE = 60.0  # seconds by which a value may be from the future
 
 
 class Seal:
-    """Seals and opens with one key, which never leaves the process."""
+    """Seals and opens with shared keys, which never leave the process."""
 
-    def __init__(self, key: str) -> None:
-        """Take a key of any length; it should be long and random."""
-        self._names = _derived(key, b"names")
-        self._values = AESGCM(_derived(key, b"values"))
+    def __init__(self, keys: str) -> None:
+        """Take one key, or two separated by a comma."""
+        found = [key.strip() for key in keys.split(",")]
+        self._names = [derived(key, "redis names") for key in found]
+        self._values = [AESGCM(derived(key, "redis values")) for key in found]
+        self._marks = [derived(key, "redis turns") for key in found]
 
-    def name(self, text: str) -> str:
-        """Make a name that tells nothing of *text*, which may have a password in it."""
-        return hmac.digest(self._names, text.encode(), hashlib.sha256).hex()
+    def names(self, text: str) -> Sequence[str]:
+        """Make the names that tell nothing of *text*, which may have a password in it: by each key, the one that seals first."""
+        return [hmac.digest(key, text.encode(), hashlib.sha256).hex() for key in self._names]
 
-    def sealed(self, name: str, value: bytes) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
-        return nonce + self._values.encrypt(nonce, value, name.encode())
+    def sealed(self, place: str, value: bytes, now: float) -> bytes:
+        """Seal *value* for one *place*, at a time in seconds since the epoch."""
+        head, nonce = _HEAD.pack(_VERSION, int(now * 1000)), secrets.token_bytes(_NONCE)
+        return head + nonce + self._values[0].encrypt(nonce, value, head + place.encode())
 
-    def opened(self, name: str, sealed: bytes) -> bytes | None:
-        """Give what was sealed under this very name; None for everything else."""
-        try:
-            return self._values.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode())
-        except (InvalidTag, ValueError):
+    def opened(self, place: str, sealed: bytes, now: float, max_age: float) -> bytes | None:
+        """Give what was sealed for this very *place* at most *max_age* seconds ago; None for everything else."""
+        head, nonce, rest = sealed[: _HEAD.size], sealed[_HEAD.size : _HEAD.size + _NONCE], sealed[_HEAD.size + _NONCE :]
+        if not _is_current(head, now, max_age):
             return None
+        for key in self._values:
+            try:
+                return key.decrypt(nonce, rest, head + place.encode())
+            except (InvalidTag, ValueError):
+                continue
+        return None
+
+    def mark(self, place: str, now: float) -> bytes:
+        """Make a mark that only who has the key can make, another one each time."""
+        head = _HEAD.pack(_VERSION, int(now * 1000)) + secrets.token_bytes(_NONCE)
+        return head + _mac(self._marks[0], place, head)
+
+    def is_mark(self, place: str, mark: bytes, now: float, max_age: float) -> bool:
+        """Say whether a mark was made for *place* at most *max_age* seconds ago, or as much in the future."""
+        head, mac = mark[:-_MAC], mark[-_MAC:]
+        is_ours = any(hmac.compare_digest(_mac(key, place, head), mac) for key in self._marks)
+        return is_ours and _is_current(head[: _HEAD.size], now, max_age, max_age)
 
 
-def _derived(key: str, purpose: bytes) -> bytes:
-    return hmac.digest(key.encode(), b"regproxy " + purpose, hashlib.sha256)
+def derived(key: str, purpose: str) -> bytes:
+    """Derive a key of 32 bytes for one purpose."""
+    return HKDF(SHA256(), length=32, salt=None, info=f"regproxy {purpose} v{_VERSION}".encode()).derive(key.encode())
+
+
+def _mac(key: bytes, place: str, head: bytes) -> bytes:
+    return hmac.digest(key, place.encode() + b"\0" + head, hashlib.sha256)
+
+
+def _is_current(head: bytes, now: float, max_age: float, ahead: float = _MAX_CLOCK_DIFFERENCE) -> bool:
+    if len(head) != _HEAD.size:
+        return False
+    version, milliseconds = _HEAD.unpack(head)
+    return bool(version == _VERSION and -ahead <= now - milliseconds / 1000 <= max_age)

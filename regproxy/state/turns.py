@@ -2,57 +2,95 @@
 
 A turn lives for a moment and is renewed while its work goes on: a holder that works is waited for, one that died or was stopped holds
 nobody up for longer than a pull may be late. At worst two do the same.
+
+Each renewal writes another mark, made with the key and its time. Who waits believes a mark while it is new to it: whoever can write to
+Redis but has no key cannot hold a turn, and one that goes on showing an old mark holds it for no longer than a holder that died.
 """
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from regproxy.state.redis import RedisDoor
+from regproxy.state.seal import Seal
 
 LIFE = 150  # milliseconds of a turn that is not renewed; with _LOOK the 200 a pull may be late
 _BEAT = 0.05  # seconds between two renewals: one may be lost
 _LOOK = 0.05  # seconds between two looks whether it is our turn
+_MAX_MARK_AGE = 5.0  # seconds; clocks of replicas differ by less, or they ask one beside the other
+_MAX_MARK_BYTES = 128
+_WAIT_WITHOUT_KEY = LIFE / 1000  # seconds: anybody may have written it, and what the holder finds is not shared
 _LONGEST_WAIT = 3.0  # seconds; a holder whose way upstream is broken must not hold up all others, one after the other
 _MINE = "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end "  # a turn that ended may be another's now
-_RENEW = _MINE + "return redis.call('pexpire', KEYS[1], ARGV[2])"
+_TAKE = (
+    f"local held = redis.call('getrange', KEYS[1], 0, {_MAX_MARK_BYTES}) if held ~= '' then return held end "
+    "redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2]) return nil"
+)
+_RENEW = _MINE + "redis.call('set', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1"
 _RELEASE = _MINE + "return redis.call('del', KEYS[1])"
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn and the mark that it is held by."""
+
+    key: str
+    mark: bytes
 
 
 class Turns:
     """Takes turns with whoever shares a Redis."""
 
-    def __init__(self, door: RedisDoor) -> None:
+    def __init__(self, door: RedisDoor, seal: Seal | None, clock: Callable[[], float]) -> None:
+        """Take the way to Redis, the keys that marks are made with, if there are any, and a clock of epoch seconds."""
         self._door = door
+        self._seal = seal
+        self._clock = clock
 
     @asynccontextmanager
     async def taken(self, key: str) -> AsyncIterator[None]:
         """Wait until nobody else is at it, or is taking too long; then be at it."""
-        mine = secrets.token_bytes(16)
-        if not await self._is_taken(key, mine):
+        turn = _Turn(key, self._mark(key))
+        if not await self._is_taken(turn):
             yield
             return
-        holding = asyncio.create_task(self._hold(key, mine))
+        holding = asyncio.create_task(self._hold(turn))
         try:
             yield
         finally:
             holding.cancel()
-            self._door.call_behind(lambda redis: redis.eval(_RELEASE, 1, key, mine))
+            self._door.call_behind(lambda redis: redis.eval(_RELEASE, 1, key, turn.mark))
 
-    async def _is_taken(self, key: str, mine: bytes) -> bool:
+    async def _is_taken(self, turn: _Turn) -> bool:
         """Say whether the turn is ours; if not, we go on without one."""
-        deadline = time.monotonic() + _LONGEST_WAIT
-        while time.monotonic() < deadline:
-            answer = await self._door.call(lambda redis: redis.set(key, mine, nx=True, px=LIFE), refused=False)
-            if answer is not None:
-                return bool(answer)
+        deadline = time.monotonic() + (_LONGEST_WAIT if self._seal else _WAIT_WITHOUT_KEY)
+        seen, seen_at = b"", time.monotonic()
+        while True:
+            held = await self._door.call(lambda redis: redis.eval(_TAKE, 1, turn.key, turn.mark, LIFE), refused=False)
+            if held is None:
+                return True
+            now = time.monotonic()
+            if not isinstance(held, bytes) or now >= deadline or not self._is_believed(turn.key, held):
+                return False
+            if held == seen and now - seen_at >= LIFE / 1000:
+                return False
+            if held != seen:
+                seen, seen_at = held, now
             await asyncio.sleep(_LOOK)
-        return False
 
-    async def _hold(self, key: str, mine: bytes) -> None:
+    def _mark(self, key: str) -> bytes:
+        return self._seal.mark(key, self._clock()) if self._seal else secrets.token_bytes(16)
+
+    def _is_believed(self, key: str, mark: bytes) -> bool:
+        return self._seal is None or self._seal.is_mark(key, mark, self._clock(), _MAX_MARK_AGE)
+
+    async def _hold(self, turn: _Turn) -> None:
         while True:
             await asyncio.sleep(_BEAT)
-            if not await self._door.call(lambda redis: redis.eval(_RENEW, 1, key, mine, LIFE)):
+            before, after = turn.mark, self._mark(turn.key)
+            turn.mark = after
+            if not await self._door.call(lambda redis, b=before, a=after: redis.eval(_RENEW, 1, turn.key, b, a, LIFE)):  # type: ignore[misc]
                 return

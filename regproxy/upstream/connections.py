@@ -26,6 +26,7 @@ from regproxy.ports import Overwhelmed, Unavailable, UnexpectedResponse, Upstrea
 from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
+_PROXY_WANTS_A_USER = 407
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
 _FIELD_LIMIT = 32 * 1024  # signed Locations and tokens are longer than aiohttp's 8190
 _BUFFER = 256 * 1024  # bytes read ahead per response; twice that at most
@@ -88,7 +89,10 @@ class Connections:
         self._host = host
         self._timeouts = timeouts
         self._home = URL(host.url)
-        proxy = URL(host.proxy).host if host.proxy else None
+        proxy = URL(host.proxy.url).host if host.proxy else None
+        self._proxy = host.proxy.url if host.proxy else None
+        known = host.proxy.credential if host.proxy else None
+        self._proxy_auth = aiohttp.BasicAuth(known.username, known.password.value, "utf-8") if known else None
         is_verified = self._home.scheme == "https" and not host.tls.insecure
         self._guard = Guard(self._home.host or "", _names(host.realms), host.private_networks, proxy, is_verified=is_verified)
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
@@ -122,10 +126,19 @@ class Connections:
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(min(self._timeouts.head, _PATIENCE.get(pool, math.inf))):
                     response = await self._session(pool).request(
-                        method, url, headers=headers, data=form, allow_redirects=False, timeout=limits, proxy=self._host.proxy
+                        method,
+                        url,
+                        headers=headers,
+                        data=form,
+                        allow_redirects=False,
+                        timeout=limits,
+                        proxy=self._proxy,
+                        proxy_auth=self._proxy_auth,
                     )
             try:
                 self._settle(response)
+                if response.status == _PROXY_WANTS_A_USER and self._proxy is not None:
+                    raise Unavailable(f"cannot connect to {url.host}: the proxy {self._host.proxy} answered 407")
                 if response.status in {200, 206} and (encoded := codings(response.headers.getall("Content-Encoding", ()))):
                     raise UnexpectedResponse(f"{url.host} sent a body encoded with {', '.join(encoded)} though asked for identity")
                 yield response
@@ -157,6 +170,8 @@ class Connections:
             if cause.errno in _OURS:
                 raise Overwhelmed(f"{where} cannot be asked now: {cause.strerror}") from error
             raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
+        except aiohttp.ClientHttpProxyError as error:
+            raise Unavailable(f"cannot connect to {where}: the proxy {self._host.proxy} answered {error.status}") from error
         except ForbiddenAddressError as error:
             raise UnexpectedResponse(str(error)) from error
         except MisplacedHostError as error:

@@ -22,6 +22,7 @@ from tests.state.redis_server import RedisServer
 
 NAME = "library/app"
 PASSWORD = "canary-password-d10e"
+KEY = "canary-key-1f0123456789abcdef0123456789abcdef"
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
 async def replica(root: Path, upstream: FakeRegistry, url: str, fresh_for: str = "5m") -> AsyncIterator[Rig]:
     host = {"url": upstream.url, "credentials": {"username": "user", "password": PASSWORD}}
     upstreams = {"docker.io": {"hosts": [host], "tags": [{"fresh_for": fresh_for}]}}
-    async with rig(root, upstreams, redis={"url": url, "key": "canary-key-1f"}) as proxy:
+    async with rig(root, upstreams, redis={"url": url, "key": KEY}) as proxy:
         yield proxy
 
 
@@ -77,7 +78,7 @@ async def test_s24_no_secret_is_told_to_redis_or_of_it(
             assert (await pulled(proxy)).status == 200
     heard = (await reader.read(1_000_000)).decode("latin-1")
     writer.close()
-    canaries = [PASSWORD, "canary-key-1f", *upstream.issued]
+    canaries = [PASSWORD, KEY, *upstream.issued]
     assert "SET" in heard.upper()
     assert [canary for canary in canaries if canary in heard or canary in caplog.text] == []
 
@@ -91,7 +92,7 @@ async def test_p06_a_holder_that_stands_still_is_waited_for_only_so_long(
         "listen": f"127.0.0.1:{port}",
         "admin_listen": f"127.0.0.1:{free_port()}",
         "store": {"root": str(tmp_path / "holder")},
-        "redis": {"url": server.url, "key": "canary-key-1f"},
+        "redis": {"url": server.url, "key": KEY},
         "timeouts": {"headers": "60s"},
         "upstreams": {"docker.io": {"hosts": [{"url": upstream.url, "credentials": {"username": "user", "password": PASSWORD}}]}},
     }

@@ -1,6 +1,7 @@
 """Two replicas and a real Redis."""
 
 import asyncio
+import itertools
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,8 +31,12 @@ LONG = 30.0  # seconds for a call: what Redis does is asked here, and not how qu
 RECORD = TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0), NOW)
 
 
+RING = "canary-key-0123456789abcdef0123456789abcdef"
+OTHER_RING = "canary-other-key-0123456789abcdef0123456789"
+
+
 @asynccontextmanager
-async def replica(url: str, key: str | None = "canary-key", patience: float = LONG) -> AsyncIterator[RedisFleet]:
+async def replica(url: str, key: str | None = RING, patience: float = LONG) -> AsyncIterator[RedisFleet]:
     fleet = RedisFleet(url, key, lambda: NOW, patience)
     try:
         yield fleet
@@ -59,7 +64,7 @@ async def test_what_one_replica_found_the_other_knows(server: RedisServer) -> No
 
 
 async def test_a_replica_with_another_key_knows_nothing_of_it(server: RedisServer) -> None:
-    async with replica(server.url) as one, replica(server.url, "canary-other-key") as other:
+    async with replica(server.url) as one, replica(server.url, OTHER_RING) as other:
         await written(one)
         assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
 
@@ -108,7 +113,7 @@ async def test_s24_a_value_moved_under_another_name_counts_as_nothing(server: Re
         assert await one.token(other) is None
 
 
-@pytest.mark.parametrize("key", ["canary-key", None], ids=["with a key", "without"])
+@pytest.mark.parametrize("key", [RING, None], ids=["with a key", "without"])
 async def test_turns_are_taken_one_after_the_other(server: RedisServer, key: str | None) -> None:
     order: list[str] = []
     async with replica(server.url, key, 5.0) as one, replica(server.url, key, 5.0) as other:
@@ -142,7 +147,7 @@ async def test_p06_a_turn_is_waited_for_as_long_as_it_is_worked_at(server: Redis
         async with one.turn("work"):
             waiting = asyncio.create_task(wait())
             for _ in range(10):
-                await told.readuntil(b'"pexpire"')
+                await told.readuntil(b'"PX"')
             order.append("one")
         await waiting
     assert order == ["one", "other"]
@@ -153,10 +158,12 @@ async def test_p06_a_turn_whose_holder_is_gone_ends_by_itself_soon(server: Redis
     async with watched(server) as told, replica(server.url, patience=5.0) as one, Redis.from_url(server.url) as spy:
         async with one.turn("work"):
             key, life = await _turn_taken(told)
+            mark = await spy.get(key)
+        assert mark is not None
         assert life == LIFE <= 150
-        await spy.set(key, b"a stranger's", px=LIFE)
+        await spy.set(key, mark, px=LIFE)
         async with asyncio.timeout(300), one.turn("work"):
-            assert await spy.get(key) != b"a stranger's"
+            assert await spy.get(key) != mark
 
 
 async def test_p06_a_turn_that_was_lost_meanwhile_is_left_to_its_new_holder(server: RedisServer) -> None:
@@ -166,6 +173,64 @@ async def test_p06_a_turn_that_was_lost_meanwhile_is_left_to_its_new_holder(serv
             await spy.set(key, b"another's")
         await one.door.settled()
         assert await spy.get(key) == b"another's"
+
+
+async def test_n12_18_a_turn_held_without_the_key_holds_nobody_up(server: RedisServer) -> None:
+    """One look is enough, going by what Redis is told."""
+    async with watched(server) as told, replica(server.url, patience=5.0) as one, Redis.from_url(server.url) as forger:
+        async with one.turn("work"):
+            key, _ = await _turn_taken(told)
+        await one.door.settled()
+        await forger.set(key, b"x" * 59)
+        async with one.turn("work"):
+            assert await forger.get(key) == b"x" * 59
+        await one.door.settled()
+        await forger.set(key, b"end")
+        heard = await told.readuntil(b'"end"')
+        assert heard.partition(b"x" * 59)[2].count(b'"getrange"') == 1
+
+
+async def test_n12_18_an_old_mark_that_is_kept_holds_nobody_up_for_long(server: RedisServer) -> None:
+    """A mark that is not made anew is believed as long as one of a holder that died; this one never ends."""
+    async with watched(server) as told, replica(server.url, patience=5.0) as one, Redis.from_url(server.url) as forger:
+        async with one.turn("work"):
+            key, _ = await _turn_taken(told)
+            mark = await forger.get(key)
+        assert mark is not None
+        await one.door.settled()
+        await forger.set(key, mark)
+        async with one.turn("work"):
+            assert await forger.get(key) == mark, "we go on without a turn"
+        await forger.set(key, b"end")
+        heard = await told.readuntil(b'"end"')
+        assert heard.count(b'"getrange"') <= 1 + LIFE // 50 + 3
+
+
+async def test_n12_18_an_old_answer_cannot_be_brought_back(server: RedisServer) -> None:
+    """With `if-not-present` a tag that is known is never asked for again, so an old record would be believed for ever."""
+    now = [NOW]
+    fleet = RedisFleet(server.url, RING, lambda: now[0], LONG)
+    async with Redis.from_url(server.url) as forger:
+        await written(fleet)
+        (place,) = await forger.keys("*:tag:*")
+        old = await forger.get(place)
+        assert old is not None
+        now[0] += 3599
+        assert await fleet.tag(REFERENCE) is not None
+        now[0] += 2
+        await forger.set(place, old)
+        assert await fleet.tag(REFERENCE) is None
+    await fleet.close()
+
+
+async def test_n12_18_a_key_is_rotated_out_without_losing_what_is_known(server: RedisServer) -> None:
+    rings = [RING, f"{RING},{OTHER_RING}", f"{OTHER_RING},{RING}", OTHER_RING]
+    for before, after in itertools.pairwise(rings):
+        async with replica(server.url, before) as one, replica(server.url, after) as other:
+            await written(one)
+            assert (await other.token(KEY), await other.tag(REFERENCE) is not None) == (TOKEN, True)
+            await written(other)
+            assert await one.token(KEY) == TOKEN
 
 
 @asynccontextmanager
@@ -179,7 +244,7 @@ async def watched(server: RedisServer) -> AsyncIterator[asyncio.StreamReader]:
 
 async def _turn_taken(told: asyncio.StreamReader) -> tuple[bytes, int]:
     """Find the key of the turn that was taken, and the milliseconds it lives."""
-    taken = re.compile(rb'"SET" "(regproxy:turn:\w+)" .* "PX" "(\d+)"')
+    taken = re.compile(rb'(?i)"SET" "(regproxy:turn:\w+)" .* "PX" "(\d+)"')
     while (found := taken.search(await told.readline())) is None:
         pass
     return found[1], int(found[2])
