@@ -92,7 +92,8 @@ class Connections:
         proxy = URL(host.proxy.url).host if host.proxy else None
         self._proxy = host.proxy.url if host.proxy else None
         known = host.proxy.credential if host.proxy else None
-        self._proxy_auth = aiohttp.BasicAuth(known.username, known.password.value, "utf-8") if known else None
+        login = known and aiohttp.encode_basic_auth(known.username, known.password.value, encoding="utf-8")
+        self._proxy_headers = {"Authorization": login} if login else None  # aiohttp sends it as Proxy-Authorization
         is_verified = self._home.scheme == "https" and not host.tls.insecure
         self._guard = Guard(self._home.host or "", _names(host.realms), host.private_networks, proxy, is_verified=is_verified)
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
@@ -133,7 +134,7 @@ class Connections:
                         allow_redirects=False,
                         timeout=limits,
                         proxy=self._proxy,
-                        proxy_auth=self._proxy_auth,
+                        proxy_headers=self._proxy_headers,
                     )
             try:
                 self._settle(response)

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from aiohttp import encode_basic_auth
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -78,6 +79,15 @@ async def test_an_upstream_is_reached_by_its_proxy(tmp_path: Path) -> None:
         async with rig(tmp_path / "store", {"docker.io": settings}) as proxy:
             await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")
     assert between.ledger[0].path.startswith(f"http://registry.invalid/v2/{NAME}/manifests/1")
+
+
+async def test_n13_17_a_proxy_is_told_who_we_are_and_nobody_else_is(tmp_path: Path) -> None:
+    async with FakeRegistry() as between:
+        proxied = between.url.replace("http://", "http://user:canary-proxy@")
+        async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": "http://registry.invalid"}], "proxy": proxied}}) as proxy:
+            await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")
+    assert between.ledger[0].headers["proxy-authorization"] == encode_basic_auth("user", "canary-proxy")
+    assert "authorization" not in between.ledger[0].headers
 
 
 @pytest.mark.parametrize("name", ["china.yaml", "docker.yaml", "node.yaml", "regproxy.yaml"])

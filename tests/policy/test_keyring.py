@@ -120,3 +120,13 @@ def test_a_helper_may_hand_out_an_identity_token() -> None:
 @pytest.mark.parametrize("text", [b"credentials not found in native keychain", b"{}", b"[]", b'{"Username": "u", "Secret": ""}'])
 def test_a_helper_that_knows_nothing_is_not_believed(text: bytes) -> None:
     assert told(text) is None
+
+
+@pytest.mark.parametrize("key", ["https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io"])
+@pytest.mark.parametrize("servers", [HUB, ("registry-1.docker.io", "hub")])
+def test_n13_17_docker_hub_is_known_by_any_of_its_names_and_asked_for_as_docker_asks(key: str, servers: tuple[str, ...]) -> None:
+    address = "https://index.docker.io/v1/"
+    assert next(keyring(auths={key: auth("bob")}).sources(servers, "library/a"), None) == Credential("bob", Secret("pw"))
+    assert next(keyring(credsStore="test").sources(servers, "library/a")) == Helper("test", address)
+    assert isinstance(next(keyring(credHelpers={key: "test"}).sources(servers, "library/a")), Helper)
+    assert next(keyring(credHelpers={address: "test"}).sources(servers, "library/a")) == Helper("test", address)
