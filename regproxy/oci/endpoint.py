@@ -13,7 +13,13 @@ from regproxy.oci.reference import InvalidName, Target, is_name, parse_target
 
 _PULL = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|referrers)/(?P<reference>[^/]+)")
 _LIST = re.compile(r"/v2/(?P<name>.+)/tags/list")
+_PREFIXED = re.compile(r"/(?P<prefix>(?!v2/)[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?::[0-9]{1,5})?)(?P<rest>/v2(?:/.*)?)")
 _READS = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What is here? Load balancers ask it, and people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +63,15 @@ class Catalog:
     """The repositories of a registry (distribution, not in the distribution-spec)."""
 
 
-Endpoint: TypeAlias = Ping | ManifestPull | BlobPull | TagList | ReferrerList | Catalog
+Endpoint: TypeAlias = Root | Ping | ManifestPull | BlobPull | TagList | ReferrerList | Catalog
 
 
 def parse(method: str, path: str) -> Endpoint:
     """Say what is asked; raise `RegistryError` for a write, a name that is none, or a path that is not ours."""
+    if path == "/" and method in _READS:
+        return Root()
+    if match := _PREFIXED.fullmatch(path):
+        path = _without_prefix(match["prefix"].lower(), match["rest"])
     if path != "/v2" and not path.startswith("/v2/"):
         raise errors.RegistryError("UNKNOWN", 404, "this is a registry: its paths begin with /v2/")
     if method not in _READS:
@@ -75,6 +85,12 @@ def parse(method: str, path: str) -> Endpoint:
     if match := _LIST.fullmatch(path):
         return TagList(_name(match["name"]))
     raise errors.endpoint_unsupported("no such endpoint in the distribution-spec's pull and listing categories")
+
+
+def _without_prefix(prefix: str, rest: str) -> str:
+    """Read `/mirror/v2/...` as `/v2/...`: runtimes and ingresses put a path of theirs in front. One like a host's name is a registry's."""
+    is_registry = not {".", ":"}.isdisjoint(prefix)
+    return f"/v2/{prefix}{rest[3:]}" if is_registry and rest not in {"/v2", "/v2/"} else rest
 
 
 def _pull(name: str, kind: str, reference: str) -> Endpoint:

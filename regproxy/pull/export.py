@@ -67,21 +67,27 @@ async def planned(store: BlobStore, ledger: Ledger, images: Iterable[Image]) -> 
     export = Export(store)
     for image in images:
         parts = {part.digest: part for part in await ledger.parts(image.digest)}
-        root = await _check_whole(store, image, image.digest, {digest: part.size for digest, part in parts.items()})
+        root = await _check_whole(store, image, image.digest, {digest: part.size for digest, part in parts.items()}, set())
         export.named += [(name, root) for name in image.names]
         export.parts.update((digest, part.size) for digest, part in parts.items())
     return export
 
 
-async def _check_whole(store: BlobStore, image: Image, digest: Digest, here: Mapping[Digest, int]) -> Descriptor:
-    """Describe a manifest, or raise `NotWhole` unless what it needs is *here*; of an index, the platforms that were pulled do."""
+async def _check_whole(store: BlobStore, image: Image, digest: Digest, here: Mapping[Digest, int], seen: set[Digest]) -> Descriptor:
+    """Describe a manifest, or raise `NotWhole` unless what it needs is *here*; of an index, the platforms that were pulled do.
+
+    What was *seen* is looked at once: indexes may point to each other's parts in more ways than there is time for.
+    """
+    seen.add(digest)
+    if len(seen) > _MAX_MANIFESTS:
+        raise NotWhole(f"{', '.join(image.names)} has more than {_MAX_MANIFESTS} manifests")
     body = await store.read(digest, here[digest])
     manifest = None if body is None else Manifest.verify(body, digest)
     children = [] if manifest is None else manifest.children()
     is_index = manifest is not None and manifest.descriptor.media_type in {OCI_INDEX, DOCKER_LIST}
     for child in children:
-        if is_index and child.digest in here:
-            await _check_whole(store, image, child.digest, here)
+        if is_index and child.digest in here and child.digest not in seen:
+            await _check_whole(store, image, child.digest, here, seen)
     if manifest is None or not (is_index or {child.digest for child in children} <= here.keys()):
         raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {digest} was never pulled")
     return manifest.descriptor

@@ -13,7 +13,7 @@ from regproxy.chain import chain
 from regproxy.client import client
 from regproxy.oci import byterange, errors
 from regproxy.oci.digest import Digest
-from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, TagList
+from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
@@ -51,6 +51,8 @@ class Handlers:
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
+        if isinstance(endpoint, Root):
+            return web.json_response({"name": "regproxy", "about": "a pull-through cache for container registries", "api": "/v2/"})
         if isinstance(endpoint, Ping):
             return web.Response(body=b"{}", content_type="application/json")
         if isinstance(endpoint, Catalog):

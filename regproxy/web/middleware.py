@@ -32,6 +32,7 @@ from regproxy.web.repeats import Repeats
 from regproxy.web.responses import error_response
 
 _ENDPOINTS = {
+    endpoints.Root: "other",
     endpoints.Ping: "ping",
     endpoints.ManifestPull: "manifests",
     endpoints.BlobPull: "blobs",

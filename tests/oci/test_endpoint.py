@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from regproxy.oci.digest import Digest
-from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, TagList, parse
+from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList, parse
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Tag, is_name
 
@@ -157,11 +157,16 @@ def test_there_are_no_other_endpoints(path: str) -> None:
     assert (error.code, error.status) == ("UNSUPPORTED", 404)
 
 
-@pytest.mark.parametrize("path", ["", "/", "*", "/v1/", "/v2x", "/V2/", "//v2/", "/../v2/", "/healthz", "http://evil.example/v2/", "v2/"])
+@pytest.mark.parametrize("path", ["", "*", "/v1/", "/v2x", "/V2/", "//v2/", "/../v2/", "/healthz", "http://evil.example/v2/", "v2/"])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_nothing_is_served_outside_v2(method: str, path: str) -> None:
     error = refusal(method, path)
     assert (error.code, error.status) == ("UNKNOWN", 404)
+
+
+def test_n13_17_the_root_is_read_and_nothing_else() -> None:
+    assert (parse("GET", "/"), parse("HEAD", "/")) == (Root(), Root())
+    assert refusal("PUT", "/").status == 404
 
 
 @given(st.sampled_from(["GET", "HEAD", "PUT", ""]) | st.text(), paths | paths.map(lambda rest: f"/v2/{rest}"))
@@ -173,6 +178,6 @@ def test_any_request_is_an_endpoint_or_refused(method: str, path: str) -> None:
     except RegistryError as error:
         assert error.status in {400, 404, 405}  # noqa: PT017 -- most paths are refused, not all
     else:
-        assert isinstance(endpoint, Ping | Catalog) or is_name(endpoint.name)
+        assert isinstance(endpoint, Root | Ping | Catalog) or is_name(endpoint.name)
         assert set(path) <= {*string.ascii_letters, *string.digits, *"/:._-"}
         assert ".." not in path.split("/")
