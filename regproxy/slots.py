@@ -1,4 +1,4 @@
-"""Slots that clients share: whoever waits and holds the fewest is next."""
+"""Slots that clients share, or bytes: whoever waits and holds the least is next."""
 
 import asyncio
 from collections import Counter
@@ -20,7 +20,7 @@ class Slots:
         self._share = share
         self._taken = 0
         self._held: Counter[str] = Counter()
-        self._waiting: dict[str, dict[asyncio.Future[None], None]] = {}  # thousands may leave at once: no scans
+        self._waiting: dict[str, dict[asyncio.Future[None], int]] = {}  # by client, with weights; thousands may leave at once: no scans
 
     def __repr__(self) -> str:
         return f"<Slots {self._taken}/{self._share.most}, {len(self._waiting)} clients waiting>"
@@ -38,50 +38,72 @@ class Slots:
         finally:
             self.give_back(owner)
 
-    async def take(self, timeout: float | None = None) -> None:
-        """Take a slot for the current client; raise `TimeoutError` where there is none within *timeout* seconds."""
-        owner = client.get()
-        if owner not in self._waiting and self._share.may_take(self._taken, self._held[owner]):
-            self._grant(owner)
+    def take_now(self, weight: int = 1) -> bool:
+        """Take *weight* for the current client, and say whether there was as much."""
+        may_take = self.may_take(weight)
+        if may_take:
+            self._grant(client.get(), weight)
+        return may_take
+
+    def may_take(self, weight: int = 1) -> bool:
+        """Whether there is *weight* for the current client, and nobody waits who holds as little."""
+        held = self._held[client.get()]
+        return all(held < self._held[other] for other in self._waiting) and self._share.may_take(self._taken, held, weight)
+
+    async def take(self, timeout: float | None = None, weight: int = 1) -> None:
+        """Take *weight* for the current client; raise `TimeoutError` where there is not as much within *timeout* seconds."""
+        if self.take_now(weight):
             return
+        owner = client.get()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue = self._waiting.setdefault(owner, {})
-        queue[waiter] = None
+        queue[waiter] = weight
         try:
             async with asyncio.timeout(timeout):
                 await waiter
         except BaseException:
             if waiter.done() and not waiter.cancelled():
-                self.give_back(owner)  # it was granted while we left
-            elif queue.pop(waiter, waiter) is None and not queue:
-                del self._waiting[owner]
+                self.give_back(owner, weight)  # it was granted while we left
+            elif queue.pop(waiter, None) is not None:
+                if not queue:
+                    del self._waiting[owner]
+                self._serve()  # what was too much for us may do for others
             raise
 
-    def give_back(self, owner: str) -> None:
-        """Give back a slot that was taken for *owner*."""
-        self._taken -= 1
-        self._held[owner] -= 1
-        if not self._held[owner]:
-            del self._held[owner]
+    def give_back(self, owner: str, weight: int = 1) -> None:
+        """Give back what was taken for *owner*."""
+        self._drop(owner, weight)
         self._serve()
 
-    def _grant(self, owner: str) -> None:
-        self._taken += 1
-        self._held[owner] += 1
+    def pass_on(self, owner: str, other: str, weight: int) -> None:
+        """Have *other* hold what was taken for *owner*."""
+        self._drop(owner, weight)
+        self._grant(other, weight)
+        self._serve()
+
+    def _grant(self, owner: str, weight: int) -> None:
+        self._taken += weight
+        self._held[owner] += weight
+
+    def _drop(self, owner: str, weight: int) -> None:
+        self._taken -= weight
+        self._held[owner] -= weight
+        if not self._held[owner]:
+            del self._held[owner]
 
     def _serve(self) -> None:
-        """Grant what may be granted, to the clients that hold the fewest first, and each client's requests in their order."""
+        """Grant what may be granted, to the clients that hold the least first, and each client's requests in their order."""
         while self._waiting:
             owner = min(self._waiting, key=self._held.__getitem__)
-            if not self._share.may_take(self._taken, self._held[owner]):
-                return
             queue = self._waiting[owner]
-            waiter = next(iter(queue))
+            waiter, weight = next(iter(queue.items()))
+            if not waiter.done():
+                if not self._share.may_take(self._taken, self._held[owner], weight):
+                    return
+                self._grant(owner, weight)
+                waiter.set_result(None)
             del queue[waiter]
             if queue:
-                self._waiting[owner] = self._waiting.pop(owner)  # those who hold as few come first next time
+                self._waiting[owner] = self._waiting.pop(owner)  # those who hold as little come first next time
             else:
                 del self._waiting[owner]
-            if not waiter.done():
-                self._grant(owner)
-                waiter.set_result(None)

@@ -9,14 +9,13 @@ win, so fields that are named twice or spelt another way are refused too. So is 
 current client takes it.
 """
 
-import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Self
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
+from regproxy.oci.document import TooManyValues, parse_json
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -61,19 +60,20 @@ class Manifest:
         media_type = _media_type(_document(body))
         return cls(Descriptor(media_type, digest, len(body)), body)
 
-    @cached_property
+    @property
     def document(self) -> dict[str, Any]:
-        """The parsed JSON; hostile until each field was looked at."""
+        """The JSON, parsed anew: it takes many times as much memory as the body. Hostile until each field was looked at."""
         return _document(self.body)
 
     def children(self) -> list[Descriptor]:
         """List what the manifest points to: manifests of an index, config and layers of an image; malformed ones left out."""
         fields = ("manifests", "layers", "blobs")
-        listed = [item for field in fields if isinstance(items := self.document.get(field), list) for item in items]
-        found = [self.document.get("config"), *listed]
+        document = self.document
+        listed = [item for field in fields if isinstance(items := document.get(field), list) for item in items]
+        found = [document.get("config"), *listed]
         return [descriptor for item in found if (descriptor := parse_descriptor(item))]
 
-    @cached_property
+    @property
     def subject(self) -> Descriptor | None:
         """The manifest this one refers to, for artifacts such as signatures."""
         return parse_descriptor(self.document.get("subject"))
@@ -93,8 +93,10 @@ def parse_descriptor(item: object) -> Descriptor | None:
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(body, _object)
+    except TooManyValues as error:
+        raise InvalidManifest(f"the body has {error}") from error
+    except ValueError as error:
         raise InvalidManifest("the body is not JSON with one meaning") from error
     if not isinstance(document, dict):
         raise InvalidManifest("the body is not a JSON object")

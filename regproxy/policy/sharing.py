@@ -7,7 +7,7 @@ from ipaddress import IPv6Address, ip_address
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """At most *most* slots, the last *reserved* of which are for clients that hold fewer than *few*."""
+    """At most *most* slots or bytes, the last *reserved* of which are for clients that hold at most *few*."""
 
     most: int
     reserved: int
@@ -15,12 +15,12 @@ class Share:
 
     @classmethod
     def of(cls, most: int) -> "Share":
-        """Reserve a quarter for clients that hold less than an eighth: a whole site behind one address still gets three quarters."""
+        """Reserve a quarter for clients that hold an eighth at most: a whole site behind one address still gets three quarters."""
         return cls(most, most // 4, max(most // 8, 1))
 
-    def may_take(self, taken: int, own: int) -> bool:
-        """Whether a client that holds *own* of the *taken* slots may have one more."""
-        return taken < self.most - (self.reserved if own >= self.few else 0)
+    def may_take(self, taken: int, own: int, weight: int = 1) -> bool:
+        """Whether a client that holds *own* of what is *taken* may have *weight* more."""
+        return taken + weight <= self.most - (self.reserved if own + weight > self.few else 0)
 
 
 @lru_cache(1024)

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from cachetools import LRUCache
 
-from regproxy import metrics
+from regproxy import large, metrics
 from regproxy.flights import Flights
 from regproxy.log import fields
 from regproxy.oci import errors
@@ -267,8 +268,11 @@ class Manifests:
         if (at_hand := self._answers.body(digest)) is not None:
             return at_hand
         try:
-            body = await self._store.read(digest, size)
-            manifest = Manifest.verify(body, digest) if body is not None else None
+            async with large.held(size):
+                if (at_hand := self._answers.body(digest)) is not None:
+                    return at_hand  # somebody has read it while we waited
+                body = await self._store.read(digest, size)
+                manifest = await large.parsed(size, partial(Manifest.verify, body, digest)) if body is not None else None
         except (StoreError, InvalidManifest) as error:
             _log.error("a cached manifest cannot be read", extra=fields(digest=str(digest), reason=str(error)))
             return None
@@ -298,7 +302,7 @@ class Manifests:
         """Store a manifest and who holds it; one that cannot be stored is served all the same."""
         descriptor = manifest.descriptor
         if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
-            children = [child.digest for child in manifest.children()]
+            children = await large.parsed(descriptor.size, lambda: [child.digest for child in manifest.children()])
             await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
 
 

@@ -118,6 +118,7 @@ def described(digest: Digest, size: int, body: bytes | None) -> Record:
         manifest = Manifest.verify(body, digest)
     except InvalidManifest:
         return blob
-    if manifest.document.get("schemaVersion") != 2 or {"manifests", "layers"}.isdisjoint(manifest.document):
+    document = manifest.document
+    if document.get("schemaVersion") != 2 or {"manifests", "layers"}.isdisjoint(document):
         return blob
     return Record(Kind.MANIFEST, manifest.descriptor, tuple(child.digest for child in manifest.children()))

@@ -10,14 +10,14 @@ import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from enum import Enum
 
 import aiohttp
 from aiohttp.connector import Connection
 from yarl import URL
 
-from regproxy import __version__
+from regproxy import __version__, large
 from regproxy.config import Timeouts
 from regproxy.oci.coding import codings
 from regproxy.policy.routing import Host, Tls
@@ -52,6 +52,7 @@ class _Response(aiohttp.ClientResponse):
     """An answer that knows which address it came from; its connection may belong to another request by the time one asks."""
 
     peer: str | None = None
+    deadline: "Deadline | None" = None  # for all of it
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         transport = connection.transport
@@ -65,13 +66,31 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = self._left = seconds
+        self._limit: asyncio.Timeout | None = None
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Do not count what happens meanwhile, which is our doing."""
+        limit = self._limit
+        when = limit.when() if limit is not None else None
+        if limit is None or when is None or limit.expired():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        left = when - loop.time()
+        limit.reschedule(None)
+        try:
+            yield
+        finally:
+            limit.reschedule(loop.time() + left)
 
     @asynccontextmanager
     async def running(self, where: str | None) -> AsyncIterator[None]:
         """Count what happens meanwhile; raise `Unavailable` at the end."""
         began = time.monotonic()
         try:
-            async with asyncio.timeout(self._left) as limit:
+            async with asyncio.timeout(self._left if self._left < math.inf else None) as limit:
+                self._limit = limit
                 yield
         except TimeoutError as error:
             if not limit.expired():
@@ -136,6 +155,8 @@ class Connections:
                         proxy=self._proxy,
                         proxy_headers=self._proxy_headers,
                     )
+            if isinstance(response, _Response):
+                response.deadline = deadline
             try:
                 self._settle(response)
                 if response.status == _PROXY_WANTS_A_USER and self._proxy is not None:
@@ -217,10 +238,31 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
                 await response.read()
 
 
-async def read_at_most(response: aiohttp.ClientResponse, limit: int, what: str, over: type[UpstreamError] = UnexpectedResponse) -> bytes:
-    """Read a body of at most *limit* bytes; raise *over* at the first byte beyond."""
-    body = bytearray()
+@asynccontextmanager
+async def paused(response: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """Let the deadline of an answer wait for us."""
+    deadline = response.deadline if isinstance(response, _Response) else None
+    async with deadline.paused() if deadline is not None else nullcontext():
+        yield
+
+
+async def read_at_most(
+    response: aiohttp.ClientResponse,
+    limit: int,
+    what: str,
+    over: type[UpstreamError] = UnexpectedResponse,
+    room: AsyncExitStack | None = None,
+) -> bytes:
+    """Read a body of at most *limit* bytes; raise *over* at the first byte beyond.
+
+    One that turns out to be large waits for its turn, which lasts until *room* is left.
+    """
+    body, is_large = bytearray(), False
     async for chunk in response.content.iter_any():
+        if room is not None and not is_large and len(body) + len(chunk) > large.LARGE:
+            async with paused(response):
+                await room.enter_async_context(large.held(len(body) + len(chunk)))
+            is_large = True
         body += chunk
         if len(body) > limit:
             raise over(f"{response.url.host} sent {what} of more than {limit} bytes")

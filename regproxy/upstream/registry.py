@@ -1,10 +1,9 @@
 """One upstream, however many hosts serve it (port Registry)."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeAlias, TypeVar
@@ -12,10 +11,11 @@ from typing import Any, TypeAlias, TypeVar
 import aiohttp
 from cachetools import TTLCache
 
-from regproxy import metrics
+from regproxy import large, metrics
 from regproxy.config import Timeouts
 from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
+from regproxy.oci.document import TooManyValues, parse_json
 from regproxy.oci.link import next_query
 from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
 from regproxy.oci.ratelimit import RateLimit
@@ -39,7 +39,7 @@ from regproxy.ports import (
     UpstreamError,
 )
 from regproxy.upstream.body import HostBody, open_body
-from regproxy.upstream.connections import Pool, read_at_most
+from regproxy.upstream.connections import Pool, paused, read_at_most
 from regproxy.upstream.health import Health
 from regproxy.upstream.host import HostClient, Question
 from regproxy.upstream.racing import first_answer
@@ -128,9 +128,12 @@ class UpstreamRegistry:
             return None
 
     async def _manifest(self, client: HostClient, reference: Reference) -> Manifest:
-        async with client.ask(_manifest_question("GET", reference)) as response:
-            body = await self._body(client, response, LIMIT, "a manifest", InvalidContent)
-            return _verified(client.host, reference, body, _claimed_digest(response))
+        async with (
+            client.ask(_manifest_question("GET", reference)) as response,
+            self._body(client, response, LIMIT, "a manifest", InvalidContent) as body,
+        ):
+            claimed = _claimed_digest(response)
+            return await large.parsed(len(body), lambda: _verified(client.host, reference, body, claimed))
 
     async def examine(self, reference: Reference) -> list[HostFinding]:
         return list(await asyncio.gather(*(self._examined(client, reference) for client in self._clients.values())))
@@ -291,15 +294,16 @@ class UpstreamRegistry:
         return {host for host, client in self._clients.items() if client.gates[Pool.MANIFEST].is_scarce}
 
     async def _document(self, client: HostClient, response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
-        body = await self._body(client, response, _LISTING_LIMIT, what)
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            document = None
+        async with self._body(client, response, _LISTING_LIMIT, what) as body:
+            try:
+                document = await large.parsed(len(body), lambda: parse_json(body))
+            except ValueError:
+                document = None
         if not isinstance(document, dict):
             raise UnexpectedResponse(f"{client.host} sent {what} that is not a JSON object")
         return document
 
+    @asynccontextmanager
     async def _body(
         self,
         client: HostClient,
@@ -307,11 +311,13 @@ class UpstreamRegistry:
         limit: int,
         what: str,
         over: type[UpstreamError] = UnexpectedResponse,
-    ) -> bytes:
-        with client.connections.translated(response.url):
-            body = await read_at_most(response, limit, what, over)
-        metrics.UPSTREAM_BYTES.labels(self._upstream.name, str(client.host)).inc(len(body))
-        return body
+    ) -> AsyncIterator[bytes]:
+        async with AsyncExitStack() as room:
+            with client.connections.translated(response.url):
+                body = await read_at_most(response, limit, what, over, room)
+            metrics.UPSTREAM_BYTES.labels(self._upstream.name, str(client.host)).inc(len(body))
+            async with paused(response):
+                yield body
 
 
 def _need(reference: Reference) -> Trust:
@@ -359,8 +365,10 @@ def _is_authors(body: bytes, claimed: Digest | None) -> bool:
     if claimed is not None and claimed == Digest.of(body, claimed.algorithm):
         return True
     try:
-        return isinstance(json.loads(body), dict)
-    except (ValueError, RecursionError):
+        return isinstance(parse_json(body), dict)
+    except TooManyValues:
+        return True
+    except ValueError:
         return False
 
 

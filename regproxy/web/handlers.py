@@ -1,7 +1,7 @@
 """One function per endpoint: ask the use case, say it in HTTP."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
 from urllib.parse import urlencode
@@ -22,10 +22,12 @@ from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
 from regproxy.policy.sharing import client_key
 from regproxy.ports import Answer
+from regproxy.pull.answers import Pulled
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings, TagQuery
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
+from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
 from regproxy.web.exchange import Exchange
 from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches
@@ -48,6 +50,7 @@ class Handlers:
     vain: VainQuestions
     name: str  # among caches
     has_catalog: bool = False
+    bodies: BodyBudget = field(default_factory=BodyBudget)
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
@@ -82,9 +85,13 @@ class Handlers:
             case BlobPull():
                 return await self._blob(request, route, endpoint, exchange)
             case TagList():
-                return await self._tags(request, route, endpoint, exchange)
+                async with self.bodies.asked(route.upstream.name):
+                    sending = await self._tags(request, route, endpoint, exchange)
+                return await self._sent(request, sending, exchange)
             case ReferrerList():
-                return await self._referrers(route, endpoint, exchange)
+                async with self.bodies.asked(route.upstream.name):
+                    sending = await self._referrers(route, endpoint, exchange)
+                return await self._sent(request, sending, exchange)
             case _ as never:
                 assert_never(never)
 
@@ -111,16 +118,58 @@ class Handlers:
         pulled = await self.manifests.get(route, pull.target)
         exchange.provenance = pulled.provenance
         descriptor = pulled.manifest.descriptor
+        if descriptor.size > LARGE and request.method != "HEAD" and not matches(request.headers.get("If-None-Match"), descriptor.digest):
+            if self.bodies.may_hold(descriptor.digest, descriptor.size):
+                return await self._large_manifest(request, route, pulled, exchange)
+            del pulled  # nothing of it is in memory while it waits
+            async with self.bodies.reserved(descriptor.size) as room:
+                return await self._large_manifest(request, route, await self.manifests.get(route, pull.target), exchange, room)
         stands = partial(self.manifests.stands, Reference(route.repository, pull.target), pulled)
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
             response = Ready(304, content_headers(descriptor.digest, pulled.provenance), stands=stands)
         else:
             headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
             response = Ready(200, headers, pulled.manifest.body, stands)
+        self._note(response, route, pulled)
+        return response
+
+    def _note(self, response: web.StreamResponse, route: Route, pulled: Pulled) -> None:
+        """Tell what the client should be warned of, and how many pulls upstream leaves us."""
         if pulled.warning is not None:
             response.headers["Warning"] = _warning(pulled.warning)
         if pulled.provenance in _FROM_UPSTREAM and (quota := self.manifests.quota(route)) is not None:
             response.headers.update(quota.headers())
+
+    async def _large_manifest(
+        self, request: web.BaseRequest, route: Route, pulled: Pulled, exchange: Exchange, room: Reservation | None = None
+    ) -> web.StreamResponse:
+        descriptor = pulled.manifest.descriptor
+        headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
+        response = BodyResponse(headers, descriptor.size)
+        self._note(response, route, pulled)
+        return await self._send_large(request, response, descriptor.digest, pulled.manifest.body, exchange, room)
+
+    async def _sent(self, request: web.BaseRequest, response: web.Response, exchange: Exchange) -> web.StreamResponse:
+        """Send a response that is large by pieces, and leave any other to be sent."""
+        body = response.body
+        if not isinstance(body, bytes) or len(body) <= LARGE or request.method == "HEAD":
+            return response
+        sending = BodyResponse(response.headers, len(body))
+        del response  # the body that is sent may be another, of the same bytes
+        return await self._send_large(request, sending, Digest.of(body), body, exchange)
+
+    async def _send_large(
+        self,
+        request: web.BaseRequest,
+        response: BodyResponse,
+        digest: Digest,
+        body: bytes,
+        exchange: Exchange,
+        room: Reservation | None = None,
+    ) -> web.StreamResponse:
+        with self.bodies.held(digest, body, room) as held:
+            exchange.decorate(response.headers)
+            await response.send(request, held, exchange.endpoint, exchange.outcome(response.status))
         return response
 
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
@@ -157,7 +206,7 @@ class Handlers:
         finally:
             await passing.close()
 
-    async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.StreamResponse:
+    async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.Response:
         query = TagQuery(_page_size(exchange.parameter("n")), exchange.parameter("last") or "", _cursor(exchange.parameter("cursor")))
         listed = await self.listings.tags(route, query)
         exchange.provenance = listed.provenance
@@ -188,7 +237,7 @@ class Handlers:
             headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
         return web.Response(body=json.dumps({"repositories": names}).encode(), content_type="application/json", headers=headers)
 
-    async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.StreamResponse:
+    async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.Response:
         wanted = exchange.parameter("artifactType")
         listed = await self.listings.referrers(route, asked.digest, wanted)
         exchange.provenance = listed.provenance

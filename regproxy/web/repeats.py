@@ -17,6 +17,7 @@ from regproxy.web.ready import Ready, date, stays
 
 _MOST = 16 * 1024 * 1024  # bytes of answers, and of the requests for them; one for an image takes 5 KiB
 _BESIDE = 2048  # bytes that each takes beside the answer, and no less than a request may have (attention.py)
+_LONGEST = 32 * 1024  # bytes of an answer that is given again: it waits in memory for a client that does not read, others in the kernel
 _NUMBER = b"\r\nX-Request-Id: "
 
 
@@ -48,7 +49,7 @@ class Repeats:
         start = after_date.index(_NUMBER) + len(_NUMBER)
         end = after_date.index(b"\r\n", start)
         repeat = _Repeat(response.stands, account, before_date, after_date[:start], after_date[end:])
-        if len(repeat) <= _MOST:
+        if len(repeat) <= _LONGEST:
             self._known[words] = repeat
 
     def answer(self, words: bytes, client: str) -> bytes | None:

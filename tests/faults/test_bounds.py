@@ -1,6 +1,7 @@
 """What one client may cost: slots, memory, questions to upstream. Each attack is on the real program."""
 
 import asyncio
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.oci.manifest import OCI_INDEX
 from tests.fakes.caller import words
-from tests.fakes.deeds import Stall
+from tests.fakes.deeds import Lie, Stall
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, get
@@ -32,6 +34,11 @@ async def program(request: pytest.FixtureRequest, upstream: FakeRegistry, tmp_pa
 def most_memory(program: Program) -> int:
     """Tell how many bytes the workers have had at most, in all."""
     return sum(_most_memory(worker) for worker in program.workers())
+
+
+def grown(program: Program, before: int) -> float:
+    """Tell by how many MiB that has grown."""
+    return (most_memory(program) - before) / MIB
 
 
 def _most_memory(pid: int) -> int:
@@ -90,10 +97,83 @@ async def test_n12_12_slow_readers_of_parts_leave_room_for_others(upstream: Fake
         assert (await asked(program, get(_path(cold), Range="bytes=100000-100009"))).startswith(b"HTTP/1.1 206 ")
         for address in (OTHER, LOOPBACK):
             assert (await asked(program, get(_path(other)), address)).startswith(b"HTTP/1.1 200 ")
-        grown = most_memory(program) - before
-        assert grown < 160 * MIB * len(program.workers()), f"{grown / MIB:.0f} MiB"
+        assert grown(program, before) < 160 * len(program.workers())
         assert upstream.count("GET", "blobs", str(cold)) < READERS / 2 * len(program.workers())
         assert most_memory(program) - before < 160 * MIB * len(program.workers())
         stall.event.set()
         for answer in answers:
             answer.cancel()
+
+
+def _index(size: int, number: int) -> bytes:
+    """Write an index of about *size* bytes, unlike any other."""
+    one = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": f"sha256:{number:064x}", "size": 1}
+    many = [one] * ((size - 200) // (len(json.dumps(one)) + 2))
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": many}).encode()
+
+
+def _tagged(upstream: FakeRegistry, tag: str, body: bytes) -> str:
+    upstream.add_manifest(NAME, body, OCI_INDEX, tag)
+    return f"/v2/{NAME}/manifests/{tag}"
+
+
+async def test_n12_14_who_does_not_read_a_large_manifest_costs_little(upstream: FakeRegistry, program: Program) -> None:
+    path = _tagged(upstream, "1", _index(4 * MIB, 1))
+    assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
+    before = most_memory(program)
+    async with unread(program, [words(path)] * 100) as readers:
+        await asyncio.gather(*(reader.readexactly(1) for reader in readers))
+        assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
+        assert grown(program, before) < 100 * len(program.workers())
+
+
+async def test_n12_14_nor_of_many_large_manifests(upstream: FakeRegistry, program: Program) -> None:
+    """Others have theirs; whom it is too much for is told when to come back."""
+    paths = [_tagged(upstream, f"{number}", _index(4 * MIB - 4096, number)) for number in range(40)]
+    before = most_memory(program)
+    async with unread(program, [words(path) for path in paths[1:]]) as readers:
+        firsts = [asyncio.create_task(reader.readexactly(1)) for reader in readers]
+        await asyncio.wait(firsts, return_when=asyncio.FIRST_COMPLETED)
+        assert (await asked(program, get(paths[0]))).startswith(b"HTTP/1.1 200 ")
+        await asyncio.gather(*firsts)
+        assert grown(program, before) < 250 * len(program.workers())
+
+
+async def test_n12_14_a_manifest_of_a_million_values_is_not_read(upstream: FakeRegistry, program: Program) -> None:
+    """Each `{}` of three bytes would take seventy."""
+    many = b",".join([b"{}"] * MIB)
+    paths = [
+        _tagged(
+            upstream,
+            f"{number}",
+            b'{"schemaVersion": 2, "n": %d, "manifests": [%s]}' % (number, many),
+        )
+        for number in range(7)
+    ]
+    before = most_memory(program)
+    answers = await asyncio.gather(*(asked(program, get(path)) for path in paths))
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 422"}
+    assert grown(program, before) < 120 * len(program.workers())
+
+
+async def test_n12_14_large_indexes_take_their_size(upstream: FakeRegistry, program: Program) -> None:
+    paths = [_tagged(upstream, f"{number}", _index(4 * MIB - 4096, number)) for number in range(8)]
+    before = most_memory(program)
+    for path in paths * 2:
+        assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
+    assert grown(program, before) < 200 * len(program.workers())
+
+
+async def test_n12_14_large_lists_of_tags_are_bounded(upstream: FakeRegistry, program: Program) -> None:
+    lists = [json.dumps({"name": NAME, "tags": [f"{number:03}-{at:0120}" for at in range(47_000)]}).encode() for number in range(4)]
+    for number in range(60):
+        upstream.add_blob(f"library/app{number}", b"")
+        upstream.misbehave(f"/app{number}/tags/", Lie(lists[number % len(lists)]))
+    before = most_memory(program)
+    paths = [f"/v2/library/app{number}/tags/list" for number in range(60)]
+    async with unread(program, [words(path) for path in paths]) as readers:
+        firsts = [asyncio.create_task(reader.readexactly(1)) for reader in readers]
+        await asyncio.wait(firsts, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(*firsts)
+        assert grown(program, before) < 400 * len(program.workers())
+    assert (await asked(program, get(paths[0]))).startswith(b"HTTP/1.1 200 ")
