@@ -1,6 +1,7 @@
 """One upstream, however many hosts serve it (port Registry)."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from multidict import CIMultiDict
 
 from regproxy.pull.provenance import Provenance
+from regproxy.web.vain import Reservation
 
 _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
 _numbers = itertools.count(1)
@@ -28,8 +29,15 @@ class Exchange:
     upstream: str = ""
     provenance: Provenance | None = None
     failure: str | None = None
+    reservation: Reservation | None = None
     request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.perf_counter)
+
+    def found(self, provenance: Provenance) -> None:
+        """Note where the answer comes from: what was asked for exists."""
+        self.provenance = provenance
+        if self.reservation is not None:
+            self.reservation.end()
 
     @property
     def seconds(self) -> float:

@@ -16,12 +16,12 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
-from regproxy.oci.reference import Reference
+from regproxy.oci.reference import Reference, Tag
 from regproxy.oci.via import Hops, parse_via
 from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
 from regproxy.policy.sharing import client_key
-from regproxy.ports import Answer
+from regproxy.ports import Answer, UpstreamError
 from regproxy.pull.answers import Pulled
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings, TagQuery
@@ -67,14 +67,29 @@ class Handlers:
         chain.set((*self._passed(request), self.name))
         asker = client_key(request.remote or "")
         client.set(asker)
-        if (refusal := self.vain.refusal(asker)) is not None and not await self._is_here(route, endpoint):
-            raise refusal
+        name = _name_of(route, endpoint)
+        if (known := self.vain.answer(name)) is not None and not await self._is_here(route, endpoint):
+            raise known
+        asked = self.vain.ask(asker, name)
+        if isinstance(asked, RegistryError):
+            if not await self._is_here(route, endpoint):
+                raise asked
+            return await self._answered(request, route, endpoint, exchange)
+        exchange.reservation = asked
         try:
             return await self._answered(request, route, endpoint, exchange)
-        except (RegistryError, Answer) as error:
-            if not isinstance(error, RegistryError) or error.status == 404:
-                self.vain.charge(asker, request.raw_path)
+        except RegistryError as error:
+            is_lasting = not (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Tag))  # `missing_for` is for tags
+            asked.end(missing=error.status == 404, answer=error if is_lasting else None)
             raise
+        except Answer:
+            asked.end(missing=True)
+            raise
+        except UpstreamError:
+            asked.end()
+            raise
+        finally:
+            asked.leave()
 
     async def _answered(
         self, request: web.BaseRequest, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList, exchange: Exchange
@@ -116,7 +131,7 @@ class Handlers:
 
     async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, exchange: Exchange) -> web.StreamResponse:
         pulled = await self.manifests.get(route, pull.target)
-        exchange.provenance = pulled.provenance
+        exchange.found(pulled.provenance)
         descriptor = pulled.manifest.descriptor
         if descriptor.size > LARGE and request.method != "HEAD" and not matches(request.headers.get("If-None-Match"), descriptor.digest):
             if self.bodies.may_hold(descriptor.digest, descriptor.size):
@@ -175,12 +190,12 @@ class Handlers:
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
         if request.method == "HEAD":
             described = await self.blobs.describe(route, pull.digest)
-            exchange.provenance = described.provenance
+            exchange.found(described.provenance)
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
             response.content_length = described.size
             return response
         opened = await self.blobs.open(route, pull.digest, _wanted(request, pull.digest))
-        exchange.provenance = opened.provenance
+        exchange.found(opened.provenance)
         if isinstance(opened, Passing):
             return await self._pass(request, pull, opened, exchange)
         try:
@@ -209,7 +224,7 @@ class Handlers:
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.Response:
         query = TagQuery(_page_size(exchange.parameter("n")), exchange.parameter("last") or "", _cursor(exchange.parameter("cursor")))
         listed = await self.listings.tags(route, query)
-        exchange.provenance = listed.provenance
+        exchange.found(listed.provenance)
         headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status()})
         if listed.cursor is not None:
             namespace = exchange.parameter("ns")
@@ -240,11 +255,24 @@ class Handlers:
     async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.Response:
         wanted = exchange.parameter("artifactType")
         listed = await self.listings.referrers(route, asked.digest, wanted)
-        exchange.provenance = listed.provenance
+        exchange.found(listed.provenance)
         headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status(), "Content-Type": OCI_INDEX})
         if wanted:
             headers["OCI-Filters-Applied"] = "artifactType"
         return web.Response(body=listed.body, headers=headers)
+
+
+def _name_of(route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList) -> str:
+    """Name what is asked for, however it is written, in a bounded number of bytes."""
+    match endpoint:
+        case ManifestPull(target=target):
+            return f"manifest {route.repository} {target}"
+        case BlobPull(digest=digest):
+            return f"blob {route.repository} {digest}"
+        case ReferrerList(digest=digest):
+            return f"referrers {route.repository} {digest}"
+        case TagList():
+            return f"tags {route.repository}"
 
 
 def path_of(request: web.BaseRequest) -> str:

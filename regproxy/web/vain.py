@@ -1,10 +1,14 @@
-"""Clients that ask for what does not exist: each name costs a question upstream, and upstream counts them against all of us."""
+"""Clients that ask for what does not exist: each name costs a question, and upstream counts them against all of us.
+
+What a question costs is reserved before it is asked and given back where it was not in vain, so that those asked at once cannot be more
+than the allowance.
+"""
 
 import math
 import time
 from collections.abc import Callable
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
@@ -12,6 +16,7 @@ from regproxy.policy.allowance import Allowance, Rate
 
 _CLIENTS = 10_000  # addresses in memory
 _NAMES = 10_000  # that were asked for in vain: a mistyped tag on a thousand nodes is one question
+_REMEMBERED = 5.0  # seconds for which an answer holds that there is no such thing: who pushes it now has it in a moment
 
 
 class VainQuestions:
@@ -21,20 +26,62 @@ class VainQuestions:
         self._rate = rate
         self._clock = clock
         self._allowances: LRUCache[str, Allowance] = LRUCache(_CLIENTS)
-        self._names: LRUCache[str, None] = LRUCache(_NAMES)
+        self._names: TTLCache[str, None] = TTLCache(_NAMES, _REMEMBERED, clock)
+        self._answers: TTLCache[str, RegistryError] = TTLCache(_NAMES, _REMEMBERED, clock)
+        self._asked: dict[str, int] = {}  # names that are being asked for, and by how many
 
-    def refusal(self, client: str) -> RegistryError | None:
-        """Say why nothing is asked of upstream for a client, if that is so."""
-        allowance = self._allowances.get(client)
-        pause = allowance.pause(self._rate, self._clock()) if allowance is not None else 0.0
-        if not pause:
-            return None
-        return errors.unavailable("you asked for too much that does not exist: only what is cached is served to you", math.ceil(pause))
+    def answer(self, name: str) -> RegistryError | None:
+        """Give the answer to *name* that upstream gave a moment ago, if it was that there is no such thing."""
+        known = self._answers.get(name)
+        return RegistryError(known.code, known.status, known.message, known.headers) if known is not None else None
 
-    def charge(self, client: str, name: str) -> None:
-        """Learn that a client asked for *name*, and there is no such thing."""
-        if name in self._names:
-            return
-        self._names[name] = None
+    def ask(self, client: str, name: str) -> "Reservation | RegistryError":
+        """Reserve what a question costs a client, or say why it is not asked; a name that is known or being asked for costs nothing."""
         now = self._clock()
-        self._allowances.setdefault(client, Allowance(self._rate.burst, now)).spend(self._rate, now)
+        costs = name not in self._names and name not in self._asked
+        if costs:
+            allowance = self._allowances.setdefault(client, Allowance(self._rate.burst, now))
+            if pause := allowance.pause(self._rate, now):
+                message = "you asked for too much that does not exist: only what is cached is served to you"
+                return errors.unavailable(message, math.ceil(pause))
+            allowance.spend(self._rate, now)
+        self._asked[name] = self._asked.get(name, 0) + 1
+        return Reservation(self, client, name, costs=costs)
+
+    def settle(self, client: str, name: str, *, costs: bool, missing: bool, answer: RegistryError | None) -> None:
+        """Learn what became of a question; where it was not in vain, what it *costs* is given back.
+
+        *answer* is to be given again for a moment.
+        """
+        left = self._asked.pop(name) - 1
+        if left:
+            self._asked[name] = left
+        if missing:
+            self._names[name] = None
+            if answer is not None:
+                self._answers[name] = answer
+        elif costs and (allowance := self._allowances.get(client)) is not None:
+            allowance.give_back(self._rate, self._clock())
+
+
+class Reservation:
+    """What one question may cost, until it is known whether it was in vain."""
+
+    def __init__(self, questions: VainQuestions, client: str, name: str, *, costs: bool) -> None:
+        """Take what was reserved; `VainQuestions.ask` makes it."""
+        self._questions = questions
+        self._client = client
+        self._name = name
+        self._costs = costs
+        self._is_open = True
+
+    def end(self, *, missing: bool = False, answer: RegistryError | None = None) -> None:
+        """Say once whether there was no such thing; what is said later does not count."""
+        if self._is_open:
+            self._is_open = False
+            self._questions.settle(self._client, self._name, costs=self._costs, missing=missing, answer=answer)
+
+    def leave(self) -> None:
+        """Give nothing back where it is still open: whoever asks and leaves has asked."""
+        self._costs = False
+        self.end()

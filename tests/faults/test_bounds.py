@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_INDEX
 from tests.fakes.caller import words
 from tests.fakes.deeds import Lie, Stall
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, get
+from tests.rig import LOOPBACK, get, rig
 
 NAME = "library/app"
 MIB = 1024 * 1024
@@ -177,3 +178,17 @@ async def test_n12_14_large_lists_of_tags_are_bounded(upstream: FakeRegistry, pr
         await asyncio.gather(*firsts)
         assert grown(program, before) < 400 * len(program.workers())
     assert (await asked(program, get(paths[0]))).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_n12_15_what_does_not_exist_is_asked_for_as_often_as_is_allowed(upstream: FakeRegistry, tmp_path: Path) -> None:
+    upstream.add_blob(NAME, b"blob")
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, unknown={"per_second": 0.001, "burst": 20}) as proxy:
+        digests = [Digest.of(b"%d" % number) for number in range(400)]
+        for _ in range(50):
+            assert (await proxy.ask(_path(digests[0]))).status == 404
+        assert len(upstream.ledger) < 10, "one digest is few questions"
+        answers = await asyncio.gather(*(proxy.ask(_path(digest)) for digest in digests))
+        assert {answer.status for answer in answers} == {404, 503}
+        asked = {entry.reference for entry in upstream.ledger if entry.kind == "blobs"}
+        assert len(asked) <= 21
+        assert (await proxy.ask(_path(Digest.of(b"blob")))).status == 503

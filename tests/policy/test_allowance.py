@@ -27,3 +27,11 @@ def test_what_is_overspent_is_soon_made_good() -> None:
     for _ in range(1000):
         allowance.spend(RATE, 0.0)
     assert allowance.pause(RATE, 0.0) == 1.0
+
+
+def test_n12_15_what_is_given_back_is_no_more_than_the_burst() -> None:
+    allowance = Allowance(3, 0.0)
+    allowance.spend(RATE, 0.0)
+    for _ in range(3):
+        allowance.give_back(RATE, 0.0)
+    assert allowance.left == 3
