@@ -182,7 +182,8 @@ class Watch(web.Server):
             self._look_at(next_one[0], now)
 
     def _asked(self, message: RawRequestMessage, *others: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's
-        return self._make_request(message._replace(should_close=True) if self.is_leaving else message, *others)
+        ends = self.is_leaving or message.upgrade  # behind what we do not become, aiohttp reads no further request
+        return self._make_request(message._replace(should_close=True) if ends else message, *others)
 
     def _attending(self, handler: Handler) -> Handler:
         async def attend(request: web.BaseRequest) -> web.StreamResponse:
