@@ -117,7 +117,7 @@ async def test_more_blobs_than_connections_wait_for_their_turn(upstream: FakeReg
     upstream.misbehave("/blobs/", gate)
     async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT) as proxy:
         asking = [asyncio.create_task(proxy.ask(_path(digest))) for digest in digests]
-        await upstream.seen("/blobs/", times=128)
+        await upstream.seen("/blobs/", times=96)  # as many as one client gets
         gate.event.set()
         assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 300
 
