@@ -1,0 +1,1 @@
+"""Fuzzers that run against the real program: hostile clients, and a hostile upstream."""

@@ -1,0 +1,78 @@
+"""What is promised of the program as a whole: it lives, stays small, logs no fault of its own, and asks no more than it may."""
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+
+from tests.fakes.program import Program
+from tests.faults.hostile.run import Run
+from tests.faults.hostile.world import FRESH_FOR, World
+
+MIB = 1024 * 1024
+_MOST_MEMORY = 300  # MiB of any one process; at rest it has 75
+_LOOK = 0.5  # seconds
+_OURS = ("this is a bug", "fill broke", "Traceback", "Task exception", "was never retrieved", "was destroyed", "a worker died", "is stuck")
+
+
+async def watched(run: Run, program: Program) -> None:
+    """Look at the processes until the run is over: they stay the same, and small."""
+    assert program.process is not None
+    workers = program.workers()
+    while not run.is_over:
+        await asyncio.sleep(_LOOK)
+        if program.workers() != workers:
+            run.found("a worker died", f"{workers} are now {program.workers()}")
+            workers = program.workers()
+        for pid in (program.process.pid, *workers):
+            who = "a worker" if pid in workers else "the supervisor"
+            resident = _resident(pid) // MIB
+            run.done[f"MiB of {who}"] = max(run.done[f"MiB of {who}"], resident)
+            if resident > _MOST_MEMORY:
+                run.found("a process grew too large", f"{who} has {resident} MiB")
+
+
+def check_log(run: Run, program: Program) -> None:
+    """Report lines that tell of faults of our own."""
+    for line in program.log().splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            run.found("a line of the log is no record", line[:300])
+            continue
+        is_ours = record["level"] in {"error", "critical"} or any(text in line for text in _OURS)
+        if is_ours:
+            run.found("the log tells of a fault of ours", line[:1500])
+
+
+def check_questions(run: Run, world: World) -> None:
+    """Report questions that upstream should not have been asked."""
+    for name, registry in world.registries.items():
+        blobs: Counter[tuple[str, str]] = Counter()
+        tags: Counter[tuple[str, str]] = Counter()
+        tokens: Counter[str] = Counter()
+        for asked, count in registry.asked.items():
+            if asked.kind == "blobs" and asked.method == "GET" and asked.status == 200 and not asked.is_part:
+                blobs[asked.repository, asked.reference] += count
+            elif asked.kind == "manifests" and asked.status == 200:
+                tags[asked.repository, asked.reference] += count
+            elif asked.kind == "token" and asked.status == 200:
+                tokens[asked.reference] += count
+        for blob, count in blobs.items():
+            if count > 1:
+                run.found("a blob was fetched more than once", f"{count} times {name} {blob}")
+        most = 2 + run.elapsed / FRESH_FOR  # the first time it takes a HEAD and a GET
+        for tag, count in tags.items():
+            if count > (most if ":" not in tag[1] else 2):
+                run.found("a manifest was asked for more often than promised", f"{count} times {name} {tag}")
+        for scope, count in tokens.items():
+            if count > 1 + run.elapsed / registry.token_lifetime:
+                run.found("a token was asked for more often than promised", f"{count} times {name} {scope}")
+
+
+def _resident(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
