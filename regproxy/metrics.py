@@ -45,6 +45,7 @@ FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store",
 FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
 RESUMES = Counter("regproxy_fill_resumes_total", "Transfers that broke and were gone on with", ["reason"])
 STALE_SERVED = Counter("regproxy_stale_served_total", "Answers given from an old record because upstream was out of reach")
+REPOSITORIES_CLOSED = Counter("regproxy_repositories_closed_total", "Repositories closed because upstream refuses them", ["upstream"])
 CORRUPT = Counter("regproxy_corrupt_total", "Content found to be wrong, in the store or from an upstream")
 STORE_BYTES = _Gauge("regproxy_store_bytes", "Bytes on the store's disk, in content and on its way in")
 STORE_BLOBS = _Gauge("regproxy_store_blobs", "Blobs and manifests in the store")

@@ -13,6 +13,7 @@ from regproxy.oci.via import pseudonym
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Fleet, Index, Ledger, Registry
+from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.blobs import Blobs
 from regproxy.pull.explain import Explainer
 from regproxy.pull.fills import Fills
@@ -20,6 +21,7 @@ from regproxy.pull.freezes import Freezes
 from regproxy.pull.holdings import Holdings
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.recording import RecordingRegistry
 from regproxy.pull.scrubber import Scrubber
 from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
@@ -121,24 +123,27 @@ async def serving(
     async with AsyncExitStack() as stack:
         uses = Uses(index.ledger(), clock)
         stack.push_async_callback(uses.record)
-        registries: dict[str, Registry] = {}
+        routes = Routes(settings.upstreams, settings.default_upstream)
+        freezes = Freezes(_configured(settings), index, routes)
+        asked: dict[str, Registry] = {}
         for upstream in settings.upstreams:
-            registry = registries[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
+            registry = asked[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
             stack.push_async_callback(registry.close)
+        access = RepositoryAccess(asked, index, freezes, fleet, clock, settings.reconfirm_after)
+        stack.push_async_callback(access.close, settings.drain)
+        registries = {each.name: RecordingRegistry(asked[each.name], each, access, clock) for each in settings.upstreams}
         fills = Fills(registries, store, index, settings.downloads)
         stack.push_async_callback(fills.drain, settings.drain)
         await stack.enter_async_context(_running(uses.run(), store.let_go()))
-        routes = Routes(settings.upstreams, settings.default_upstream)
-        freezes = Freezes(_configured(settings), index, routes)
-        manifests = Manifests(registries, store, index, uses, freezes, fleet, clock)
+        manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, access)
         stack.push_async_callback(manifests.drain, settings.drain)
-        blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges)
+        blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, access, clock)
         stack.push_async_callback(blobs.close)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, index, manifests)
         stack.push_async_callback(listings.close)
         handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.unknown.rate()), name, settings.catalog)
-        yield Serving(routes, handlers, fills, registries, freezes, manifests, uses)
+        yield Serving(routes, handlers, fills, asked, freezes, manifests, uses)
 
 
 @asynccontextmanager

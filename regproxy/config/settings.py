@@ -110,6 +110,7 @@ class Basics(Model):
     downloads: Downloads = Downloads()
     unknown: Unknown = Unknown()
     catalog: bool = False
+    reconfirm_after: Annotated[Seconds, Field(ge=0)] = 3600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
 

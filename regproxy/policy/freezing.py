@@ -28,6 +28,11 @@ def covers(pattern: str, tag: str) -> bool:
     return fnmatchcase(tag, pattern)
 
 
+def touches(pattern: str, repository: str) -> bool:
+    """Say whether *pattern* may name a tag of *repository*, written in full."""
+    return covers(pattern, f"{repository}:*") or fnmatchcase(repository, pattern.rpartition(":")[0])
+
+
 def freeze_of(reference: Reference, freezes: Iterable[Freeze]) -> Freeze | None:
     """Find the freeze that holds a tag: one with a digest before one without, then the longer pattern."""
     return max((freeze for freeze in freezes if freeze.covers(reference)), key=_weight, default=None)

@@ -30,6 +30,11 @@ class Answer(UpstreamError):
 class NotFound(Answer):
     """It has no such thing."""
 
+    def __init__(self, message: str, *, is_repository: bool = False) -> None:
+        """Say whether there is no such repository, or none that we are shown."""
+        super().__init__(message)
+        self.is_repository = is_repository
+
 
 class Refused(Answer):
     """It will not give it to us."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 
@@ -36,13 +37,31 @@ class Index(Protocol):
     async def drop_tag(self, reference: Reference) -> None: ...
 
     async def held(self, kind: Kind, repository: Repository, digest: Digest) -> Descriptor | None:
-        """Describe content that *repository* is known to hold."""
+        """Describe content that *repository* is known to hold, unless it is closed."""
 
     async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
         """Describe content, whoever holds it."""
 
     async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
         """Record that *repository* holds the content, which needs *children*."""
+
+    async def access(self, repository: Repository) -> Access:
+        """Tell what upstream said last of whether *repository* may be read."""
+
+    async def put_confirmed(self, repository: Repository, asked_at: float) -> bool:
+        """Record that upstream lets *repository* be read, and say whether that opens it; what was asked before a refusal does not."""
+
+    async def put_refused(self, repository: Repository, reason: str) -> bool:
+        """Record that upstream refuses *repository* now, and say whether that closes it.
+
+        A closed repository holds nothing, and its listings are forgotten.
+        """
+
+    async def put_imported(self, repository: Repository) -> None:
+        """Record that an operator put content into *repository*, which opens it."""
+
+    async def manifests_of(self, repository: Repository, most: int) -> Sequence[Digest]:
+        """List at most so many manifests of *repository*, closed or not; those used last come first."""
 
     async def digest_named(self, reference: str) -> Digest | None:
         """Give the digest that a tag has on record, where *reference* names exactly one."""

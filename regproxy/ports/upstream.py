@@ -135,6 +135,9 @@ class Registry(Watched, Protocol):
         Any other host may say so of what it has never seen, and so open to everyone what another repository keeps to itself.
         """
 
+    async def confirm_manifest(self, reference: Reference) -> None:
+        """Make sure that a manifest can be had, by the word of a host that is trusted to resolve: to a GET, where a HEAD does not tell."""
+
     @property
     def is_near(self) -> bool:
         """Whether whoever is best for a blob is so near and fast that one request for all of it is the best plan."""

@@ -33,8 +33,11 @@ class _Answer:
     pulled: Pulled
     record: TagRecord | None
     rule: TagPolicy | None
+    until: float  # epoch seconds; from then on upstream is asked whether the repository may still be read
 
     def is_good(self, now: float) -> bool:
+        if now >= self.until:
+            return False
         return self.record is None or self.rule is None or judge(self.record, self.rule, now) is Verdict.FRESH
 
 
@@ -54,10 +57,19 @@ class Answers:
         return answer.pulled if answer is not None and answer.is_good(self._clock()) else None
 
     def remember(
-        self, reference: Reference, pulled: Pulled, generation: int, record: TagRecord | None = None, rule: TagPolicy | None = None
+        self,
+        reference: Reference,
+        pulled: Pulled,
+        generation: int,
+        until: float,
+        record: TagRecord | None = None,
+        rule: TagPolicy | None = None,
     ) -> Pulled:
-        """Remember an answer that was found since *generation*; one by a *record* holds for as long as its *rule* calls that fresh."""
-        self._given.put(reference, _Answer(pulled, record, rule), generation)
+        """Remember an answer that was found since *generation*, until then.
+
+        One by a *record* holds for no longer than its *rule* calls that fresh.
+        """
+        self._given.put(reference, _Answer(pulled, record, rule, until), generation)
         return pulled
 
     def forget(self, reference: Reference) -> None:

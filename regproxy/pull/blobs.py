@@ -21,6 +21,7 @@ from regproxy.policy.coalescing import Place, coalesced
 from regproxy.policy.routing import Route, check_denied
 from regproxy.policy.sharing import Share
 from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
+from regproxy.pull.access import Question, RepositoryAccess
 from regproxy.pull.download import Download
 from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.fills import BLOB_TYPE, Fills
@@ -97,8 +98,12 @@ class Blobs:
         fills: Fills,
         uses: Uses,
         cold_ranges: ColdRanges,
+        access: RepositoryAccess,
+        clock: Callable[[], float],
     ) -> None:
-        """Take the ports, where uses are noted, and what becomes of a part of a blob that is not here."""
+        """Take the ports, where uses are noted, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
+        self._access = access
+        self._clock = clock
         self._uses = uses
         self._cold_ranges = cold_ranges
         self._registries = registries
@@ -116,12 +121,13 @@ class Blobs:
         check_denied(route, digest)
         try:
             generation = self._index.generation
-            if (content := await self._stored(route.repository, digest)) is not None:
+            content, until = await self._permitted(route, digest)
+            if content is not None:
                 self._uses.of_blob(digest)
-                return Opened(content, Provenance.HIT, partial(self._stands, digest, content, generation))
+                return Opened(content, Provenance.HIT, partial(self._stands, digest, content, generation, until))
             if wanted is not None and (passing := await self._passed(route.repository, digest, wanted)) is not None:
                 return passing
-            return await self._fetched(route.repository, digest)
+            return await self._fetched(route, digest)
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error
 
@@ -130,13 +136,14 @@ class Blobs:
         check_denied(route, digest)
         repository = route.repository
         try:
-            if (content := await self._stored(repository, digest)) is not None:
+            content, _ = await self._permitted(route, digest)
+            if content is not None:
                 content.release()
                 return Described(content.size, Provenance.HIT)
             size = await self._ask(repository, digest)
             if size is not None:
                 return Described(size, Provenance.MISS)
-            opened = await self._fetched(repository, digest)
+            opened = await self._fetched(route, digest)
             opened.content.release()
             return Described(opened.content.size, opened.provenance)
         except NotFound as error:
@@ -148,26 +155,41 @@ class Blobs:
     async def close(self) -> None:
         await self._flights.close()
 
+    async def _permitted(self, route: Route, digest: Digest) -> tuple[Content | None, float]:
+        """Open what is cached, and tell until when, in epoch seconds, it may be served; raise where the repository is closed."""
+        content = await self._stored(route.repository, digest)
+        try:
+            until = await self._access.check(route, self._question(route.repository, digest), is_cached=content is not None)
+        except BaseException:
+            if content is not None:
+                content.release()
+            raise
+        return content, until
+
+    def _question(self, repository: Repository, digest: Digest) -> Question:
+        return partial(self._registries[repository.registry].confirm, repository, digest)
+
     async def _stored(self, repository: Repository, digest: Digest) -> Content | None:
         held = await found(self._index.held(Kind.BLOB, repository, digest), digest)
         return None if held is None else await found(self._store.open(digest, held.size), digest)
 
-    def _stands(self, digest: Digest, content: Content, generation: int) -> bool:
-        """Say whether *content* is still what there is since *generation*; then it was used once more."""
-        if self._index.generation != generation or not content.is_kept:
+    def _stands(self, digest: Digest, content: Content, generation: int, until: float) -> bool:
+        """Say whether *content* is still what there is since *generation*, and not yet later than *until*; then it was used once more."""
+        if self._index.generation != generation or not content.is_kept or self._clock() >= until:
             return False
         self._uses.of_blob(digest)
         return True
 
-    async def _fetched(self, repository: Repository, digest: Digest) -> Opened:
+    async def _fetched(self, route: Route, digest: Digest) -> Opened:
         """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""
-        may_share = None
+        repository, may_share = route.repository, None
         if self._fills.find(repository, digest) is None and (self._fills.copies(digest) or await self._known(digest) is not None):
             if (content := await self._stored(repository, digest)) is not None:  # another worker has brought it since we looked
                 return Opened(content, Provenance.HIT)
             may_share = await self._fills.confirmed(repository, digest)
             if may_share and (content := await self._borrowed(repository, digest)) is not None:
                 return Opened(content, Provenance.REVALIDATED)
+        await self._access.check(route, self._question(repository, digest), is_cached=False)  # it may have been closed meanwhile
         provenance = Provenance.COLLAPSED if self._fills.copies(digest) else Provenance.MISS
         return await self._follow(self._fills.join(repository, digest, may_share=may_share), provenance)
 

@@ -54,6 +54,7 @@ class Importer:
             reference = layout.full_reference(called)
             await self._keep_image(reference.repository, manifest)
             await self._index.put_tag(reference, TagRecord(manifest.descriptor, self._now))
+            await self._index.put_imported(reference.repository)
             references.append(str(reference))
         return references
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,7 +16,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository, Tag, Target
-from regproxy.policy.freshness import Denial, Denied, Missing, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
+from regproxy.policy.freshness import Denial, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import (
     Answer,
@@ -35,6 +36,7 @@ from regproxy.ports import (
     Unavailable,
     UpstreamError,
 )
+from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.answers import Answers, Pulled
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import Behind, found, kept
@@ -58,8 +60,10 @@ class Manifests:
         freezes: Freezes,
         fleet: Fleet,
         clock: Callable[[], float],
+        access: RepositoryAccess,
     ) -> None:
         """Take the ports, where uses are noted, and a clock of epoch seconds."""
+        self._access = access
         self._uses = uses
         self._registries = registries
         self._store = store
@@ -106,23 +110,38 @@ class Manifests:
     async def _found(self, route: Route, reference: Reference, target: Target) -> Pulled:
         check_denied(route, target)
         try:
-            return await (self._by_digest(reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target))
+            return await (
+                self._by_digest(route, reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target)
+            )
         except NotFound as error:
             raise errors.manifest_unknown(str(error)) from error
 
-    async def _by_digest(self, reference: Reference, digest: Digest) -> Pulled:
+    async def _by_digest(self, route: Route, reference: Reference, digest: Digest) -> Pulled:
         generation = self._index.generation
+        manifest = await self._held(reference.repository, digest)
+        until = await self._access.check(route, partial(self._confirm, reference), is_cached=manifest is not None)
+        if manifest is not None:
+            return self._answers.remember(reference, Pulled(manifest, Provenance.HIT), generation, until)
+        return await self._found_digest(reference, digest)
+
+    async def _found_digest(self, reference: Reference, digest: Digest) -> Pulled:
+        """Give what is cached under a repository that upstream has just given an answer about, or fetch it."""
         if (manifest := await self._held(reference.repository, digest)) is not None:
-            return self._answers.remember(reference, Pulled(manifest, Provenance.HIT), generation)
+            return Pulled(manifest, Provenance.HIT)
         return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
+
+    async def _confirm(self, reference: Reference) -> None:
+        await self._registries[reference.repository.registry].confirm_manifest(reference)
 
     async def _by_tag(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         generation = self._index.generation
         record = await self._record(reference)
         if (digest := await self._frozen(reference, record)) is not None:
-            pulled = await self._by_digest(Reference(route.repository, digest), digest)
-            return self._answers.remember(reference, Pulled(pulled.manifest, Provenance.FROZEN), generation)
+            held_to = Reference(route.repository, digest)
+            pulled = await self._by_digest(route, held_to, digest)
+            until = await self._access.check(route, partial(self._confirm, held_to))
+            return self._answers.remember(reference, Pulled(pulled.manifest, Provenance.FROZEN), generation, until)
         known = await self._held(route.repository, record.descriptor.digest) if record else None
         if record is None or known is None:
             record = known = None
@@ -132,8 +151,11 @@ class Manifests:
             self._missing[reference] = missing = said  # another worker has heard that since
             verdict = self._judged(reference, record, rule, missing)
         if known is not None and verdict is Verdict.FRESH:
-            return self._answers.remember(reference, Pulled(known, Provenance.HIT), generation, record, rule)
+            asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
+            until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
+            return self._answers.remember(reference, Pulled(known, Provenance.HIT), generation, until if asks else math.inf, record, rule)
         if known is not None and verdict is Verdict.BEHIND:
+            await self._access.check(route, partial(self._confirm, reference), is_cached=False)
             self._flights.start(reference, lambda: self._ask(reference, rule, known))
             return self._stale(route, reference, known, "upstream is asked behind this answer")
         if missing is not None and verdict is Verdict.MISSING:
@@ -161,7 +183,7 @@ class Manifests:
             missing = self._missing.get(reference)  # it may have been heard while we waited
             if record is not None and missing is not None and is_over(record, missing):
                 raise self._denial(missing) from error
-            if known is None or not may_stand_in:
+            if known is None or not may_stand_in or await self._held(route.repository, known.descriptor.digest) is None:
                 raise
             reason = str(error) or f"{route.upstream.name} did not answer within {timeout:g} s"
             return self._stale(route, reference, known, reason)
@@ -213,7 +235,7 @@ class Manifests:
         if not is_new and judge(answer, rule, now) is not Verdict.FRESH:
             return None
         digest = answer.descriptor.digest
-        pulled = await self._by_digest(Reference(reference.repository, digest), digest)
+        pulled = await self._found_digest(Reference(reference.repository, digest), digest)
         await self._behind.do(self._put_tag(reference, answer))
         return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
 

@@ -15,6 +15,8 @@ from regproxy.state.schema import INDEX, OPERATORS, Schema
 
 _SMALL = 4 * 1024 * 1024  # bytes that can be looked through at every start: some 20 ms
 
+_TABLES = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+
 _log = logging.getLogger(__name__)
 
 
@@ -67,6 +69,8 @@ def _make(path: Path, schema: Schema) -> None:
             connection.executescript(f"BEGIN; {schema.tables} PRAGMA user_version = {schema.version}; COMMIT;")
         elif connection.execute("PRAGMA user_version").fetchone() != (schema.version,):
             raise Unusable(f"it is not of version {schema.version}")
+        elif connection.execute(_TABLES).fetchone() < (schema.tables.count("CREATE TABLE"),):
+            connection.executescript(f"BEGIN; {schema.tables} COMMIT;")  # a table that was added since
         if path.stat().st_size <= _SMALL and (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
             raise Unusable(found[0])
     path.chmod(0o600)

@@ -14,6 +14,8 @@ from regproxy.memory import Memory
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy import access
+from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
@@ -36,6 +38,10 @@ WITH RECURSIVE found(name) AS (
     FROM found WHERE name IS NOT NULL
 )
 SELECT name FROM found WHERE name IS NOT NULL LIMIT ?3
+"""
+# All that begins with a name and the character after it; keys are those of pull.listings.
+_FORGET_LISTINGS = """
+DELETE FROM listings WHERE key = ?1 OR (key > ?2 AND key < ?2 || char(0x10FFFF)) OR (key > ?3 AND key < ?3 || char(0x10FFFF))
 """
 
 
@@ -127,7 +133,9 @@ class SqliteIndex:
             return remembered
         row = await self._db.row(
             "SELECT media_type, digest, size FROM content JOIN holders USING (digest, kind)"
-            " WHERE kind = ? AND digest = ? AND repository = ?",
+            " WHERE kind = ? AND digest = ? AND repository = ?"
+            " AND NOT EXISTS (SELECT 1 FROM access"
+            " WHERE access.repository = holders.repository AND refused_at > 0 AND refused_at >= confirmed_at)",
             kind.value,
             str(digest),
             str(repository),
@@ -153,6 +161,51 @@ class SqliteIndex:
             await self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", digest, kind.value, str(repository))
             await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in children])
         self._held.pop((kind, repository, descriptor.digest))
+
+    async def access(self, repository: Repository) -> Access:
+        query = "SELECT confirmed_at, refused_at, reason, is_imported FROM access WHERE repository = ?"
+        row = await self._db.row(query, str(repository))
+        return Access(float(row[0]), float(row[1]), str(row[2]), bool(row[3])) if row else Access()
+
+    async def put_confirmed(self, repository: Repository, asked_at: float) -> bool:
+        before, after = await self._put_access(repository, lambda known: access.confirmed(known, asked_at, self._clock()))
+        return before.is_closed and not after.is_closed
+
+    async def put_refused(self, repository: Repository, reason: str) -> bool:
+        before, after = await self._put_access(repository, lambda known: access.refused(known, self._clock(), reason))
+        return after.is_closed and not before.is_closed
+
+    async def put_imported(self, repository: Repository) -> None:
+        await self._put_access(repository, lambda known: access.imported(known, self._clock()))
+
+    async def _put_access(self, repository: Repository, change: Callable[[Access], Access]) -> tuple[Access, Access]:
+        """Change what is on record, and tell what was before and what is now; a generation ends where that opens or closes it."""
+        name = str(repository)
+        before = after = Access()
+        try:
+            async with self._db.transaction():
+                await self._db.execute("INSERT OR IGNORE INTO access (repository) VALUES (?)", name)  # nobody else changes it from here on
+                before = await self.access(repository)
+                after = change(before)
+                row = (after.confirmed_at, after.refused_at, after.reason, after.is_imported, name)
+                statement = "UPDATE access SET confirmed_at = ?, refused_at = ?, reason = ?, is_imported = ? WHERE repository = ?"
+                await self._db.execute(statement, *row)
+                if after.is_closed:
+                    await self._db.execute(_FORGET_LISTINGS, f"tags {name}", f"tags {name}?", f"referrers {name} ")
+        except BaseException:
+            self._generation.advance()  # a commit that nobody waited for counts too
+            raise
+        if before.is_closed != after.is_closed:
+            self._generation.advance()
+        return before, after
+
+    async def manifests_of(self, repository: Repository, most: int) -> list[Digest]:
+        rows = await self._db.rows(
+            "SELECT digest FROM holders JOIN content USING (digest, kind) WHERE kind = 'manifest' AND repository = ?"
+            " ORDER BY used_at DESC LIMIT ?",
+            *(str(repository), most),
+        )
+        return [Digest.parse(str(digest)) for (digest,) in rows]
 
     async def digest_named(self, reference: str) -> Digest | None:
         row = await self._db.row("SELECT digest FROM tags WHERE reference = ?", reference)

@@ -240,7 +240,8 @@ class HostClient:
             case Meaning.SUCCESS:
                 return
             case Meaning.NOT_FOUND:
-                raise NotFound(f"{where} has no {what} (404)")
+                code, _ = await self._reason(response, question.name)
+                raise NotFound(f"{where} has no {what} (404)", is_repository=code == "NAME_UNKNOWN")
             case Meaning.REFUSED:
                 whom = "our credentials" if self.host.has_credentials else "us"
                 _, reason = await self._reason(response, question.name)

@@ -120,6 +120,13 @@ class UpstreamRegistry:
     async def manifest(self, reference: Reference) -> Manifest:
         return await self._first(_need(reference), lambda client: self._manifest(client, reference))
 
+    async def confirm_manifest(self, reference: Reference) -> None:
+        async def ask(client: HostClient) -> None:
+            if await self._head(client, reference) is None:
+                await self._manifest(client, reference)
+
+        await self._first(Trust.RESOLVE, ask)
+
     async def _head(self, client: HostClient, reference: Reference, connect: float | None = None) -> Digest | None:
         """Ask for the digest alone; a refusal may be of the method, so it tells nothing."""
         try:

@@ -1,8 +1,10 @@
 """What the index promises: it survives restarts, and losing it costs questions only."""
 
 import asyncio
+import contextlib
 import itertools
 import random
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -233,3 +235,34 @@ async def test_what_another_process_removed_is_held_by_nobody(index: SqliteIndex
     await index.ledger().forget(DESCRIPTOR.digest)
     assert await other.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) is None
     await other.close()
+
+
+async def test_n12_06_a_closed_repository_holds_nothing_and_lists_nothing(index: SqliteIndex) -> None:
+    for repository in (NGINX, OTHER):
+        await index.put(Kind.BLOB, repository, DESCRIPTOR)
+        for key in (f"tags {repository}", f"tags {repository}?n=1", f"referrers {repository} {DESCRIPTOR.digest}"):
+            await index.put_listing(key, b"list")
+    await index.put_listing(f"tags {NGINX}2?n=1", b"list")
+    before = index.generation
+    assert await index.put_refused(NGINX, "403")
+    assert index.generation != before, "what other processes remember of it ends"
+    assert not await index.put_refused(NGINX, "403"), "it is closed already"
+    assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) is None
+    assert await index.held(Kind.BLOB, OTHER, DESCRIPTOR.digest) == DESCRIPTOR
+    left = [f"tags {NGINX}2?n=1", f"tags {OTHER}", f"tags {OTHER}?n=1", f"referrers {OTHER} {DESCRIPTOR.digest}"]
+    gone = [f"tags {NGINX}", f"tags {NGINX}?n=1", f"referrers {NGINX} {DESCRIPTOR.digest}"]
+    assert [await index.listing(key) for key in left + gone] == [b"list"] * 4 + [None] * 3
+    assert await index.put_confirmed(NGINX, (await index.access(NGINX)).refused_at + 1)
+    assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
+
+
+async def test_n12_06_an_index_of_an_earlier_version_learns_it(tmp_path: Path) -> None:
+    index = await SqliteIndex.open(tmp_path / "index.db")
+    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
+    await index.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "index.db")) as file:
+        file.execute("DROP TABLE access")
+    again = await SqliteIndex.open(tmp_path / "index.db")
+    assert await again.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
+    assert not (await again.access(NGINX)).is_closed
+    await again.close()

@@ -1,0 +1,129 @@
+"""A registry that tells what its answers say about the repository that they are about (port Registry)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TypeVar
+
+from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import Manifest
+from regproxy.oci.ratelimit import RateLimit
+from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.routing import Trust, Upstream
+from regproxy.ports import Answer, BlobBody, HostFinding, HostStatus, Registry, TagPage
+from regproxy.pull.access import RepositoryAccess
+
+Result = TypeVar("Result")
+
+
+class RecordingRegistry:
+    """Passes every question on. Only the word of hosts that are trusted to resolve counts, whether they give or refuse."""
+
+    def __init__(self, registry: Registry, upstream: Upstream, access: RepositoryAccess, clock: Callable[[], float]) -> None:
+        """Take the registry of *upstream*, who is told, and a *clock* of epoch seconds."""
+        self._registry = registry
+        self._access = access
+        self._clock = clock
+        self._is_trusted = all(Trust.RESOLVE in host.trust for host in upstream.hosts)  # whoever answers
+
+    @property
+    def is_resting(self) -> bool:
+        return self._registry.is_resting
+
+    @property
+    def is_scarce(self) -> bool:
+        return self._registry.is_scarce
+
+    @property
+    def is_near(self) -> bool:
+        return self._registry.is_near
+
+    @property
+    def revalidate_timeout(self) -> float:
+        return self._registry.revalidate_timeout
+
+    @property
+    def progress_timeout(self) -> float:
+        return self._registry.progress_timeout
+
+    @property
+    def quota(self) -> RateLimit | None:
+        return self._registry.quota
+
+    def may_repeat(self) -> bool:
+        return self._registry.may_repeat()
+
+    def hosts(self) -> list[HostStatus]:
+        return self._registry.hosts()
+
+    async def examine(self, reference: Reference) -> list[HostFinding]:
+        return await self._registry.examine(reference)
+
+    async def resolve(self, reference: Reference) -> Digest | None:
+        return await self._recorded(reference.repository, self._registry.resolve(reference))
+
+    async def manifest(self, reference: Reference) -> Manifest:
+        is_trusted = self._is_trusted or isinstance(reference.target, Tag)
+        return await self._recorded(reference.repository, self._registry.manifest(reference), is_trusted=is_trusted)
+
+    async def describe(self, repository: Repository, digest: Digest) -> int | None:
+        return await self._recorded(repository, self._registry.describe(repository, digest), is_trusted=self._is_trusted)
+
+    async def confirm(self, repository: Repository, digest: Digest) -> None:
+        asked_at = self._clock()
+        await self._told(repository, self._registry.confirm(repository, digest))
+        await self._access.confirmed(repository, asked_at)
+
+    async def confirm_manifest(self, reference: Reference) -> None:
+        asked_at = self._clock()
+        await self._told(reference.repository, self._registry.confirm_manifest(reference))
+        await self._access.confirmed(reference.repository, asked_at)
+
+    def blob(
+        self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
+    ) -> AbstractAsyncContextManager[BlobBody]:
+        return self._blob(repository, self._registry.blob(repository, digest, start, stop, last))
+
+    async def tags(self, repository: Repository, query: str, host: str = "") -> TagPage | None:
+        """Return as `Registry.tags`; that a list is refused says nothing, for a pull needs none."""
+        asked_at = self._clock()
+        page = await self._registry.tags(repository, query, host)
+        if page is not None:
+            await self._access.confirmed(repository, asked_at)
+        return page
+
+    async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
+        asked_at = self._clock()
+        listed = await self._registry.referrers(repository, digest)
+        if listed is not None:
+            await self._access.confirmed(repository, asked_at)
+        return listed
+
+    async def close(self) -> None:
+        await self._registry.close()
+
+    async def _recorded(self, repository: Repository, answer: Awaitable[Result], *, is_trusted: bool = True) -> Result:
+        if not is_trusted:
+            return await answer
+        asked_at = self._clock()
+        result = await self._told(repository, answer)
+        if result is not None:
+            await self._access.confirmed(repository, asked_at)
+        return result
+
+    async def _told(self, repository: Repository, answer: Awaitable[Result]) -> Result:
+        try:
+            return await answer
+        except Answer as error:
+            await self._access.refused(repository, error)
+            raise
+
+    @asynccontextmanager
+    async def _blob(self, repository: Repository, opening: AbstractAsyncContextManager[BlobBody]) -> AsyncIterator[BlobBody]:
+        asked_at = self._clock()
+        async with AsyncExitStack() as stack:
+            if self._is_trusted:
+                body = await self._told(repository, stack.enter_async_context(opening))
+                await self._access.confirmed(repository, asked_at)
+            else:
+                body = await stack.enter_async_context(opening)
+            yield body
