@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from regproxy import metrics
@@ -32,6 +32,7 @@ Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Vouches: TypeAlias = Callable[[asyncio.BaseTransport], bool]
 
 _END = b"\r\n\r\n"
+_MAX_HEAD = 64 * 1024  # bytes: a Range of 1,024 parts takes 20 KiB, and some tokens as much
 _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
 _BYTES_ACKED = 120  # offset in Linux's struct tcp_info (include/uapi/linux/tcp.h); 64 bits
 _INFO_SIZE = _BYTES_ACKED + 8
@@ -40,7 +41,7 @@ _INFO_SIZE = _BYTES_ACKED + 8
 class Connection(RequestHandler):
     """A client's connection, which tells what happens to it."""
 
-    __slots__ = ("_is_between", "_watch", "answered", "client", "progress", "wire", "words")
+    __slots__ = ("_head_bytes", "_is_between", "_payload", "_watch", "answered", "client", "progress", "wire", "words")
 
     def __init__(self, watch: "Watch", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(watch, **how)
@@ -49,6 +50,8 @@ class Connection(RequestHandler):
         self.client = ""
         self.words: bytes | None = None  # the request that is being answered, where it came alone and in one piece
         self._is_between = True  # the parser has no part of a request
+        self._head_bytes = 0  # of a head that has not ended
+        self._payload: StreamReader | None = None  # of the last request
         self.wire: asyncio.Transport
         self.progress: Progress
 
@@ -69,9 +72,24 @@ class Connection(RequestHandler):
         self._watch.received(self)
         before = self._request_count
         super().data_received(data)
+        if self._request_count == before:
+            self._check_head(len(data))
+        else:
+            self._head_bytes, self._payload = 0, self._messages[-1][1]
         is_one = self._request_count == before + 1 and self._messages[-1][1] is EMPTY_PAYLOAD and not self._upgraded
         self._is_between = is_one and _ends_a_head(data)
         self.words = data if is_next and self._is_between else None
+
+    def _check_head(self, count: int) -> None:
+        """End a connection whose request's head goes on for too long: each of its fields is bounded, and so is all of it."""
+        if self._payload is not None and self._payload is not EMPTY_PAYLOAD and not self._payload.is_eof():
+            return
+        self._head_bytes += count
+        if self._head_bytes > _MAX_HEAD and not self.wire.is_closing():
+            body = RegistryError("UNSUPPORTED", 431, f"the head of the request has more than {_MAX_HEAD} bytes").body()
+            head = f"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+            self.wire.write(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
+            self.force_close()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Let a client that will ask no more have its answer; one that left is noticed when it gets it. TLS has no half of an end."""
@@ -120,6 +138,8 @@ class Watch(web.Server):
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=patience.idle,
+            max_line_size=_MAX_HEAD,
+            max_field_size=_MAX_HEAD,
         )
         self.is_leaving = False  # then each answer says that it is the last on its connection
         self._patience = patience

@@ -420,3 +420,23 @@ async def test_c11_more_idle_clients_than_descriptors_keep_nobody_out(upstream: 
         for writer in idle:
             writer.close()
         await asyncio.to_thread(program.stop)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param([f"Authorization: Bearer {'a' * 70_000}"], id="one field"),
+        pytest.param([f"X-{number}: {'a' * 8000}" for number in range(100)], id="many fields"),
+    ],
+)
+async def test_n13_19_a_head_that_is_too_long_is_refused_in_the_form_of_oci(proxy: Rig, lines: list[str]) -> None:
+    head = "\r\n".join(["GET /v2/ HTTP/1.1", "Host: proxy", *lines, "", ""]).encode()
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+    writer.write(head[:65_000])
+    assert (await proxy.ask("/v2/")).status == 200, "it has been read"
+    writer.write(head[65_000:70_000])
+    said = await asyncio.wait_for(reader.readuntil(b"}]}"), 20)
+    writer.close()
+    assert re.match(rb"HTTP/1\.[01] (400|431) ", said)
+    assert b"application/json" in said
+    assert (await proxy.ask("/v2/", Authorization=f"Bearer {'a' * 20_000}")).status == 200

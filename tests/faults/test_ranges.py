@@ -112,7 +112,7 @@ def _header(places: list[tuple[int, int]]) -> str:
     return "bytes=" + ",".join(f"{start}-{stop - 1}" for start, stop in places)
 
 
-MANY = [(10_000_000 + 1000 * at, 10_000_900 + 1000 * at) for at in range(50)]
+MANY = [(10_000_000 + 1000 * at, 10_000_900 + 1000 * at) for at in range(1000)]
 
 
 @pytest.mark.parametrize("mode", ["fill", "pass"])
@@ -126,9 +126,21 @@ async def test_n12_12_parts_that_are_near_are_one_question(
         held.event.set()
         await proxy.settled()
     asked = [entry.headers.get("range") for entry in upstream.ledger if entry.method == "GET" and entry.kind == "blobs"]
-    ours = [text for text in asked if text in {"bytes=9000000-9099999", "bytes=10000000-10049899"}]
+    ours = [text for text in asked if text in {"bytes=9000000-9099999", "bytes=10000000-10999899"}]
     assert len(ours) == 2
     assert len(asked) < 8
+
+
+async def test_n13_19_a_thousand_parts_of_what_is_stored_come_as_parts(proxy: Rig, digest: Digest) -> None:
+    """containers-storage asks so, and counts what comes: parts that touch stay apart."""
+    await proxy.ask(_path(digest))
+    await proxy.settled()
+    places = [(at, at + (100 if number % 2 else 50)) for number, at in enumerate(range(0, 1024 * 100, 100))]
+    assert len(_header(places)) > 8190
+    answer = await proxy.ask(_path(digest), Range=_header(places))
+    assert _are_parts(answer, places)
+    assert answer.headers["Cache-Status"] == "regproxy; hit"
+    assert (await proxy.ask(_path(digest), Range=_header([*places, (SIZE - 1, SIZE)]))).status == 200
 
 
 async def test_n12_12_parts_that_would_be_many_questions_come_with_the_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:

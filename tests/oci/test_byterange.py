@@ -69,7 +69,7 @@ def test_a_range_names_its_bytes(header: str, found: list[tuple[int, int]]) -> N
         pytest.param("bytes=0-9;20-29", id="another separator"),
         pytest.param(f"bytes={'9' * 19}-", id="a number that no file reaches"),
         pytest.param(f"bytes=0-{'9' * 10_000}", id="a number that is an attack"),
-        pytest.param("bytes=" + ",".join(["0-0"] * 65), id="more ranges than anyone needs"),
+        pytest.param("bytes=" + ",".join(["0-0"] * 1025), id="more ranges than anyone needs"),
         pytest.param("bytes=0-,0-", id="the whole twice"),
         pytest.param("bytes=" + ",".join(["0-"] * 64), id="the whole again and again"),
     ],
