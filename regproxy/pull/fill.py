@@ -7,11 +7,15 @@ Its followers read the growing file at their own speed. None of them gets the la
 response that was wrong never looks complete.
 """
 
+import asyncio
+
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST
 from regproxy.ports import Extent, Incoming, Unavailable
 from regproxy.pull.news import News
+
+_SOON = 0.5  # seconds
 
 
 class Fill:
@@ -61,12 +65,21 @@ class Fill:
     async def ends_soon(self, stop: int) -> bool:
         """Whether all of it comes with what is being asked for anyway: it has *stop* bytes at least. Raise as `started`.
 
-        That part of it is here helps nobody before: the last byte of a part, too, waits until all of it is verified.
+        That part of it is here helps nobody before: the last byte of a part, too, waits until all of it is verified. On a link that is
+        shared with other fills that may take seconds; then a part is there sooner by itself.
         """
         if stop > FIRST and not self.has_begun:
             return False
-        await self.started()
-        return self.size <= self.written + FIRST
+        try:
+            async with asyncio.timeout(_SOON):
+                await self.started()
+                if self.size > self.written + FIRST:
+                    return False
+                while not self._verified and self._error is None:
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def started(self) -> None:
         """Wait until the size is known, or raise what keeps the blob from coming.

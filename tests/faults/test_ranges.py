@@ -186,7 +186,18 @@ async def test_c05_a_part_of_a_blob_that_comes_at_once_is_not_fetched_by_itself(
     digest = upstream.add_blob(NAME, BLOB[:1_000_000])
     assert (await proxy.ask(_path(digest), Range="bytes=10-19")).body == BLOB[10:20]
     await proxy.settled()
-    assert upstream.sent_blob_bytes() == 1_000_000
+    assert 0 <= upstream.sent_blob_bytes() - 1_000_000 <= 10, "unless this machine is too slow for that to be soon"
+
+
+async def test_n13_23_a_part_of_a_small_blob_does_not_wait_for_a_slow_fill(upstream: FakeRegistry, proxy: Rig) -> None:
+    digest, stall = upstream.add_blob(NAME, BLOB[:1_000_000]), Stall(1000)
+    upstream.misbehave(lambda entry: entry.headers.get("range", "").startswith("bytes=0-"), stall)
+    answer = await proxy.ask(_path(digest), Range="bytes=500000-500009")
+    assert (answer.status, answer.body) == (206, BLOB[500_000:500_010])
+    assert answer.headers["Cache-Status"] == "regproxy; fwd=miss; detail=unverified"
+    stall.event.set()
+    await proxy.settled()
+    assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit"
 
 
 async def test_c05_many_parts_to_the_end_are_one_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
