@@ -45,7 +45,12 @@ def judge(suite: Path, authority: str, prefix: str, images: list[Image], folder:
     }
     env = dict(os.environ, **{f"OCI_{name}": value for name, value in settings.items()})
     done = subprocess.run([suite], env=env, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    return read_report(done.stdout, done.stderr)
+
+
+def read_report(printed: str, complained: str) -> Report:
+    """Read what the suite *printed*."""
     cases: dict[str, set[str]] = defaultdict(set)
-    for name, status in _CASE.findall(done.stdout):
+    for name, status in _CASE.findall(printed):
         cases[status].add(name)
-    return Report(done.stdout + done.stderr, cases)
+    return Report(printed + complained, cases)
