@@ -9,7 +9,9 @@ import pytest
 
 from .client import Client
 from .containerd import Containerd, ContainerdPull, write_hosts
+from .copiers import LayoutClient, crane_copy, oras_copy, regctl_copy
 from .docker import Docker
+from .go_programs import go_program
 from .images import Image, Images
 from .podman import Podman
 from .processes import unmount_below
@@ -73,6 +75,34 @@ def containerd(folder: Folders) -> Iterator[Containerd]:
     containerd.start()
     yield containerd
     containerd.stop()
+
+
+@pytest.fixture(scope="session")
+def containerd_2(folder: Folders) -> Iterator[Containerd]:
+    containerd = Containerd(folder("containerd-2"), go_program)
+    containerd.start()
+    yield containerd
+    containerd.stop()
+
+
+@pytest.fixture(scope="session")
+def containerd_2_by_default(containerd_2: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    return ContainerdPull(containerd_2, write_hosts(folder("hosts-2"), "_default", proxy.url), HUB)
+
+
+@pytest.fixture(scope="session")
+def crane(folder: Folders, proxy: Proxy) -> Client:
+    return LayoutClient(folder("crane"), f"{proxy.authority}/{NAMED}", crane_copy)
+
+
+@pytest.fixture(scope="session")
+def oras(folder: Folders, proxy: Proxy) -> Client:
+    return LayoutClient(folder("oras"), f"{proxy.authority}/{NAMED}", oras_copy)
+
+
+@pytest.fixture(scope="session")
+def regctl(folder: Folders, proxy: Proxy) -> Client:
+    return LayoutClient(folder("regctl"), f"{proxy.authority}/{NAMED}", regctl_copy)
 
 
 @pytest.fixture(scope="session")

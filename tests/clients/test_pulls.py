@@ -16,10 +16,14 @@ ASKING = {
     "containerd_with_a_path": SMALL,
     "skopeo_with_a_path": IMAGES,
     "podman_with_a_path": SMALL,
+    "crane": SMALL,
+    "oras": SMALL,
+    "regctl": [*SMALL, "zstd"],
 }
 # docker.io: a tag stays fresh for some minutes.
 TRUSTING = {
     "containerd_by_default": IMAGES,
+    "containerd_2_by_default": IMAGES,
     "skopeo": SMALL,
     "podman": IMAGES,
     "docker": [*SMALL, "library", "layers"],  # docker 20.10 cannot unpack zstd
