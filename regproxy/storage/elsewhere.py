@@ -34,6 +34,7 @@ _FAILURES: dict[str, type[UpstreamError]] = {
     kind.__name__: kind
     for kind in (NotFound, Refused, Rejected, InvalidContent, Throttled, Overwhelmed, UnexpectedResponse, Unavailable, Corrupt)
 }
+_DETAILS = ("retry_after", "status", "code", "whatever_asked", "timed_out")  # what the kinds know beside their message
 
 
 class Reading:
@@ -115,12 +116,10 @@ def _progress(facts: dict[str, Any], incoming: Reading | None) -> Progress:
 def told(error: UpstreamError) -> dict[str, object]:
     """Say for another process what went wrong."""
     kind = next((kind for kind in _FAILURES.values() if isinstance(error, kind)), Unavailable)
-    said = {name: getattr(error, name, None) for name in ("retry_after", "status", "code")}
-    return {"kind": kind.__name__, "message": str(error), **said}
+    details = {name: getattr(error, name) for name in _DETAILS if hasattr(error, name)}
+    return {"kind": kind.__name__, "message": str(error), "details": details}
 
 
 def _failure(facts: dict[str, Any]) -> UpstreamError:
-    kind = _FAILURES[facts["kind"]]
-    if kind is Throttled:
-        return Throttled(facts["message"], facts["retry_after"])
-    return Rejected(facts["message"], facts["status"], facts["code"]) if kind is Rejected else kind(facts["message"])
+    kind: Callable[..., UpstreamError] = _FAILURES[facts["kind"]]
+    return kind(facts["message"], **facts["details"])
