@@ -256,6 +256,17 @@ def check_denied(route: Route, target: Target) -> None:
             raise errors.denied(f"{route.upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
 
 
+def check_listing_denied(route: Route) -> None:
+    """Raise DENIED where the configuration forbids every tag of a repository, so that there is nothing to list."""
+    if denies_all(route.upstream, route.repository.name):
+        raise errors.denied(f"{route.repository} may not be listed: the configuration denies all of it")
+
+
+def denies_all(upstream: Upstream, name: str) -> bool:
+    """Say whether some pattern forbids every tag of repository *name*."""
+    return any(pattern.endswith("*") and fnmatchcase(f"{name}:", pattern) for pattern in upstream.deny)
+
+
 def _name_at(upstream: Upstream, name: str) -> str:
     """Put Docker Hub's official images where they are: `nginx` is `library/nginx`."""
     return f"library/{name}" if upstream.name == DOCKER_HUB and "/" not in name else name

@@ -13,7 +13,7 @@ from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Repository, Tag
 from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query
-from regproxy.policy.routing import Route
+from regproxy.policy.routing import Route, Upstream, check_denied, check_listing_denied, denies_all
 from regproxy.ports import Corrupt, Index, NotFound, Refused, Registry, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.pull.collected_tags import Collected, CollectedTags
 from regproxy.pull.keeping import found, kept
@@ -21,6 +21,7 @@ from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
 
 _MAX_PAGES = 100  # of a list, read to find the place where a client is: 10,000 tags where upstream gives 100 at a time
+_CATALOG_ROWS = 1000  # read at once, at least: those that are denied are dropped
 _MAX_LISTS = 4  # asked of an upstream at once: a page is 8 MiB at most
 
 Result = TypeVar("Result")
@@ -89,6 +90,7 @@ class Listings:
 
     async def tags(self, route: Route, asked: TagQuery) -> ListedTags:
         """List the tags that are asked for, in upstream's order; raise `RegistryError` or `UpstreamError`."""
+        check_listing_denied(route)
         if asked.most == 0:
             return ListedTags((), None, Provenance.HIT)  # distribution-spec: an empty list and no Link
         try:
@@ -200,13 +202,23 @@ class Listings:
         listed = _listed(page, asked, Provenance.STALE)
         return replace(listed, warning=_warning(route, collected, reason, is_end=listed.cursor is None))
 
-    async def catalog(self, registry: str, last: str, most: int) -> tuple[list[str], bool]:
-        """List the repositories of a *registry* that are cached, after *last*, and say whether there are more; raise `StoreError`."""
-        names = await self._index.repositories(registry, last, most + 1)
-        return list(names[:most]), len(names) > most
+    async def catalog(self, upstream: Upstream, last: str, most: int) -> tuple[list[str], bool]:
+        """List the repositories of *upstream* that are cached and may be pulled, after *last*, and say whether there are more.
+
+        Raise `StoreError`.
+        """
+        found, wanted = list[str](), max(most + 1, _CATALOG_ROWS)
+        while len(found) <= most:
+            names = await self._index.repositories(upstream.name, last, wanted)
+            found += [name for name in names if not denies_all(upstream, name)]
+            if len(names) < wanted:
+                break
+            last = names[-1]
+        return found[:most], len(found) > most
 
     async def referrers(self, route: Route, digest: Digest, artifact_type: str | None) -> ListedReferrers:
         """List what refers to *digest* as an image index, of one *artifact_type* if given."""
+        check_denied(route, digest)
 
         async def ask() -> tuple[str, Provenance]:
             listed, provenance = await self._referrers(route, digest)

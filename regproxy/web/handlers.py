@@ -241,10 +241,11 @@ class Handlers:
         if not self.has_catalog:
             raise errors.endpoint_unsupported("the catalog is off: `catalog: true` in the configuration lists what is cached")
         namespaces = exchange.query.get("ns", ())
-        upstream = self.routes.upstream(namespaces, _host_of(request)).name
-        exchange.upstream, exchange.namespace = upstream, next(iter(namespaces), upstream)
+        upstream = self.routes.upstream(namespaces, _host_of(request))
+        exchange.upstream, exchange.namespace = upstream.name, next(iter(namespaces), upstream.name)
         most = _page_size(exchange.parameter("n"))
-        names, has_more = await self.listings.catalog(upstream, exchange.parameter("last") or "", _CATALOG_PAGE if most is None else most)
+        last, at_most = exchange.parameter("last") or "", _CATALOG_PAGE if most is None else most
+        names, has_more = await self.listings.catalog(upstream, last, at_most)
         exchange.provenance = Provenance.HIT
         headers = CIMultiDict({"Cache-Status": Provenance.HIT.cache_status()})
         if has_more and names:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.oci.reference import Repository
+from regproxy.ports import Kind
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Answer, Rig, rig
 
@@ -68,3 +70,51 @@ async def test_n13_23_the_catalog_goes_on_after_a_name(tmp_path: Path) -> None:
         assert (await proxy.ask("/v2/_catalog?ns=reg.test&ns=reg.test")).status == 400
         assert (await proxy.ask("/v2/_catalog?ns=reg.test")).headers["OCI-Namespace"] == "reg.test"
         assert (await proxy.ask("/v2/_catalog", "POST")).status == 405
+
+
+@pytest.mark.parametrize("query", ["", "?n=1", "?n=2", "?n=1000"])
+@pytest.mark.parametrize(
+    ("deny", "listed"),
+    [
+        (["a/*"], ["b", "library/nginx", "z-last"]),
+        (["b:*", "z-last*"], ["a/one", "a/two", "library/nginx"]),
+        (["*:latest", "*@sha256:*", "b:1"], NAMES),
+        (["*"], []),
+    ],
+)
+async def test_n13_23_what_may_not_be_pulled_is_not_listed(tmp_path: Path, deny: list[str], listed: list[str], query: str) -> None:
+    """What was cached before it was forbidden; a page that is short of names goes on to the next."""
+    async with FakeRegistry() as one:
+        async with rig(tmp_path / "store", {"reg.test": one.url}) as proxy:
+            for name in NAMES:
+                one.add_image(name, "1", [b"layer"])
+                assert (await proxy.ask(f"/v2/{name}/manifests/1")).status == 200
+        async with rig(tmp_path / "store", {"reg.test": {"hosts": [{"url": one.url}], "deny": deny}}, catalog=True) as proxy:
+            assert await _walk(proxy, query) == listed
+
+
+async def test_n13_23_a_page_goes_on_past_more_that_is_denied_than_is_read_at_once(tmp_path: Path) -> None:
+    async with FakeRegistry() as one:
+        async with rig(tmp_path / "store", {"reg.test": one.url}) as proxy:
+            descriptor = one.add_image("seen", "1", [b"layer"])
+            assert (await proxy.ask("/v2/seen/manifests/1")).status == 200
+            for number in range(2100):
+                await proxy.proxy.index.put(Kind.MANIFEST, Repository("reg.test", f"secret/{number}"), descriptor)
+            await proxy.proxy.index.put(Kind.MANIFEST, Repository("reg.test", "z-last"), descriptor)
+        settings = {"reg.test": {"hosts": [{"url": one.url}], "deny": ["secret/*"]}}
+        async with rig(tmp_path / "store", settings, catalog=True) as proxy:
+            assert await _walk(proxy, "?n=1") == ["seen", "z-last"]
+
+
+async def test_n13_23_no_list_is_told_of_what_may_not_be_pulled(tmp_path: Path) -> None:
+    """Neither of its tags, nor of what refers to it, from upstream or from the store."""
+    async with FakeRegistry() as one:
+        image = one.add_image("secret/app", "1", [b"layer"])
+        paths = ["/v2/secret/app/tags/list", "/v2/secret/app/tags/list?n=0", f"/v2/secret/app/referrers/{image.digest}"]
+        async with rig(tmp_path / "store", {"reg.test": one.url}) as proxy:
+            assert {(await proxy.ask(path)).status for path in paths} == {200}
+        asked = len(one.ledger)
+        async with rig(tmp_path / "store", {"reg.test": {"hosts": [{"url": one.url}], "deny": ["secret/*"]}}) as proxy:
+            answers = [await proxy.ask(path) for path in paths]
+        assert [(answer.status, json.loads(answer.body)["errors"][0]["code"]) for answer in answers] == [(403, "DENIED")] * 3
+        assert len(one.ledger) == asked

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +8,18 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Repository, Tag, Target
 from regproxy.policy.freshness import PullPolicy, TagPolicy
-from regproxy.policy.routing import Credential, Host, Route, Routes, Secret, Trust, Upstream, check_denied
+from regproxy.policy.routing import (
+    Credential,
+    Host,
+    Route,
+    Routes,
+    Secret,
+    Trust,
+    Upstream,
+    check_denied,
+    check_listing_denied,
+    denies_all,
+)
 
 HUB = Upstream("docker.io", (Host("https://registry-1.docker.io"),), aliases=frozenset({"index.docker.io", "registry-1.docker.io"}))
 QUAY = Upstream(
@@ -212,6 +225,32 @@ def test_what_the_configuration_denies_is_refused(deny: tuple[str, ...], target:
         check_denied(route, target)
     assert (refused.value.code, refused.value.status) == ("DENIED", 403)
     assert "docker.io/library/nginx" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("deny", "denied"),
+    [
+        ((), False),
+        (("*",), True),
+        (("library/*",), True),
+        (("library/nginx*",), True),
+        (("library/nginx:*",), True),
+        (("a/*", "library/nginx:*"), True),
+        (("*:*",), True),
+        (("*:latest",), False),
+        (("library/nginx:1*",), False),
+        (("library/nginx@*",), False),
+        (("library/nginx",), False),
+        (("nginx:*",), False),
+        (("library/nginx-unit*",), False),
+        (("team/*",), False),
+    ],
+)
+def test_n13_23_a_repository_is_denied_where_each_of_its_tags_is(deny: tuple[str, ...], denied: bool) -> None:
+    route = Route(Upstream("docker.io", (), deny=deny), Repository("docker.io", "library/nginx"))
+    assert denies_all(route.upstream, route.repository.name) == denied
+    with pytest.raises(RegistryError, match="the configuration denies all of it") if denied else nullcontext():
+        check_listing_denied(route)
 
 
 def test_a_host_alone_is_trusted_with_everything() -> None:
