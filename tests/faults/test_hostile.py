@@ -18,7 +18,7 @@ from tests.faults.hostile.connections import Connection, judge
 from tests.faults.hostile.pulls import Puller
 from tests.faults.hostile.requests import Grammar, Request
 from tests.faults.hostile.run import Run, seconds_of_a_run, seed_of_a_run
-from tests.faults.hostile.world import World, world
+from tests.faults.hostile.world import FRESH_FOR, World, world
 
 _HOSTILE = 12  # clients at once
 _PULLERS = 4
@@ -52,6 +52,7 @@ def _program(root: Path, made: World, workers: int) -> Program:
         default_upstream="open.test",
         store={"root": str(root / "store"), "max_size": "2GiB"},
         unknown={"per_second": 1000, "burst": 100_000},  # or hostile clients would soon be told nothing but 503
+        reconfirm_after=f"{FRESH_FOR}s",
         log_level="warning",
     )
 

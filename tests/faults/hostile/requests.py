@@ -42,7 +42,11 @@ class _Intent:
     def allowed(self, world: World) -> Item | None:
         """Say what the documented routing makes of it."""
         found = self._routed()
-        item = world.may_have(*found, self.reference) if found else None
+        if found is None:
+            return None
+        if self.kind == "tags":
+            return world.listing(*found)
+        item = world.may_have(*found, self.reference)
         return item if item is not None and item.kind == self.kind else None
 
     def _routed(self) -> tuple[str, str] | None:
@@ -55,7 +59,8 @@ class _Intent:
 
     def written(self) -> bytes:
         query = "".join(f"{'&' if number else '?'}ns={each}" for number, each in enumerate(self.namespaces))
-        lines = [f"{self.method} /v2/{self.name}/{self.kind}/{self.reference}{query} HTTP/1.1", f"Host: {self.host}"]
+        rest = "tags/list" if self.kind == "tags" else f"{self.kind}/{self.reference}"
+        lines = [f"{self.method} /v2/{self.name}/{rest}{query} HTTP/1.1", f"Host: {self.host}"]
         return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in self.headers), "", ""]).encode("utf-8", "surrogateescape")
 
 
@@ -98,7 +103,7 @@ class Grammar:
 
     def _intent(self, item: Item, image: Image, where: Repository) -> _Intent:
         chance = self._chance
-        kind = item.kind if chance.random() < 0.95 else chance.choice(("blobs", "manifests", "referrers"))
+        kind = item.kind if chance.random() < 0.95 else chance.choice(("blobs", "manifests", "referrers", "tags"))
         reference = image.tag if item.kind == "manifests" and chance.random() < 0.5 else str(item.digest)
         if chance.random() < 0.05:
             reference = chance.choice(("latest", "v0", "sha256:" + "0" * 64, "sha512:" + "f" * 128, f"sha256-{item.digest.hex}"))

@@ -21,7 +21,7 @@ from tests.fakes.reply import Reply, error_reply
 from tests.fakes.wire import Wire
 from tests.faults.hostile.run import Run
 
-FRESH_FOR = 2.0  # seconds
+FRESH_FOR = 2.0  # seconds, for which a tag is believed, and that a repository holds what it held
 CLAIMED = 424_242  # bytes that a mirror says everything has: a HEAD that is passed on tells its word, and nothing of ours
 _MARK = re.compile(rb"mark-[0-9a-f]{16}-")
 _LATE = 0.005  # seconds that an answer may take, so that races show
@@ -138,6 +138,11 @@ class World:
         item = self.items.get(f"{upstream}/{name}:{reference}") or self.items.get(reference)
         return item if item is not None and (upstream, name) in item.permitted else None
 
+    def listing(self, upstream: str, name: str) -> Item | None:
+        """Give the list of tags of a repository, which has no mark in it, if we may have it."""
+        is_permitted = Repository(upstream, name) in self.repositories
+        return Item("tags", Digest.of(b""), b"", frozenset({(upstream, name)})) if is_permitted else None
+
     def grow(self) -> Image:
         """Add an image to some repositories that we may read, and to others that we may not."""
         chance = self.chance
@@ -172,7 +177,9 @@ class World:
         registry.add_manifest(where.name, image.manifest.body, OCI_MANIFEST, image.tag)
         for blob in image.blobs:
             registry.add_blob(where.name, blob.body)
-        if where.status == 200:
+        if where.status != 200:
+            registry.set_tag(where.name, self._mark().decode(), image.manifest.digest)  # so is the name of a tag
+        else:
             self.items[f"{where.upstream}/{where.name}:{image.tag}"] = image.manifest
 
     def _item(self, kind: str, body: bytes, permitted: frozenset[tuple[str, str]]) -> Item:
