@@ -64,44 +64,72 @@ class Growing:
 
 def left_behind(root: Path, digest: Digest) -> int:
     """Leave out the last byte: asking for one is how upstream is asked whether it may be had at all."""
-    return max(max((path.stat().st_size for path in _unfinished(root, digest)), default=0) - 1, 0)
+    return max(max((_size(path) for path in _unfinished(root, digest)), default=0) - 1, 0)
 
 
 def _unfinished(root: Path, digest: Digest) -> Iterator[Path]:
+    """List the files on their way in; others that bring the same content may rename or remove theirs at any moment."""
     return (root / "ingest").glob(f"{digest.hex}.*")
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _created(root: Path, digest: Digest) -> tuple[int, Path]:
-    descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex}.", dir=root / "ingest")
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor, Path(path)
+    while True:
+        descriptor, path = tempfile.mkstemp(prefix=f"{digest.hex}.", dir=root / "ingest")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(path)
+        os.close(descriptor)  # somebody took it for an orphan before it was locked
 
 
 def _taken_over(root: Path, digest: Digest, start: int) -> tuple[int, Path]:
     """Lock a file that nobody writes any more and that has at least *start* bytes, and cut it to them; raise `OSError`."""
     for path in _unfinished(root, digest):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _locked(path, os.O_RDWR)
+        if descriptor is None:
+            continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_size >= start:
                 os.truncate(descriptor, start)
                 return descriptor, path
-        except BlockingIOError:
-            pass
+        except OSError:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
     raise FileNotFoundError(f"the first {start} bytes of {digest} are gone")
 
 
 def remove_if_orphan(path: Path) -> None:
     """Remove what no living process writes: the kernel gives a dead one's lock back."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    descriptor = _locked(path, os.O_RDONLY | os.O_NONBLOCK)
+    if descriptor is not None:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(path: Path, flags: int) -> int | None:
+    """Open and lock a file; None where somebody has it locked, or it lost its name: then it may be a blob by now."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
         pass
-    finally:
+    except OSError:
         os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 def sync_directory(path: Path) -> None:

@@ -277,3 +277,14 @@ async def test_what_another_process_removed_takes_no_room_for_long(store: DiskSt
             await asyncio.sleep(0.05)
     letting_go.cancel()
     other.close()
+
+
+async def test_who_brings_the_same_content_at_once_gets_in_nobodys_way(store: DiskStore, tmp_path: Path) -> None:
+    """Fills of several repositories do: each removes what others have left unfinished, which they may just be renaming."""
+    for number in range(40):
+        body = b"layer %d" % number
+        digest = Digest.of(body)
+        await asyncio.gather(*(store.write(digest, body) for _ in range(8)))
+        assert _path(tmp_path, digest).read_bytes() == body
+    assert list((tmp_path / "store" / "ingest").iterdir()) == []
+    assert store.trouble is None
