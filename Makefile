@@ -30,7 +30,7 @@ bench: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet --editable .
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable .  # setuptools warns of editable installations as such
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready

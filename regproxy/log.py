@@ -1,4 +1,4 @@
-"""JSON lines for machines to read; one line per record, whatever is in it.
+"""JSON lines for machines to read, or lines for people on a terminal; one line per record, whatever is in it.
 
 Nothing here knows a secret: they are `Secret`s, which render as `***`, and URLs are logged without their query, where signatures live.
 """
@@ -6,6 +6,7 @@ Nothing here knows a secret: they are `Secret`s, which render as `***`, and URLs
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from typing import TextIO
 from regproxy.outlet import Outlet, unbuffered
 
 _FIELDS = "fields"
+_STANDARD_OUTPUT = 1
 _SOON = 0.05  # seconds that a line may wait for others
 _MANY = 256  # lines that wait for no more
 
@@ -34,13 +36,25 @@ class JsonLines(logging.Formatter):
         return _line(record.created, record.levelname.lower(), record.name, record.getMessage(), values)
 
 
+class ConsoleLines(logging.Formatter):
+    """Writes a record for people: the time of day, the level, the message, and its fields behind it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = _console_line(record.created, record.levelname.lower(), record.getMessage(), getattr(record, _FIELDS, {}))
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).splitlines()
+        return "\n".join([line, *(f"    {_plain(each)}" for each in trace)])
+
+
 class Lines(logging.Handler):
     """Writes lines, many at once: a call of the kernel for each would cost more than the line."""
 
-    def __init__(self, stream: TextIO) -> None:
-        """Take where lines go."""
+    def __init__(self, stream: TextIO, *, is_console: bool = False) -> None:
+        """Write to *stream*, as JSON or for a console."""
         super().__init__()
-        self.setFormatter(JsonLines())
+        self.is_console = is_console
+        self.setFormatter(ConsoleLines() if is_console else JsonLines())
         self._outlet = Outlet(stream, _told_lost)
         self._lines: list[str] = []
 
@@ -97,11 +111,31 @@ class AccessLine:
         )
         for handler in _root.handlers:
             if isinstance(handler, Lines):
-                handler.put(line)
+                handler.put(self._for_people(client, seconds) if handler.is_console else line)
+
+    def _for_people(self, client: str, seconds: float) -> str:
+        values = {name: value for name, value in self._values.items() if value not in (None, "")}
+        return _console_line(time.time(), "info", self._message, {**values, "client": client, "seconds": f"{seconds:.3f}"})
 
 
 def _line(when: float, level: str, logger: str, message: str, values: Mapping[str, object]) -> str:
     return _encode({"time": _time(when), "level": level, "logger": logger, "message": message, **values})
+
+
+def _console_line(when: float, level: str, message: str, values: Mapping[str, object]) -> str:
+    shown = [f"{name}={_shown(value)}" for name, value in values.items()]
+    return "  ".join([time.strftime("%H:%M:%S", time.localtime(when)), f"{level:7}", _plain(message), *shown])
+
+
+def _shown(value: object) -> str:
+    """Show a value as it is, or between quotes where it could be taken for more than one."""
+    text = str(value)
+    return text if text.isascii() and text.isprintable() and text and not set(text) & set(" \"'=") else _encode(text)
+
+
+def _plain(text: str) -> str:
+    """Keep what an upstream said from painting or moving the cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _told_lost(count: int) -> str:
@@ -123,8 +157,13 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
     return {_FIELDS: values}
 
 
-def configure(level: str) -> None:
-    """Send all logging to standard output as JSON lines."""
-    lines = Lines(unbuffered(1))
+def is_console(log_format: str) -> bool:
+    """Say whether the log is for people; with `auto`, whether standard output is a terminal."""
+    return log_format == "console" or (log_format == "auto" and os.isatty(_STANDARD_OUTPUT))
+
+
+def configure(level: str, log_format: str = "json") -> None:
+    """Send all logging to standard output, in a format of the settings: auto, json or console."""
+    lines = Lines(unbuffered(_STANDARD_OUTPUT), is_console=is_console(log_format))
     logging.basicConfig(level=level.upper(), handlers=[lines], force=True)
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # every statement at DEBUG

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import typer
 
-from regproxy.config import Address, Settings
+from regproxy.config import Settings
 
 _FAILED = 1  # exit status: regproxy is not there, or says no
 _LOOK = 3.0  # seconds to find out whether a server is there
@@ -98,6 +98,4 @@ def _reason(error: urllib.error.HTTPError) -> str:
 
 def url_of(settings: Settings) -> str:
     """Reach what listens everywhere by this machine's own address."""
-    address = settings.admin_listen
-    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    return f"{'https' if settings.admin_tls else 'http'}://{Address(local, address.port)}"
+    return f"{'https' if settings.admin_tls else 'http'}://{settings.admin_listen.from_here()}"

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from regproxy.config import ConfigError, Settings, load
+from regproxy.config import ConfigError, Settings, load, overlooked
 
 UNUSABLE = 2  # exit status: nothing was started
 
@@ -17,6 +17,8 @@ ConfigFile: TypeAlias = Annotated[
 
 def loaded(path: Path | None) -> Settings:
     """Load the settings, or print every mistake and end the program."""
+    for each in overlooked(path, os.environ):
+        typer.echo(f"warning: {each}", err=True)
     try:
         return load(path, os.environ)
     except ConfigError as error:

@@ -1,9 +1,9 @@
 """YAML and environment, validated by pydantic, into the very types the code uses."""
 
-from regproxy.config.loading import load
+from regproxy.config.loading import load, overlooked
 from regproxy.config.mistakes import ConfigError
 from regproxy.config.settings import ColdRanges, Downloads, Settings, StoreSettings
 from regproxy.config.timeouts import Timeouts
 from regproxy.config.units import Address
 
-__all__ = ["Address", "ColdRanges", "ConfigError", "Downloads", "Settings", "StoreSettings", "Timeouts", "load"]
+__all__ = ["Address", "ColdRanges", "ConfigError", "Downloads", "Settings", "StoreSettings", "Timeouts", "load", "overlooked"]

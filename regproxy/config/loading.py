@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from regproxy.config import environment, mistakes, reading
 from regproxy.config.builtin import BUILTIN
-from regproxy.config.mistakes import ConfigError, Mistake
+from regproxy.config.mistakes import ConfigError, Mistake, places
 from regproxy.config.model import Place
 from regproxy.config.reading import Tree
 from regproxy.config.settings import Document, Settings
@@ -57,6 +57,21 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     if lines:
         raise ConfigError(lines)
     return checked.settings()
+
+
+def overlooked(path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """Say of variables such as REGPROXY_LISTEN, which nobody reads, how they are spelled; not of those that the file names itself."""
+    try:
+        written = path.read_text(encoding="utf-8") if path else ""
+    except (OSError, UnicodeDecodeError):
+        written = ""
+    meant = {"_".join(place).upper(): "__".join(place).upper() for place in places(Document)}
+    found = []
+    for name in sorted(environ):
+        intended = meant.get(name.upper().removeprefix("REGPROXY_")) if name.upper().startswith("REGPROXY_") else None
+        if intended is not None and f"${{{name}}}" not in written:
+            found.append(f"{name} is not read: two underscores make it REGPROXY__{intended}")
+    return found
 
 
 def _over_builtin(document: Tree) -> Tree:

@@ -91,6 +91,15 @@ def _unknown(model: type[Model], key: str) -> str:
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(model.model_fields)}"
 
 
+def places(model: type[Model], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """List every key of a file that has a name of ours, and the keys below it."""
+    for name, field in model.model_fields.items():
+        yield (*above, name)
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            yield from places(inner, (*above, name))
+
+
 def _model_at(place: Place, model: type[Model]) -> type[Model]:
     for part in place:
         field = model.model_fields.get(str(part))

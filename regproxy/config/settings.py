@@ -112,6 +112,7 @@ class Basics(Model):
     catalog: bool = False
     reconfirm_after: Annotated[Seconds, Field(ge=0)] = 3600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
 
 

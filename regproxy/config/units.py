@@ -45,6 +45,10 @@ class Address:
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def from_here(self) -> "Address":
+        """Return where whoever is on this machine reaches it, also where it is all interfaces."""
+        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)
+
 
 def address(value: object) -> Address:
     if isinstance(value, Address):

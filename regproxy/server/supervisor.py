@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from regproxy import __version__
 from regproxy.config import ConfigError, Settings
 from regproxy.config.tls import cautions
-from regproxy.log import fields
+from regproxy.log import fields, is_console
 from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
@@ -61,7 +61,10 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         await crew.start()
         stack.push_async_callback(_ended, asyncio.create_task(crew.watch()))
         stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(crew)))
-        _log.info("serving", extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen)))
+        _log.info(
+            "serving",
+            extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen), **_for_people(settings)),
+        )
         await _first(keeping, stop.wait())
         systemd.notify("STOPPING=1")
         _log.info("draining", extra=fields(grace=settings.drain))
@@ -128,6 +131,17 @@ def admin_access(settings: Settings, addresses: Sequence[str]) -> AdminAccess:
     """Say who may use the admin port, which listens at *addresses*."""
     names = frozenset(name.removesuffix(".") for name in (*settings.admin_hosts, settings.admin_listen.host))
     return AdminAccess(tuple(addresses), names, settings.admin_tls is not None, settings.admin_writes == "anywhere")
+
+
+def _for_people(settings: Settings) -> dict[str, str]:
+    """Say where the store and the page are, and on a terminal what to do next."""
+    page = f"{'https' if settings.admin_tls else 'http'}://{settings.admin_listen.from_here()}/"
+    told = {"store": str(settings.store.root), "page": page}
+    if not is_console(settings.log_format):
+        return told
+    here = settings.listen.from_here()
+    verify = "" if settings.tls else " --src-tls-verify=false"
+    return {**told, "try": f"skopeo copy{verify} docker://{here}/library/busybox:latest dir:/tmp/busybox"}
 
 
 def admissible(settings: Settings, wanted: Settings) -> Settings:

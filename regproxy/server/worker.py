@@ -40,7 +40,7 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     line, *listeners = (socket(fileno=int(number)) for number in sys.argv[1:])
     settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301 -- the supervisor's; without one there is nothing to read
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_format)
     take_all_files()
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -67,7 +67,7 @@ def _begin(root: Path, layout: Path) -> None:
     unfinished.chmod(0o600)
     unfinished.rename(layout)
     sync_directory(root)
-    _log.info("a new store is begun; if there was one, its volume is not mounted", extra=fields(root=str(root)))
+    _log.info("created new store", extra=fields(root=str(root), hint="if there was a store here, its volume is not mounted"))
 
 
 def _clear(path: Path) -> None:
