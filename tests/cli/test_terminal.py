@@ -19,7 +19,7 @@ from .test_store import ran
 
 
 def _run(command: str, config: Path) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-m", "regproxy", command, "--config", config]
+    words: list[str | Path] = [sys.executable, "-m", "regproxy", command, "--config", config]
     return subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -144,3 +144,29 @@ def _check_ours(arguments: list[str]) -> None:
         command = command.commands[name]
     if not hasattr(command, "commands"):
         command.make_context(command.name, arguments or ["IMAGE"], resilient_parsing=not arguments)
+
+
+def test_n13_09_the_chinese_readme_shows_all_that_the_english_one_does() -> None:
+    """Its blocks but for their comments, its sections, tables, pictures and links."""
+    english, chinese = (_shown(ROOT / name) for name in ("README.md", "README.zh-CN.md"))
+    assert chinese == english
+
+
+def test_n13_09_the_chinese_readme_calls_a_blob_a_blob() -> None:
+    text = (ROOT / "README.zh-CN.md").read_text()
+    assert [word for word in ("数据块", "标签的含义", "解释标签", "耐心", "谎言") if word in text] == []
+
+
+def _shown(path: Path) -> dict[str, object]:
+    text = path.read_text()
+    blocks = [
+        (block.language, [line.partition(" # ")[0].strip() for line in block.text.splitlines()]) for block in fenced() if block.path == path
+    ]
+    bare = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return {
+        "blocks": blocks,
+        "sections": len(re.findall(r"^## ", bare, re.MULTILINE)),
+        "rows": len(re.findall(r"^\|", bare, re.MULTILINE)),
+        "links": sorted(link for link in re.findall(r"\]\(([^)]+)\)", bare) if not link.startswith("README")),
+        "commands": sorted(block.text for block in commands() if block.path == path and not block.text.startswith("make run")),
+    }
