@@ -60,7 +60,7 @@ async def test_two_replicas_restarted_in_the_middle_are_one_calm_client(
     failures: list[str] = []
     for half in (0, 1):
         async with AsyncExitStack() as stack:
-            redis = {"url": server.url, "key": "canary-key"}
+            redis = {"url": server.url, "key": "canary-key-1f0123456789abcdef0123456789abcdef"}
             replicas = [await stack.enter_async_context(replica(tmp_path / name, upstream, redis=redis)) for name in "ab"]
             failures += await storm([each.port for each in replicas], images, NODES // 2, seed=half)
     await asyncio.to_thread(server.stop)

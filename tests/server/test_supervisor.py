@@ -17,7 +17,7 @@ def _settings(path: Path, text: str) -> Settings:
 def test_what_was_opened_before_the_first_worker_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "regproxy.yaml"
     old = _settings(file, f"{{workers: 2, store: {{root: {tmp_path / 'a'}}}}}")
-    redis = "redis: {url: redis://127.0.0.1, key: canary-key}"
+    redis = "redis: {url: redis://127.0.0.1, key: canary-key-1f0123456789abcdef0123456789abcdef}"
     new = _settings(file, f"{{workers: 3, {redis}, drain: 5s, store: {{root: {tmp_path / 'b'}, max_size: 1GiB}}}}")
     with caplog.at_level(logging.INFO):
         found = admissible(old, new)
