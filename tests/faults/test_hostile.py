@@ -23,7 +23,9 @@ from tests.faults.hostile.world import FRESH_FOR, World, world
 _HOSTILE = 12  # clients at once
 _PULLERS = 4
 _RACERS = 3
+_FLOODS = 2
 _IMAGES = 12  # to begin with
+_ALLOWANCE = {"per_second": 1, "burst": 30}  # of each address: those of the floods have spent it soon, the others hardly ever do
 
 pytestmark = pytest.mark.timeout(seconds_of_a_run() + 180)
 
@@ -37,8 +39,10 @@ async def test_hostile_clients_get_nothing_private_and_hurt_nobody(tmp_path: Pat
             hostile = [_attack(run, made, program.port, run.random(f"hostile {number}")) for number in range(_HOSTILE)]
             pullers = [_pull(run, made, program.port, number) for number in range(_PULLERS)]
             racers = [_race(run, made, program.port, number) for number in range(_RACERS)]
-            await run.act([*hostile, *pullers, *racers, promises.watched(run, program)])
+            floods = [_flood(run, made, program.port, number) for number in range(_FLOODS)]
+            await run.act([*hostile, *pullers, *racers, *floods, promises.watched(run, program)])
             promises.check_questions(run, made)
+            promises.check_vain_questions(run, made, _FLOODS * workers, _ALLOWANCE)
         promises.check_log(run, program)
     assert run.done["images pulled"] > 0
     run.check()
@@ -51,7 +55,7 @@ def _program(root: Path, made: World, workers: int) -> Program:
         workers=workers,
         default_upstream="open.test",
         store={"root": str(root / "store"), "max_size": "2GiB"},
-        unknown={"per_second": 1000, "burst": 100_000},  # or hostile clients would soon be told nothing but 503
+        unknown=_ALLOWANCE,
         reconfirm_after=f"{FRESH_FOR}s",
         log_level="warning",
     )
@@ -86,6 +90,19 @@ async def _race(run: Run, made: World, port: int, number: int) -> None:
         strangers = [_late(run, port, chance, [grammar.refused(image)]) for _ in range(chance.randint(1, 8))]
         await asyncio.gather(puller.pull(image), *strangers)
         run.done["races"] += 1
+
+
+async def _flood(run: Run, made: World, port: int, number: int) -> None:
+    """Ask for as much as possible that nobody has."""
+    chance = run.random(f"flood {number}")
+    grammar, count = Grammar(made, chance), number
+    while not run.is_over:
+        requests = []
+        for _ in range(chance.choice((1, 20, 50))):
+            count += _FLOODS
+            requests.append(grammar.vain(count))
+        judge(run, requests, await Connection(port, chance, f"127.0.4.{number + 1}").ask(requests))
+        run.done["vain requests"] += len(requests)
 
 
 async def _late(run: Run, port: int, chance: random.Random, requests: Sequence[Request]) -> None:

@@ -24,20 +24,20 @@ _HELD = 1.0  # seconds for which a client that does not read stays
 class Connection:
     """One hostile client's connection, from an address of its own."""
 
-    def __init__(self, port: int, chance: random.Random) -> None:
+    def __init__(self, port: int, chance: random.Random, address: str | None = None) -> None:
         self._port = port
+        self._address = address or f"127.0.1.{chance.randint(1, 250)}"
         self._chance = chance
         self.received = bytearray()
 
     async def ask(self, requests: Sequence[Request]) -> bytes:
         """Send the requests in some manner, and give what came."""
-        address = f"127.0.1.{self._chance.randint(1, 60)}"
         sent = b"".join(request.raw for request in requests) + _LAST
         manner = self._chance.choice(
             (self._plainly, self._plainly, self._slowly, self._half_closed, self._without_reading, self._cut_off, self._reset)
         )
         with suppress(OSError, TimeoutError):
-            reader, writer = await asyncio.open_connection(LOOPBACK, self._port, local_addr=(address, 0))
+            reader, writer = await asyncio.open_connection(LOOPBACK, self._port, local_addr=(self._address, 0))
             try:
                 await manner(reader, writer, sent)
             finally:

@@ -3,15 +3,18 @@
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.fakes.program import Program
+from tests.faults.hostile.requests import VAIN
 from tests.faults.hostile.run import Run
 from tests.faults.hostile.world import FRESH_FOR, World
 
 MIB = 1024 * 1024
 _MOST_MEMORY = 300  # MiB of any one process; at rest it has 75
 _LOOK = 0.5  # seconds
+_REQUESTS = 2  # that one question takes at most: HEAD and GET, or the referrers API and the tag that stands in for it
 _OURS = ("this is a bug", "fill broke", "Traceback", "Task exception", "was never retrieved", "was destroyed", "a worker died", "is stuck")
 
 
@@ -68,6 +71,14 @@ def check_questions(run: Run, world: World) -> None:
         for scope, count in tokens.items():
             if count > 1 + run.elapsed / registry.token_lifetime:
                 run.found("a token was asked for more often than promised", f"{count} times {name} {scope}")
+
+
+def check_vain_questions(run: Run, world: World, clients: int, allowance: Mapping[str, int]) -> None:
+    """Report more questions for what upstream does not have than *clients* of all workers together are allowed."""
+    asked = sum(count for asked, count in world.registries["open.test"].asked.items() if asked.repository.startswith(VAIN))
+    run.done["vain questions upstream"] = asked
+    if asked > (most := _REQUESTS * clients * (allowance["burst"] + allowance["per_second"] * run.elapsed)):
+        run.found("upstream was asked in vain more often than promised", f"{asked} times, at most {most:.0f}")
 
 
 def _resident(pid: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from tests.faults.hostile.world import Image, Item, Repository, World
 
+VAIN = "vain/"  # what the names of repositories begin with that nobody has
 _DEFAULT = "open.test"
 _SERVED = {"open.cache": "open.test", "pass.cache": "pass.test"}
 _ALIASES = {"alias.test": "open.test"}
@@ -87,6 +88,15 @@ class Grammar:
         where = self._chance.choice(image.refused or self._others(image))
         item = self._chance.choice(image.items)
         return self._finished(self._named(self._intent(item, image, where), where))
+
+    def vain(self, number: int) -> Request:
+        """Ask for what nobody has, under a name that nobody asked for before."""
+        digest = f"sha256:{self._chance.getrandbits(256):064x}"
+        kind = self._chance.choice(("blobs", "manifests", "manifests", "referrers", "tags"))
+        reference = f"v{number}" if kind == "manifests" and self._chance.random() < 0.5 else digest
+        headers = (("Range", "bytes=0-9"),) if self._chance.random() < 0.2 else ()
+        intent = _Intent(self._chance.choice(("GET", "HEAD")), kind, f"{VAIN}{number}", reference, headers=headers)
+        return Request(intent.written(), intent.method, intent.kind, None)
 
     def any(self) -> Request:
         """Ask for anything, in any way."""

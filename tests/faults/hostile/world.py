@@ -26,7 +26,7 @@ CLAIMED = 424_242  # bytes that a mirror says everything has: a HEAD that is pas
 _MARK = re.compile(rb"mark-[0-9a-f]{16}-")
 _LATE = 0.005  # seconds that an answer may take, so that races show
 _MAX_IMAGES = 300
-_SIZES = (1, 40, 1000, 16_384, 16_385, 70_000, 300_000, 1_500_000, 6_000_000)
+_SIZES = (16, 40, 1000, 16_384, 16_385, 70_000, 300_000, 1_500_000, 6_000_000)
 
 
 def marks_in(received: bytes) -> set[bytes]:
@@ -183,10 +183,8 @@ class World:
             self.items[f"{where.upstream}/{where.name}:{image.tag}"] = image.manifest
 
     def _item(self, kind: str, body: bytes, permitted: frozenset[tuple[str, str]]) -> Item:
-        digest = Digest.of(body)
-        known = self.items.get(str(digest))  # tiny ones are the same now and then
-        item = Item(kind, digest, body, permitted | known.permitted if known else permitted)
-        self.items[str(digest)] = item
+        item = Item(kind, Digest.of(body), body, permitted)
+        self.items[str(item.digest)] = item
         return item
 
     def _manifest(self, config: Item, layers: Sequence[Item]) -> bytes:
@@ -206,7 +204,7 @@ class World:
         """Make lines that all have the same mark, so that every part of 50 bytes shows it."""
         mark = self._mark()
         body = (mark * (size // len(mark) + 1))[:size]
-        return body if size > 40 else mark[5 : 5 + size]  # tiny ones show no mark, their status tells
+        return body if size > 16 else mark[5:-1]  # the smallest shows no mark, its status tells
 
     def document(self) -> dict[str, object]:
         """Write the upstreams as the configuration has them."""
