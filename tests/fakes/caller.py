@@ -1,6 +1,7 @@
 """A client that writes its requests byte by byte, over one connection, and reads the answers the same way."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -23,8 +24,14 @@ class Caller:
 
     @classmethod
     @asynccontextmanager
-    async def connected(cls, port: int) -> AsyncIterator[Self]:
-        caller = cls(*await asyncio.open_connection(LOOPBACK, port))
+    async def connected(cls, port: int, *, takes: int | None = None) -> AsyncIterator[Self]:
+        """Connect; the kernel *takes* about so many bytes that are not read."""
+        sock = socket.socket()
+        sock.setblocking(False)
+        if takes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        await asyncio.get_running_loop().sock_connect(sock, (LOOPBACK, port))
+        caller = cls(*await asyncio.open_connection(sock=sock))
         try:
             yield caller
         finally:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from regproxy.log import Lines
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import OCI_MANIFEST
 from tests.fakes.caller import Caller, words
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
@@ -361,15 +363,31 @@ class TestOnTheWire:
 
     async def test_who_does_not_read_is_not_repeated_to(self, subject: Subject) -> None:
         """What it was sent would wait in memory; the ordinary way waits for it to be taken."""
-        await subject.caller.ask(words(TAG))
-        before, transport = subject.read, subject.caller.writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
-        while subject.read == before:
-            subject.caller.writer.write(words(TAG))
-            for _ in range(5):  # turns of the loop that we share with it: it has read the request by then
-                await asyncio.sleep(0)
-            assert max(each.wire.get_write_buffer_size() for each in subject.proxy.watch._looks) < 65536
+        request, size = words(f"/v2/{NAME}/manifests/large"), 24 * 1024
+        body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {}, "layers": [], "annotations": {"a": size * "a"}}
+        subject.upstream.add_manifest(NAME, json.dumps(body).encode(), OCI_MANIFEST, "large")
+        for _ in range(2):
+            await subject.caller.ask(request)
+        await subject.repeated(request)
+        others = set(subject.proxy.watch._looks)
+        async with Caller.connected(subject.proxy.port, takes=4096) as deaf:  # a kernel takes megabytes, and minutes for them
+            assert isinstance(deaf.writer.transport, asyncio.Transport)
+            deaf.writer.transport.pause_reading()
+            await until(lambda: subject.proxy.watch._looks.keys() > others)
+            (wire,) = (each.wire for each in subject.proxy.watch._looks if each not in others)
+            wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            before = subject.read
+            deaf.writer.write(request)
+            await until(lambda: wire.get_write_buffer_size() > 0)
+            assert subject.read == before, "it was not repeated"
+            waiting = wire.get_write_buffer_size()
+            deaf.writer.write(request)
+            await until(lambda: subject.read > before or wire.get_write_buffer_size() > waiting)
+            assert subject.read == before + 1, "it was repeated"
+            for _ in range(20):
+                deaf.writer.write(request)
+                await subject.caller.ask(words("/v2/"))
+            assert wire.get_write_buffer_size() < 65536 + 2 * size
 
     async def test_who_is_to_leave_is_told(self, subject: Subject) -> None:
         await subject.caller.ask(words(TAG))
