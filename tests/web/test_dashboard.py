@@ -73,4 +73,7 @@ async def test_a_browser_runs_nothing_else_and_asks_nobody_else(proxy: Rig) -> N
 
 
 async def test_the_registry_port_has_no_page(proxy: Rig) -> None:
-    assert (await proxy.ask("/")).status == 404
+    """What is at its root says what listens there, and nothing of what it holds."""
+    answer = await proxy.ask("/")
+    assert answer.headers["Content-Type"].partition(";")[0] == "application/json"
+    assert (await proxy.ask("/index.html")).status == 404
