@@ -678,7 +678,15 @@ class TestSecrets:
         assert told in line
 
     @pytest.mark.parametrize(
-        "url", ["redis://u:{secret}@r:1/0", "redis://:{secret}@r", "redis://r?password={secret}", "unix://u:{secret}@/r"]
+        "url",
+        [
+            "redis://u:{secret}@r:1/0",
+            "redis://:{secret}@r",
+            "redis://{secret}@r",
+            "redis://u:x:{secret}@r",
+            "redis://r?password={secret}",
+            "unix://u:{secret}@/r",
+        ],
     )
     def test_a_redis_hides_its_password_and_its_key(self, file: Path, url: str) -> None:
         secret = "canary-redis-0123456789abcdef0123456789"
@@ -701,6 +709,19 @@ class TestSecrets:
     def test_n13_07_a_redis_url_is_checked_at_the_start(self, file: Path, url: str) -> None:
         (line,) = mistakes(file, f"redis: {{url: '{url}'}}")
         assert "redis.url" in line
+
+    @pytest.mark.parametrize("url", ["redis://u:1{0}?{0}=1@r", "redis://u:1?{0}=1@r:6379/0", "redis://u:1/{0}@r", "redis://u:1#{0}@r"])
+    def test_n12_18_a_redis_url_whose_password_is_not_escaped_is_not_shown(self, file: Path, url: str) -> None:
+        """The rest of it is read as a path, a query or a fragment."""
+        (line,) = mistakes(file, f"redis: {{url: '{url.format(SECRET)}'}}")
+        assert ("redis.url" in line, SECRET in line) == (True, False)
+
+    @pytest.mark.parametrize("user", [SECRET, f"{SECRET}:"])
+    def test_n13_17_a_user_of_a_proxy_without_a_password_is_a_secret(self, file: Path, user: str) -> None:
+        found = settings(file, f"upstreams: {{quay.io: {{proxy: 'http://{user}@proxy.corp:3128'}}}}")
+        (host,) = upstream(found, "quay.io").hosts
+        assert "proxy: http://***@proxy.corp:3128" in found.as_yaml()
+        assert SECRET not in found.as_yaml() + str(host.proxy)
 
     def test_n13_17_a_proxy_may_have_a_user_and_hides_it(self, file: Path) -> None:
         text = "upstreams: {quay.io: {proxy: 'http://us%40er:${SECRET}@proxy.corp:3128'}}"

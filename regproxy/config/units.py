@@ -180,6 +180,8 @@ def redis_url(value: str) -> str:
     if not is_socket and not _DATABASE.fullmatch(parts.path):
         raise ValueError("must end in the number of a database, such as /0, or in none")
     if unknown := sorted(set(options) - _REDIS_OPTIONS):
+        if "@" in parts.query:
+            raise ValueError("has a password with a ? in it, which is written %3F")
         raise ValueError(f"has unknown options: {', '.join(each[:40] for each in unknown)}")
     return value
 
@@ -198,7 +200,8 @@ def without_password(url: str) -> str:
     """Write a URL so that it may be shown; a query may hold a password too."""
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
-    shown = f"{user.partition(':')[0]}:***@{place}" if at else place
+    name, colon, _ = user.rpartition(":")  # without a password, a user may be one that was put in the wrong place
+    shown = f"{name.partition(':')[0]}{colon}***@{place}" if at else place
     return parts._replace(netloc=shown, query="***" if parts.query else "").geturl()
 
 

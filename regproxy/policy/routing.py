@@ -80,9 +80,11 @@ class Proxy:
     credential: Credential | None = None
 
     def __str__(self) -> str:
-        """Write it so that it may be shown."""
+        """Write it so that an operator may be shown it; a user without a password is a token."""
+        if self.credential is None:
+            return self.url
         scheme, separator, place = self.url.partition("://")
-        return f"{scheme}{separator}{self.credential.username}:***@{place}" if self.credential else self.url
+        return f"{scheme}{separator}{f'{self.credential.username}:' if self.credential.password.value else ''}***@{place}"
 
 
 @dataclass(frozen=True, slots=True)

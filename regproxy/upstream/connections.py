@@ -160,7 +160,7 @@ class Connections:
             try:
                 self._settle(response)
                 if response.status == _PROXY_WANTS_A_USER and self._proxy is not None:
-                    raise Unavailable(f"cannot connect to {url.host}: the proxy {self._host.proxy} answered 407")
+                    raise Unavailable(f"cannot connect to {url.host}: the proxy {self._proxy} answered 407")
                 if response.status in {200, 206} and (encoded := codings(response.headers.getall("Content-Encoding", ()))):
                     raise UnexpectedResponse(f"{url.host} sent a body encoded with {', '.join(encoded)} though asked for identity")
                 yield response
@@ -193,7 +193,7 @@ class Connections:
                 raise Overwhelmed(f"{where} cannot be asked now: {cause.strerror}") from error
             raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
         except aiohttp.ClientHttpProxyError as error:
-            raise Unavailable(f"cannot connect to {where}: the proxy {self._host.proxy} answered {error.status}") from error
+            raise Unavailable(f"cannot connect to {where}: the proxy {self._proxy} answered {error.status}") from error
         except ForbiddenAddressError as error:
             raise UnexpectedResponse(str(error)) from error
         except MisplacedHostError as error:
