@@ -742,7 +742,7 @@ class TestSecrets:
         assert host.credential == Credential("u", Secret(comes_to))
 
     def test_a_redis_needs_no_key(self, file: Path) -> None:
-        assert settings(file, "redis: {url: 'redis://r'}").effective()["redis"] == {"url": "redis://r", "key": None}
+        assert settings(file, "redis: {url: 'redis://r'}").effective()["redis"] == {"url": "redis://r", "key": None, "timeout": "50ms"}
 
     def test_settings_and_their_text_hide_them(self, file: Path) -> None:
         text = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'

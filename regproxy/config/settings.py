@@ -91,6 +91,7 @@ class RedisSettings(Model):
 
     url: RedisUrl = Field(repr=False)
     key: Keys | None = Field(None, repr=False)
+    timeout: Annotated[Seconds, Field(gt=0, le=60)] = 0.05
 
 
 class Basics(Model):
@@ -149,8 +150,10 @@ class Settings(Basics):
     def effective(self) -> dict[str, Any]:
         """Say it in the words of the file, every default spelled out, secrets hidden."""
         basics = self.model_dump(mode="json", exclude={"upstreams", "redis"})
-        redis = {"redis": {"url": without_password(self.redis.url), "key": self.redis.key and "***"}} if self.redis else {}
-        return {**basics, **redis, "upstreams": {upstream.name: written(upstream) for upstream in self.upstreams}}
+        if self.redis is not None:
+            hidden = {"url": without_password(self.redis.url), "key": self.redis.key and "***"}
+            basics["redis"] = self.redis.model_dump(mode="json") | hidden
+        return {**basics, "upstreams": {upstream.name: written(upstream) for upstream in self.upstreams}}
 
     def as_yaml(self) -> str:
         return yaml.safe_dump(self.effective(), sort_keys=False, allow_unicode=True)

@@ -36,7 +36,7 @@ class RedisDoor:
         retry = Retry(NoBackoff(), 0)  # a retry would wait; the door decides when to try again
         pool = BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=None, socket_connect_timeout=1.0, retry=retry)
         self._redis: Redis = Redis(connection_pool=pool)
-        self._patience = patience
+        self.patience = patience
         self._knocking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -86,7 +86,7 @@ class RedisDoor:
         while True:
             await asyncio.sleep(_KNOCK)
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self.patience):
                     await self._redis.connection_pool.disconnect(inuse_connections=False)  # they died with the last Redis
                     await _performed(Redis.ping, self._redis)
             except (RedisError, OSError, TimeoutError):
@@ -98,7 +98,7 @@ class RedisDoor:
     async def _is_done(self, task: asyncio.Task[Any]) -> bool:
         """Wait for a call, and look twice: where our own loop was late, the answer may lie there unread."""
         for _ in range(2):
-            done, _pending = await asyncio.wait({task}, timeout=self._patience / 2)
+            done, _pending = await asyncio.wait({task}, timeout=self.patience / 2)
             if done:
                 return True
         return False

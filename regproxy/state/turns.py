@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from regproxy.state.redis import RedisDoor
 from regproxy.state.seal import Seal
 
-LIFE = 150  # milliseconds of a turn that is not renewed; with _LOOK the 200 a pull may be late
+_LIFE = 3  # calls of Redis that a turn lives for if it is not renewed; with _LOOK the 200 ms that a pull may be late
 _BEAT = 0.05  # seconds between two renewals: one may be lost
 _LOOK = 0.05  # seconds between two looks whether it is our turn
-_MAX_MARK_AGE = 5.0  # seconds; clocks of replicas differ by less, or they ask one beside the other
+_MAX_MARK_AGE = 5.0  # seconds, or its life if that is longer; clocks of replicas differ by less, or they ask one beside the other
 _MAX_MARK_BYTES = 128
-_WAIT_WITHOUT_KEY = LIFE / 1000  # seconds: anybody may have written it, and what the holder finds is not shared
-_LONGEST_WAIT = 3.0  # seconds; a holder whose way upstream is broken must not hold up all others, one after the other
+_LONGEST_WAIT = 60  # calls of Redis, 3 s; a holder whose way upstream is broken must not hold up all others, one after the other
 _MINE = "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end "  # a turn that ended may be another's now
 _TAKE = (
     f"local held = redis.call('getrange', KEYS[1], 0, {_MAX_MARK_BYTES}) if held ~= '' then return held end "
@@ -46,6 +45,8 @@ class Turns:
 
     def __init__(self, door: RedisDoor, seal: Seal | None, clock: Callable[[], float]) -> None:
         """Take the way to Redis, the keys that marks are made with, if there are any, and a clock of epoch seconds."""
+        self._life = _LIFE * door.patience
+        self._longest_wait = _LONGEST_WAIT * door.patience
         self._door = door
         self._seal = seal
         self._clock = clock
@@ -66,31 +67,36 @@ class Turns:
 
     async def _is_taken(self, turn: _Turn) -> bool:
         """Say whether the turn is ours; if not, we go on without one."""
-        deadline = time.monotonic() + (_LONGEST_WAIT if self._seal else _WAIT_WITHOUT_KEY)
+        # Without a key anybody may have written it, and what its holder finds is not shared.
+        deadline = time.monotonic() + (self._longest_wait if self._seal else self._life)
         seen, seen_at = b"", time.monotonic()
         while True:
-            held = await self._door.call(lambda redis: redis.eval(_TAKE, 1, turn.key, turn.mark, LIFE), refused=False)
+            held = await self._door.call(lambda redis: redis.eval(_TAKE, 1, turn.key, turn.mark, self._milliseconds), refused=False)
             if held is None:
                 return True
             now = time.monotonic()
             if not isinstance(held, bytes) or now >= deadline or not self._is_believed(turn.key, held):
                 return False
-            if held == seen and now - seen_at >= LIFE / 1000:
+            if held == seen and now - seen_at >= self._life:
                 return False
             if held != seen:
                 seen, seen_at = held, now
             await asyncio.sleep(_LOOK)
 
+    @property
+    def _milliseconds(self) -> int:
+        return round(1000 * self._life)
+
     def _mark(self, key: str) -> bytes:
         return self._seal.mark(key, self._clock()) if self._seal else secrets.token_bytes(16)
 
     def _is_believed(self, key: str, mark: bytes) -> bool:
-        return self._seal is None or self._seal.is_mark(key, mark, self._clock(), _MAX_MARK_AGE)
+        return self._seal is None or self._seal.is_mark(key, mark, self._clock(), max(_MAX_MARK_AGE, self._life))
 
     async def _hold(self, turn: _Turn) -> None:
         while True:
             await asyncio.sleep(_BEAT)
             before, after = turn.mark, self._mark(turn.key)
             turn.mark = after
-            if not await self._door.call(lambda redis, b=before, a=after: redis.eval(_RENEW, 1, turn.key, b, a, LIFE)):  # type: ignore[misc]
+            if not await self._door.call(lambda redis, b=before, a=after: redis.eval(_RENEW, 1, turn.key, b, a, self._milliseconds)):  # type: ignore[misc]
                 return

@@ -32,11 +32,11 @@ class Proxied:
 class ForwardProxy(Listener):
     """Forwards requests and tunnels to whoever knows *username* and *password*; where a name leads is in *names*, as it has no other DNS."""
 
-    def __init__(self, username: str = "user", password: str = "canary-proxy", *, realm: str = "proxy") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.username = username
-        self.password = password
-        self.realm = realm
+        self.username = "user"
+        self.password = "canary-proxy"
+        self.realm = "proxy"
         self.names: dict[str, tuple[str, int]] = {}  # host:port -> where that is
         self.requests: list[Proxied] = []
 

@@ -41,10 +41,10 @@ async def server(tmp_path: Path) -> AsyncIterator[RedisServer]:
 
 
 @asynccontextmanager
-async def replica(root: Path, upstream: FakeRegistry, url: str, fresh_for: str = "5m") -> AsyncIterator[Rig]:
+async def replica(root: Path, upstream: FakeRegistry, url: str, fresh_for: str = "5m", timeout: str = "60s") -> AsyncIterator[Rig]:
     host = {"url": upstream.url, "credentials": {"username": "user", "password": PASSWORD}}
     upstreams = {"docker.io": {"hosts": [host], "tags": [{"fresh_for": fresh_for}]}}
-    async with rig(root, upstreams, redis={"url": url, "key": KEY}) as proxy:
+    async with rig(root, upstreams, redis={"url": url, "key": KEY, "timeout": timeout}) as proxy:
         yield proxy
 
 
@@ -103,7 +103,7 @@ async def test_p06_a_holder_that_stands_still_is_waited_for_only_so_long(
     upstream.misbehave("/manifests/", hold, times=1)
     url = f"http://127.0.0.1:{port}/v2/{NAME}/manifests/1"
     try:
-        async with replica(tmp_path / "a", upstream, server.url) as proxy, aiohttp.ClientSession() as session:
+        async with replica(tmp_path / "a", upstream, server.url, timeout="50ms") as proxy, aiohttp.ClientSession() as session:
             held = asyncio.create_task(session.get(url))
             await hold.reached.wait()
             holder.tell(signal.SIGSTOP)
@@ -148,7 +148,7 @@ async def test_p05_a_miss_waits_for_redis_a_fifth_of_a_second_at_most(upstream: 
 async def test_p05_pulls_go_on_with_a_slow_redis(upstream: FakeRegistry, server: RedisServer, tmp_path: Path) -> None:
     async with Relay("127.0.0.1", server.port) as relay:
         relay.delay = 10_000.0  # whoever waits for it does not come to the end of the test
-        async with replica(tmp_path / "a", upstream, f"redis://127.0.0.1:{relay.port}", fresh_for="0s") as proxy:
+        async with replica(tmp_path / "a", upstream, f"redis://127.0.0.1:{relay.port}", fresh_for="0s", timeout="50ms") as proxy:
             assert {(await pulled(proxy)).status for _ in range(5)} == {200}
 
 
@@ -159,7 +159,7 @@ TROUBLES: list[tuple[str, Callable[[RedisServer], None]]] = [("stopped", RedisSe
 async def test_p05_pulls_go_on_without_redis(
     upstream: FakeRegistry, server: RedisServer, tmp_path: Path, trouble: Callable[[RedisServer], None]
 ) -> None:
-    async with replica(tmp_path / "a", upstream, server.url, fresh_for="0s") as proxy:
+    async with replica(tmp_path / "a", upstream, server.url, fresh_for="0s", timeout="50ms") as proxy:
         assert (await pulled(proxy)).status == 200
         await asyncio.to_thread(trouble, server)
         try:
@@ -172,5 +172,5 @@ async def test_p05_pulls_go_on_without_redis(
 
 
 async def test_p05_a_start_without_redis_serves(upstream: FakeRegistry, tmp_path: Path) -> None:
-    async with replica(tmp_path / "a", upstream, f"redis://127.0.0.1:{free_port()}") as proxy:
+    async with replica(tmp_path / "a", upstream, f"redis://127.0.0.1:{free_port()}", timeout="50ms") as proxy:
         assert (await pulled(proxy)).status == 200

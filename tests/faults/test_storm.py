@@ -50,22 +50,20 @@ async def test_tokens_that_end_in_the_middle_are_renewed_once_each(upstream: Fak
     assert found.tokens <= 2 * IMAGES
 
 
-async def test_two_replicas_restarted_in_the_middle_are_one_calm_client(
-    upstream: FakeRegistry, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Where a busy machine is too slow for the 50 ms that Redis has, each replica asks for itself, twice as it was restarted."""
+async def test_two_replicas_restarted_in_the_middle_are_one_calm_client(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Redis has a minute here, as a busy machine is too slow for the 50 ms that it has otherwise."""
     server = RedisServer(tmp_path)
     await asyncio.to_thread(server.start)
     images = shelved(upstream, IMAGES, 10_000)
     failures: list[str] = []
     for half in (0, 1):
         async with AsyncExitStack() as stack:
-            redis = {"url": server.url, "key": "canary-key-1f0123456789abcdef0123456789abcdef"}
+            redis = {"url": server.url, "key": "canary-key-1f0123456789abcdef0123456789abcdef", "timeout": "60s"}
             replicas = [await stack.enter_async_context(replica(tmp_path / name, upstream, redis=redis)) for name in "ab"]
             failures += await storm([each.port for each in replicas], images, NODES // 2, seed=half)
     await asyncio.to_thread(server.stop)
     found = cost(upstream, failures)
     assert found.failures == ()
-    assert found.tokens <= (4 * IMAGES if "redis is out of reach" in caplog.text else IMAGES)
+    assert found.tokens <= IMAGES
     assert found.manifest_gets <= 2 * IMAGES, "each replica fetches a manifest for itself, and once"
     assert found.blob_gets <= 2 * IMAGES * BLOBS
