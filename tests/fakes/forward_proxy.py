@@ -30,7 +30,7 @@ class Proxied:
 
 
 class ForwardProxy(Listener):
-    """Forwards requests and tunnels to whoever knows *username* and *password*; where a name leads is in *names*, as it has no other DNS."""
+    """Forwards for whoever knows *username* and *password*; where a name leads is in *names*: it has no other DNS."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """What is sent to whom where a proxy that wants a user lies before a registry that challenges and redirects."""
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class Between:
     registry: FakeRegistry
     service: FakeRegistry
     storage: FakeRegistry
-    settings: dict[str, object]
+    settings: Mapping[str, object]
 
     def through(self, place: FakeRegistry) -> list[dict[str, str]]:
         """List the headers of what came to the proxy for a place."""
