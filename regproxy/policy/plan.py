@@ -142,6 +142,11 @@ class Plan:
         self._rate = rate
         self._meter = Meter()
 
+    def waited(self, seconds: float) -> None:
+        """Note that we received nothing for so long because we did not want to."""
+        if self._meter.began is not None:
+            self._meter.began += seconds
+
     def ended(self, count: int, seconds: float) -> None:
         """Note that a piece is whole, its last *count* bytes from one host in so many seconds.
 

@@ -34,6 +34,9 @@ class BlobBody(Protocol):
         Raise `Unavailable` where they stop coming, or come so slowly that it is not worth waiting.
         """
 
+    def pause(self) -> None:
+        """Have the host wait with the rest until more is asked for; little of what is on its way comes before."""
+
     @property
     def is_from_a_stranger(self) -> bool:
         """Whether its host is not trusted with more than content, and has sent nothing yet that was known to be right."""

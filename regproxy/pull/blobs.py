@@ -200,6 +200,18 @@ class Blobs:
         """Get parts by themselves, where that is sooner than the fill comes to them; None where the fill is the better way."""
         if self._cold_ranges == "wait" or await self._known(digest) is not None:
             return None
+        first = self._fills.parts[repository.registry]
+        first.begin()
+        passing = None
+        try:
+            passing = await self._part(repository, digest, wanted, first.end)
+        finally:
+            if passing is None:
+                first.end()
+        return passing
+
+    async def _part(self, repository: Repository, digest: Digest, wanted: str, ended: Callable[[], None]) -> Passing | None:
+        """Begin the fill, and get parts as `_passed`; call *ended* when all of them were sent."""
         fill = self._fills.begin(repository, digest) if self._cold_ranges == "fill" else None
         places: list[Place] | None = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
         if places is None:  # what is meant depends on the size
@@ -210,9 +222,11 @@ class Blobs:
         stops = [stop for _, stop in places if stop is not None]
         if fill is not None and (len(stops) < len(places) or await fill.ends_soon(max(stops))):
             return None
-        return await self._passing(repository, digest, places, may_wait=fill is None)
+        return await self._passing(repository, digest, places, ended, may_wait=fill is None)
 
-    async def _passing(self, repository: Repository, digest: Digest, places: Sequence[Place], *, may_wait: bool) -> Passing | None:
+    async def _passing(
+        self, repository: Repository, digest: Digest, places: Sequence[Place], ended: Callable[[], None], *, may_wait: bool
+    ) -> Passing | None:
         """Take a slot for some parts and ask for the first of them; None where that does not do.
 
         Where the client *may_wait*, and no fill is on its way, being one too many is an answer: raise `RegistryError`.
@@ -226,14 +240,19 @@ class Blobs:
             if may_wait:
                 raise errors.unavailable("too many parts of uncached blobs are being sent at once", _RETRY_AFTER) from error
             return None
-        end = partial(self._passed_slots.give_back, client.get())
+        give_back = partial(self._passed_slots.give_back, client.get())
+
+        def end() -> None:
+            give_back()
+            ended()
+
         try:
             passing = await self._begun(repository, digest, groups, end)
         except BaseException:
-            end()
+            give_back()
             raise
         if passing is None:
-            end()
+            give_back()
         return passing
 
     async def _begun(

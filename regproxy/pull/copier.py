@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cachetools import LRUCache
 
@@ -12,7 +12,7 @@ from regproxy.log import fields
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.ports import BlobStore, Corrupt, Gone, Incoming, Ingest, NotFound, Refused, Registry, Throttled, Unavailable, UpstreamError
 from regproxy.pull import blame
-from regproxy.pull.download import Download
+from regproxy.pull.download import Download, First
 from regproxy.pull.fill import Fill
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.quarantine import Exposed, Quarantine, Ward
@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 class Copier:
     """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads) -> None:
-        """Take the ports, and how a blob is fetched."""
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads, first: Callable[[Fill], First]) -> None:
+        """Take the ports, how a blob is fetched, and who tells which come *first* of those who share a fill's line."""
+        self._first = first
         self._registries = registries
         self._store = store
         self._downloads = downloads
@@ -70,7 +71,8 @@ class Copier:
     async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_leased: bool = False) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
-        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=registry.progress_timeout)
+        patience, first = registry.progress_timeout, self._first(fill)
+        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=patience, first=first)
         quarantine = Quarantine(self._ward, download, fill.digest)
         try:
             await self._begin(download, fill)

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
@@ -16,6 +17,16 @@ from regproxy.ports import BlobBody, Unavailable
 from regproxy.pull.news import News
 from regproxy.pull.source import Segment, Sender, Source
 from regproxy.pull.stretch import Stretch
+
+
+class First(Protocol):
+    """Those who go first."""
+
+    def holds(self) -> bool:
+        """Whether there are some."""
+
+    async def passed(self) -> None:
+        """Wait until there are none, or for as long as is bearable."""
 
 
 class Download:
@@ -32,10 +43,11 @@ class Download:
         connections: int = 1,
         patience: float,
         ahead: int | None = None,
+        first: First | None = None,
     ) -> None:
         """Use at most so many connections, and leave those who wait no longer than *patience* seconds without a byte.
 
-        With *ahead*, about three times as many bytes of each connection wait in memory at most.
+        With *ahead*, about three times as many bytes of each connection wait in memory at most. Let those go *first* who do.
         """
         self.start = start
         self.stop = stop
@@ -45,6 +57,9 @@ class Download:
         self._connections = connections
         self._patience = patience
         self._ahead = ahead
+        self._first = first
+        self._waiting = 0  # stretches that let others go first
+        self._waiting_since = 0.0
         self.is_from_a_stranger = False  # the first answer
         self._has_begun = False
         self._plan: Plan | None = None
@@ -120,10 +135,27 @@ class Download:
             self._plan.received(count, asyncio.get_running_loop().time())
             self._extend()
 
+    def gives_way(self) -> bool:
+        return self._first is not None and self._first.holds()
+
+    async def passed(self) -> None:
+        if self._first is None:
+            return
+        if not self._waiting:
+            self._waiting_since = asyncio.get_running_loop().time()
+        self._waiting += 1
+        try:
+            await self._first.passed()
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._plan is not None:
+                self._plan.waited(asyncio.get_running_loop().time() - self._waiting_since)
+
     def _look(self) -> None:
         """Keep the time while the first stretch is all there is: one that falls silent brings nothing that would tell."""
         if self._plan is not None and self._plan.stage is Stage.FIRST:
-            self.arrived(0)
+            if not self._waiting:
+                self.arrived(0)
             asyncio.get_running_loop().call_later(LOOK, self._look)
 
     async def _has_more(self) -> bool:

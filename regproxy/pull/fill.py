@@ -8,6 +8,8 @@ response that was wrong never looks complete.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
@@ -15,14 +17,15 @@ from regproxy.policy.plan import FIRST
 from regproxy.ports import Extent, Incoming, Unavailable
 from regproxy.pull.news import News
 
-_SOON = 0.5  # seconds
+_STARTS_SOON = 0.5  # seconds
+_ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
 
 
 class Fill:
     """A copy in progress, with followers."""
 
-    def __init__(self, digest: Digest, repository: Repository, may_share: bool | None = None) -> None:  # noqa: FBT001 -- three values
-        """Describe what is copied; `Fills` drives it."""
+    def __init__(self, digest: Digest, repository: Repository, may_share: bool | None, wake: Callable[[], None]) -> None:  # noqa: FBT001 -- three values
+        """Describe what is copied; `Fills` drives it. Call *wake* when somebody begins to wait for it."""
         self.digest = digest
         self.repository = repository
         self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
@@ -31,6 +34,8 @@ class Fill:
         self.written = 0
         self._readers = 1  # the copy itself; the others follow
         self._followers: set[Follower] = set()
+        self._asking = 0
+        self._wake = wake
         self._verified = False
         self._error: Exception | None = None
         self._news = News()
@@ -59,6 +64,20 @@ class Fill:
         """Whether a client may have some of it: none is given any before the size is known."""
         return bool(self._promised and self.written)
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._followers or self._asking)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        self._asking += 1
+        self._wake()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+
     def reads(self, incoming: Incoming) -> bool:
         return self._incoming is incoming
 
@@ -71,12 +90,14 @@ class Fill:
         if stop > FIRST and not self.has_begun:
             return False
         try:
-            async with asyncio.timeout(_SOON):
-                await self.started()
-                if self.size > self.written + FIRST:
-                    return False
-                while not self._verified and self._error is None:
-                    await self._news.wait()
+            with self._asked():
+                async with asyncio.timeout(_STARTS_SOON) as deadline:
+                    await self.started()
+                    if self.size > self.written + FIRST:
+                        return False
+                    deadline.reschedule(asyncio.get_running_loop().time() + _ENDS_SOON)
+                    while not self._verified and self._error is None:
+                        await self._news.wait()
         except TimeoutError:
             return False
         return True
@@ -86,10 +107,11 @@ class Fill:
 
         An empty blob has no last byte to hold back, so it starts when it is verified (distribution #4191: empty bodies served for years).
         """
-        while not self._promised and not self._verified:
-            if self._error is not None:
-                raise self._error
-            await self._news.wait()
+        with self._asked():
+            while not self._promised and not self._verified:
+                if self._error is not None:
+                    raise self._error
+                await self._news.wait()
 
     async def extent(self, start: int, stop: int) -> Extent:
         """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
@@ -113,6 +135,7 @@ class Fill:
         self._readers += 1
         follower = Follower(self)
         self._followers.add(follower)
+        self._wake()
         self.moved()
         return follower
 

@@ -5,7 +5,8 @@ A copy belongs to nobody: it goes on when the client that caused it leaves, and 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from regproxy import metrics
 from regproxy.config import Downloads
@@ -14,6 +15,7 @@ from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
+from regproxy.policy.precedence import max_wait
 from regproxy.ports import (
     BlobStore,
     Corrupt,
@@ -33,6 +35,7 @@ from regproxy.ports import (
 from regproxy.pull.copier import Copier
 from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.keeping import found, kept
+from regproxy.pull.passed_parts import PassedParts
 
 BLOB_TYPE = "application/octet-stream"
 _MAX_WAIT = 3.0  # seconds for the first byte that upstream sends to another repository: what it makes of that one is not known
@@ -42,6 +45,20 @@ _log = logging.getLogger(__name__)
 
 class _NotBegunError(Exception):
     """Upstream takes too long to answer another repository; this one asks for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The parts that go before a fill that nobody waits for."""
+
+    parts: PassedParts
+    is_wanted: Callable[[], bool]
+
+    def holds(self) -> bool:
+        return self.parts.holds(self.is_wanted)
+
+    async def passed(self) -> None:
+        await self.parts.passed(self.is_wanted)
 
 
 class Fills:
@@ -54,7 +71,8 @@ class Fills:
 
     def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads) -> None:
         """Take the ports, and how a blob is fetched."""
-        self._copier = Copier(registries, store, downloads)
+        self.parts = {name: PassedParts(max_wait(registry.progress_timeout)) for name, registry in registries.items()}  # by upstream
+        self._copier = Copier(registries, store, downloads, self._first)
         self._registries = registries
         self._store = store
         self._index = index
@@ -98,7 +116,8 @@ class Fills:
         """Start the fill of *digest* for *repository* if there is none, and follow nothing; *may_share* is what `confirmed` said."""
         fill = self.find(repository, digest)
         if fill is None:
-            fill = self._fills.setdefault(digest, {})[repository] = Fill(digest, repository, may_share)
+            wake = self.parts[repository.registry].wake
+            fill = self._fills.setdefault(digest, {})[repository] = Fill(digest, repository, may_share, wake)
             task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -133,6 +152,14 @@ class Fills:
         finally:
             self._forget(fill)
             fill.end()
+
+    def _first(self, fill: Fill) -> "_First":
+        """Give those who go before *fill*, unless somebody waits for it, or for another that reads along what it copies."""
+
+        def is_wanted() -> bool:
+            return fill.is_wanted or any(each.is_wanted for each in self._fills.get(fill.digest, {}).values())
+
+        return _First(self.parts[fill.repository.registry], is_wanted)
 
     def _forget(self, fill: Fill) -> None:
         fills = self._fills.get(fill.digest, {})

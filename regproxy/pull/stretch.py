@@ -29,6 +29,12 @@ class Order(Protocol):
     def arrived(self, count: int) -> None:
         """Note that bytes came."""
 
+    def gives_way(self) -> bool:
+        """Whether others go first."""
+
+    async def passed(self) -> None:
+        """Wait until others have gone first."""
+
 
 class Stretch:
     """What has come of it, and what of that nobody has taken yet."""
@@ -49,6 +55,7 @@ class Stretch:
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._deadline: asyncio.Timeout | None = None
+        self._gives_way = False
         self._last: str | None = None  # who was late with it
 
     def __repr__(self) -> str:
@@ -66,7 +73,7 @@ class Stretch:
     def judge(self) -> None:
         """See whether it is due at another time than before."""
         if self._deadline is not None:
-            self._deadline.reschedule(self._order.due(self))
+            self._deadline.reschedule(None if self._gives_way else self._order.due(self))
 
     async def fetch(self) -> None:
         """Bring all of it, from whomever, or leave the error that ends it."""
@@ -85,6 +92,7 @@ class Stretch:
 
     async def _fetch_some(self) -> None:
         """Receive what one host sends of it; raise `UpstreamError` where that is not all."""
+        await self._give_way(None)
         async with self._source.body(self.reached, self.stop, self._last) as body:
             self._order.began(self, body)
             self.asked_at, self.asked_from = asyncio.get_running_loop().time(), self.reached
@@ -115,9 +123,25 @@ class Stretch:
                 await self._arrived(fresh)
                 if self.reached == self.stop:
                     break
+                await self._give_way(body)
         if self.stop is not None and self.reached < self.stop:
             raise Unavailable(f"{body} stopped {self.stop - self.reached} bytes short")
         self.is_whole = True
+
+    async def _give_way(self, body: BlobBody | None) -> None:
+        """Let others go first where they do; that it takes longer then is not the fault of who sends it."""
+        if not self._order.gives_way():
+            return
+        if body is not None:
+            body.pause()
+        self._gives_way, began = True, asyncio.get_running_loop().time()
+        try:
+            self.judge()
+            await self._order.passed()
+        finally:
+            self._gives_way = False
+        self.asked_at += asyncio.get_running_loop().time() - began
+        self.judge()
 
     async def _arrived(self, chunk: bytes) -> None:
         self.reached += len(chunk)

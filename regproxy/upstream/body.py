@@ -17,7 +17,7 @@ from regproxy.policy.pace import Pace, patience
 from regproxy.policy.routing import Trust
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.upstream.connections import Pool
-from regproxy.upstream.flow import AHEAD, flow_of
+from regproxy.upstream.flow import AHEAD, Flow, flow_of
 from regproxy.upstream.health import Health
 from regproxy.upstream.host import HostClient, Question
 
@@ -32,6 +32,7 @@ class HostBody:
         self._health = health
         self._timeouts = timeouts
         self._held = AsyncExitStack()
+        self._flow: Flow | None = None
         self.start, self.stop, self.size = _place(response, str(client.host))
 
     def __str__(self) -> str:
@@ -42,7 +43,7 @@ class HostBody:
             return  # what a 416 carries is about the request
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
         count, pace = 0, Pace(self._timeouts.least_rate)
-        flow = flow_of(self._response, ahead or AHEAD)
+        flow = self._flow = flow_of(self._response, ahead or AHEAD)
         read = self._read_content if flow is None else flow.read
         try:
             with self._client.connections.translated(self._response.url):
@@ -94,6 +95,10 @@ class HostBody:
     def is_from_a_stranger(self) -> bool:
         host = self._client.host
         return Trust.RESOLVE not in host.trust and not self._health[host].is_proven
+
+    def pause(self) -> None:
+        if self._flow is not None:
+            self._flow.pause()
 
     def confirm(self) -> None:
         self._health.proven(self._client.host)

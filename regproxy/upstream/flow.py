@@ -52,11 +52,17 @@ class Flow(asyncio.Protocol):
         self._answers.connection_lost(exc)
         self._wake()
 
+    def pause(self) -> None:
+        """Have the host wait until more is read."""
+        if self._left:
+            self._transport.pause_reading()
+
     async def read(self) -> bytes:
         """Wait for bytes, none at the end; raise `OSError` or `aiohttp.ClientError` where it does not come, after all that came."""
         while not self._unread and self._left:
             if self._error is not None:
                 raise self._error
+            self._transport.resume_reading()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         if not self._unread:

@@ -200,6 +200,14 @@ async def test_n13_23_a_part_of_a_small_blob_does_not_wait_for_a_slow_fill(upstr
     assert (await proxy.ask(_path(digest))).headers["Cache-Status"] == "regproxy; hit"
 
 
+async def test_n13_23_a_part_that_a_client_waits_for_comes_before_the_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
+    assert _is_part(await proxy.ask(_path(digest), Range=FAR), 10_000_000, 10_001_000)
+    await proxy.settled()
+    asked = [entry.headers.get("range", "") for entry in upstream.ledger if entry.method == "GET" and entry.kind == "blobs"]
+    assert asked[0] == FAR
+    assert asked[1].startswith("bytes=0-")
+
+
 async def test_c05_many_parts_to_the_end_are_one_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
     """containerd: one such request per chunk, each hung up on once the chunk is read."""
     chunk = 1_000_000

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.ports import Corrupt, Unavailable
-from regproxy.pull.download import Download
+from regproxy.pull.download import Download, First
 from regproxy.pull.source import Sender
 
 MIB = 1024 * 1024
@@ -32,7 +33,7 @@ class FakeBody:
     size: int | None
     sent: int  # bytes after which it breaks off
     pace: int  # bytes at a time
-    pause: float = 0.0  # seconds after the first of them
+    delay: float = 0.0  # seconds after the first of them
 
     def __str__(self) -> str:
         return "fake"
@@ -41,12 +42,14 @@ class FakeBody:
         assert ahead is None
         stop = len(BLOB) if self.stop is None else self.stop
         for at in range(self.start, min(self.start + self.sent, stop), self.pace):
-            await asyncio.sleep(self.pause if at == self.start + self.pace else 0)
+            await asyncio.sleep(self.delay if at == self.start + self.pace else 0)
             yield BLOB[at : min(at + self.pace, self.start + self.sent, stop)]
         if self.start + self.sent < stop:
             raise Unavailable("broke off")
 
     is_from_a_stranger = False
+
+    def pause(self) -> None: ...
 
     def confirm(self) -> None: ...
 
@@ -76,7 +79,7 @@ class FakeSender:
         await asyncio.sleep(0)
         if len(self.asked) == 1:
             # A slow beginning, so that other connections join this one.
-            yield FakeBody(start, stop, len(BLOB), self.first, 64 * 1024, pause=0.15)
+            yield FakeBody(start, stop, len(BLOB), self.first, 64 * 1024, delay=0.15)
             return
         answer, number = self.script.pop() if self.script else ("right", 64 * 1024)
         match answer:
@@ -92,9 +95,26 @@ class FakeSender:
                 yield FakeBody(start, stop, len(BLOB), len(BLOB), max(number, 64 * 1024))
 
 
-async def _download(sender: Sender, start: int, connections: int) -> bytes:
+@dataclass
+class Others:
+    """Go first from the *number*th time on that somebody asks whether they do, until they are `over`."""
+
+    number: int
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    waited_for: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def holds(self) -> bool:
+        self.number -= 1
+        return self.number <= 0 and not self.over.is_set()
+
+    async def passed(self) -> None:
+        self.waited_for.set()
+        await self.over.wait()
+
+
+async def _download(sender: Sender, start: int, connections: int, first: First | None = None) -> bytes:
     received = bytearray()
-    download = Download(sender, REPOSITORY, DIGEST, start, connections=connections, patience=60)
+    download = Download(sender, REPOSITORY, DIGEST, start, connections=connections, patience=60, first=first)
 
     async def put(chunk: bytes) -> None:
         received.extend(chunk)
@@ -133,3 +153,14 @@ def test_a_slow_beginning_is_joined_by_other_connections() -> None:
     sender = FakeSender(len(BLOB), [])
     assert asyncio.run(_download(sender, 0, 12)) == BLOB
     assert len(sender.asked) > 6
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 30])
+async def test_n13_23_a_download_lets_others_go_first(number: int) -> None:
+    sender, others = FakeSender(len(BLOB), []), Others(number)
+    download = asyncio.create_task(_download(sender, 0, 4, others))
+    await others.waited_for.wait()
+    assert not sender.asked or number > 1
+    assert not download.done()
+    others.over.set()
+    assert await download == BLOB

@@ -79,7 +79,10 @@ async def test_so_it_is_with_tls(session: aiohttp.ClientSession, tmp_path: Path)
         for _ in range(2):
             async with session.get(f"{host.url}/v2/app/blobs/{digest}", ssl=trusting) as response:
                 used.append(response.connection and response.connection.transport)
-                assert await rest_of(flow_of(response)) == BODY
+                flow = flow_of(response)
+                assert flow is not None
+                flow.pause()
+                assert await rest_of(flow) == BODY
         assert used[0] is used[1] is not None
 
 
@@ -112,6 +115,24 @@ async def test_a_host_has_to_wait_for_whoever_reads(session: aiohttp.ClientSessi
         await until(lambda: not transport.is_reading())
         assert not response.content.is_eof()
         assert await rest_of(flow) == BODY
+
+
+async def test_n13_23_a_host_has_to_wait_where_it_is_paused(session: aiohttp.ClientSession) -> None:
+    async with Host(keeps=1000) as host:
+        for _ in range(2):
+            host.more.clear()
+            async with session.get(host.url) as response:
+                transport = response.connection and response.connection.transport
+                flow = flow_of(response)
+                assert flow is not None
+                assert transport is not None
+                begun = await flow.read()
+                flow.pause()
+                assert not transport.is_reading()
+                host.more.set()
+                assert begun + await rest_of(flow) == BODY
+                flow.pause()
+        assert host.connections == 1
 
 
 async def test_a_body_may_be_left_in_the_middle(session: aiohttp.ClientSession) -> None:
