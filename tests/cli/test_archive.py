@@ -248,12 +248,12 @@ def _of_files(files: dict[str, bytes]) -> bytes:
     return _of_members(*((_member(name, body), body) for name, body in files.items()))
 
 
-def _nested(depth: int) -> dict[str, bytes]:
-    """Point to an image from an index in an index in an index, and from each of them twice."""
+def _nested(depth: int, ways: int = 2) -> dict[str, bytes]:
+    """Point to an image from an index in an index in an index, and from each of them in so many *ways*."""
     files = _layout()
     below = json.loads(files["index.json"])["manifests"][0]
     for _ in range(depth):
-        body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [below, below]}).encode()
+        body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [below] * ways}).encode()
         below = written(Descriptor(OCI_INDEX, Digest.of(body), len(body)))
         files[blob_path(Digest.of(body))] = body
     return {**files, "index.json": json.dumps({"manifests": [{**below, "annotations": {REF_NAME: "app:1"}}]}).encode()}
@@ -315,8 +315,8 @@ def test_n12_17_a_hostile_tar_is_refused_in_one_line(tmp_path: Path, name: str) 
 
 
 def test_n12_17_many_that_point_to_one_cost_as_much_as_one(tmp_path: Path) -> None:
-    """Two ways from each index to the next are 256 ways in all; each part is read once."""
-    (tmp_path / "nested.tar").write_bytes(_of_files(_nested(8)))
+    """Twenty ways from each index to the next are 25,600,000,000 ways in all; each part is read once."""
+    (tmp_path / "nested.tar").write_bytes(_of_files(_nested(8, ways=20)))
     result = ran(tmp_path, "import", str(tmp_path / "nested.tar"))
     assert (result.exit_code, result.stdout) == (0, "imported docker.io/library/app:1\n"), result.output
     assert ran(tmp_path, "export", str(tmp_path / "again.tar"), "docker.io/library/app:1").exit_code == 0
