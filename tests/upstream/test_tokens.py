@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs
 
 import pytest
@@ -282,6 +282,19 @@ async def test_a_token_service_that_fails_before_it_judged_a_password_is_asked_o
         subject.registry.misbehave("/token", Status(500))
         assert {type(failure) for failure in await subject.answer_all()} == {Unavailable}
         assert len(subject.asked) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+async def test_n12_14_a_failure_that_is_remembered_keeps_nothing_of_its_answer(status: int) -> None:
+    """Its traceback and its cause would: frames with the body of an answer, and the requests of everyone it passed through."""
+    async with prepared(USER) as subject:
+        subject.registry.misbehave("/token", Status(status, body=b"x" * 60_000))
+        for number in range(10):
+            with suppress(UpstreamError):
+                await subject.answer(name=f"library/{number % 3}")
+        remembered = [failure.error for failure in subject.tokens._failures._failures.values()]
+        assert remembered
+        assert {(error.__traceback__, error.__context__, error.__cause__) for error in remembered} == {(None, None, None)}
 
 
 async def test_the_rest_of_a_pause_is_told() -> None:
