@@ -120,6 +120,9 @@ class Elsewhere(Protocol):
     async def news(self) -> Progress | None:
         """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
 
+    def want(self) -> None:
+        """Tell whoever copies that a client of ours waits."""
+
     def close(self) -> None:
         """Look no more; what it reads from, if it does, is closed by itself."""
 
@@ -179,6 +182,9 @@ class BlobStore(Protocol):
 
     async def leased(self) -> Collection[Digest]:
         """List what is being copied in; raise `StoreError`."""
+
+    def is_wanted(self, digest: Digest) -> bool:
+        """Whether another process has a client that waits for content that we copy in."""
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""

@@ -157,7 +157,8 @@ class Fills:
         """Give those who go before *fill*, unless somebody waits for it, or for another that reads along what it copies."""
 
         def is_wanted() -> bool:
-            return fill.is_wanted or any(each.is_wanted for each in self._fills.get(fill.digest, {}).values())
+            siblings = self._fills.get(fill.digest, {}).values()
+            return fill.is_wanted or any(each.is_wanted for each in siblings) or self._store.is_wanted(fill.digest)
 
         return _First(self.parts[fill.repository.registry], is_wanted)
 
@@ -211,6 +212,8 @@ class Fills:
         has_begun, is_ours = False, True
         try:
             while (progress := await self._news(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
+                if fill.is_wanted:
+                    elsewhere.want()
                 is_ours = progress.repository == str(fill.repository)
                 if progress.error is not None:
                     if is_ours:

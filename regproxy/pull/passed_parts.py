@@ -10,6 +10,8 @@ from contextlib import suppress
 from regproxy.policy.precedence import LINGER, Precedence
 from regproxy.pull.news import News
 
+_LOOK = 0.1  # seconds between two looks whether another process wants a fill, which sets no event of ours
+
 
 class PassedParts:
     """How many parts of one upstream's blobs clients wait for now."""
@@ -43,7 +45,7 @@ class PassedParts:
         """Wait as long as `holds` says."""
         while (seconds := self._look()) and not is_wanted():
             with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(min(seconds, _LOOK)):
                     await self._news.wait()
 
     def _look(self) -> float:

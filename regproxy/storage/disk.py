@@ -126,6 +126,12 @@ class DiskStore:
     async def leased(self) -> Collection[Digest]:
         return self._leases.all()
 
+    def is_wanted(self, digest: Digest) -> bool:
+        try:
+            return self._leases.is_wanted(digest)
+        except StoreError:
+            return False
+
     async def landed(self, digest: Digest, size: int) -> Reading | None:
         file = await self._run(self._shelves.opened, digest, size, undo=FileIO.close)
         return None if file is None else Reading(file)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -84,6 +85,10 @@ class CopyElsewhere:
             await asyncio.sleep(_EVERY)
         self._last = progress
         return progress
+
+    def want(self) -> None:
+        with suppress(StoreError):
+            self._watched.want()
 
     def close(self) -> None:
         self._watched.close()

@@ -5,7 +5,7 @@
 They lie in memory that all processes share, not with the content: no disk that hangs may keep one from being given back. The kernel
 takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one holder only:
 whoever comes after a dead one makes another, so that who watched the first cannot take the second for it. How far a copy is, its file
-tells by its size; only what a size cannot tell is written here.
+tells by its size; only what a size cannot tell is written here. Who watches it adds a line where a client waits for what is copied.
 """
 
 import contextlib
@@ -31,9 +31,15 @@ class Lease:
         """Own a locked file."""
         self._path = path
         self._descriptor = descriptor
+        self._noted = 0  # bytes
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody who watches it said so."""
+        return os.fstat(self._descriptor).st_size > self._noted
 
     def note(self, **facts: object) -> None:
-        os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
+        self._noted += os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
 
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -57,6 +63,13 @@ class Watched:
                 self._facts |= json.loads(line)
                 self._read += len(line)
         return None if is_over and "end" not in self._facts else self._facts
+
+    def want(self) -> None:
+        """Tell its holder that a client waits for what it copies; raise `StoreError`."""
+        with _failing():
+            facts = self.facts()
+            if facts and "is_wanted" not in facts:  # before its holder's first line it would be taken for a dead one's
+                os.write(self._descriptor, b'{"is_wanted": true}\n')
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -95,6 +108,11 @@ class Leases:
         with _failing():
             if digest in self._ours:
                 self._ours[digest].note(**facts)
+
+    def is_wanted(self, digest: Digest) -> bool:
+        """Whether the lease is ours, and somebody who watches it said that a client waits."""
+        with _failing():
+            return digest in self._ours and self._ours[digest].is_wanted
 
     def release(self, digest: Digest) -> None:
         """Give the lease back, if it is ours."""
@@ -139,7 +157,7 @@ def _taken(path: Path) -> Lease | None:
 
 def _watched(path: Path) -> Watched | None:
     try:
-        return Watched(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        return Watched(os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC))
     except FileNotFoundError:
         return None
 

@@ -41,6 +41,18 @@ async def test_n13_23_who_begins_to_wait_for_a_fill_wakes_it(tmp_path: Path) -> 
         parts.end()
 
 
+async def test_n13_23_who_waits_in_another_process_wakes_it_too(tmp_path: Path) -> None:
+    async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream) as (process, other):
+        digest = upstream.add_blob("library/app", BLOB)
+        parts = _parts(process)
+        process.fills.begin(APP, digest)
+        while digest not in await process.store.leased():  # noqa: ASYNC110  a store tells nobody
+            await asyncio.sleep(0)
+        assert await other.pull(digest) == BLOB
+        assert upstream.count("GET", "blobs", str(digest)) == 1
+        parts.end()
+
+
 async def test_n13_23_a_fill_is_not_starved(tmp_path: Path) -> None:
     async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream, count=1) as (process,):
         digest = upstream.add_blob("library/app", BLOB)

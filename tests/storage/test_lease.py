@@ -103,3 +103,23 @@ def test_a_link_is_no_lease(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="symbolic links"):
         Leases(place).take(DIGEST, "library/app")
     assert victim.read_bytes() == b"precious"
+
+
+def test_n13_23_who_watches_tells_that_a_client_waits(tmp_path: Path) -> None:
+    one, other, third = Process(tmp_path), Process(tmp_path), Process(tmp_path)
+    one.take(DIGEST, "library/app")
+    view, another = other.view(), third.view()
+    one.note(DIGEST, file="a")
+    assert not one.is_wanted(DIGEST)
+    sizes = []
+    for each in (view, another, view):
+        each.want()
+        sizes.append((tmp_path / str(DIGEST)).stat().st_size)
+    assert one.is_wanted(DIGEST)
+    assert len(set(sizes)) == 1, "once is enough, however many watch"
+    one.note(DIGEST, end="kept")
+    assert view.facts() == another.facts() == {"repository": "library/app", "file": "a", "end": "kept", "is_wanted": True}
+    assert not other.is_wanted(DIGEST)
+    one.release(DIGEST)
+    for each in (view, another):
+        each.close()
