@@ -12,7 +12,10 @@ from regproxy.slots import Slots
 LARGE = 128 * 1024  # bytes; what is smaller is read in a millisecond
 _MAX_AT_ONCE = Share.of(8)  # of this process; each is at most 8 MiB
 
+_MAX_READS = Share.of(4)  # of a thousand parts of a file each: others need threads, too
+
 _slots = Slots(_MAX_AT_ONCE)
+_reads = Slots(_MAX_READS)
 _parser = ThreadPoolExecutor(1, "parser")
 
 Result = TypeVar("Result")
@@ -33,3 +36,9 @@ async def parsed(size: int, parse: Callable[[], Result]) -> Result:
     if size <= LARGE:
         return parse()
     return await asyncio.get_running_loop().run_in_executor(_parser, parse)
+
+
+async def read(blocking: Callable[[], Result]) -> Result:
+    """Call *blocking*, which reads here and there in files, in a thread, in turn with other clients; raise what it raises."""
+    async with _reads.held():
+        return await asyncio.get_running_loop().run_in_executor(None, blocking)

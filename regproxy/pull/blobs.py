@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from regproxy import large
 from regproxy.client import client
 from regproxy.config import ColdRanges
 from regproxy.flights import Flights
@@ -33,6 +34,7 @@ from regproxy.slots import Slots
 _MAX_PASSED = Share.of(64)  # requests for parts that are passed through at once, by a worker; half of what a host allows is left to fills
 _PASSED_AHEAD = 256 * 1024  # bytes of each that wait in memory, three times at most: some 64 MiB in all
 _MAX_QUESTIONS = 16  # to upstream for one request of many parts
+_PLACE_WEIGHT = 1024  # grouping a part takes as long as reading so many bytes of JSON
 _SLOT_TIMEOUT = 2.0  # seconds; then the fill is the better way, and where there is none, later
 _RETRY_AFTER = 5  # seconds
 
@@ -215,7 +217,8 @@ class Blobs:
         fill = self._fills.begin(repository, digest) if self._cold_ranges == "fill" else None
         places: list[Place] | None = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
         if places is None:  # what is meant depends on the size
-            places = _places(wanted, await self._size(repository, digest, fill))
+            size = await self._size(repository, digest, fill)
+            places = await large.parsed(len(wanted) * byterange.WEIGHT, lambda: _places(wanted, size))
         if not places:
             return None
         # To the end: containerd asks so for each chunk of a layer and hangs up when it has it. One fill serves them all.
@@ -231,7 +234,7 @@ class Blobs:
 
         Where the client *may_wait*, and no fill is on its way, being one too many is an answer: raise `RegistryError`.
         """
-        groups = coalesced(places, _MAX_QUESTIONS)
+        groups = await large.parsed(len(places) * _PLACE_WEIGHT, lambda: coalesced(places, _MAX_QUESTIONS))
         if groups is None:
             return None
         try:

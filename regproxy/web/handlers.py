@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import CIMultiDict
 
+from regproxy import large
 from regproxy.chain import chain
 from regproxy.client import client
 from regproxy.oci import byterange, errors
@@ -202,7 +203,7 @@ class Handlers:
             headers = blob_headers(pull.digest, opened.provenance)
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
-            ranges = _ranges(request, pull.digest, opened.content.size)
+            ranges = await _ranges(request, pull.digest, opened.content.size)
             if opened.stands is not None and not ranges and (body := await at_hand(opened.content)) is not None:
                 return Ready(200, headers, body, opened.stands)
             sending = ContentResponse(opened.content, ranges, headers)
@@ -301,10 +302,12 @@ def _range(request: web.BaseRequest, digest: Digest) -> str | None:
     return wanted
 
 
-def _ranges(request: web.BaseRequest, digest: Digest, size: int) -> list[byterange.ByteRange]:
+async def _ranges(request: web.BaseRequest, digest: Digest, size: int) -> list[byterange.ByteRange]:
     wanted = _range(request, digest)
+    if wanted is None:
+        return []
     try:
-        return byterange.parse(wanted, size) if wanted is not None else []
+        return await large.parsed(len(wanted) * byterange.WEIGHT, lambda: byterange.parse(wanted, size))
     except byterange.UnsatisfiableRange as error:
         raise errors.range_invalid(str(error), size) from error
 

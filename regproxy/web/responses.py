@@ -10,16 +10,16 @@ import errno
 import os
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from regproxy import metrics
+from regproxy import large, metrics
 from regproxy.oci.byterange import ByteRange, whole
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
@@ -31,6 +31,9 @@ _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
 _SHORTER = "the file is shorter than it was"
 _SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
+_TOGETHER = 64 * 1024  # bytes of small parts, with their heads, that are read and written at once
+_SMALL_PART = 16 * 1024  # bytes
+_HEAD = 160  # bytes of the head of a part
 _LEAST = 16 * 1024  # bytes of a blob that is answered from memory when it is asked for again: configurations of images, mostly
 Put: TypeAlias = Callable[[bytes], Awaitable[None]]
 _REMEMBERED = 4096  # headers of as many answers, some 8 MB
@@ -83,11 +86,15 @@ class _PartsResponse(web.StreamResponse):
     def __init__(self, ranges: Sequence[ByteRange], size: int, headers: CIMultiDictProxy[str]) -> None:
         """Say what comes; no ranges means the whole."""
         super().__init__(status=206 if ranges else 200, headers=headers)
-        self._parts = _parts(ranges, self.headers) if len(ranges) > 1 else [(b"", ranges[0] if ranges else whole(size))]
-        self._end = f"\r\n--{_boundary(self.headers)}--\r\n".encode() if len(ranges) > 1 else b""
+        self._parts = ranges or [whole(size)]
+        self._frame, self._end = _framing(self.headers) if len(ranges) > 1 else ("", b"")
         if len(ranges) == 1:
             self.headers["Content-Range"] = ranges[0].content_range()
-        self.content_length = sum(len(head) + part.length for head, part in self._parts) + len(self._end)
+        self.content_length = sum(len(self._head(part)) + part.length for part in self._parts) + len(self._end)
+
+    def _head(self, part: ByteRange) -> bytes:
+        """Write what comes before a part: a thousand heads would take as many times their bytes while a client does not read."""
+        return f"{self._frame}{part.content_range()}\r\n\r\n".encode() if self._frame else b""
 
 
 class ContentResponse(_PartsResponse):
@@ -108,11 +115,14 @@ class ContentResponse(_PartsResponse):
             return None
         sent = metrics.SENT_BYTES.labels(endpoint, source)
         try:
-            for head, part in self._parts:
-                if head:
-                    await writer.write(head)
-                await self._send_part(request, writer, part)
-                sent.inc(part.length)
+            for parts in _together(self._parts):
+                if len(parts) > 1:
+                    await writer.write(await self._read(parts))
+                else:
+                    if head := self._head(parts[0]):
+                        await writer.write(head)
+                    await self._send_part(request, writer, parts[0])
+                sent.inc(sum(part.length for part in parts))
             if self._end:
                 await writer.write(self._end)
         except (UpstreamError, StoreError, OSError, TimeoutError) as error:
@@ -121,6 +131,18 @@ class ContentResponse(_PartsResponse):
                 await self._content.spoiled()
             return str(error) or type(error).__name__
         return None
+
+    async def _read(self, parts: Sequence[ByteRange]) -> bytes:
+        """Read small parts, each behind its head, off the loop: a thousand of them take as long as a thousand requests."""
+        pieces: list[bytes | Extent] = []
+        for part in parts:
+            pieces.append(self._head(part))
+            start = part.start
+            while start < part.stop:
+                extent = await self._content.extent(start, part.stop)
+                start += extent.length
+                pieces.append(extent)
+        return await large.read(partial(_joined, pieces))
 
     async def _send_part(self, request: web.BaseRequest, writer: AbstractStreamWriter, part: ByteRange) -> None:
         start = part.start
@@ -146,7 +168,8 @@ class PassedResponse(_PartsResponse):
         begun = 0
         try:
             for run in runs:
-                await run.send(_Cutter(self._parts[begun : begun + run.parts], run.start, self.write, sent.inc).put)
+                parts = self._parts[begun : begun + run.parts]
+                await run.send(_Cutter(parts, run.start, self._head, self.write, sent.inc).put)
                 begun += run.parts
             await self.write_eof(self._end)
         except (UpstreamError, OSError, TimeoutError) as error:
@@ -158,9 +181,12 @@ class PassedResponse(_PartsResponse):
 class _Cutter:
     """Writes the parts that lie in bytes that come in order, each behind its head, and drops what is between them."""
 
-    def __init__(self, parts: Sequence[tuple[bytes, ByteRange]], start: int, write: Put, sent: Callable[[int], None]) -> None:
+    def __init__(
+        self, parts: Sequence[ByteRange], start: int, head: Callable[[ByteRange], bytes], write: Put, sent: Callable[[int], None]
+    ) -> None:
         """Take parts that do not overlap, in their order, and where the bytes begin."""
         self._parts = deque(parts)
+        self._head = head
         self._position = start
         self._write = write
         self._sent = sent
@@ -168,9 +194,9 @@ class _Cutter:
     async def put(self, chunk: bytes) -> None:
         begin = self._position
         self._position += len(chunk)
-        while self._parts and self._parts[0][1].start < self._position:
-            head, part = self._parts[0]
-            if head and part.start >= begin:
+        while self._parts and self._parts[0].start < self._position:
+            part = self._parts[0]
+            if part.start >= begin and (head := self._head(part)):
                 await self._write(head)
             wanted = chunk[max(part.start - begin, 0) : part.stop - begin]
             await self._write(wanted)
@@ -224,13 +250,37 @@ def _check_length(count: int, piece: Extent) -> None:
         raise OSError(errno.EIO, _SHORTER)
 
 
-def _parts(ranges: Sequence[ByteRange], headers: CIMultiDict[str]) -> list[tuple[bytes, ByteRange]]:
-    """Frame several ranges as multipart/byteranges (RFC 9110, 14.6)."""
+def _together(parts: Sequence[ByteRange]) -> Iterator[list[ByteRange]]:
+    """Group parts, in their order: those that are small and follow each other are sent together."""
+    group: list[ByteRange] = []
+    size = 0
+    for part in parts:
+        if group and (size + part.length > _TOGETHER or part.length > _SMALL_PART):
+            yield group
+            group, size = [], 0
+        group.append(part)
+        size += part.length + _HEAD
+        if part.length > _SMALL_PART:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+def _joined(pieces: Sequence[bytes | Extent]) -> bytes:
+    """Read and join; raise `OSError`."""
+    return b"".join(piece if isinstance(piece, bytes) else _whole(piece) for piece in pieces)
+
+
+def _whole(extent: Extent) -> bytes:
+    found = os.pread(extent.file.fileno(), extent.length, extent.offset)
+    if len(found) != extent.length:
+        raise OSError(errno.EIO, _SHORTER)
+    return found
+
+
+def _framing(headers: CIMultiDict[str]) -> tuple[str, bytes]:
+    """Make it multipart/byteranges (RFC 9110, 14.6): give what each part's head begins with, and what comes after the last."""
     inner, boundary = headers["Content-Type"], secrets.token_hex(16)
     headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
-    frame = f"\r\n--{boundary}\r\nContent-Type: {inner}\r\nContent-Range: "
-    return [(f"{frame}{part.content_range()}\r\n\r\n".encode(), part) for part in ranges]
-
-
-def _boundary(headers: CIMultiDict[str]) -> str:
-    return headers["Content-Type"].partition("boundary=")[2]
+    return f"\r\n--{boundary}\r\nContent-Type: {inner}\r\nContent-Range: ", f"\r\n--{boundary}--\r\n".encode()

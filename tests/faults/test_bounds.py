@@ -106,6 +106,20 @@ async def test_n12_12_slow_readers_of_parts_leave_room_for_others(upstream: Fake
             answer.cancel()
 
 
+async def test_n12_12_many_who_want_a_thousand_parts_hold_nobody_up(upstream: FakeRegistry, program: Program) -> None:
+    """All at once they would hold the loop for so long that the worker is taken for dead."""
+    path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, os.urandom(2 * MIB))}"
+    assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
+    before, workers = most_memory(program), program.workers()
+    parts = ",".join(f"{at * 2000}-{at * 2000 + 900}" for at in range(1024))
+    async with unread(program, [words(path, Range=f"bytes={parts}")] * 600) as readers:
+        first = await asyncio.gather(*(reader.readexactly(12) for reader in readers))
+        assert set(first) == {b"HTTP/1.1 206"}
+        assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
+        assert program.workers() == workers
+        assert grown(program, before) < 250 * len(workers)
+
+
 def _index(size: int, number: int) -> bytes:
     """Write an index of about *size* bytes, unlike any other."""
     one = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": f"sha256:{number:064x}", "size": 1}
