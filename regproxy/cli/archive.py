@@ -29,6 +29,7 @@ def export(file: Archive, images: Names, *, config: ConfigFile = None, admin: Ad
             asking.export(store, images, tar)
             os.fchmod(descriptor, 0o666 & ~_umask())
         unfinished.rename(file)
+        tables.say(f"exported {', '.join(images)} to {file}: {tables.size(file.stat().st_size)}")
     except OSError as error:
         raise _refused(str(error)) from None
     finally:

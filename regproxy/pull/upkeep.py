@@ -12,7 +12,7 @@ from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
 from regproxy.pull.archive import Archive, decompressed
 from regproxy.pull.export import Export, planned
 from regproxy.pull.importing import Importer
-from regproxy.pull.naming import image_named
+from regproxy.pull.naming import image_under_name
 from regproxy.pull.progress import Progress
 from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
@@ -57,8 +57,8 @@ class Upkeep:
         return _collected(gone, names, freed)
 
     async def export(self, names: Collection[str]) -> Export:
-        """Plan a tar of images; raise `UnknownImage`, `NotWhole` or `StoreError`."""
-        images: list[Image] = [await image_named(self._ledger, self._routes, name) for name in names]
+        """Plan a tar of images that moves no tag but *names* where it is imported; raise `UnknownImage`, `NotWhole` or `StoreError`."""
+        images: list[Image] = [await image_under_name(self._ledger, self._routes, name) for name in names]
         return await planned(self._store, self._ledger, images)
 
     async def spool(self, size: int) -> Spool:

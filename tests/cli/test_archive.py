@@ -20,7 +20,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.layout import blob_path, image_of, written
 from regproxy.oci.manifest import OCI_INDEX, OCI_MANIFEST
 from regproxy.storage.shelves import path_of
-from tests.cli.test_store import IMAGES, _name, _running, answered, filled, ran
+from tests.cli.test_store import BASE, IMAGES, _name, _running, answered, filled, ran
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import free_port, metric, rig
@@ -35,6 +35,7 @@ REF_NAME = "org.opencontainers.image.ref.name"
 def archive(filled: Path) -> Path:
     result = ran(filled, "export", str(filled / "images.tar"), _name("one"), _name("two"))
     assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"exported {_name('one')}, {_name('two')} to {filled / 'images.tar'}: ")
     return filled / "images.tar"
 
 
@@ -56,6 +57,34 @@ def test_what_was_exported_is_served_by_another_store_without_any_upstream(archi
     result = ran(elsewhere, "import", str(archive))
     assert (result.exit_code, set(result.stdout.split())) == (0, {"imported", _name("one"), _name("two")})
     assert asyncio.run(_served(elsewhere / "store")) == {name: list(layers) for name, layers in IMAGES.items()}
+
+
+@pytest.mark.parametrize(
+    ("asked", "exported"),
+    [
+        (["app:1"], {"1"}),
+        (["docker.io/library/app:1"], {"1"}),
+        (["app:1", "app:latest"], {"1", "latest"}),
+        (["DIGEST"], {"1", "latest"}),
+    ],
+    ids=" ".join,
+)
+async def test_an_export_names_only_what_was_asked_for(tmp_path: Path, asked: list[str], exported: set[str]) -> None:
+    """Another tag of the same image would be moved in the store that imports it."""
+    tar = tmp_path / "images.tar"
+    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        manifest = upstream.add_image("library/app", "1", [BASE])
+        assert upstream.add_image("library/app", "latest", [BASE]) == manifest
+        answers = [await proxy.ask(f"/v2/library/app/manifests/{tag}?ns=docker.io") for tag in ("1", "latest")]
+        for blob in (json.loads(answers[0].body)["config"]["digest"], Digest.of(BASE)):
+            assert (await proxy.ask(f"/v2/library/app/blobs/{blob}?ns=docker.io")).status == 200
+        await proxy.settled()
+        names = [name.replace("DIGEST", str(manifest.digest)) for name in asked]
+        result = await asyncio.to_thread(ran, tmp_path, "export", str(tar), *names, admin_port=proxy.admin_port)
+    assert result.exit_code == 0, result.output
+    with tarfile.open(tar) as members:
+        listed = json.load(members.extractfile("index.json") or io.BytesIO())["manifests"]
+    assert sorted(each["annotations"][REF_NAME] for each in listed) == sorted(f"docker.io/library/app:{tag}" for tag in exported)
 
 
 async def test_a_running_server_exports_and_another_imports(tmp_path: Path) -> None:
