@@ -109,7 +109,8 @@ class Connection(RequestHandler):
         """Answer what is not HTTP; aiohttp logs a traceback for it, which is the client's to cause as often as it likes."""
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
-        exchange = Exchange(failure=f"invalid HTTP request: {type(exc).__name__}")
+        found = "https on a port of plain http" if "HTTPS traffic" in str(exc) else type(exc).__name__
+        exchange = Exchange(failure=f"invalid HTTP request: {found}")
         response = error_response(RegistryError("UNSUPPORTED", 400, "the request is not valid HTTP/1.1"))
         exchange.decorate(response.headers)
         response.force_close()

@@ -81,6 +81,13 @@ async def test_s27_a_request_that_is_not_http_is_one_line_of_no_alarm(proxy: Rig
     assert len(json.dumps(line)) < 500
 
 
+async def test_a_client_that_tries_https_first_is_told_as_such(proxy: Rig, lines: io.StringIO) -> None:
+    """As skopeo and docker do with a registry that is named insecure, at every pull."""
+    await raw(proxy.port, b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + bytes(160))
+    (line,) = told(lines)
+    assert line["failure"] == "invalid HTTP request: https on a port of plain http"
+
+
 LIES: list[tuple[str, Deed]] = [
     ("body", Status(500, body=b"\r\n" + ODD.encode("utf-8", "surrogateescape"))),
     ("errors", Status(404, {"Content-Type": "application/json"}, json.dumps({"errors": [{"code": ODD, "message": f"\n{ODD}"}]}).encode())),
