@@ -9,7 +9,7 @@ from tests.faults.hostile.run import Run
 from tests.faults.hostile.world import Image, Item, Repository
 from tests.rig import LOOPBACK
 
-_PATIENCE = 30.0  # seconds for one answer, which takes milliseconds: a machine may be slow, but not for ever
+_PATIENCE = 60.0  # seconds for one answer, which takes milliseconds: a machine may be slow, but not for ever
 _PIPELINED = 6
 
 
