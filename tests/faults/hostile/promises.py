@@ -45,7 +45,7 @@ def check_log(run: Run, program: Program) -> None:
             continue
         is_ours = record["level"] in {"error", "critical"} or any(text in line for text in _OURS)
         if is_ours:
-            run.found("the log tells of a fault of ours", line[:1500])
+            run.found("the log tells of a fault of ours", f"{line[:500]} ... {line[-1500:]}")  # where it began, and what it was
 
 
 def check_questions(run: Run, world: World) -> None:
