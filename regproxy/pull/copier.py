@@ -10,7 +10,20 @@ from regproxy import metrics
 from regproxy.config import Downloads
 from regproxy.log import fields
 from regproxy.oci.digest import Digest, DigestMismatch
-from regproxy.ports import BlobStore, Corrupt, Gone, Incoming, Ingest, NotFound, Refused, Registry, Throttled, Unavailable, UpstreamError
+from regproxy.ports import (
+    BlobStore,
+    Corrupt,
+    Gone,
+    Incoming,
+    Ingest,
+    NotFound,
+    Overwhelmed,
+    Refused,
+    Registry,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
 from regproxy.pull import blame
 from regproxy.pull.download import Download, First
 from regproxy.pull.fill import Fill
@@ -22,6 +35,10 @@ _MOST_LIES = 3  # for one copy; whoever lied is asked last, so the next one is s
 _DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
 
 _log = logging.getLogger(__name__)
+
+
+class _EndlessError(Unavailable):
+    """What came told no length and did not end, and nobody goes on with it: it may be too much. Nobody has seen it but us."""
 
 
 class Copier:
@@ -41,12 +58,14 @@ class Copier:
 
         Other processes are told of it where it *is_leased*. Raise `UpstreamError` or `StoreError`.
         """
-        start = await self._resumable(fill)
+        start, has_run_on = await self._resumable(fill), False
         for _ in range(_MOST_LIES):
             try:
                 return await self._copy_from(fill, start, is_leased=is_leased)
-            except (Gone, Exposed) as error:
-                start = 0
+            except (Gone, Exposed, _EndlessError) as error:
+                if isinstance(error, _EndlessError) and has_run_on:
+                    raise
+                start, has_run_on = 0, has_run_on or isinstance(error, _EndlessError)
                 _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
         return await self._copy_from(fill, 0, is_leased=is_leased)
 
@@ -85,7 +104,9 @@ class Copier:
                 blame.absolve(download.segments)
                 fill.verified()
                 return await kept(ingest.commit(), fill.digest)
-            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError):
+            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError) as error:
+                if _ran_on(error, download):
+                    raise _EndlessError(f"{fill.digest} came without a length and did not end: {error}") from error
                 ingest.leave()
                 raise
             finally:
@@ -121,6 +142,11 @@ class Copier:
             raise kind(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
         if doubts is not None and ingest.is_whole:
             await asyncio.to_thread(blame.convict, ingest, doubts)
+
+
+def _ran_on(error: BaseException, download: Download) -> bool:
+    is_outage = isinstance(error, Unavailable) and not isinstance(error, Overwhelmed)
+    return is_outage and download.size is None and bool(download.segments)
 
 
 async def _receive(download: Download, quarantine: Quarantine, fill: Fill, ingest: Ingest) -> None:

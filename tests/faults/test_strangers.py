@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.deeds import Chunked, Cut, Deed, Lie, NoLength, NoRanges, Stall
+from tests.fakes.deeds import Chunked, Cut, Deed, Lie, NoLength, NoRanges, Stall, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import QUICK, Rig, get, raw, rig
 
@@ -90,6 +90,17 @@ async def test_a_blob_that_never_ends_is_whole_where_another_host_says_so(
     async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
         assert (await proxy.ask(_path(digest))).body == BLOB
         assert {host["url"]: host["failures"] > 0 for host in await proxy.hosts()} == {mirror.url: True, upstream.url: False}
+
+
+async def test_a_blob_that_never_ends_and_is_too_long_is_asked_of_another_host(
+    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path
+) -> None:
+    """All others say then is that there is nothing so far behind its end, to whatever it is asked to go on with."""
+    digest = _held_by_both(mirror, upstream, BLOB)
+    mirror.misbehave("/blobs/", NoRanges(), NoLength(), Lie(BLOB + b"more"), Stall(len(BLOB) + 4), times=2)
+    mirror.misbehave("/blobs/", Status(503))
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": mirror.url}, {"url": upstream.url}]}}) as proxy:
+        assert (await proxy.ask(_path(digest))).body == BLOB
 
 
 async def test_a_stranger_who_is_right_is_asked_again(mirror: FakeRegistry, upstream: FakeRegistry, proxy: Rig) -> None:
