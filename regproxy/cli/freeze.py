@@ -18,11 +18,14 @@ def freeze(image: MaybeImage = None, digest: Held = None, config: ConfigFile = N
     """Hold an image, a repository or a pattern to what it means now; without one, list what is frozen."""
     settings = loaded(config)
     if image is None:
-        for each in asked(settings, admin, "GET", "freezes")["freezes"]:
+        frozen = asked(settings, admin, "GET", "freezes")["freezes"]
+        for each in frozen:
             typer.echo(f"{each['pattern']}  {each['digest'] or _meaning(each['pattern'])}")
+        if not frozen:
+            typer.echo("nothing is frozen", err=True)
         return
-    frozen = asked(settings, admin, "POST", "freezes", {"pattern": image, "digest": digest})
-    typer.echo(f"frozen {frozen['pattern']}: {frozen['digest'] or _meaning(frozen['pattern'])}")
+    held = asked(settings, admin, "POST", "freezes", {"pattern": image, "digest": digest})
+    typer.echo(f"frozen {held['pattern']}: {held['digest'] or _meaning(held['pattern'])}")
 
 
 def unfreeze(image: Image, config: ConfigFile = None, admin: Admin = None) -> None:

@@ -93,7 +93,8 @@ def collect(
         tables.as_json(answer)
         return
     rows = [(tables.name(each), tables.size(each["bytes"]), tables.ago(each["used_at"])) for each in answer["removed"]]
-    tables.table(("IMAGE", "SIZE", "USED"), rows, right=("SIZE",))
+    if rows:
+        tables.table(("IMAGE", "SIZE", "USED"), rows, right=("SIZE",))
     tables.say(f"{_would(dry_run)} {len(rows)} images and lone blobs: {tables.size(answer['bytes'])}")
 
 

@@ -97,6 +97,7 @@ def test_removing_an_image_leaves_what_others_need(filled: Path) -> None:
 def test_gc_removes_what_is_old_and_not_pinned(filled: Path) -> None:
     assert ran(filled, "pin", _name("two")).exit_code == 0
     assert answered(ran(filled, "gc", "--json"))["removed"] == []
+    assert ran(filled, "gc").stdout == "removed 0 images and lone blobs: 0B\n"
     assert len(answered(ran(filled, "gc", "--unused-for", "0s", "--dry-run", "--json"))["removed"]) == 1
     assert ran(filled, "gc", "--unused-for", "0s").exit_code == 0
     (left,) = answered(ran(filled, "ls", "--json"))["images"]

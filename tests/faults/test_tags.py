@@ -82,6 +82,8 @@ async def test_a_freeze_survives_a_restart_and_an_upstream_that_is_gone(upstream
 async def test_a_tag_can_be_held_to_another_digest(upstream: FakeRegistry, proxy: Rig) -> None:
     first = upstream.add_image(NAME, "1", [b"first"])
     upstream.add_image(NAME, "1", [b"second"])
+    nothing = await ran(proxy, "freeze")
+    assert (nothing.exit_code, nothing.stdout, nothing.stderr) == (0, "", "nothing is frozen\n")
     assert (await ran(proxy, "freeze", "docker.io/app:1", "--digest", str(first.digest))).exit_code == 0
     assert (await pulled(proxy)).headers["Docker-Content-Digest"] == str(first.digest)
     assert (await ran(proxy, "freeze")).stdout == f"docker.io/library/app:1  {first.digest}\n"
