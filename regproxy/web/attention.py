@@ -45,6 +45,7 @@ class Connection(RequestHandler):
 
     def __init__(self, watch: "Watch", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(watch, **how)
+        self._msg_queue_resume_size = 0  # aiohttp's: it reads on when so many requests wait
         self._watch = watch
         self.answered = 0
         self.client = ""
@@ -79,6 +80,8 @@ class Connection(RequestHandler):
         is_one = self._request_count == before + 1 and self._messages[-1][1] is EMPTY_PAYLOAD and not self._upgraded
         self._is_between = is_one and _ends_a_head(data)
         self.words = data if is_next and self._is_between else None
+        if len(self._messages) > 1 and not self._buffer_paused:
+            self._pause_reading_for_buffer()  # aiohttp would have 32 of them wait, of 64 KiB each
 
     def _check_head(self, count: int) -> None:
         """End a connection whose request's head goes on for too long: each of its fields is bounded, and so is all of it."""

@@ -13,7 +13,7 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_INDEX
 from tests.fakes.caller import words
-from tests.fakes.deeds import Lie, Stall
+from tests.fakes.deeds import Hold, Lie, Stall
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, get, rig
@@ -140,6 +140,19 @@ async def test_n12_14_who_does_not_read_a_large_manifest_costs_little(upstream: 
         await asyncio.gather(*(reader.readexactly(1) for reader in readers))
         assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
         assert grown(program, before) < 100 * len(program.workers())
+
+
+async def test_n12_14_who_asks_on_while_an_answer_is_due_costs_little(upstream: FakeRegistry, program: Program) -> None:
+    upstream.misbehave("/manifests/", hold := Hold())
+    request = words(f"/v2/{NAME}/manifests/1", X_Long="a" * 60_000)
+    before = most_memory(program)
+    async with unread(program, [request * 100] * 60):
+        await hold.reached.wait()
+        assert (await asked(program, get("/v2/"))).startswith(b"HTTP/1.1 200 ")
+        for _ in range(200):
+            assert (await asked(program, get("/v2/"))).startswith(b"HTTP/1.1 200 ")
+        assert grown(program, before) < 100
+        hold.event.set()
 
 
 async def test_n12_14_nor_of_many_large_manifests(upstream: FakeRegistry, program: Program) -> None:
