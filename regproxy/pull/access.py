@@ -31,6 +31,7 @@ from regproxy.pull.keeping import Behind, found
 _MAX_REPOSITORIES = 10_000  # remembered by a worker; clients choose what they ask for
 _RETRY_AFTER = 15.0  # seconds between questions about a repository while upstream gives no answer
 _ASK_AGAIN_AFTER = 10.0  # seconds until a refusal of one thing is a reason to ask about another one again
+_REFUSED_FOR = 5.0  # seconds until a closed repository is asked about again: each time it is five questions
 _EXEMPT_FOR = 60.0  # seconds until it is looked up again whether a repository is frozen or offline
 _MAX_OTHERS = 2  # manifests that are asked about where another one is not there
 _RENEWED_AT = 0.1  # of `reconfirm_after`, from which on an answer is worth a record: one a minute would wear out a disk
@@ -62,6 +63,7 @@ class RepositoryAccess:
         self._until: Memory[Repository, float] = Memory(_MAX_REPOSITORIES, lambda: index.generation)
         self._recorded: Memory[Repository, float] = Memory(_MAX_REPOSITORIES, lambda: index.generation)
         self._asked: TTLCache[Repository, bool] = TTLCache(_MAX_REPOSITORIES, _ASK_AGAIN_AFTER)
+        self._refusals: TTLCache[Repository, Answer] = TTLCache(_MAX_REPOSITORIES, _REFUSED_FOR, clock)
         self._questions: Flights[Repository, float] = Flights()
         self._opinions: Flights[Repository, None] = Flights()
         self._behind = Behind()
@@ -124,6 +126,8 @@ class RepositoryAccess:
         """Ask whether a closed repository may be read again; raise why not."""
         if route.upstream.tag_policy(route.repository.name, "*").policy is PullPolicy.NEVER:
             raise _closed(route.repository, access)
+        if (error := self._refusals.get(route.repository)) is not None:
+            raise _refusal(route.repository, error)
         return await self._questions.join(route.repository, lambda: self._reconfirm(route.repository, ask))
 
     async def _reconfirmed(self, repository: Repository, ask: Question) -> float:
@@ -151,6 +155,7 @@ class RepositoryAccess:
                 is_readable = await self._is_readable(repository)
                 if is_readable is False:
                     await self._close(repository, error)
+                    self._refusals[repository] = error
                     raise _refusal(repository, error) from error
                 if is_readable is None and access.is_closed:
                     raise

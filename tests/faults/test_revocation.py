@@ -132,12 +132,26 @@ async def test_n12_06_a_digest_is_asked_about_again_in_time(
     assert await _is_all_refused(proxy, images)
 
 
+async def test_n12_15_a_closed_repository_is_not_asked_about_for_each_request(
+    upstream: FakeRegistry, proxy: Rig, clock: Clock, images: Images
+) -> None:
+    await _pulled(proxy, images)
+    clock.now += 1.1 * HOUR
+    _revoke(upstream, Status(403))
+    assert await _is_all_refused(proxy, images)
+    asked = len(upstream.ledger)
+    for _ in range(20):
+        assert {status // 100 for status in await _answers(proxy, images)} == {4}
+    assert len(upstream.ledger) == asked
+
+
 async def test_n12_06_what_upstream_lets_be_read_again_is_open(upstream: FakeRegistry, proxy: Rig, clock: Clock, images: Images) -> None:
     await _pulled(proxy, images)
     clock.now += 1.1 * HOUR
     _revoke(upstream, Status(403))
     assert await _is_all_refused(proxy, images)
     upstream.behave()
+    clock.now += 10  # a refusal is believed for a moment
     clock.now += 60
     sent = upstream.sent_blob_bytes()
     assert set(await _answers(proxy, images)) <= {200, 206, 304}
