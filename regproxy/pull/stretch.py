@@ -72,7 +72,7 @@ class Stretch:
 
     def judge(self) -> None:
         """See whether it is due at another time than before."""
-        if self._deadline is not None:
+        if self._deadline is not None and not self._deadline.expired():  # its task may have yet to hear of it
             self._deadline.reschedule(None if self._gives_way else self._order.due(self))
 
     async def fetch(self) -> None:
