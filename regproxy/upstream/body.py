@@ -43,10 +43,10 @@ class HostBody:
             return  # what a 416 carries is about the request
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
         count, pace = 0, Pace(self._timeouts.least_rate)
-        flow = self._flow = flow_of(self._response, ahead or AHEAD)
-        read = self._read_content if flow is None else flow.read
         try:
             with self._client.connections.translated(self._response.url):
+                flow = self._flow = flow_of(self._response, ahead or AHEAD)
+                read = self._read_content if flow is None else flow.read
                 while chunk := await self._next(read, pace):
                     count += len(chunk)
                     received.inc(len(chunk))
