@@ -26,7 +26,7 @@ class AdminRequest:
     target: str
     hosts: Sequence[str]
     origins: Sequence[str] = ()
-    fetch_site: str | None = None
+    fetch_sites: Sequence[str] = ()
     is_navigation: bool = False
     is_change: bool = False
     peer: str = "127.0.0.1"
@@ -85,10 +85,11 @@ class AdminAccess:
         return any(each.is_unspecified or each == host or (each.is_loopback and host.is_loopback) for each in own)
 
     def _of_page(self, request: AdminRequest) -> Refusal | None:
-        """Refuse what a page from elsewhere has a browser send; one of the same site may link to us."""
-        site = request.fetch_site
-        if site == "cross-site" or (site == "same-site" and (request.is_change or not request.is_navigation)):
-            return Refusal(403, f"a page from elsewhere asks this (Sec-Fetch-Site: {site}): open the admin port by its own address")
+        """Refuse what a page from elsewhere has a browser send; one of the same site may link to us. Of several values the worst counts."""
+        sites = {site.strip().lower() for line in request.fetch_sites for site in line.split(",")}
+        if "cross-site" in sites or ("same-site" in sites and (request.is_change or not request.is_navigation)):
+            shown = ", ".join(request.fetch_sites)[:_MAX_SHOWN]
+            return Refusal(403, f"a page from elsewhere asks this (Sec-Fetch-Site: {shown}): open the admin port by its own address")
         for origin in request.origins:
             if not self._is_same(origin, request.hosts[0]):
                 return Refusal(403, f"a page of {origin[:_MAX_SHOWN]!r} asks this: only the admin port's own page may")

@@ -21,7 +21,8 @@ OUTCOME: Final = web.RequestKey("outcome", str)
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _READS_BY_POST = frozenset({"/api/v1/store/show"})
 _WHOLE_IMAGES = frozenset({"/api/v1/store/export"})  # read by nobody who may not pull them
-_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")  # it comes from somebody else than whoever is connected
+# Whoever sent it is somebody else than whoever is connected.
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 _MAX_SHOWN = 300  # characters of an argument
 _MAX_ARGUMENTS = 16  # of which each is shown
 
@@ -115,8 +116,8 @@ def _asked(request: web.Request, *, is_change: bool) -> AdminRequest:
         request.raw_path,
         headers.getall("Host", ()),
         headers.getall("Origin", ()),
-        headers.get("Sec-Fetch-Site"),
-        headers.get("Sec-Fetch-Mode") == "navigate" and request.method in _READS,
+        headers.getall("Sec-Fetch-Site", ()),
+        list(headers.getall("Sec-Fetch-Mode", ())) == ["navigate"] and request.method in _READS,
         is_change,
         request.remote or "",
         local[0],

@@ -157,8 +157,13 @@ def test_n12_05_a_page_without_tls_is_not_that_of_a_port_with_it() -> None:
     ],
 )
 def test_n12_05_what_another_page_sends_is_refused(site: str, expected: int | None, *, is_navigation: bool, is_change: bool) -> None:
-    request = asked("localhost", fetch_site=site, is_navigation=is_navigation, is_change=is_change)
+    request = asked("localhost", fetch_sites=(site,), is_navigation=is_navigation, is_change=is_change)
     assert status(LOOPBACK, request) == expected
+
+
+@pytest.mark.parametrize("sites", [("none", "cross-site"), ("same-origin", "same-site"), ("Cross-Site",), ("none, cross-site",)])
+def test_n12_05_of_several_fetch_sites_the_worst_counts_in_any_case(sites: tuple[str, ...]) -> None:
+    assert status(LOOPBACK, asked("localhost", fetch_sites=sites)) == 403
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,26 @@ async def test_n13_05_what_is_passed_on_from_elsewhere_changes_nothing(frozen: R
     assert await frozen.admin("freezes") == (200, {"freezes": []})
 
 
+@pytest.mark.parametrize("line", ["Via: 1.1 proxy", "X-Forwarded-Host: regproxy.example", "X-Forwarded-Proto: https", "via: a"])
+async def test_n12_05_each_header_of_a_reverse_proxy_counts_as_forwarded(frozen: Rig, line: str) -> None:
+    answer = await raw(frozen.admin_port, request("/api/v1/freezes", line, method="POST", body=FREEZE))
+    assert (status(answer), b"admin_writes" in answer.body) == (403, True)
+    assert await frozen.admin("freezes") == (200, {"freezes": []})
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Sec-Fetch-Site: none", "Sec-Fetch-Site: cross-site"],
+        ["Sec-Fetch-Site: Cross-Site"],
+        ["Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Mode: no-cors"],
+    ],
+    ids=["doubled", "in capitals", "doubled mode"],
+)
+async def test_n12_05_a_doubled_fetch_header_hides_no_page(proxy: Rig, lines: list[str]) -> None:
+    assert status(await raw(proxy.admin_port, request("/api/v1/freezes", *lines))) == 403
+
+
 def audited(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [vars(record)["fields"] for record in caplog.records if record.getMessage() == "admin change"]
     return found
