@@ -1,0 +1,28 @@
+"""What a client is told of an upstream's failure."""
+
+from regproxy.oci import errors
+from regproxy.oci.errors import RegistryError
+from regproxy.ports import Corrupt, InvalidContent, NotFound, Overwhelmed, Refused, Rejected, Throttled, Unavailable, UpstreamError
+
+
+def upstream_failure(error: UpstreamError) -> RegistryError:
+    """Say in a client's terms what an upstream did; never 401, never 429."""
+    match error:
+        case NotFound():
+            return RegistryError("NAME_UNKNOWN", 404, str(error))
+        case Refused():
+            return errors.denied(str(error))
+        case Rejected(status=status, code=code):
+            return RegistryError(code, status, str(error))
+        case InvalidContent():
+            return errors.content_invalid(str(error))
+        case Throttled(retry_after=pause):
+            return errors.unavailable(str(error), retry_after=max(1, round(pause or 60)))
+        case Overwhelmed():
+            return errors.unavailable(str(error), retry_after=5)
+        case Unavailable(timed_out=True):
+            return errors.gateway_timeout(str(error))
+        case Unavailable() | Corrupt():
+            return errors.bad_gateway(str(error))
+        case _:
+            raise TypeError(f"{type(error)} is no error of the ports") from error
