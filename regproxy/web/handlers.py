@@ -30,6 +30,7 @@ from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
 from regproxy.web.exchange import Exchange
+from regproxy.web.failures import upstream_failure
 from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches
 from regproxy.web.vain import VainQuestions
@@ -77,14 +78,14 @@ class Handlers:
                 raise asked
             return await self._answered(request, route, endpoint, exchange)
         exchange.reservation = asked
+        is_lasting = not (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Tag))  # `missing_for` is for tags
         try:
             return await self._answered(request, route, endpoint, exchange)
         except RegistryError as error:
-            is_lasting = not (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Tag))  # `missing_for` is for tags
             asked.end(missing=error.status == 404, answer=error if is_lasting else None)
             raise
-        except Answer:
-            asked.end(missing=True)
+        except Answer as error:
+            asked.end(missing=True, answer=upstream_failure(error) if is_lasting else None)
             raise
         except UpstreamError:
             asked.end()

@@ -11,21 +11,11 @@ from regproxy.log import fields
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
-from regproxy.ports import (
-    Corrupt,
-    InvalidContent,
-    NotFound,
-    Overwhelmed,
-    Refused,
-    Rejected,
-    StoreError,
-    Throttled,
-    Unavailable,
-    UpstreamError,
-)
+from regproxy.ports import StoreError, UpstreamError
 from regproxy.web.account import Account
 from regproxy.web.attention import words_of
 from regproxy.web.exchange import Exchange
+from regproxy.web.failures import upstream_failure
 from regproxy.web.handlers import Handlers, path_of
 from regproxy.web.ready import Ready
 from regproxy.web.repeats import Repeats
@@ -80,7 +70,7 @@ async def _answered(handlers: Handlers, request: web.BaseRequest, exchange: Exch
         return error_response(error)
     except UpstreamError as error:
         exchange.failure = str(error)
-        return error_response(_upstream_failure(error))
+        return error_response(upstream_failure(error))
     except StoreError as error:
         exchange.failure = str(error)
         return error_response(errors.unavailable(f"the cache's own disk failed: {error}", retry_after=10))
@@ -89,29 +79,6 @@ async def _answered(handlers: Handlers, request: web.BaseRequest, exchange: Exch
     except Exception:
         _log.exception("this is a bug", extra=fields(request_id=exchange.request_id))
         return error_response(RegistryError("UNKNOWN", 500, f"this is a bug of regproxy; its log has more under {exchange.request_id}"))
-
-
-def _upstream_failure(error: UpstreamError) -> RegistryError:
-    """Say in a client's terms what an upstream did; never 401, never 429."""
-    match error:
-        case NotFound():
-            return RegistryError("NAME_UNKNOWN", 404, str(error))
-        case Refused():
-            return errors.denied(str(error))
-        case Rejected(status=status, code=code):
-            return RegistryError(code, status, str(error))
-        case InvalidContent():
-            return errors.content_invalid(str(error))
-        case Throttled(retry_after=pause):
-            return errors.unavailable(str(error), retry_after=max(1, round(pause or 60)))
-        case Overwhelmed():
-            return errors.unavailable(str(error), retry_after=5)
-        case Unavailable(timed_out=True):
-            return errors.gateway_timeout(str(error))
-        case Unavailable() | Corrupt():
-            return errors.bad_gateway(str(error))
-        case _:
-            raise TypeError(f"{type(error)} is no error of the ports") from error
 
 
 @lru_cache(256)

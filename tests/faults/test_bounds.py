@@ -13,7 +13,7 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_INDEX
 from tests.fakes.caller import words
-from tests.fakes.deeds import Hold, Lie, Stall
+from tests.fakes.deeds import Hold, Lie, Stall, Status
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, get, rig
@@ -222,3 +222,11 @@ async def test_n12_15_what_does_not_exist_is_asked_for_as_often_as_is_allowed(up
         asked = {entry.reference for entry in upstream.ledger if entry.kind == "blobs"}
         assert len(asked) <= 21
         assert (await proxy.ask(_path(Digest.of(b"blob")))).status == 503
+
+
+async def test_n12_15_what_is_refused_is_not_asked_for_at_each_request(upstream: FakeRegistry, tmp_path: Path) -> None:
+    digest = upstream.add_blob(NAME, b"blob")
+    upstream.misbehave("/blobs/", Status(403))
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        assert [(await proxy.ask(_path(digest))).status for _ in range(20)] == [403] * 20
+        assert len([entry for entry in upstream.ledger if entry.kind == "blobs"]) < 5
