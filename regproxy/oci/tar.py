@@ -12,6 +12,8 @@ BLOCK = 512
 
 _MAX_HEADERS = 50_000
 _MAX_EXTENSION = 64 * 1024  # bytes of a header that only describes the next one
+_MAX_EXTENSION_BYTES = 32 * 1024 * 1024  # of all such headers of one tar: 1 KiB for each of half of its headers, and some more
+_MAX_RECORDS = 200_000  # of pax, in one tar
 _MAX_NAME = 512  # bytes; a blob by sha512 has 141
 _MAX_SIZE = 2**53
 _FILES = frozenset({b"0", b"\0", b"7"})
@@ -31,6 +33,24 @@ class Member:
     link: str | None = None
 
 
+class _ExtensionBudget:
+    """What the headers of one tar that only describe others may cost; raises `InvalidTar` where it is used up."""
+
+    def __init__(self) -> None:
+        self._bytes = _MAX_EXTENSION_BYTES
+        self._records = _MAX_RECORDS
+
+    def take_bytes(self, count: int) -> None:
+        self._bytes -= count
+        if self._bytes < 0:
+            raise InvalidTar(f"has more than {_MAX_EXTENSION_BYTES} bytes of extended headers")
+
+    def take_record(self) -> None:
+        self._records -= 1
+        if self._records < 0:
+            raise InvalidTar(f"has more than {_MAX_RECORDS} records in extended headers")
+
+
 def read_members(read: Callable[[int, int], bytes], end: int) -> dict[str, Member]:
     """List files and links by name; raise `InvalidTar`.
 
@@ -38,6 +58,7 @@ def read_members(read: Callable[[int, int], bytes], end: int) -> dict[str, Membe
     """
     members: dict[str, Member] = {}
     extended: dict[str, str] = {}
+    budget = _ExtensionBudget()
     offset = 0
     for _ in range(_MAX_HEADERS):
         block = read(offset, BLOCK)
@@ -48,8 +69,9 @@ def read_members(read: Callable[[int, int], bytes], end: int) -> dict[str, Membe
         _check_sum(block)
         kind, size = block[156:157], _number(block[124:136])
         if kind in {b"x", b"g", b"L", b"K"}:
+            budget.take_bytes(size)
             body = _extension(read, offset, size)
-            extended |= _extended(kind, body)
+            extended |= _extended(kind, body, budget)
             offset += BLOCK + _padded(size)
             continue
         name, link = extended.get("path") or _name(block), extended.get("linkpath") or _text(block[157:257])
@@ -102,11 +124,11 @@ def _extension(read: Callable[[int, int], bytes], offset: int, size: int) -> byt
     return body
 
 
-def _extended(kind: bytes, body: bytes) -> dict[str, str]:
+def _extended(kind: bytes, body: bytes, budget: _ExtensionBudget) -> dict[str, str]:
     """Read what a header says of the next one; one for all that follow may only comment."""
     if kind in {b"L", b"K"}:
         return {"path" if kind == b"L" else "linkpath": _text(body)}
-    records = _records(body)
+    records = _records(body, budget)
     if any(key.startswith("GNU.sparse.") for key in records):
         raise InvalidTar("has a sparse file in it: make it without --sparse")
     found = {key: value for key, value in records.items() if key in {"path", "linkpath", "size"}}
@@ -115,19 +137,21 @@ def _extended(kind: bytes, body: bytes) -> dict[str, str]:
     return found
 
 
-def _records(body: bytes) -> dict[str, str]:
-    """Read `length key=value` lines, whose lengths count themselves."""
+def _records(body: bytes, budget: _ExtensionBudget) -> dict[str, str]:
+    """Read `length key=value` lines, whose lengths count themselves; zeros may follow them."""
     records: dict[str, str] = {}
-    while body.strip(b"\0"):
-        length, blank, _ = body[:8].partition(b" ")
+    start, end = 0, len(body.rstrip(b"\0"))
+    while start < end:
+        budget.take_record()
+        length, blank, _ = body[start : start + 8].partition(b" ")
         size = int(length) if blank and length.isdigit() else 0
-        line = body[len(length) + 1 : size]
+        line = body[start + len(length) + 1 : start + size]
         key, equals, value = line[:-1].partition(b"=")
-        if not equals or size > len(body) or not line.endswith(b"\n"):
+        if not equals or start + size > end or not line.endswith(b"\n"):
             raise InvalidTar("has a header that cannot be read")
         if key in {b"path", b"linkpath", b"size"} or key.startswith(b"GNU.sparse."):
             records[_text(key)] = _text(value)
-        body = body[size:]
+        start += size
     return records
 
 

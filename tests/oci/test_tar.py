@@ -68,6 +68,49 @@ def test_n13_07_names_are_read_without_what_means_nothing(name: str, written: st
     assert plain(name) == written
 
 
+def extension(body: bytes) -> bytes:
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = tarfile.XHDTYPE, len(body)
+    return header.tobuf(tarfile.USTAR_FORMAT) + body + bytes(-len(body) % BLOCK)
+
+
+def test_n12_17_many_records_of_pax_are_refused_before_they_are_read() -> None:
+    """They were copied for each other: 2,000 such headers, 592 KB of gzip, took minutes."""
+    header = extension(b"6 a=b\n" * (64 * 1024 // 6))
+    read: list[int] = []
+
+    def reading(offset: int, count: int) -> bytes:
+        read.append(count)
+        start = offset % len(header)
+        return header[start : start + count]
+
+    with pytest.raises(InvalidTar, match="more than 200000 records"):
+        read_members(reading, 2000 * len(header))
+    assert sum(read) < 20 * len(header)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_n12_17_the_bytes_of_extended_headers_are_bounded_over_a_tar(kind: bytes) -> None:
+    size = 64 * 1024
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = kind, size
+    block = header.tobuf(tarfile.USTAR_FORMAT) + f"{size} a=".encode().ljust(size - 1, b"b") + b"\n"
+    with pytest.raises(InvalidTar, match="bytes of extended headers"):
+        read_members(lambda offset, count: block[offset % len(block) :][:count], 2000 * len(block))
+
+
+@pytest.mark.parametrize("padding", [0, 7, 3000])
+def test_n12_17_each_record_of_a_header_is_read(padding: int) -> None:
+    body = extension(b"6 a=b\n" * 1000 + b"12 path=new\n" + b"6 c=d\n" + bytes(padding)) + made({"old": b"x"}, tarfile.USTAR_FORMAT)
+    assert list(read_members(*reader(body))) == ["new"]
+
+
+@pytest.mark.parametrize("records", [b"6 a=b\n7 a=b\n", b"5 a=b\n", b"6 a=b\n\0\x006 a=b\n", b"0 a=b\n", b"6 aab\n", b"x"])
+def test_n12_17_records_with_a_wrong_length_are_refused(records: bytes) -> None:
+    with pytest.raises(InvalidTar, match="cannot be read"):
+        read_members(*reader(extension(records) + made({"old": b"x"})))
+
+
 @given(st.binary(max_size=2000), st.integers(0, 1023))
 def test_n12_17_whatever_the_bytes_it_is_a_tar_or_refused(noise: bytes, place: int) -> None:
     """A tar with something else in the middle of it."""
