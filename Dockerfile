@@ -20,8 +20,7 @@ FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="regproxy" \
       org.opencontainers.image.description="A pull-through caching proxy for container registries" \
       org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.vendor="The regproxy maintainers" \
-      org.opencontainers.image.url="https://pypi.org/project/regproxy/"
+      org.opencontainers.image.vendor="The regproxy maintainers"
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/regproxy --shell /usr/sbin/nologin regproxy \
     && install --directory --owner=regproxy --group=regproxy --mode=0750 /var/lib/regproxy
 COPY --from=build /opt/regproxy /opt/regproxy

@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def test_n13_08_the_wheel_says_whose_it_is_and_under_which_licence(wheel: zipfile.ZipFile) -> None:
     [name] = [name for name in wheel.namelist() if name.endswith("/METADATA")]
     metadata = wheel.read(name).decode()
-    for line in ("License-Expression: Apache-2.0", "Author: ", "Project-URL: Homepage, https://", "License-File: LICENSE"):
+    for line in ("License-Expression: Apache-2.0", "Author: ", "Project-URL: Specification, https://", "License-File: LICENSE"):
         assert f"\n{line}" in metadata
     assert any(name.endswith("/LICENSE") for name in wheel.namelist())
 
