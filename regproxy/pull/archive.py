@@ -11,6 +11,8 @@ from regproxy.oci.tar import InvalidTar, Member, read_members
 
 CHUNK = 1024 * 1024  # bytes that are unpacked at once
 
+_MAX_INPUT = 64 * 1024  # bytes read at once: each stream that ends among them copies the rest
+_MAX_STREAMS = 10_000  # of gzip, bzip2 or xz, one after another in a file
 _XZ_MEMORY = 128 * 1024 * 1024  # bytes; xz -9 needs half of it, and a header may ask for 4 GiB
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
@@ -124,20 +126,30 @@ def decompressed(file: BinaryIO) -> Iterator[bytes] | None:
 def _unpacked(file: BinaryIO, make: Callable[[], _Decompressor]) -> Iterator[bytes]:
     """Go through all streams of a file; zeros may fill it up (gzip, bzip2)."""
     current: _Decompressor | None = None
+    streams = 0
     try:
-        while data := file.read(CHUNK):
+        while data := file.read(_MAX_INPUT):
             while data or (current is not None and current.has_more):
                 if current is None:
                     data = data.lstrip(b"\0")
                     if not data:
                         break
+                    streams += 1
+                    _check_streams(streams)
                     current = make()
                 if chunk := current.take(data):
                     yield chunk
                 data = b""
                 if current.eof:
                     data, current = current.unused_data, None
+    except Unreadable:
+        raise
     except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, MemoryError) as error:
         raise Unreadable(f"it is compressed, and cannot be unpacked: {error}") from error
     if current is not None:
         raise Unreadable("it is compressed, and only a part of it is there")
+
+
+def _check_streams(count: int) -> None:
+    if count > _MAX_STREAMS:
+        raise Unreadable(f"it is compressed in more than {_MAX_STREAMS} streams: unpack it first")
