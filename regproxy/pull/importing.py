@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 from regproxy.oci import layout
 from regproxy.oci.descriptor import Descriptor
@@ -25,6 +26,10 @@ _MAX_NODES = 200_000  # of a JSON document, each some hundred bytes of memory
 _MAX_DEPTH = 8  # indexes in indexes
 
 
+_Names: TypeAlias = list[str | None]
+_ReadManifest: TypeAlias = Callable[[], Manifest]
+
+
 class Importer:
     """Takes images out of one tar."""
 
@@ -42,38 +47,38 @@ class Importer:
     async def run(self, name: str | None = None) -> list[str]:
         """Keep all images, the only one under *name* if it is given; list their names. Raise `ValueError` or `StoreError`."""
         self._progress.total = self._tar.size
-        images = await asyncio.to_thread(lambda: list(self._images()))
-        if not images:
+        images = await asyncio.to_thread(self._images)
+        count = sum(len(names) for names, _ in images)
+        if not count:
             raise Unreadable("there is no image in it")
-        if name is not None and len(images) != 1:
-            raise Unreadable(f"there are {len(images)} images in it: one name does not do")
+        if name is not None and count != 1:
+            raise Unreadable(f"there are {count} images in it: one name does not do")
         references: list[str] = []
-        for found, manifest in images:
-            if (called := name or found) is None:
-                raise Unreadable("an image in it has no name: give it one")
-            reference = layout.full_reference(called)
-            await self._keep_image(reference.repository, manifest)
-            await self._index.put_tag(reference, TagRecord(manifest.descriptor, self._now))
-            await self._index.put_imported(reference.repository)
-            references.append(str(reference))
+        for names, read_manifest in images:
+            manifest = await asyncio.to_thread(read_manifest)
+            for found in names:
+                if (called := name or found) is None:
+                    raise Unreadable("an image in it has no name: give it one")
+                reference = layout.full_reference(called)
+                await self._keep_image(reference.repository, manifest)
+                await self._index.put_tag(reference, TagRecord(manifest.descriptor, self._now))
+                await self._index.put_imported(reference.repository)
+                references.append(str(reference))
         return references
 
-    def _images(self) -> Iterator[tuple[str | None, Manifest]]:
+    def _images(self) -> list[tuple[_Names, _ReadManifest]]:
+        """List the names of each image; its manifest is read when its turn comes, as all of them may not fit in memory."""
         if (document := self._json("index.json")) is not None:
-            manifests: dict[Digest, Manifest] = {}
+            named: dict[Digest, _Names] = {}
             for name, descriptor in _bounded(layout.listed(document)):
-                if descriptor.digest not in manifests:
-                    manifests[descriptor.digest] = self._manifest(descriptor.digest)
-                yield name, manifests[descriptor.digest]
-        elif (document := self._json("manifest.json")) is not None:
-            for image in _bounded(document if isinstance(document, list) else [None]):
-                names = self._names(image)
-                manifest = self._docker_image(image)
-                yield from ((name, manifest) for name in names)
-        else:
-            raise Unreadable("it is neither an OCI image layout nor made by docker save")
+                named.setdefault(descriptor.digest, []).append(name)
+            return [(names, partial(self._manifest, digest)) for digest, names in named.items()]
+        if (document := self._json("manifest.json")) is not None:
+            images = _bounded(document if isinstance(document, list) else [None])
+            return [(self._names(image), partial(self._docker_image, image)) for image in images]
+        raise Unreadable("it is neither an OCI image layout nor made by docker save")
 
-    def _names(self, image: object) -> list[str | None]:
+    def _names(self, image: object) -> _Names:
         match image:
             case {"Config": str(), "Layers": list(layers), **rest} if all(isinstance(each, str) for each in layers):
                 names = rest.get("RepoTags") or [None]

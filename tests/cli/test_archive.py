@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -375,6 +376,28 @@ def test_n12_17_many_that_point_to_one_cost_as_much_as_one(tmp_path: Path) -> No
     result = ran(tmp_path, "import", str(tmp_path / "nested.tar"))
     assert (result.exit_code, result.stdout) == (0, "imported docker.io/library/app:1\n"), result.output
     assert ran(tmp_path, "export", str(tmp_path / "again.tar"), "docker.io/library/app:1").exit_code == 0
+
+
+def test_n12_17_one_manifest_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """Each may have 4 MiB, and a tar 10,000 of them."""
+    config, files, listed = b"{}", {}, []
+    for number in range(24):
+        image = image_of(Descriptor(OCI_CONFIG, Digest.of(config), len(config)), [])
+        body = json.dumps({**image, "annotations": {"number": str(number), "padding": "x" * 4_000_000}}).encode()
+        descriptor = written(Descriptor(OCI_MANIFEST, Digest.of(body), len(body)))
+        listed.append({**descriptor, "annotations": {REF_NAME: f"app:{number}"}})
+        files[blob_path(Digest.of(body))] = body
+    files |= {"index.json": json.dumps({"manifests": listed}).encode(), blob_path(Digest.of(config)): config}
+    (tmp_path / "large.tar").write_bytes(_of_files(files))
+    files.clear()
+    tracemalloc.start()
+    try:
+        result = ran(tmp_path, "import", str(tmp_path / "large.tar"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (result.exit_code, len(result.stdout.splitlines())) == (0, 24), result.output
+    assert most < 48_000_000
 
 
 @pytest.mark.parametrize("kind", ["members", "zeros"])
