@@ -15,6 +15,7 @@ import logging
 import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -222,7 +223,7 @@ class DiskStore:
 
     async def look(self) -> None:
         if self.interrupted_at is None:
-            await self._run((self._root / "running").touch)
+            await self._run(_renew, self._root / "running")
         await self.room.look()
 
     async def quarantine(self, digest: Digest) -> None:
@@ -270,3 +271,9 @@ class DiskStore:
 
 def _note_nothing(**facts: object) -> None:
     """Tell nobody: what is copied here is not what others watch."""
+
+
+def _renew(path: Path) -> None:
+    """Set the time of a file that is there; where the volume is gone, nothing is made beside it."""
+    with suppress(FileNotFoundError):
+        os.utime(path)

@@ -288,3 +288,12 @@ async def test_who_brings_the_same_content_at_once_gets_in_nobodys_way(store: Di
         assert _path(tmp_path, digest).read_bytes() == body
     assert list((tmp_path / "store" / "ingest").iterdir()) == []
     assert store.trouble is None
+
+
+async def test_d18_a_look_makes_nothing_where_the_volume_was(store: DiskStore, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    root.rename(tmp_path / "unmounted")
+    root.mkdir()
+    await store.look()
+    assert list(root.iterdir()) == []
+    assert (tmp_path / "unmounted" / "running").exists()
