@@ -21,7 +21,7 @@ def mount(*arguments: str | Path) -> None:
 def tmpfs(place: Path, options: str) -> Iterator[Path]:
     """Mount a file system in memory: `size=8m`, `nr_inodes=64`."""
     place.mkdir(parents=True, exist_ok=True)
-    mount("-t", "tmpfs", "-o", options, "tmpfs", place)
+    mount("-t", "tmpfs", "-o", f"mode=0700,{options}", "tmpfs", place)
     try:
         yield place
     finally:

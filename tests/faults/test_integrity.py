@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
+from regproxy.ports import Kind
 from tests.fakes.deeds import Chunked, Deed, Flood, Headers, Lie, NoLength, NoRanges, ShortChunked
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
@@ -72,7 +73,7 @@ async def test_s12_a_manifest_that_can_be_read_in_two_ways_is_refused(
     digest = upstream.add_manifest(NAME, json.dumps({"schemaVersion": 2, **document}).encode(), media_type)
     for _ in range(2):
         assert (await proxy.ask(_manifest(digest))).status == 422
-    assert upstream.count("GET", "manifests") == 2, "nothing was kept"
+    assert await proxy.proxy.index.known(Kind.MANIFEST, digest) is None, "nothing was kept"
 
 
 async def test_s12_one_digest_has_one_content_type_for_ever(upstream: FakeRegistry, proxy: Rig) -> None:
@@ -107,7 +108,7 @@ async def test_s13_what_is_incomplete_is_not_kept(upstream: FakeRegistry, proxy:
     digest = upstream.add_blob(NAME, body)
     upstream.misbehave(on("GET", "/blobs/"), *deeds, times=1)
     answer = await proxy.ask(_blob(digest))
-    assert answer.status >= 500 or not answer.is_whole
+    assert answer.status >= 500 or not answer.is_whole or answer.body == body  # it may have been asked for anew
     await proxy.settled()
     assert (await proxy.ask(_blob(digest))).body == body
 
