@@ -12,7 +12,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Repository, Tag
-from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query
+from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query, page_size
 from regproxy.policy.routing import Route, Upstream, check_denied, check_listing_denied, denies_all
 from regproxy.ports import Corrupt, Index, NotFound, Refused, Registry, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.pull.collected_tags import Collected, CollectedTags
@@ -65,6 +65,12 @@ class _Page:
     page: TagPage
     query: str
     is_cut: bool = False  # its beginning was dropped
+
+    def ordered(self) -> "_Page":
+        """Sort a list that upstream gives whole whatever page is asked for: where pages are ours, so is the order (distribution-spec)."""
+        size = page_size(self.query)
+        is_whole = size is not None and len(self.page.tags) > size and self.page.next_query is None
+        return replace(self, page=replace(self.page, tags=tuple(sorted(self.page.tags)))) if is_whole else self
 
     def rest(self, tags: tuple[str, ...]) -> "_Page":
         return replace(self, page=replace(self.page, tags=tags), is_cut=True)
@@ -141,7 +147,8 @@ class Listings:
         if page is not None and not last:
             return page
         if page is not None and (rest := after(page.page.tags, last)) is not None:
-            return page.rest(rest)
+            is_whole = page.page.next_query is None  # and *last* means nothing to upstream, so it is the specification's
+            return page.rest(tuple(sorted(tag for tag in page.page.tags if tag > last)) if is_whole else rest)
         if page is not None and not await self._ignores_last(route, asked, page.page):
             return page
         sought = await self._sought(route, asked)
@@ -185,7 +192,7 @@ class Listings:
             return page
 
         page = await self._flights.join((repository, query, host), ask)
-        return _Page(page, query) if page is not None else None
+        return _Page(page, query).ordered() if page is not None else None
 
     async def _stale(self, route: Route, asked: TagQuery, reason: str) -> ListedTags | None:
         """List what was collected while upstream was within reach; None where it does not hold the place that is asked for."""

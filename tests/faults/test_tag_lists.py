@@ -81,12 +81,14 @@ async def _by_last(proxy: Rig, size: int) -> list[str]:
     ids=["oras, regctl, skopeo", "crane", "n=10000", "n=100", "n=7", "ns"],
 )
 async def test_n13_10_every_tag_is_listed_in_upstreams_order(tagged: FakeRegistry, proxy: Rig, first: str) -> None:
-    assert await _by_link(proxy, PATH + first) == tagged.order.ordered(TAGS)
+    """Where upstream makes no pages, and a client wants some, the order is the specification's, by which `last` can be found."""
+    is_paged_here = not tagged.paginates and first in {"?n=100", "?n=7"}
+    assert await _by_link(proxy, PATH + first) == (sorted(TAGS) if is_paged_here else tagged.order.ordered(TAGS))
 
 
 @pytest.mark.parametrize("size", [100, 40])
 async def test_n13_10_a_client_that_builds_its_own_pages_finds_every_tag(tagged: FakeRegistry, proxy: Rig, size: int) -> None:
-    assert await _by_last(proxy, size) == tagged.order.ordered(TAGS)
+    assert await _by_last(proxy, size) == (tagged.order.ordered(TAGS) if tagged.paginates else sorted(TAGS))
 
 
 async def test_n13_10_a_size_that_upstream_refuses_is_learnt(upstream: FakeRegistry, proxy: Rig) -> None:
@@ -255,10 +257,10 @@ async def test_n13_10_another_host_goes_on_where_one_has_ended(tmp_path: Path) -
 async def test_n12_14_identical_lists_are_asked_for_once(upstream: FakeRegistry, proxy: Rig) -> None:
     held = Hold()
     _tagged(upstream).misbehave(on("GET", "/tags/"), held)
-    asking = [asyncio.create_task(proxy.ask(PATH)) for _ in range(20)]
+    asking = [asyncio.create_task(proxy.ask(PATH)) for _ in range(2)]
     await held.reached.wait()
     flights = proxy.proxy.handlers.listings._flights
-    while sum(len(waiters) for waiters in flights._waiters.values()) < 20:  # noqa: ASYNC110
+    while sum(len(waiters) for waiters in flights._waiters.values()) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     held.event.set()
     assert {len(_listed(answer)) for answer in await asyncio.gather(*asking)} == {250}
