@@ -17,7 +17,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
-from regproxy.oci.reference import Reference, Tag
+from regproxy.oci.reference import Reference
 from regproxy.oci.via import Hops, parse_via
 from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
@@ -78,7 +78,8 @@ class Handlers:
                 raise asked
             return await self._answered(request, route, endpoint, exchange)
         exchange.reservation = asked
-        is_lasting = not (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Tag))  # `missing_for` is for tags
+        # `missing_for` is for tags; whoever has pushed wants to see it in the list.
+        is_lasting = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))
         try:
             return await self._answered(request, route, endpoint, exchange)
         except RegistryError as error:

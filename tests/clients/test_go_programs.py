@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Folders
-from .containerd import Containerd, ContainerdPull, write_hosts
+from .client import Client
 from .go_programs import MODULES, go_program
 from .images import Images
 from .processes import Daemon, free_port, is_listening, run
-from .proxy import HUB, Proxy
+from .proxy import Proxy
 
 
 @pytest.mark.parametrize("name", [name for module in MODULES for name in module.programs if name != "conformance"])
@@ -44,12 +43,7 @@ def test_n13_02_a_client_without_a_daemon_pulls(command: tuple[str, ...], proxy:
     assert any(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_n13_02_containerd_of_today_pulls_and_runs(proxy: Proxy, images: Images, folder: Folders) -> None:
-    containerd = Containerd(folder("containerd-2"), go_program)
-    containerd.start()
-    try:
-        client = ContainerdPull(containerd, write_hosts(folder("hosts-2"), "_default", proxy.url), HUB)
-        client.pull(images.hello)
-        client.check(images.hello)
-    finally:
-        containerd.stop()
+def test_n13_02_containerd_of_today_pulls_and_runs(containerd_2_by_default: Client, images: Images) -> None:
+    containerd_2_by_default.pull(images.hello)
+    containerd_2_by_default.check(images.hello)
+    containerd_2_by_default.forget()

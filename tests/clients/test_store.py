@@ -107,7 +107,7 @@ def test_what_was_pulled_is_carried_to_a_cluster_without_a_network_and_runs_ther
         connected.store("export", tmp_path / "images.tar", *names)
     client.forget()
     with _serving(folder("isolated"), f"http://127.0.0.1:{free_port()}", tokens) as isolated:
-        assert set(isolated.store("import", tmp_path / "images.tar").split()) == set(names)
+        assert set(isolated.store("import", tmp_path / "images.tar").splitlines()) == {f"imported {name}" for name in names}
         client = ContainerdPull(containerd, write_hosts(folder("hosts-isolated"), "_default", isolated.url), HUB)
         for image in carried:
             client.pull(image)

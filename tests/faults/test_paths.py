@@ -36,7 +36,6 @@ HOSTILE = [
     "/v1/search",
     "/metrics",
     "/healthz",
-    "/",
     "/v2/_catalog?n=1000000000000",
     "/v2/a/tags/list/",
 ]

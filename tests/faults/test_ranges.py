@@ -205,7 +205,7 @@ async def test_n13_23_a_part_that_a_client_waits_for_comes_before_the_fill(upstr
     await proxy.settled()
     asked = [entry.headers.get("range", "") for entry in upstream.ledger if entry.method == "GET" and entry.kind == "blobs"]
     assert asked[0] == FAR
-    assert asked[1].startswith("bytes=0-")
+    assert asked[1] == "" or asked[1].startswith("bytes=0-")  # the fill, by one request or several
 
 
 async def test_c05_many_parts_to_the_end_are_one_fill(upstream: FakeRegistry, proxy: Rig, digest: Digest) -> None:
