@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 from typing import Self
 
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9a-f:.]{2,45}\]|[^\[\]:@/?#\s]{1,255})(?::(?P<port>[0-9]{0,5}))?")
+MAX_LENGTH = 261  # characters that the pattern matches at most
 _DEFAULT_PORTS = frozenset({0, 80, 443})
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from regproxy.oci import errors
-from regproxy.oci.authority import Authority
+from regproxy.oci.authority import MAX_LENGTH, Authority
 from regproxy.oci.digest import InvalidDigest
 from regproxy.oci.reference import InvalidName, Reference, Repository, Target, parse_target
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, exact_rule
 
 DOCKER_HUB = "docker.io"
-_REMEMBERED = 4096  # repositories, less than 2 MB
+_REMEMBERED = 4096  # routes, or names of registries, some 2 MB each
 
 
 class Trust(Enum):
@@ -174,20 +174,15 @@ class Routes:
         not configured, or where *host* is a registry's name at another port, so that nobody can tell whether that or the default is
         meant; NAME_INVALID for two registries, or for a name that is too long once it is completed.
         """
-        return self._route(self.upstream(namespaces, host, name).name, name)
+        return self._route(name, _single(namespaces), _clipped(host))
 
     def upstream(self, namespaces: Sequence[str], host: str = "", name: str = "") -> Upstream:
         """Find the upstream as `find` does."""
-        if len(namespaces) > 1:
-            raise errors.name_invalid("ns was given more than once")
-        if namespaces:
-            return self._named(namespaces[0])
-        authority = _host(host)
-        return self._served_at(authority) or self._prefixed(name) or self._default_at(authority)
+        return self._upstream(_single(namespaces), _clipped(host), name)
 
     def known(self, namespaces: Sequence[str]) -> str | None:
         """Return the one namespace of a request if it names a configured registry."""
-        return namespaces[0] if len(namespaces) == 1 and _registry(namespaces[0]) in self._by_name else None
+        return namespaces[0] if len(namespaces) == 1 and _registry(_clipped(namespaces[0])) in self._by_name else None
 
     def canonical(self, pattern: str) -> str:
         """Write `registry/repository...` by the registry's own name, the default one where none is named.
@@ -214,12 +209,18 @@ class Routes:
         route = self.find(rest, [first]) if _is_registry(first, rest) else self.find(repository, [])
         return route, Reference(route.repository, wanted)
 
-    def _routed(self, upstream: str, name: str) -> Route:
-        found = self._by_name[upstream]
+    def _routed(self, name: str, namespace: str | None, host: str) -> Route:
+        found = self._upstream(namespace, host, name)
         try:
-            return Route(found, Repository(upstream, _name_at(found, self._strip(found, name))))
+            return Route(found, Repository(found.name, _name_at(found, self._strip(found, name))))
         except InvalidName as error:
             raise errors.name_invalid(str(error)) from error
+
+    def _upstream(self, namespace: str | None, host: str, name: str) -> Upstream:
+        if namespace is not None:
+            return self._named(namespace)
+        authority = _host(host)
+        return self._served_at(authority) or self._prefixed(name) or self._default_at(authority)
 
     def _named(self, namespace: str) -> Upstream:
         upstream = self._by_name.get(_registry(namespace))
@@ -279,6 +280,18 @@ def _is_registry(first: str, rest: str) -> bool:
     return bool(rest) and ("." in first or ":" in first or first == "localhost")
 
 
+def _single(namespaces: Sequence[str]) -> str | None:
+    if len(namespaces) > 1:
+        raise errors.name_invalid("ns was given more than once")
+    return _clipped(namespaces[0]) if namespaces else None
+
+
+def _clipped(text: str) -> str:
+    """Keep what is remembered short: a text that is longer than any authority is none either way."""
+    return text[: MAX_LENGTH + 1]
+
+
+@lru_cache(_REMEMBERED)
 def _registry(namespace: str) -> str:
     """Spell a namespace as registries are named here."""
     return str(Authority.parse(namespace) or "")

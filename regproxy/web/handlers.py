@@ -69,14 +69,14 @@ class Handlers:
         chain.set((*self._passed(request), self.name))
         asker = client_key(request.remote or "")
         client.set(asker)
+        if await self._is_here(route, endpoint):
+            return await self._answered(request, route, endpoint, exchange)
         name = _name_of(route, endpoint)
-        if (known := self.vain.answer(name)) is not None and not await self._is_here(route, endpoint):
+        if (known := self.vain.answer(name)) is not None:
             raise known
         asked = self.vain.ask(asker, name)
         if isinstance(asked, RegistryError):
-            if not await self._is_here(route, endpoint):
-                raise asked
-            return await self._answered(request, route, endpoint, exchange)
+            raise asked
         exchange.reservation = asked
         # `missing_for` is for tags; whoever has pushed wants to see it in the list.
         is_lasting = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))
