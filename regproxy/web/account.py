@@ -25,7 +25,7 @@ class Account:
         outcome = exchange.outcome(status) if response is not None else "left"
         self._requests = _requests(exchange.endpoint, exchange.upstream, outcome)
         self._seconds = _seconds(exchange.endpoint)
-        self._bytes = len(response.body_for(request)) if isinstance(response, Ready) else 0  # others count as they send
+        self._bytes = response.sent_length(request) if isinstance(response, Ready) else 0  # others count as they send
         self._sent = _sent(exchange.endpoint, outcome) if self._bytes else None
         self._line = AccessLine(
             f"{request.method} {request.raw_path[:512]} {status}",

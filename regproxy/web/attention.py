@@ -6,12 +6,14 @@ costs two system calls, four times a minute and connection.
 
 import asyncio
 import fcntl
+import logging
 import socket
 import struct
 import termios
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -21,20 +23,26 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from regproxy import metrics
+from regproxy.log import fields
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.patience import Patience, Progress
+from regproxy.ports import Extent
 from regproxy.web.account import Account
 from regproxy.web.exchange import Exchange
-from regproxy.web.repeats import Repeats
+from regproxy.web.ready import read_whole, send_now
+from regproxy.web.repeats import Again, Repeats
 from regproxy.web.responses import error_response
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Vouches: TypeAlias = Callable[[asyncio.BaseTransport], bool]
 
+_log = logging.getLogger(__name__)
+
 _END = b"\r\n\r\n"
 _MAX_HEAD = 64 * 1024  # bytes: a Range of 1,024 parts takes 20 KiB, and some tokens as much
 _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
 _BYTES_ACKED = 120  # offset in Linux's struct tcp_info (include/uapi/linux/tcp.h); 64 bits
+_MAX_LENT_BYTES = 16 * 1024 * 1024  # of files that wait in memory for clients, of a worker; beyond it they wait in their files
 _INFO_SIZE = _BYTES_ACKED + 8
 
 
@@ -68,7 +76,9 @@ class Connection(RequestHandler):
         is_next = self._is_between and self._waiter is not None and not self._waiter.done()
         if is_next and (answer := self._watch.repeated(self, data)) is not None:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            self.wire.write(answer)
+            self.wire.write(answer.written)
+            if answer.file is not None:
+                self._send_file(answer.file, data)
             return
         self._watch.received(self)
         before = self._request_count
@@ -82,6 +92,17 @@ class Connection(RequestHandler):
         self.words = data if is_next and self._is_between else None
         if len(self._messages) > 1 and not self._buffer_paused:
             self._pause_reading_for_buffer()  # aiohttp would have 32 of them wait, of 64 KiB each
+
+    def _send_file(self, file: Extent, words: bytes) -> None:
+        """Send a small file at once; what the socket does not take waits in memory, which the watch lends."""
+        try:
+            sent = send_now(self.wire, file)
+            if sent < file.length:
+                self.wire.write(read_whole(replace(file, offset=file.offset + sent, length=file.length - sent)))
+                self._watch.lend(self, file.length - sent)
+        except OSError as error:
+            self._watch.failed(words, error)
+            self.force_close()
 
     def _check_head(self, count: int) -> None:
         """End a connection whose request's head goes on for too long: each of its fields is bounded, and so is all of it."""
@@ -151,6 +172,8 @@ class Watch(web.Server):
         self._clock = clock
         self._vouches = vouches
         self._owing: dict[Connection, float] = {}  # since when; the longest first
+        self._lent: dict[Connection, int] = {}  # bytes
+        self._lent_bytes = 0  # in all
         self._idle: dict[Connection, None] = {}  # the longest first
         self._looks: dict[Connection, float] = {}  # when to look at it next; the soonest first
 
@@ -179,20 +202,35 @@ class Watch(web.Server):
             del self._idle[connection]
             self._owing[connection] = self._clock()
 
-    def repeated(self, connection: Connection, words: bytes) -> bytes | None:
+    def repeated(self, connection: Connection, words: bytes) -> Again | None:
         """Give the answer to what was answered before, unless the client has yet to take another, or has to be told that we leave."""
         if self.is_leaving or connection.wire.get_write_buffer_size():
             return None
         if self._vouches is not None and not self._vouches(connection.wire):
             return None
-        answer = self._repeats.answer(words, connection.client)
+        self._taken(connection)
+        answer = self._repeats.answer(words, connection.client, _MAX_LENT_BYTES - self._lent_bytes)
         if answer is not None:
             self._owing.pop(connection, None)
             self._idle.pop(connection, None)
             self._idle[connection] = None
         return answer
 
+    def lend(self, connection: Connection, count: int) -> None:
+        """Count *count* bytes of a file that wait in memory for the client."""
+        self._lent[connection] = count
+        self._lent_bytes += count
+
+    def failed(self, words: bytes, error: OSError) -> None:
+        """Read the file the ordinary way next time, which finds out what is wrong with it."""
+        self._repeats.forget(words)
+        _log.warning("a cached file could not be sent", extra=fields(reason=str(error)))
+
+    def _taken(self, connection: Connection) -> None:
+        self._lent_bytes -= self._lent.pop(connection, 0)
+
     def closed(self, connection: Connection) -> None:
+        self._taken(connection)
         self._owing.pop(connection, None)
         self._idle.pop(connection, None)
         self._looks.pop(connection, None)
@@ -236,7 +274,9 @@ class Watch(web.Server):
     def _look_at(self, connection: Connection, now: float) -> None:
         del self._looks[connection]
         sock = connection.wire.get_extra_info("socket")
-        waiting = connection.wire.get_write_buffer_size() + _unacknowledged(sock)
+        if not (unsent := connection.wire.get_write_buffer_size()):
+            self._taken(connection)
+        waiting = unsent + _unacknowledged(sock)
         if connection.progress.stuck_for(now, _acknowledged(sock), waiting) >= self._patience.progress:
             metrics.CLIENTS_DROPPED.labels("progress").inc()
             _cut(sock)

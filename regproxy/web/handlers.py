@@ -32,7 +32,7 @@ from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
 from regproxy.web.exchange import Exchange
 from regproxy.web.failures import upstream_failure
 from regproxy.web.ready import Ready
-from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches
+from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_ready
 from regproxy.web.vain import VainQuestions
 
 _FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
@@ -206,8 +206,11 @@ class Handlers:
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
             ranges = await _ranges(request, pull.digest, opened.content.size)
-            if opened.stands is not None and not ranges and (body := await at_hand(opened.content)) is not None:
-                return Ready(200, headers, body, opened.stands)
+            if opened.stands is not None and not ranges and (body := await at_hand(request, opened.content)) is not None:
+                ready = Ready(200, headers, body, opened.stands)
+                exchange.decorate(ready.headers)
+                exchange.failure = await send_ready(request, ready, opened.content)
+                return ready
             sending = ContentResponse(opened.content, ranges, headers)
             exchange.decorate(sending.headers)
             exchange.failure = await sending.send(request, exchange.endpoint, opened.provenance.value)

@@ -53,7 +53,7 @@ def observed(handlers: Handlers, repeats: Repeats) -> Callable[[web.BaseRequest]
         finally:
             account = Account(request, exchange, response)
             account.tell(exchange.request_id, request.remote or "", exchange.seconds)
-            if isinstance(response, Ready) and (words := words_of(request)) is not None:
+            if isinstance(response, Ready) and exchange.failure is None and (words := words_of(request)) is not None:
                 repeats.learn(words, request, response, account)
 
     return handle

@@ -1,5 +1,8 @@
-"""Answers whose bytes are at hand."""
+"""Responses whose bytes are at hand, in memory or in a file."""
 
+import asyncio
+import errno
+import os
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -9,6 +12,9 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from regproxy.ports import Extent
+
+SHORTER = "the file is shorter than it was"
 _NO_BODY = 304
 
 
@@ -19,36 +25,56 @@ class Ready(web.StreamResponse):
         self,
         status: int,
         headers: CIMultiDictProxy[str] | CIMultiDict[str],
-        body: bytes = b"",
+        body: bytes | Extent = b"",
         stands: Callable[[], bool] | None = None,
     ) -> None:
-        """Take the answer, and who tells later whether the same request would get it again."""
+        """Take the response, and who tells later whether the same request would get it again."""
         super().__init__(status=status, headers=headers)
         self.stands = stands
         self._content = body
         self._stays = False
+        self._is_sent = False
         if status != _NO_BODY:
-            self.content_length = len(body)
+            self.content_length = body.length if isinstance(body, Extent) else len(body)
+
+    @property
+    def prepared(self) -> bool:
+        return self._is_sent
 
     @property
     def keep_alive(self) -> bool:
         return self._stays
 
-    def body_for(self, request: web.BaseRequest) -> bytes:
-        """Give what *request* is sent of the body: HEAD none (RFC 9110, 9.3.2)."""
-        return b"" if request.method == "HEAD" else self._content
+    @property
+    def file(self) -> Extent | None:
+        """Where the body lies, unless it is in memory."""
+        return self._content if isinstance(self._content, Extent) else None
+
+    def sent_length(self, request: web.BaseRequest) -> int:
+        """Return how many bytes of the body *request* is sent: HEAD none (RFC 9110, 9.3.2)."""
+        return 0 if request.method == "HEAD" else self.content_length or 0
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send all of it, and wait for a client that has not taken what it was sent before: it may have asked for more than it reads."""
+        """Send all that is in memory, and wait for a client that has not taken what it was sent before: it may ask for more than it reads.
+
+        A body in a file is for the caller to send.
+        """
+        if self._is_sent:
+            return None
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client left")
+        self._is_sent = True
         self._stays = stays(request)
         before, after = self.around_date(request)
         transport.write(before + date() + after)
         if request.protocol.writing_paused:
             await request.writer.drain()
         return None
+
+    def force_close(self) -> None:
+        super().force_close()
+        self._stays = False
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: it was sent."""
@@ -61,7 +87,33 @@ class Ready(web.StreamResponse):
         head = "\r\n".join(["", *lines, "", ""])
         if head.count("\n") != len(lines) + 2:
             raise ValueError("a header of two lines")
-        return f"HTTP/1.1 {self.status} {self.reason}\r\nDate: ".encode(), head.encode() + self.body_for(request)
+        body = self._content if isinstance(self._content, bytes) and request.method != "HEAD" else b""
+        return f"HTTP/1.1 {self.status} {self.reason}\r\nDate: ".encode(), head.encode() + body
+
+
+def send_now(transport: asyncio.Transport, extent: Extent) -> int:
+    """Send as much by sendfile as the socket takes without waiting, and return how many bytes: of a small blob that is all of it.
+
+    asyncio's own sendfile does the same, and much else, which takes longer than the sending. Raise `OSError`.
+    """
+    if transport.is_closing() or transport.get_write_buffer_size():
+        return 0
+    try:
+        return os.sendfile(transport.get_extra_info("socket").fileno(), extent.file.fileno(), extent.offset, extent.length)
+    except BlockingIOError:
+        return 0
+
+
+def read_whole(extent: Extent) -> bytes:
+    """Read all of *extent*; raise `OSError`."""
+    found = os.pread(extent.file.fileno(), extent.length, extent.offset)
+    if len(found) != extent.length:
+        raise OSError(errno.EIO, SHORTER)
+    return found
+
+
+def may_sendfile(transport: asyncio.BaseTransport, extent: Extent) -> bool:
+    return extent.is_lasting and transport.get_extra_info("sslcontext") is None
 
 
 def stays(request: web.BaseRequest) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from cachetools import LRUCache
 
+from regproxy.ports import Extent
 from regproxy.web.account import Account
 from regproxy.web.exchange import new_request_id
 from regproxy.web.ready import Ready, date, stays
@@ -22,10 +23,19 @@ _NUMBER = b"\r\nX-Request-Id: "
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """A response to a repeated request: bytes, and the file whose bytes come behind them, if any."""
+
+    written: bytes
+    file: Extent | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Repeat:
     """An answer that is given again as it was, but for its date and its number."""
 
     stands: Callable[[], bool]
+    file: Extent | None
     account: Account
     before_date: bytes
     before_number: bytes
@@ -48,20 +58,24 @@ class Repeats:
         before_date, after_date = response.around_date(request)
         start = after_date.index(_NUMBER) + len(_NUMBER)
         end = after_date.index(b"\r\n", start)
-        repeat = _Repeat(response.stands, account, before_date, after_date[:start], after_date[end:])
+        file = response.file if request.method != "HEAD" else None
+        repeat = _Repeat(response.stands, file, account, before_date, after_date[:start], after_date[end:])
         if len(repeat) <= _LONGEST:
             self._known[words] = repeat
 
-    def answer(self, words: bytes, client: str) -> bytes | None:
-        """Write the answer to *client* and tell of it, if there is one that still stands."""
+    def forget(self, words: bytes) -> None:
+        self._known.pop(words, None)
+
+    def answer(self, words: bytes, client: str, longest: int) -> Again | None:
+        """Write the answer to *client* and tell of it, if there is one that still stands; its file has *longest* bytes at most."""
         began = time.perf_counter()
         repeat = self._known.get(words)
-        if repeat is None:
+        if repeat is None or (repeat.file is not None and repeat.file.length > longest):
             return None
         if not repeat.stands():
             del self._known[words]
             return None
         number = new_request_id()
-        answer = b"".join((repeat.before_date, date(), repeat.before_number, number.encode(), repeat.after_number))
+        written = b"".join((repeat.before_date, date(), repeat.before_number, number.encode(), repeat.after_number))
         repeat.account.tell(number, client, time.perf_counter() - began)
-        return answer
+        return Again(written, repeat.file)

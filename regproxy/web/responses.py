@@ -26,11 +26,11 @@ from regproxy.oci.errors import RegistryError
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.blobs import Run
 from regproxy.pull.provenance import Provenance
+from regproxy.web.ready import SHORTER, Ready, may_sendfile, read_whole, send_now
 
 _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
-_SHORTER = "the file is shorter than it was"
-_SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
+SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
 _TOGETHER = 64 * 1024  # bytes of small parts, with their heads, that are read and written at once
 _SMALL_PART = 16 * 1024  # bytes
 _HEAD = 160  # bytes of the head of a part
@@ -68,9 +68,19 @@ def matches(header: str | None, digest: Digest) -> bool:
     return "*" in tags or str(digest) in tags
 
 
-async def at_hand(content: Content) -> bytes | None:
-    """Read content that is small; None where the kernel has it not at hand, or there is more of it."""
-    if not 0 < content.size <= _LEAST:
+async def at_hand(request: web.BaseRequest, content: Content) -> bytes | Extent | None:
+    """Return small content, or where it lies if sendfile will do; None where there is more of it."""
+    if not 0 < content.size <= SMALL or request.transport is None:
+        return None
+    if (body := await _in_memory(content)) is not None:
+        return body
+    extent = await content.extent(0, content.size)
+    return extent if extent.length == content.size and may_sendfile(request.transport, extent) else None
+
+
+async def _in_memory(content: Content) -> bytes | None:
+    """Read content that is very small; None where the kernel has it not in memory, or there is more of it."""
+    if content.size > _LEAST:
         return None
     extent, body = await content.extent(0, content.size), bytearray(content.size)
     try:
@@ -149,10 +159,7 @@ class ContentResponse(_PartsResponse):
         while start < part.stop:
             extent = await self._content.extent(start, part.stop)
             start += extent.length
-            sent = _taken_at_once(request, extent) if extent.length <= _SMALL else 0
-            while sent < extent.length:
-                piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
-                sent += await _send_piece(request, writer, piece)
+            await send_extent(request, writer, extent)
 
 
 class PassedResponse(_PartsResponse):
@@ -206,22 +213,36 @@ class _Cutter:
             self._parts.popleft()
 
 
-def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
-    """Send as much by sendfile as the socket takes without waiting, and tell how much: for a small blob that is all of it.
+async def send_ready(request: web.BaseRequest, response: Ready, content: Content) -> str | None:
+    """Send *response*, whose body is all of *content*; where that fails on the way, end as `ContentResponse.send` does and return why."""
+    await response.prepare(request)
+    try:
+        if response.file is not None:
+            await send_extent(request, request.writer, response.file)
+    except (OSError, TimeoutError) as error:
+        response.force_close()
+        if isinstance(error, OSError) and error.errno == errno.EIO:
+            await content.spoiled()
+        return str(error) or type(error).__name__
+    return None
 
-    asyncio's own sendfile does the same, and much else, which takes longer than the sending.
-    """
-    transport = request.transport
-    if transport is None or transport.is_closing() or transport.get_write_buffer_size() or not _may_sendfile(transport, extent):
+
+async def send_extent(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> None:
+    """Send bytes of a file behind what was written before; raise `OSError`."""
+    sent = _taken_at_once(request, extent) if extent.length <= SMALL else 0
+    while sent < extent.length:
+        piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
+        sent += await _send_piece(request, writer, piece)
+
+
+def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
+    """Send what the socket takes without waiting, if sendfile will do, and return how many bytes."""
+    if request.transport is None or not may_sendfile(request.transport, extent):
         return 0
     try:
-        return os.sendfile(transport.get_extra_info("socket").fileno(), extent.file.fileno(), extent.offset, extent.length)
+        return send_now(request.transport, extent)
     except OSError:
         return 0  # the long way finds out why
-
-
-def _may_sendfile(transport: asyncio.Transport, extent: Extent) -> bool:
-    return extent.is_lasting and transport.get_extra_info("sslcontext") is None
 
 
 async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> int:
@@ -234,20 +255,20 @@ async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, pi
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left")
     loop = asyncio.get_running_loop()
-    if _may_sendfile(transport, piece):
+    if may_sendfile(transport, piece):
         with contextlib.suppress(asyncio.SendfileNotAvailableError):
             _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
             return piece.length
     chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), min(piece.length, _COPIED), piece.offset)
     if not chunk:
-        raise OSError(errno.EIO, _SHORTER)
+        raise OSError(errno.EIO, SHORTER)
     await writer.write(chunk)
     return len(chunk)
 
 
 def _check_length(count: int, piece: Extent) -> None:
     if count != piece.length:
-        raise OSError(errno.EIO, _SHORTER)
+        raise OSError(errno.EIO, SHORTER)
 
 
 def _together(parts: Sequence[ByteRange]) -> Iterator[list[ByteRange]]:
@@ -269,14 +290,7 @@ def _together(parts: Sequence[ByteRange]) -> Iterator[list[ByteRange]]:
 
 def _joined(pieces: Sequence[bytes | Extent]) -> bytes:
     """Read and join; raise `OSError`."""
-    return b"".join(piece if isinstance(piece, bytes) else _whole(piece) for piece in pieces)
-
-
-def _whole(extent: Extent) -> bytes:
-    found = os.pread(extent.file.fileno(), extent.length, extent.offset)
-    if len(found) != extent.length:
-        raise OSError(errno.EIO, _SHORTER)
-    return found
+    return b"".join(piece if isinstance(piece, bytes) else read_whole(piece) for piece in pieces)
 
 
 def _framing(headers: CIMultiDict[str]) -> tuple[str, bytes]:

@@ -23,6 +23,7 @@ from tests.web.test_attention import until
 
 NAME = "library/app"
 TAG = f"/v2/{NAME}/manifests/1"
+LAYERS = [b"layer", b"layer" * 20_000]  # in memory, and in its file
 HIT = 'regproxy_requests_total{endpoint="manifests",outcome="hit",upstream="docker.io"}'
 TIMES = 'regproxy_request_seconds_count{endpoint="manifests"}'
 
@@ -60,7 +61,7 @@ class Subject:
 
 @pytest.fixture
 async def subject(upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Subject]:
-    image = upstream.add_image(NAME, "1", [b"layer"])
+    image = upstream.add_image(NAME, "1", LAYERS)
     now = [1000.0]
     async with rig(tmp_path / "store", {"docker.io": upstream.url}, lambda: now[0]) as proxy:
         assert (await proxy.ask(TAG)).status == 200
@@ -192,21 +193,27 @@ async def test_what_was_frozen_and_let_go_is_as_before(subject: Subject) -> None
     assert lasting(await subject.caller.ask(words(TAG))) == lasting(hits[1])
 
 
+@pytest.fixture(params=LAYERS, ids=["in memory", "in a file"])
+def layer(request: pytest.FixtureRequest) -> bytes:
+    body: bytes = request.param
+    return body
+
+
 @pytest.fixture
-async def blob(subject: Subject) -> bytes:
-    """Ask for a small blob until it is answered from memory; give the words."""
-    request = words(f"/v2/{NAME}/blobs/{Digest.of(b'layer')}")
+async def blob(subject: Subject, layer: bytes) -> bytes:
+    """Ask for a small blob until its response is repeated; return the request."""
+    request = words(f"/v2/{NAME}/blobs/{Digest.of(layer)}")
     await subject.caller.ask(request)
     await subject.proxy.settled()
     read = await subject.caller.ask(request)
-    assert lasting(read) == lasting(await subject.repeated(request))
-    assert read.endswith(b"\r\n\r\nlayer")
+    assert lasting(read) == lasting(await subject.repeated(request)) == lasting(await subject.repeated(request))
+    assert read.endswith(b"\r\n\r\n" + layer)
     assert b"Cache-Status: regproxy; hit\r\n" in read
     return request
 
 
-def _file(subject: Subject) -> Path:
-    (file,) = (path for path in subject.root.glob("blobs/sha256/*/*") if path.name.startswith(Digest.of(b"layer").hex))
+def _file(subject: Subject, layer: bytes) -> Path:
+    (file,) = (path for path in subject.root.glob("blobs/sha256/*/*") if path.name.startswith(Digest.of(layer).hex))
     return file
 
 
@@ -216,16 +223,16 @@ def _file(subject: Subject) -> Path:
         pytest.param(lambda file: file.unlink(), id="missing"),
         pytest.param(lambda file: file.write_bytes(b""), id="emptied"),
         pytest.param(lambda file: file.write_bytes(b"lay"), id="truncated"),
-        pytest.param(lambda file: file.write_bytes(b"layer and more"), id="grown"),
+        pytest.param(lambda file: file.write_bytes(file.read_bytes() + b" and more"), id="grown"),
         pytest.param(lambda file: file.chmod(0), id="put aside"),
     ],
 )
 async def test_a_small_blob_is_not_repeated_when_its_file_is_not_what_it_was(
-    subject: Subject, blob: bytes, harm: Callable[[Path], object]
+    subject: Subject, blob: bytes, layer: bytes, harm: Callable[[Path], object]
 ) -> None:
-    harm(_file(subject))
+    harm(_file(subject, layer))
     before = subject.read
-    assert (await subject.caller.ask(blob)).endswith(b"\r\n\r\nlayer"), "it was fetched again"
+    assert (await subject.caller.ask(blob)).endswith(b"\r\n\r\n" + layer), "it was fetched again"
     assert subject.read == before + 1
 
 
@@ -236,9 +243,9 @@ async def test_a_small_blob_is_not_repeated_when_it_was_removed(subject: Subject
     assert subject.read == before + 1
 
 
-async def test_a_small_blob_is_looked_for_anew_when_something_was_removed(subject: Subject, blob: bytes) -> None:
+async def test_a_small_blob_is_looked_for_anew_when_something_was_removed(subject: Subject, blob: bytes, layer: bytes) -> None:
     """Whether its repository holds it is for the index to say, whatever became of the file."""
-    other = subject.upstream.add_image("library/other", "1", [b"layer", b"and more"])
+    other = subject.upstream.add_image("library/other", "1", [layer, b"and more"])
     assert (await subject.proxy.ask("/v2/library/other/manifests/1")).body.count(b"sha256") == 3
     await subject.caller.ask(blob)
     await subject.repeated(blob)
@@ -249,7 +256,7 @@ async def test_a_small_blob_is_looked_for_anew_when_something_was_removed(subjec
     assert lasting(answer) == lasting(await subject.repeated(blob))
 
 
-@pytest.mark.parametrize("more", [{"Range": "bytes=0-1"}, {"If_None_Match": f'"{Digest.of(b"layer")}"'}], ids=["a part", "not modified"])
+@pytest.mark.parametrize("more", [{"Range": "bytes=0-1"}, {"If_None_Match": "*"}], ids=["a part", "not modified"])
 async def test_of_a_small_blob_only_the_whole_is_repeated(subject: Subject, blob: bytes, more: dict[str, str]) -> None:
     request = blob.removesuffix(b"\r\n") + words("", **more).partition(b"Host: proxy\r\n")[2]
     before = subject.read
@@ -259,7 +266,7 @@ async def test_of_a_small_blob_only_the_whole_is_repeated(subject: Subject, blob
 
 
 async def test_a_large_blob_is_not_repeated(subject: Subject) -> None:
-    digest = subject.upstream.add_blob(NAME, bytes(16 * 1024 + 1))
+    digest = subject.upstream.add_blob(NAME, bytes(256 * 1024 + 1))
     before = subject.read
     for _ in range(4):
         await subject.caller.ask(words(f"/v2/{NAME}/blobs/{digest}"))
@@ -267,14 +274,14 @@ async def test_a_large_blob_is_not_repeated(subject: Subject) -> None:
     assert subject.read == before + 4
 
 
-async def test_the_bytes_of_what_is_repeated_are_counted(subject: Subject, blob: bytes) -> None:
+async def test_the_bytes_of_what_is_repeated_are_counted(subject: Subject, blob: bytes, layer: bytes) -> None:
     def sent(metrics: str) -> float:
         return metric(metrics, 'regproxy_sent_bytes_total{endpoint="blobs",source="hit"}')
 
     before = sent(await subject.proxy.metrics())
     await subject.repeated(blob)
     await subject.caller.ask(blob.replace(b"GET", b"HEAD", 1))
-    assert sent(await subject.proxy.metrics()) == before + len(b"layer")
+    assert sent(await subject.proxy.metrics()) == before + len(layer)
 
 
 @pytest.fixture
@@ -394,6 +401,31 @@ class TestOnTheWire:
                 deaf.writer.write(request)
                 await subject.caller.ask(words("/v2/"))
             assert wire.get_write_buffer_size() < 65536 + 2 * size
+
+    @pytest.mark.parametrize("layer", LAYERS[1:], ids=["in a file"], indirect=True)
+    async def test_who_reads_late_has_every_byte_of_a_file(self, subject: Subject, blob: bytes, layer: bytes) -> None:
+        """What the kernel does not take waits in memory, so the next request is read, and waits for it to be taken."""
+        others = set(subject.proxy.watch._looks)
+        async with Caller.connected(subject.proxy.port, takes=4096) as late:
+            assert isinstance(late.writer.transport, asyncio.Transport)
+            late.writer.transport.pause_reading()
+            await until(lambda: subject.proxy.watch._looks.keys() > others)
+            (connection,) = (each for each in subject.proxy.watch._looks if each not in others)
+            connection.wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            before = subject.read
+            late.writer.write(blob)
+            await until(lambda: connection.wire.get_write_buffer_size() > 0)
+            assert subject.read == before, "it was not repeated"
+            assert 0 < subject.proxy.watch._lent_bytes <= len(layer)
+            late.writer.write(blob)
+            await until(lambda: subject.read > before)
+            late.writer.transport.resume_reading()
+            for _ in range(2):
+                assert (await late.answer()).endswith(b"\r\n\r\n" + layer)
+            late.writer.write(blob)
+            assert (await late.answer()).endswith(b"\r\n\r\n" + layer)
+        await until(lambda: connection not in subject.proxy.watch._looks)
+        assert subject.proxy.watch._lent_bytes == 0
 
     async def test_who_is_to_leave_is_told(self, subject: Subject) -> None:
         await subject.caller.ask(words(TAG))
