@@ -81,10 +81,15 @@ class CopyElsewhere:
         self._last: Progress | None = None
 
     async def news(self) -> Progress | None:
-        while (progress := await self._look()) is not None and progress == self._last:  # noqa: ASYNC110 -- another process sets no event of ours
+        while (facts := self._watched.facts()) is not None:
+            # Before the first line nobody knows for whom the holder copies: it must not be taken for another repository's.
+            if "repository" in facts:
+                progress = await self._look(facts)
+                if progress is None or progress != self._last:
+                    self._last = progress
+                    return progress
             await asyncio.sleep(_EVERY)
-        self._last = progress
-        return progress
+        return None
 
     def want(self) -> None:
         with suppress(StoreError):
@@ -93,10 +98,7 @@ class CopyElsewhere:
     def close(self) -> None:
         self._watched.close()
 
-    async def _look(self) -> Progress | None:
-        facts = self._watched.facts()
-        if facts is None:
-            return None
+    async def _look(self, facts: dict[str, Any]) -> Progress | None:
         if "file" in facts and self.incoming is None:
             try:
                 self.incoming = Reading(await self._run(self._open, facts["file"], undo=FileIO.close))

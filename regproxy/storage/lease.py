@@ -38,6 +38,14 @@ class Lease:
         """Whether somebody who watches it said so."""
         return os.fstat(self._descriptor).st_size > self._noted
 
+    def open_for(self, repository: str) -> None:
+        """Write the first line, which also takes the page that all further lines fit in; the lease is given back where that fails."""
+        try:
+            self.note(repository=repository)
+        except BaseException:
+            self.release()
+            raise
+
     def note(self, **facts: object) -> None:
         self._noted += os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
 
@@ -56,7 +64,7 @@ class Watched:
         self._facts: dict[str, Any] = {}
 
     def facts(self) -> dict[str, Any] | None:
-        """Give all that was noted so far; None once its holder is dead or done."""
+        """Return all that was noted so far, which is nothing before the holder's first line; None once its holder is dead or done."""
         is_over = self._is_free()
         for line in os.pread(self._descriptor, _ALL, self._read).splitlines(keepends=True):
             if line.endswith(b"\n"):
@@ -96,8 +104,8 @@ class Leases:
             with _failing():
                 path = self._place / str(digest)
                 if (lease := _taken(path)) is not None:
+                    lease.open_for(repository)
                     self._ours[digest] = lease
-                    lease.note(repository=repository)  # also takes the page that all further lines fit in, however little is left
                     return None
                 if (other := _watched(path)) is not None:
                     return other

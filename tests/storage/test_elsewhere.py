@@ -1,5 +1,7 @@
 """What one process tells another of a copy."""
 
+import asyncio
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from regproxy.ports import (
     UnexpectedResponse,
     UpstreamError,
 )
+from regproxy.storage import lease
 from regproxy.storage.disk import DiskStore
 
 DIGEST = Digest.of(b"a layer")
@@ -60,3 +63,35 @@ async def test_n13_13_a_failure_means_the_same_to_another_process(tmp_path: Path
     told = progress.error
     assert told is not None
     assert (progress.stage, type(told), str(told), vars(told)) == (Stage.FAILED, type(failure), str(failure), vars(failure))
+
+
+async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it_is(tmp_path: Path) -> None:
+    """It locks its file and writes the first line: whoever looks in between would fetch the same blob a second time."""
+    store = DiskStore(tmp_path, Limits())
+    await store.prepare()
+    with (lease.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        copy = await store.lease(DIGEST, REPOSITORY)
+        assert copy is not None
+        news = asyncio.create_task(copy.news())
+        await asyncio.sleep(0)  # it has looked
+        assert not news.done()
+        file.write(b'{"repository": "%s"}\n' % str(REPOSITORY).encode())
+        progress = await news
+    assert progress is not None
+    assert (progress.stage, progress.repository) == (Stage.ASKING, str(REPOSITORY))
+    copy.close()
+    store.close()
+
+
+async def test_n12_02_a_holder_that_dies_before_it_says_who_it_is_is_over(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, Limits())
+    await store.prepare()
+    with (lease.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        copy = await store.lease(DIGEST, REPOSITORY)
+    assert copy is not None
+    assert await copy.news() is None
+    copy.close()
+    assert await store.lease(DIGEST, REPOSITORY) is None
+    store.close()

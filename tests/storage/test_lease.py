@@ -1,5 +1,6 @@
 """Who copies which content in: one holder at a time, and nobody is taken for another."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
 from regproxy.storage import lease
 from regproxy.storage.lease import Leases, Watched
+from tests.fakes.volume import tmpfs
 
 DIGEST = Digest.of(b"a layer")
 
@@ -123,3 +125,17 @@ def test_n13_23_who_watches_tells_that_a_client_waits(tmp_path: Path) -> None:
     one.release(DIGEST)
     for each in (view, another):
         each.close()
+
+
+def test_n12_02_a_lease_whose_first_line_cannot_be_written_is_given_back(tmp_path: Path) -> None:
+    """Held by nobody who copies, it would keep the others waiting for as long as its process lives."""
+    with tmpfs(tmp_path / "full", "size=64k") as full:
+        with contextlib.suppress(OSError), (full / str(Digest.of(b"another"))).open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096):
+                pass
+        one, other = Process(full), Process(full)
+        with pytest.raises(StoreError, match="No space"):
+            one.take(DIGEST, "library/app")
+        (full / str(Digest.of(b"another"))).unlink()
+        assert other.take(DIGEST, "library/app") is None
+        other.release(DIGEST)
