@@ -1,6 +1,6 @@
 """Fill the last column of docs/faults.md: the test modules that defend each row.
 
-`python -m docs.faults` writes it; `tests/docs/test_faults.py` fails where it is out of date, a row has no test, or a test no row.
+`python -m docs.faults` writes it; `tests/docs/test_faults.py` fails where a row has no test or names a wrong module, or a test has no row.
 """
 
 import re
@@ -13,7 +13,7 @@ PAGE: Final = ROOT / "docs" / "faults.md"
 
 _ID = r"(?:n\d\d(?:_\d\d)?|[bcdpsu]\d{1,2})"
 _TEST = re.compile(rf"def test_((?:{_ID}_)+)")
-_ROW = re.compile(rf"^\| `({_ID})` \| ([^|]*) \| ([^|]*) \|.*\|$", re.MULTILINE)
+_ROW = re.compile(rf"^\| `({_ID})` \| ([^|]*) \| ([^|]*) \|(.*)\|$", re.MULTILINE)
 
 
 def modules() -> Mapping[str, list[str]]:
@@ -29,6 +29,11 @@ def modules() -> Mapping[str, list[str]]:
 def rows(text: str) -> list[str]:
     """List the ids of the page's rows."""
     return [row[0] for row in _ROW.findall(text)]
+
+
+def named_modules(text: str) -> Mapping[str, list[str]]:
+    """Map each id to the modules that its row names."""
+    return {row[0]: re.findall(r"`(.*?)`", row[3]) for row in _ROW.findall(text)}
 
 
 def filled(text: str) -> str:
