@@ -23,7 +23,7 @@ NAMES = {"DOCKER_USER", "DOCKER_PASSWORD", "REGPROXY_REDIS_KEY", "TCR_USER", "TC
 ENVIRONMENT = dict.fromkeys(NAMES, "0123456789abcdef" * 4)  # as long as keys have to be
 # Programs that the documentation calls, beside those that are looked at below.
 KNOWN = {"curl", "skopeo", "pipx", "uvx", "useradd", "install", "systemctl", "docker", "docker-compose", "python3", "/opt/regproxy/bin/pip",
-         "apt-get", "bash", "export", "kill", "openssl", "update-ca-certificates"}  # fmt: skip
+         "apt-get", "bash", "export", "kill", "openssl", "update-ca-certificates", "crane", "oras", "helm"}  # fmt: skip
 LANGUAGES = {"yaml", "toml", "json", "sh"}
 
 
@@ -48,6 +48,9 @@ def test_n13_03_a_block_of_configuration_loads(block: Block, tmp_path: Path) -> 
         assert set(document) == {"mirrors"}
         assert all(mirror["endpoint"] for mirror in document["mirrors"].values())
         return
+    if set(document) == {"proxy"}:  # dfdaemon.yaml of Dragonfly
+        assert set(document["proxy"]) == {"registryMirror", "rules"}
+        return
     loaded(block.text, tmp_path)
 
 
@@ -56,6 +59,13 @@ def test_n13_04_a_runtime_is_given_a_whole_file_that_means_what_it_says(block: B
     document = tomllib.loads(block.text)
     for host in document.get("host", {}).values():
         assert set(host) == {"capabilities", "dial_timeout"}, "a key below the table is the host's: `server` belongs above it"
+    match document.get("registry"):
+        case [*tables]:  # registries.conf of podman and CRI-O
+            assert all(table["prefix"] == table["location"] for table in tables)
+            assert all(mirror["location"].endswith(f"/{table['prefix']}") for table in tables for mirror in table["mirror"])
+        case dict(tables):  # buildkitd.toml
+            [proxy] = [name for name, table in tables.items() if table == {"http": True}]
+            assert all(table == {"mirrors": [proxy]} for name, table in tables.items() if name != proxy)
     if "plugins" in document:
         names = {2: "io.containerd.grpc.v1.cri", 3: "io.containerd.cri.v1.images"}
         assert document["plugins"] == {names[document["version"]]: {"registry": {"config_path": "/etc/containerd/certs.d"}}}
