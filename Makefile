@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test lint clients bench clean
+.PHONY: run test lint clients bench docs clean
 
 run: $(VENV)/.ready
 	$(BIN)/regproxy serve $(if $(CONFIG),--config $(CONFIG))
@@ -23,6 +23,11 @@ clients: $(VENV)/.ready-dev
 	$(BIN)/pip install --quiet --group clients
 	$(BIN)/python -m tests.clients.go_programs
 
+# The documentation site, into docs/_build. A broken link or any other warning is an error.
+docs: $(VENV)/.ready-dev
+	$(BIN)/python -m docs.configuration
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . docs/_build
+
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m bench
@@ -34,8 +39,8 @@ $(VENV)/.ready: pyproject.toml
 	touch $@
 
 $(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/pip install --quiet --group dev
+	$(BIN)/pip install --quiet --group dev --group docs
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

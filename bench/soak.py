@@ -166,7 +166,7 @@ def main() -> None:
     if arguments.keep:
         rows = [asdict(look) for look in looks]
         (RESULTS / "soak.json").write_text(json.dumps(rows, indent=1) + "\n")
-        (RESULTS / "soak.md").write_text(_table(looks))
+        (RESULTS / "soak.md").write_text(f"# Soak\n\n{_table(looks)}")
         plots.soak(rows)
 
 
