@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
 from regproxy import metrics
 from regproxy.log import fields
@@ -111,7 +111,13 @@ class RedisDoor:
 
 
 async def _performed(command: Callable[[Redis], Awaitable[Result]], redis: Redis) -> Result:
-    return await command(redis)
+    """Perform *command*; raise `RedisError` or `OSError`."""
+    try:
+        return await command(redis)
+    except (RedisError, OSError):
+        raise
+    except Exception as error:  # whatever the library's parser stumbles over: ValueError, TypeError, RecursionError
+        raise InvalidResponse(f"what answers does not speak as Redis does: {type(error).__name__}") from error
 
 
 async def ranges(redis: Redis, keys: Sequence[str], last: int) -> list[Any]:
