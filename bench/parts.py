@@ -1,7 +1,7 @@
 """Parts of a cold image over a slow line that all share: `python -m bench.parts [--rate 4]`.
 
 A client asks for small parts of three layers one after another, as lazy snapshotters do: how long all of them take directly, and through
-regproxy with `cold_ranges` as pass and as fill; then how long the fills behind them take.
+regproxy with `uncached_ranges` as pass and as fill; then how long the fills behind them take.
 """
 
 import argparse
@@ -92,7 +92,7 @@ async def _measured(rate: float, delay: float, rounds: int) -> None:
                         continue
                     with tempfile.TemporaryDirectory() as root:
                         upstreams = {"docker.io": line.url}
-                        async with rig(Path(root) / "store", upstreams, downloads={"cold_ranges": mode}, timeouts={}) as proxy:
+                        async with rig(Path(root) / "store", upstreams, downloads={"uncached_ranges": mode}, timeouts={}) as proxy:
                             began = time.monotonic()
                             _told(mode, await _asked(proxy.port, digests, number))
                             if mode == "fill":

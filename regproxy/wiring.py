@@ -69,7 +69,7 @@ class Proxy:
 @asynccontextmanager
 async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open the store and its index, for this process alone; raise `StoreError`."""
-    with claimed(settings.store.root, own_volume=settings.store.own_volume):
+    with claimed(settings.store.root, require_mount=settings.store.require_mount):
         async with opened(settings, clock) as both:
             yield both
 
@@ -137,12 +137,12 @@ async def serving(
         await stack.enter_async_context(_running(uses.run(), store.let_go()))
         manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, access)
         stack.push_async_callback(manifests.drain, settings.drain)
-        blobs = Blobs(registries, store, index, fills, uses, settings.downloads.cold_ranges, access, clock)
+        blobs = Blobs(registries, store, index, fills, uses, settings.downloads.uncached_ranges, access, clock)
         stack.push_async_callback(blobs.close)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, index, manifests)
         stack.push_async_callback(listings.close)
-        handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.unknown.rate()), name, settings.catalog)
+        handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.not_found_limit.rate()), name, settings.catalog)
         yield Serving(routes, handlers, fills, asked, freezes, manifests, uses)
 
 

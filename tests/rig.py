@@ -26,7 +26,7 @@ from tests.canary import told
 
 LOOPBACK = "127.0.0.1"
 QUICK = {"connect": "2s", "headers": "2s", "silence": "2s", "revalidate": "500ms"}  # for one request at a time that is to time out
-PATIENT = {"connect": "60s", "headers": "60s", "silence": "60s", "revalidate": "60s", "trickle": "60s", "progress": "60s"}  # for the rest
+PATIENT = {"connect": "60s", "headers": "60s", "silence": "60s", "revalidate": "60s", "slow_for": "60s", "progress": "60s"}  # for the rest
 
 
 @dataclass(frozen=True)

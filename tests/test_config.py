@@ -70,7 +70,7 @@ class TestDefaults:
         found = load(None, {})
         timeouts = found.timeouts
         assert (timeouts.connect, timeouts.head, timeouts.silence, timeouts.revalidate) == (3.0, 5.0, 10.0, 2.0)
-        assert (timeouts.trickle, timeouts.least_rate, timeouts.progress) == (30.0, 16 * 1024, 15.0)
+        assert (timeouts.slow_for, timeouts.min_rate, timeouts.progress) == (30.0, 16 * 1024, 15.0)
         assert found.drain == 30.0
 
     def test_the_registry_listens_everywhere_and_the_admin_port_only_here(self) -> None:
@@ -433,7 +433,7 @@ class TestMistakes:
             pytest.param("stor: {}", "stor: unknown key; did you mean store?", id="an unknown key, and the nearest known one"),
             pytest.param(
                 "timeouts: {zzz: 1s}",
-                "timeouts.zzz: unknown key; known here: connect, headers, silence, trickle, least_rate, progress, revalidate",
+                "timeouts.zzz: unknown key; known here: connect, headers, silence, slow_for, min_rate, progress, revalidate",
                 id="one like none",
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
@@ -783,7 +783,7 @@ class TestTimeouts:
     upstreams:
       slow.test:
         hosts: [{url: https://slow.test}]
-        timeouts: {headers: 40s, progress: 1m, least_rate: 1KiB}
+        timeouts: {headers: 40s, progress: 1m, min_rate: 1KiB}
       pair.test:
         hosts: [{url: https://mirror, trust: [pull], timeouts: {headers: 1s}}, {url: https://pair.test}]
         timeouts: {headers: 2s}
@@ -798,7 +798,7 @@ class TestTimeouts:
     def test_n13_21_the_nearest_one_counts(self, file: Path) -> None:
         found = settings(file, self.TEXT)
         (slow,), (mirror, registry) = self._of(found, "slow.test"), self._of(found, "pair.test")
-        assert (slow.head, slow.silence, slow.progress, slow.least_rate) == (40.0, 7.0, 60.0, 1024)
+        assert (slow.head, slow.silence, slow.progress, slow.min_rate) == (40.0, 7.0, 60.0, 1024)
         assert (mirror.head, registry.head) == (1.0, 2.0)
         assert settings(file, found.as_yaml()) == found
 

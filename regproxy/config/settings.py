@@ -56,7 +56,7 @@ class StoreSettings(Model):
 
     kind: Literal["disk"] = "disk"
     root: Whole
-    own_volume: bool = False
+    require_mount: bool = False
     max_size: Size | None = None
     high_watermark: Share = 0.85
     low_watermark: Share = 0.75
@@ -66,17 +66,17 @@ class StoreSettings(Model):
         return Limits(self.max_size, self.high_watermark, self.low_watermark)
 
 
-ColdRanges: TypeAlias = Literal["fill", "wait", "pass"]
+UncachedRanges: TypeAlias = Literal["fill", "wait", "pass"]
 
 
 class Downloads(Model):
     """How a blob that is not here is fetched."""
 
     connections: Annotated[int, Field(ge=1, le=64)] = 12
-    cold_ranges: ColdRanges = "fill"
+    uncached_ranges: UncachedRanges = "fill"
 
 
-class Unknown(Model):
+class NotFoundLimit(Model):
     """How much a client may ask for that does not exist."""
 
     per_second: Annotated[float, Field(gt=0)] = 10.0
@@ -109,7 +109,7 @@ class Basics(Model):
     redis: RedisSettings | None = None
     timeouts: Timeouts = Timeouts()
     downloads: Downloads = Downloads()
-    unknown: Unknown = Unknown()
+    not_found_limit: NotFoundLimit = NotFoundLimit()
     catalog: bool = False
     reconfirm_after: Annotated[Seconds, Field(ge=0)] = 3600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"

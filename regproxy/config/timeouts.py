@@ -22,8 +22,8 @@ class Timeouts(Model):
     connect: Patience = 3.0
     headers: Patience | None = None
     silence: Patience = 10.0
-    trickle: Patience = 30.0
-    least_rate: Size = 16 * 1024
+    slow_for: Patience = 30.0
+    min_rate: Size = 16 * 1024
     progress: Patience = 15.0
     revalidate: Patience = 2.0
 
@@ -44,8 +44,8 @@ class HostTimeouts(Model):
     connect: Patience | None = None
     headers: Patience | None = None
     silence: Patience | None = None
-    trickle: Patience | None = None
-    least_rate: Size | None = None
+    slow_for: Patience | None = None
+    min_rate: Size | None = None
 
     def given(self) -> dict[str, float]:
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}

@@ -57,7 +57,7 @@ def _written_host(host: Host) -> dict[str, Any]:
 
 
 def _written_timeouts(timeouts: tuple[tuple[str, float], ...]) -> dict[str, Any]:
-    return {name: size_text(int(value)) if name == "least_rate" else duration_text(value) for name, value in timeouts}
+    return {name: size_text(int(value)) if name == "min_rate" else duration_text(value) for name, value in timeouts}
 
 
 def _values(trust: Collection[Trust]) -> list[str]:

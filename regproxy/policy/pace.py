@@ -15,7 +15,7 @@ def patience(configured: float, *, has_others: bool) -> float:
 class Pace:
     """Bytes and seconds of the look that goes on, and for how long the looks before it were too slow without a break."""
 
-    least_rate: int  # bytes per second
+    min_rate: int  # bytes per second
     count: int = 0
     seconds: float = 0.0
     slow_for: float = 0.0
@@ -31,6 +31,6 @@ class Pace:
 
     def look(self) -> None:
         """Judge what came, and begin anew."""
-        is_slow = self.count < self.least_rate * self.seconds
+        is_slow = self.count < self.min_rate * self.seconds
         self.slow_for = self.slow_for + self.seconds if is_slow else 0.0
         self.count, self.seconds = 0, 0.0

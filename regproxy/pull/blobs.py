@@ -11,7 +11,7 @@ from functools import partial
 
 from regproxy import large
 from regproxy.client import client
-from regproxy.config import ColdRanges
+from regproxy.config import UncachedRanges
 from regproxy.flights import Flights
 from regproxy.oci import byterange, errors
 from regproxy.oci.byterange import ByteRange
@@ -99,7 +99,7 @@ class Blobs:
         index: Index,
         fills: Fills,
         uses: Uses,
-        cold_ranges: ColdRanges,
+        uncached_ranges: UncachedRanges,
         access: RepositoryAccess,
         clock: Callable[[], float],
     ) -> None:
@@ -107,7 +107,7 @@ class Blobs:
         self._access = access
         self._clock = clock
         self._uses = uses
-        self._cold_ranges = cold_ranges
+        self._uncached_ranges = uncached_ranges
         self._registries = registries
         self._store = store
         self._index = index
@@ -200,7 +200,7 @@ class Blobs:
 
     async def _passed(self, repository: Repository, digest: Digest, wanted: str) -> Passing | None:
         """Get parts by themselves, where that is sooner than the fill comes to them; None where the fill is the better way."""
-        if self._cold_ranges == "wait" or await self._known(digest) is not None:
+        if self._uncached_ranges == "wait" or await self._known(digest) is not None:
             return None
         first = self._fills.parts[repository.registry]
         first.begin()
@@ -214,7 +214,7 @@ class Blobs:
 
     async def _part(self, repository: Repository, digest: Digest, wanted: str, ended: Callable[[], None]) -> Passing | None:
         """Begin the fill, and get parts as `_passed`; call *ended* when all of them were sent."""
-        fill = self._fills.begin(repository, digest) if self._cold_ranges == "fill" else None
+        fill = self._fills.begin(repository, digest) if self._uncached_ranges == "fill" else None
         places: list[Place] | None = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
         if places is None:  # what is meant depends on the size
             size = await self._size(repository, digest, fill)

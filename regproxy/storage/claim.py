@@ -15,14 +15,14 @@ from regproxy.storage.ownership import check_contents, make_root, refuse_foreign
 
 
 @contextmanager
-def claimed(root: Path, *, own_volume: bool = False) -> Iterator[None]:
+def claimed(root: Path, *, require_mount: bool = False) -> Iterator[None]:
     """Hold the store at *root*; raise `StoreError`, naming the holder, where another process does. The kernel frees it when we die.
 
     One that is to be on a volume of its own is nowhere else: what lies under a mount point is the system's disk, and not ours to fill.
     Nothing is written before it is certain that the directory is ours.
     """
-    if own_volume and _is_on_system_disk(root):
-        raise StoreError(f"the store at {root} is on the file system of /: its volume is not mounted, and store.own_volume asks for one")
+    if require_mount and _is_on_system_disk(root):
+        raise StoreError(f"the store at {root} is on the file system of /: its volume is not mounted, and store.require_mount asks for one")
     try:
         make_root(root)
         refuse_foreign(root)

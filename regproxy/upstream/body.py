@@ -42,7 +42,7 @@ class HostBody:
         if self.stop == self.start:
             return  # what a 416 carries is about the request
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
-        count, pace = 0, Pace(self._timeouts.least_rate)
+        count, pace = 0, Pace(self._timeouts.min_rate)
         try:
             with self._client.connections.translated(self._response.url):
                 flow = self._flow = flow_of(self._response, ahead or AHEAD)
@@ -72,7 +72,7 @@ class HostBody:
                 self._health.sent(self._client.host, pace.count, pace.seconds)
                 pace.look()
         if chunk and pace.slow_for and pace.slow_for >= self._patience():
-            raise Unavailable(f"{self} sends less than {self._timeouts.least_rate} bytes per second", timed_out=True)
+            raise Unavailable(f"{self} sends less than {self._timeouts.min_rate} bytes per second", timed_out=True)
         return chunk
 
     async def _read_content(self) -> bytes:
@@ -89,7 +89,7 @@ class HostBody:
             raise
 
     def _patience(self) -> float:
-        return patience(self._timeouts.trickle, has_others=self._health.has_others(self._client.host))
+        return patience(self._timeouts.slow_for, has_others=self._health.has_others(self._client.host))
 
     @property
     def is_from_a_stranger(self) -> bool:

@@ -212,7 +212,7 @@ async def test_n12_14_large_lists_of_tags_are_bounded(upstream: FakeRegistry, pr
 
 async def test_n12_15_what_does_not_exist_is_asked_for_as_often_as_is_allowed(upstream: FakeRegistry, tmp_path: Path) -> None:
     upstream.add_blob(NAME, b"blob")
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, unknown={"per_second": 0.001, "burst": 20}) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, not_found_limit={"per_second": 0.001, "burst": 20}) as proxy:
         digests = [Digest.of(b"%d" % number) for number in range(400)]
         for _ in range(50):
             assert (await proxy.ask(_path(digests[0]))).status == 404

@@ -55,7 +55,7 @@ def _program(root: Path, made: World, workers: int) -> Program:
         workers=workers,
         default_upstream="open.test",
         store={"root": str(root / "store"), "max_size": "2GiB"},
-        unknown=_ALLOWANCE,
+        not_found_limit=_ALLOWANCE,
         reconfirm_after=f"{FRESH_FOR}s",
         log_level="warning",
     )

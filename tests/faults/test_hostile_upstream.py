@@ -33,7 +33,7 @@ _HANG = 15.0  # seconds
 _BUSY = 20  # times as long as an answer that waits for nothing: what a pull takes on this machine, at its present pace
 _ATTEMPTS = 4  # what a host that is trusted sends is passed on before it is verified, and then cut short of its end where it was wrong
 _SIZES = (20, 300, 20_000, 300_000, 2_000_000)
-_TIMEOUTS = {"connect": "2s", "headers": "2s", "silence": "2s", "trickle": "2s", "progress": "10s", "revalidate": "300ms"}
+_TIMEOUTS = {"connect": "2s", "headers": "2s", "silence": "2s", "slow_for": "2s", "progress": "10s", "revalidate": "300ms"}
 
 pytestmark = pytest.mark.timeout(seconds_of_a_run() + 180)
 

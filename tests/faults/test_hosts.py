@@ -32,7 +32,7 @@ from tests.rig import LOOPBACK, QUICK, Rig, free_port, rig
 
 NAME = "library/app"
 BLOB = os.urandom(3_000_000)
-PATIENT = {**QUICK, "trickle": "1s", "progress": "5s"}
+PATIENT = {**QUICK, "slow_for": "1s", "progress": "5s"}
 
 
 def _path(digest: object) -> str:

@@ -322,7 +322,7 @@ async def test_s37_guessing_names_costs_upstream_little_and_hits_nothing(upstrea
     upstream.add_image(NAME, "1", [b"layer"])
     blob = upstream.add_blob(NAME, b"blob")
     hits = [f"/v2/{NAME}/manifests/1", f"/v2/{NAME}/blobs/{blob}", f"/v2/{NAME}/manifests/{upstream.repositories[NAME].tags['1']}"]
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, unknown={"per_second": 0.01, "burst": 20}) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, not_found_limit={"per_second": 0.01, "burst": 20}) as proxy:
         for hit in hits:
             assert (await proxy.ask(hit)).status == 200
         await proxy.settled()

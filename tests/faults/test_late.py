@@ -14,7 +14,7 @@ NAME = "library/app"
 SMALL = os.urandom(1_000_000)
 LARGE = os.urandom(24_000_000)
 # Nothing but what is tested here would end these waits before the client's own patience does.
-LENIENT = {**QUICK, "silence": "5m", "trickle": "5m", "progress": "5m"}
+LENIENT = {**QUICK, "silence": "5m", "slow_for": "5m", "progress": "5m"}
 SLOW = 4_000_000  # bytes per second of a connection that has to be joined by others
 
 

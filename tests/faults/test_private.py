@@ -70,8 +70,10 @@ async def _attacked(program: Program, secrets: Sequence[bytes]) -> AsyncIterator
         yield Stranger(program.port, session, secrets)
 
 
-@pytest.mark.parametrize(("workers", "cold_ranges"), [(1, "fill"), (2, "fill"), (1, "pass"), (2, "wait")])
-async def test_n12_01_a_stranger_close_behind_gets_nothing(private: FakeRegistry, tmp_path: Path, workers: int, cold_ranges: str) -> None:
+@pytest.mark.parametrize(("workers", "uncached_ranges"), [(1, "fill"), (2, "fill"), (1, "pass"), (2, "wait")])
+async def test_n12_01_a_stranger_close_behind_gets_nothing(
+    private: FakeRegistry, tmp_path: Path, workers: int, uncached_ranges: str
+) -> None:
     """Whatever he asks for, and however close behind somebody who may have it."""
     chance = random.Random(12)
     secrets = [os.urandom(64 * KIB) for _ in range(20)]
@@ -79,7 +81,7 @@ async def test_n12_01_a_stranger_close_behind_gets_nothing(private: FakeRegistry
     images = [private.add_image(OURS, f"{number}", [os.urandom(64)]).digest for number in range(20)]
     bodies = [private.repositories[OURS].manifests[image].body for image in images]
     upstreams = {"docker.io": {"hosts": [{"url": private.url}]}}
-    program = Program(tmp_path, upstreams, workers=workers, downloads={"cold_ranges": cold_ranges})
+    program = Program(tmp_path, upstreams, workers=workers, downloads={"uncached_ranges": uncached_ranges})
     async with _attacked(program, secrets + bodies) as stranger:
         for digest, secret, image, body in zip(digests, secrets, images, bodies, strict=True):
             delays = [chance.uniform(0, 0.005) for _ in range(10)]

@@ -72,7 +72,7 @@ PARTS = [
 async def test_c05_a_part_of_a_cold_blob_is_right(
     upstream: FakeRegistry, tmp_path: Path, digest: Digest, mode: str, header: str, start: int, stop: int
 ) -> None:
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": mode}) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"uncached_ranges": mode}) as proxy:
         assert _is_part(await proxy.ask(_path(digest), Range=header), start, stop)
         await proxy.settled()
 
@@ -93,7 +93,7 @@ async def test_c05_a_part_does_not_wait_for_the_fill(proxy: Rig, digest: Digest,
 
 @pytest.mark.parametrize("mode", ["fill", "wait", "pass"])
 async def test_c05_several_parts_of_a_cold_blob_are_right(upstream: FakeRegistry, tmp_path: Path, digest: Digest, mode: str) -> None:
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": mode}) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"uncached_ranges": mode}) as proxy:
         assert _are_parts(await proxy.ask(_path(digest), Range=THEIR_HEADER), SEVERAL)
         await proxy.settled()
 
@@ -120,7 +120,7 @@ async def test_n12_12_parts_that_are_near_are_one_question(
     upstream: FakeRegistry, tmp_path: Path, digest: Digest, held: Stall, mode: str
 ) -> None:
     """The parts come one by one all the same: containers-storage counts them."""
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": mode}) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"uncached_ranges": mode}) as proxy:
         places = [(9_000_000, 9_000_010), (9_000_010, 9_100_000), *MANY]
         assert _are_parts(await proxy.ask(_path(digest), Range=_header(places)), places)
         held.event.set()
@@ -154,7 +154,7 @@ async def test_n12_12_one_part_too_many_is_told_when_to_come_back(upstream: Fake
     """Where nothing is filled there is nothing else to wait for."""
     stall, timeouts = Stall(10), {"silence": "60s"}
     upstream.misbehave(lambda entry: "range" in entry.headers, stall)
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": "pass"}, timeouts=timeouts) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"uncached_ranges": "pass"}, timeouts=timeouts) as proxy:
         asking = {asyncio.create_task(proxy.ask(_path(digest), Range=f"bytes={start}-{start + 99}")) for start in range(49)}
         (refused,), asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
         assert refused.result().status == 503
@@ -243,7 +243,7 @@ async def test_c05_what_upstream_does_not_give_has_no_parts(
 
 
 async def test_passed_parts_are_not_kept(upstream: FakeRegistry, tmp_path: Path, digest: Digest) -> None:
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"cold_ranges": "pass"}) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, downloads={"uncached_ranges": "pass"}) as proxy:
         for _ in range(2):
             assert _is_part(await proxy.ask(_path(digest), Range=FAR), 10_000_000, 10_001_000)
     assert upstream.sent_blob_bytes() == 2000

@@ -36,10 +36,10 @@ def test_a_place_where_nothing_can_be_made_is_refused_by_name(tmp_path: Path) ->
 def test_d18_what_is_to_be_on_a_volume_of_its_own_is_not_begun_on_the_system_disk(tmp_path: Path) -> None:
     """A volume that is not mounted leaves an empty directory of the file system of /, which a cache must not fill."""
     nowhere = Path("/regproxy-test-volume/store")
-    with pytest.raises(StoreError, match="its volume is not mounted"), claimed(nowhere, own_volume=True):
+    with pytest.raises(StoreError, match="its volume is not mounted"), claimed(nowhere, require_mount=True):
         pass
     assert not nowhere.parent.exists()
-    with tmpfs(tmp_path / "volume", "size=1m") as mounted, claimed(mounted / "store", own_volume=True):
+    with tmpfs(tmp_path / "volume", "size=1m") as mounted, claimed(mounted / "store", require_mount=True):
         assert (mounted / "store" / "lock").exists()
 
 
