@@ -33,7 +33,7 @@ from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.handlers import Handlers
-from regproxy.web.vain import VainQuestions
+from regproxy.web.not_found_limiter import NotFoundLimiter
 
 _LISTING_SHARE = 64  # of the store: its size is a promise, and the index is no part of it
 
@@ -142,7 +142,7 @@ async def serving(
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, index, manifests)
         stack.push_async_callback(listings.close)
-        handlers = Handlers(routes, manifests, blobs, listings, VainQuestions(settings.not_found_limit.rate()), name, settings.catalog)
+        handlers = Handlers(routes, manifests, blobs, listings, NotFoundLimiter(settings.not_found_limit.rate()), name, settings.catalog)
         yield Serving(routes, handlers, fills, asked, freezes, manifests, uses)
 
 

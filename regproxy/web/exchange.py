@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from multidict import CIMultiDict
 
 from regproxy.pull.provenance import Provenance
-from regproxy.web.vain import Reservation
+from regproxy.web.not_found_limiter import Reservation
 
 _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
 _numbers = itertools.count(1)

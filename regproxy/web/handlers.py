@@ -33,7 +33,7 @@ from regproxy.web.exchange import Exchange
 from regproxy.web.failures import upstream_failure
 from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_ready
-from regproxy.web.vain import VainQuestions
+from regproxy.web.not_found_limiter import NotFoundLimiter
 
 _FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
@@ -49,7 +49,7 @@ class Handlers:
     manifests: Manifests
     blobs: Blobs
     listings: Listings
-    vain: VainQuestions
+    not_found_limiter: NotFoundLimiter
     name: str  # among caches
     has_catalog: bool = False
     bodies: BodyBudget = field(default_factory=BodyBudget)
@@ -72,9 +72,9 @@ class Handlers:
         if await self._is_here(route, endpoint):
             return await self._answered(request, route, endpoint, exchange)
         name = _name_of(route, endpoint)
-        if (known := self.vain.answer(name)) is not None:
+        if (known := self.not_found_limiter.answer(name)) is not None:
             raise known
-        asked = self.vain.ask(asker, name)
+        asked = self.not_found_limiter.ask(asker, name)
         if isinstance(asked, RegistryError):
             raise asked
         exchange.reservation = asked

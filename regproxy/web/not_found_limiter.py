@@ -1,7 +1,6 @@
-"""Clients that ask for what does not exist: each name costs a question, and upstream counts them against all of us.
+"""Limits requests for unknown content: each unknown name costs a request upstream, which counts against all clients.
 
-What a question costs is reserved before it is asked and given back where it was not in vain, so that those asked at once cannot be more
-than the allowance.
+A request's cost is reserved before upstream is asked, and refunded if the content exists, so that concurrent requests stay within the limit.
 """
 
 import math
@@ -15,12 +14,12 @@ from regproxy.oci.errors import RegistryError
 from regproxy.policy.allowance import Allowance, Rate
 
 _CLIENTS = 10_000  # addresses in memory
-_NAMES = 10_000  # that were asked for in vain: a mistyped tag on a thousand nodes is one question
+_NAMES = 10_000  # known not to exist: a mistyped tag on a thousand nodes is one question
 _REMEMBERED = 5.0  # seconds for which an answer holds that there is no such thing: who pushes it now has it in a moment
 
 
-class VainQuestions:
-    """What each client has left of its allowance."""
+class NotFoundLimiter:
+    """The token buckets of all clients."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -42,7 +41,7 @@ class VainQuestions:
         if costs:
             allowance = self._allowances.setdefault(client, Allowance(self._rate.burst, now))
             if pause := allowance.pause(self._rate, now):
-                message = "you asked for too much that does not exist: only what is cached is served to you"
+                message = "too many requests for unknown content; serving cached content only"
                 return errors.unavailable(message, math.ceil(pause))
             allowance.spend(self._rate, now)
         self._asked[name] = self._asked.get(name, 0) + 1
@@ -67,8 +66,8 @@ class VainQuestions:
 class Reservation:
     """What one question may cost, until it is known whether it was in vain."""
 
-    def __init__(self, questions: VainQuestions, client: str, name: str, *, costs: bool) -> None:
-        """Take what was reserved; `VainQuestions.ask` makes it."""
+    def __init__(self, questions: NotFoundLimiter, client: str, name: str, *, costs: bool) -> None:
+        """Take what was reserved; `NotFoundLimiter.ask` makes it."""
         self._questions = questions
         self._client = client
         self._name = name
