@@ -9,7 +9,7 @@ from typing import TextIO
 
 _ATOMIC = 4096  # bytes; what is written to a pipe at once is not mixed with what other workers write up to PIPE_BUF (pipe(7))
 _MOST = 64  # calls of `put` that wait to be written
-_PATIENCE = 1.0  # seconds that a process waits for its reader when it ends
+_TIMEOUT = 1.0  # seconds that a process waits for its reader when it ends
 
 
 def unbuffered(descriptor: int) -> TextIO:
@@ -47,8 +47,8 @@ class Outlet:
             return
         written = threading.Event()
         with suppress(queue.Full):
-            self._waiting.put(written, timeout=_PATIENCE)
-            written.wait(_PATIENCE)
+            self._waiting.put(written, timeout=_TIMEOUT)
+            written.wait(_TIMEOUT)
 
     def _write(self) -> None:
         while True:

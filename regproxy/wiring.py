@@ -112,7 +112,7 @@ def fleet_of(settings: Settings) -> Fleet:
         return Alone()
     from regproxy.state.fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without
 
-    return RedisFleet(settings.redis.url, settings.redis.key, patience=settings.redis.timeout)
+    return RedisFleet(settings.redis.url, settings.redis.key, timeout=settings.redis.timeout)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from regproxy.config import Address, load
-from regproxy.policy.patience import Patience
+from regproxy.policy.client_timeouts import ClientTimeouts
 from regproxy.server import sockets
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, registry_port
@@ -90,7 +90,7 @@ async def rig(
     root: Path,
     upstreams: Mapping[str, object],
     clock: Callable[[], float] = time.time,
-    patience: Patience | None = None,
+    timeouts: ClientTimeouts | None = None,
     /,
     **settings: object,
 ) -> AsyncIterator[Rig]:
@@ -115,7 +115,7 @@ async def rig(
         async with (
             assembled(configured, clock) as proxy,
             admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings, lambda: True), admin),
-            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, patience) as watch,
+            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts) as watch,
             aiohttp.ClientSession(
                 auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
             ) as session,

@@ -14,7 +14,7 @@ from regproxy.config import Settings
 
 _FAILED = 1  # exit status: regproxy is not there, or says no
 _LOOK = 3.0  # seconds to find out whether a server is there
-_PATIENCE = 300.0  # seconds; an explanation asks every host, dead ones too, and ten thousand images are not removed in a moment
+_TIMEOUT = 300.0  # seconds; an explanation asks every host, dead ones too, and ten thousand images are not removed in a moment
 
 Admin: TypeAlias = Annotated[
     str | None, typer.Option("--admin", metavar="URL", envvar="REGPROXY_ADMIN", help="The admin port; without it, as configured.")
@@ -53,7 +53,7 @@ def opened(
     url = f"{(admin or url_of(settings)).rstrip('/')}/api/v1/{path}"
     headers = {} if body is None else {"Content-Type": media_type, "Content-Length": str(_size(body))}
     request = urllib.request.Request(f"{url}?{urlencode(query, doseq=True)}" if query else url, body, headers, method=method)  # noqa: S310
-    return _sent(settings, admin, request, _PATIENCE)
+    return _sent(settings, admin, request, _TIMEOUT)
 
 
 def store_served(settings: Settings) -> str | None:

@@ -27,10 +27,10 @@ from regproxy.config.units import (
 )
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
-from regproxy.policy.allowance import Rate
 from regproxy.policy.freshness import DAY
 from regproxy.policy.room import Limits
 from regproxy.policy.routing import DOCKER_HUB, Upstream
+from regproxy.policy.token_bucket import Rate
 
 _MOST_WORKERS = 256
 _WILDCARDS = frozenset({"0.0.0.0", "::"})

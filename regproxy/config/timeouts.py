@@ -8,7 +8,7 @@ from pydantic import Field
 from regproxy.config.model import Model
 from regproxy.config.units import Seconds, Size
 
-Patience: TypeAlias = Annotated[Seconds, Field(gt=0)]
+Timeout: TypeAlias = Annotated[Seconds, Field(gt=0)]
 
 _HEADERS = 5.0  # where another host can be asked
 # Where there is none: as long as containerd gives a connection (its dialer's 30 s). To the head of an answer it sets no limit at all, and
@@ -19,13 +19,13 @@ _HEADERS_ALONE = 30.0
 class Timeouts(Model):
     """How long an upstream is waited for, in seconds; there is no limit on a whole transfer."""
 
-    connect: Patience = 3.0
-    headers: Patience | None = None
-    silence: Patience = 10.0
-    slow_for: Patience = 30.0
+    connect: Timeout = 3.0
+    headers: Timeout | None = None
+    silence: Timeout = 10.0
+    slow_for: Timeout = 30.0
     min_rate: Size = 16 * 1024
-    progress: Patience = 15.0
-    revalidate: Patience = 2.0
+    progress: Timeout = 15.0
+    revalidate: Timeout = 2.0
 
     @property
     def head(self) -> float:
@@ -41,10 +41,10 @@ class Timeouts(Model):
 class HostTimeouts(Model):
     """Those of one host that differ from its upstream's."""
 
-    connect: Patience | None = None
-    headers: Patience | None = None
-    silence: Patience | None = None
-    slow_for: Patience | None = None
+    connect: Timeout | None = None
+    headers: Timeout | None = None
+    silence: Timeout | None = None
+    slow_for: Timeout | None = None
     min_rate: Size | None = None
 
     def given(self) -> dict[str, float]:
@@ -54,5 +54,5 @@ class HostTimeouts(Model):
 class UpstreamTimeouts(HostTimeouts):
     """Those of one upstream that differ from all others'."""
 
-    progress: Patience | None = None
-    revalidate: Patience | None = None
+    progress: Timeout | None = None
+    revalidate: Timeout | None = None

@@ -8,7 +8,7 @@ UpstreamError            an upstream could not give what was asked
 |  +- InvalidContent     it has it, and no client should be given it: its author's fault
 +- Throttled             it wants to be left alone for a while (429)
 +- Unavailable           it did not answer, or not in time, or with 5xx
-|  +- Overwhelmed        it was not asked: it is we who have no descriptors left
+|  +- LocalResourceError        it was not asked: it is we who have no descriptors left
 |  +- UnexpectedResponse it answered, but with something else than what was asked for: nothing against the host, and no answer either
 +- Corrupt               the bytes it sent do not match their digest
 StoreError               the store could not keep or give content
@@ -77,7 +77,7 @@ class Unavailable(UpstreamError):
         self.timed_out = timed_out
 
 
-class Overwhelmed(Unavailable):
+class LocalResourceError(Unavailable):
     """It was not asked: we have no descriptors left, or no memory for a connection. That says nothing of the upstream."""
 
 

@@ -265,7 +265,9 @@ class Blobs:
         registry = self._registries[repository.registry]
         runs = [
             Run(
-                Download(registry, repository, digest, group[0][0], group[-1][1], patience=registry.progress_timeout, ahead=_PASSED_AHEAD),
+                Download(
+                    registry, repository, digest, group[0][0], group[-1][1], stall_timeout=registry.progress_timeout, ahead=_PASSED_AHEAD
+                ),
                 len(group),
             )
             for group in groups

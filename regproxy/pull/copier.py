@@ -16,8 +16,8 @@ from regproxy.ports import (
     Gone,
     Incoming,
     Ingest,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     Refused,
     Registry,
     Throttled,
@@ -90,8 +90,10 @@ class Copier:
     async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_leased: bool = False) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
-        patience, first = registry.progress_timeout, self._first(fill)
-        download = Download(registry, fill.repository, fill.digest, start, connections=connections, patience=patience, first=first)
+        stall_timeout, first = registry.progress_timeout, self._first(fill)
+        download = Download(
+            registry, fill.repository, fill.digest, start, connections=connections, stall_timeout=stall_timeout, first=first
+        )
         quarantine = Quarantine(self._ward, download, fill.digest)
         try:
             await self._begin(download, fill)
@@ -145,7 +147,7 @@ class Copier:
 
 
 def _ran_on(error: BaseException, download: Download) -> bool:
-    is_outage = isinstance(error, Unavailable) and not isinstance(error, Overwhelmed)
+    is_outage = isinstance(error, Unavailable) and not isinstance(error, LocalResourceError)
     return is_outage and download.size is None and bool(download.segments)
 
 

@@ -41,11 +41,11 @@ class Download:
         stop: int | None = None,
         *,
         connections: int = 1,
-        patience: float,
+        stall_timeout: float,
         ahead: int | None = None,
         first: First | None = None,
     ) -> None:
-        """Use at most so many connections, and leave those who wait no longer than *patience* seconds without a byte.
+        """Use at most so many connections, and leave those who wait no longer than *stall_timeout* seconds without a byte.
 
         With *ahead*, about three times as many bytes of each connection wait in memory at most. Let those go *first* who do.
         """
@@ -55,7 +55,7 @@ class Download:
         self.is_ranged = True  # whether what came first is what was asked for, and not the whole
         self._source = Source(sender, repository, digest)
         self._connections = connections
-        self._patience = patience
+        self._stall_timeout = stall_timeout
         self._ahead = ahead
         self._first = first
         self._waiting = 0  # stretches that let others go first
@@ -167,12 +167,12 @@ class Download:
     async def _next(self, stretch: Stretch) -> bytes | None:
         """Wait for the next bytes of a stretch; None at its end."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._stall_timeout):
                 while (chunk := stretch.take()) is None and not stretch.is_whole:
                     _raise_failure(stretch)
                     await self._news.wait()
         except TimeoutError as error:
-            raise Unavailable(f"nobody sent a byte of {self._source.digest} for {self._patience:g} s", timed_out=True) from error
+            raise Unavailable(f"nobody sent a byte of {self._source.digest} for {self._stall_timeout:g} s", timed_out=True) from error
         return chunk
 
     def _extend(self) -> None:

@@ -23,7 +23,7 @@ from regproxy.ports import (
     Incoming,
     Index,
     Kind,
-    Overwhelmed,
+    LocalResourceError,
     Progress,
     Registry,
     Stage,
@@ -101,7 +101,7 @@ class Fills:
         try:
             await self._confirmations.join((repository, digest), lambda: registry.confirm(repository, digest))
         except (Throttled, Unavailable, Corrupt) as error:
-            if isinstance(error, Overwhelmed):
+            if isinstance(error, LocalResourceError):
                 raise
             _log.info("not confirmed", extra=fields(repository=str(repository), digest=str(digest), reason=str(error)))
             return False
@@ -253,14 +253,14 @@ class Fills:
 
     async def _news(self, elsewhere: Elsewhere, fill: Fill, *, has_begun: bool) -> Progress | None:
         # Whoever copies has as much by itself, and is found dead within.
-        patience = 2 * self._registries[fill.repository.registry].progress_timeout if has_begun else _MAX_WAIT
+        timeout = 2 * self._registries[fill.repository.registry].progress_timeout if has_begun else _MAX_WAIT
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 return await elsewhere.news()
         except TimeoutError as error:
             if not has_begun:
                 raise _NotBegunError from error
-            raise Unavailable(f"no byte of {fill.digest} came for {patience:g} s through the process that copies it") from error
+            raise Unavailable(f"no byte of {fill.digest} came for {timeout:g} s through the process that copies it") from error
 
     async def _part(self, fill: Fill, begun: Incoming | None) -> None:
         """Fetch by ourselves what the store does not take: nobody can read along."""

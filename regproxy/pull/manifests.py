@@ -26,8 +26,8 @@ from regproxy.ports import (
     Index,
     InvalidContent,
     Kind,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     Refused,
     Registry,
     Rejected,
@@ -272,7 +272,7 @@ class Manifests:
         """Say whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
         try:
             return await self._registries[reference.repository.registry].resolve(reference) == digest
-        except Overwhelmed:
+        except LocalResourceError:
             raise
         except UpstreamError:
             return False

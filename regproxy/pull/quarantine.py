@@ -1,7 +1,7 @@
 """What a stranger sends is held back until it is verified.
 
 What clients have got of a lie cannot be called back: their pull fails, whoever sends the rest. So the first blobs of a host that has not
-yet sent anything right are kept from them until their digest is, as far as memory goes and a client's patience: larger or slower ones
+yet sent anything right are kept from them until their digest is, as far as memory goes and a client's timeout: larger or slower ones
 are passed on as they come.
 """
 
@@ -15,7 +15,7 @@ from regproxy.pull import blame
 from regproxy.pull.download import Download
 
 LIMIT = 16 * 1024 * 1024  # bytes; as much as a download may hold anyway
-_PATIENCE = 5.0  # seconds without a byte for the client: a third of what it is left to wait at most
+_TIMEOUT = 5.0  # seconds without a byte for the client: a third of what it is left to wait at most
 
 
 class Exposed(Corrupt):
@@ -59,7 +59,7 @@ class Quarantine:
             return
         self._taken = size
         self._running = asyncio.create_task(self._download.run(self._take), name=f"quarantine of {self._digest}")
-        await asyncio.wait({self._running}, timeout=_PATIENCE)
+        await asyncio.wait({self._running}, timeout=_TIMEOUT)
         is_whole = self._running.done() and self._running.exception() is None
         if is_whole and not await asyncio.to_thread(self._is_right):
             blame.accuse(self._download.segments)

@@ -23,7 +23,7 @@ Value: TypeAlias = str | int | float | bytes
 Row: TypeAlias = tuple[Value, ...]
 Setup: TypeAlias = Callable[[aiosqlite.Connection], Awaitable[None]]
 
-_PATIENCE = 10.0  # seconds for a query or a transaction; as for other calls to the disk, a slow one takes two
+_TIMEOUT = 10.0  # seconds for a query or a transaction; as for other calls to the disk, a slow one takes two
 _BRIEFLY = 0.2  # seconds to undo a transaction
 
 
@@ -67,7 +67,7 @@ class Database:
             self._check(connection)
             asking = asyncio.ensure_future(connection.execute_fetchall(query, values))
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(_TIMEOUT):
                     return [tuple(row) for row in await asyncio.shield(asking)]
             except TimeoutError:
                 self._overdue[connection] = asking
@@ -84,7 +84,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[None]:
         """Do all of it, or nothing."""
         with self._translated():
-            async with asyncio.timeout(_PATIENCE), self._writing:
+            async with asyncio.timeout(_TIMEOUT), self._writing:
                 self._check(self._writer)
                 self._whose_turn = asyncio.current_task()
                 try:
@@ -126,7 +126,7 @@ class Database:
         try:
             yield
         except TimeoutError as error:
-            raise StoreError(f"the index did not answer within {_PATIENCE:g} s") from error
+            raise StoreError(f"the index did not answer within {_TIMEOUT:g} s") from error
         except sqlite3.Error as error:
             if files.is_damage(error):
                 files.mark_damaged(self._path)

@@ -16,7 +16,7 @@ from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.state.documents import tag_document, tag_of, token_document, token_of
-from regproxy.state.redis import PATIENCE, RedisDoor, ranges
+from regproxy.state.redis import TIMEOUT, RedisDoor, ranges
 from regproxy.state.seal import Seal
 from regproxy.state.turns import Turns
 
@@ -28,9 +28,9 @@ _MAX_AGE = {"tag": _TAGS_KEPT, "token": 12 * 3600}  # seconds since it was seale
 class RedisFleet:
     """The replicas that share one Redis and, if they have one, a key."""
 
-    def __init__(self, url: str, key: str | None, clock: Callable[[], float] = time.time, patience: float = PATIENCE) -> None:
-        """Connect to nothing yet; a call of Redis has *patience* seconds."""
-        self.door = RedisDoor(url, patience)
+    def __init__(self, url: str, key: str | None, clock: Callable[[], float] = time.time, timeout: float = TIMEOUT) -> None:
+        """Connect to nothing yet; a call of Redis has *timeout* seconds."""
+        self.door = RedisDoor(url, timeout)
         self._seal = Seal(key) if key is not None else None
         self._turns = Turns(self.door, self._seal, clock)
         self._clock = clock

@@ -22,7 +22,7 @@ from regproxy.ports import Fleet
 from regproxy.state.documents import reference_document, reference_of, tag_document, tag_of, token_document, token_of
 from regproxy.state.memory import LONGEST_WAIT
 
-PATIENCE = 1.0  # seconds for an answer; it takes a millisecond, and a tenth of a second where every core is taken
+TIMEOUT = 1.0  # seconds for an answer; it takes a millisecond, and a tenth of a second where every core is taken
 _LONGEST_LINE = 1024 * 1024  # bytes; tokens are limited to a fraction of that
 
 _NO_ANSWER = 0
@@ -63,7 +63,7 @@ class Machine:
         number = next(self._numbers)
         try:
             if await self._ask(number, "turn", name):
-                await self._ask(number, "wait", patience=LONGEST_WAIT)
+                await self._ask(number, "wait", timeout=LONGEST_WAIT)
             yield
         finally:
             self._tell("end", number)
@@ -83,12 +83,12 @@ class Machine:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    async def _ask(self, number: int, call: str, *arguments: object, patience: float = PATIENCE) -> Any:  # noqa: ANN401  JSON
+    async def _ask(self, number: int, call: str, *arguments: object, timeout: float = TIMEOUT) -> Any:  # noqa: ANN401  JSON
         """Wait for an answer, but not while an earlier one is overdue; None where there is none."""
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self._send(number, call, *arguments)
         try:
-            if self._is_silent or not await _is_done(answer, patience):
+            if self._is_silent or not await _is_done(answer, timeout):
                 self._is_silent = True
                 return None
             return answer.result()
@@ -189,10 +189,10 @@ def _say(writer: asyncio.StreamWriter, number: int, found: object) -> None:
         writer.write(json.dumps([number, found]).encode() + b"\n")
 
 
-async def _is_done(answer: asyncio.Future[Any], patience: float) -> bool:
+async def _is_done(answer: asyncio.Future[Any], timeout: float) -> bool:
     """Wait for an answer, and look twice: where our own loop was late, it may lie there unread."""
     for _ in range(2):
-        done, _pending = await asyncio.wait({answer}, timeout=patience / 2)
+        done, _pending = await asyncio.wait({answer}, timeout=timeout / 2)
         if done:
             return True
     return False

@@ -18,7 +18,7 @@ from redis.exceptions import InvalidResponse, RedisError, ResponseError
 from regproxy import metrics
 from regproxy.log import fields
 
-PATIENCE = 0.05  # seconds for a call, of which a miss makes four at most; a Redis on the same network needs one thousandth
+TIMEOUT = 0.05  # seconds for a call, of which a miss makes four at most; a Redis on the same network needs one thousandth
 _KNOCK = 0.5  # seconds between two tries to reach a Redis that was lost
 _CONNECTIONS = 32
 
@@ -31,12 +31,12 @@ _log = logging.getLogger(__name__)
 class RedisDoor:
     """The way to one Redis: open, or shut while nobody answers."""
 
-    def __init__(self, url: str, patience: float = PATIENCE) -> None:
-        """Connect to nothing yet; a call has *patience* seconds."""
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        """Connect to nothing yet; a call has *timeout* seconds."""
         retry = Retry(NoBackoff(), 0)  # a retry would wait; the door decides when to try again
         pool = BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=None, socket_connect_timeout=1.0, retry=retry)
         self._redis: Redis = Redis(connection_pool=pool)
-        self.patience = patience
+        self.timeout = timeout
         self._knocking: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -86,7 +86,7 @@ class RedisDoor:
         while True:
             await asyncio.sleep(_KNOCK)
             try:
-                async with asyncio.timeout(self.patience):
+                async with asyncio.timeout(self.timeout):
                     await self._redis.connection_pool.disconnect(inuse_connections=False)  # they died with the last Redis
                     await _performed(Redis.ping, self._redis)
             except (RedisError, OSError, TimeoutError):
@@ -98,7 +98,7 @@ class RedisDoor:
     async def _is_done(self, task: asyncio.Task[Any]) -> bool:
         """Wait for a call, and look twice: where our own loop was late, the answer may lie there unread."""
         for _ in range(2):
-            done, _pending = await asyncio.wait({task}, timeout=self.patience / 2)
+            done, _pending = await asyncio.wait({task}, timeout=self.timeout / 2)
             if done:
                 return True
         return False

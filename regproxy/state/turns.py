@@ -45,8 +45,8 @@ class Turns:
 
     def __init__(self, door: RedisDoor, seal: Seal | None, clock: Callable[[], float]) -> None:
         """Take the way to Redis, the keys that marks are made with, if there are any, and a clock of epoch seconds."""
-        self._life = _LIFE * door.patience
-        self._longest_wait = _LONGEST_WAIT * door.patience
+        self._life = _LIFE * door.timeout
+        self._longest_wait = _LONGEST_WAIT * door.timeout
         self._door = door
         self._seal = seal
         self._clock = clock

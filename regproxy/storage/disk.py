@@ -38,7 +38,7 @@ from regproxy.storage.spool import Spool
 from regproxy.storage.threads import DiskThreads
 from regproxy.storage.trouble import Trouble
 
-_PATIENCE = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
+_TIMEOUT = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
 _LET_GO = 1.0  # seconds that removed content may go on taking room because it was served not long ago
 _OPEN_FILES = 512  # descriptors kept for the next hit; the default limit on open files is 1024
 
@@ -48,10 +48,10 @@ _log = logging.getLogger(__name__)
 class DiskStore:
     """A directory full of content."""
 
-    def __init__(self, root: Path, limits: Limits = Limits(), patience: float = _PATIENCE) -> None:  # noqa: B008 -- frozen
+    def __init__(self, root: Path, limits: Limits = Limits(), timeout: float = _TIMEOUT) -> None:  # noqa: B008 -- frozen
         """Take the directory, how much it may hold, and how many seconds a disk call may take; `prepare` makes it usable."""
         self._root = root
-        self._run = DiskThreads(root, patience)
+        self._run = DiskThreads(root, timeout)
         self._shelves = Shelves(root)
         self._open = OpenFiles(_OPEN_FILES)
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept

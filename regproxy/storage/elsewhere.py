@@ -13,8 +13,8 @@ from regproxy.ports import (
     Corrupt,
     Extent,
     InvalidContent,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     Progress,
     Refused,
     Rejected,
@@ -33,7 +33,7 @@ _EVERY = 0.01  # seconds between two looks: a few system calls that never touch 
 # A kind comes before those it is a kind of.
 _FAILURES: dict[str, type[UpstreamError]] = {
     kind.__name__: kind
-    for kind in (NotFound, Refused, Rejected, InvalidContent, Throttled, Overwhelmed, UnexpectedResponse, Unavailable, Corrupt)
+    for kind in (NotFound, Refused, Rejected, InvalidContent, Throttled, LocalResourceError, UnexpectedResponse, Unavailable, Corrupt)
 }
 _DETAILS = ("retry_after", "status", "code", "whatever_asked", "timed_out")  # what the kinds know beside their message
 

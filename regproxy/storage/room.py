@@ -11,7 +11,7 @@ from regproxy.ports import Full
 from regproxy.storage import tally
 
 _LOOK = 0.1  # seconds between two looks at what other processes have done
-_PATIENCE = 2.0  # seconds for a sweep to make room; it takes milliseconds, unless all there is is in use
+_TIMEOUT = 2.0  # seconds for a sweep to make room; it takes milliseconds, unless all there is is in use
 
 
 class Room:
@@ -103,7 +103,7 @@ class Room:
 
     async def _wait_for(self, size: int) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE), self._queue:
+            async with asyncio.timeout(_TIMEOUT), self._queue:
                 await self._freed_for(size)
         except TimeoutError:
             raise Full(f"no room for {size} bytes: all that the store holds is in use") from None

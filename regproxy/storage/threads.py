@@ -1,7 +1,7 @@
 """The threads of a disk: all calls to it run there, so that one that hangs takes nothing else with it.
 
 A call that hangs cannot be ended. It is left alone, and as long as one is out, the others are given little time: a disk that hangs would
-cost every pull the patience for each of its calls.
+cost every pull the timeout for each of its calls.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ class Runner(Protocol):
 class DiskThreads:
     """The threads of the disk that *root* is on."""
 
-    def __init__(self, root: Path, patience: float) -> None:
-        """Give a call *patience* seconds."""
+    def __init__(self, root: Path, timeout: float) -> None:
+        """Give a call *timeout* seconds."""
         self._root = root
-        self._patience = patience
+        self._timeout = timeout
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
         self._overdue: set[Future[Any]] = set()
 
@@ -45,10 +45,10 @@ class DiskThreads:
         return f"the store at {self._root} does not answer, {len(self._overdue)} calls are overdue" if self._overdue else None
 
     async def __call__(self, call: Callable[..., Result], *args: object, undo: Callable[[Any], object] | None = None) -> Result:
-        patience = _BRIEFLY if self._overdue else self._patience
+        timeout = _BRIEFLY if self._overdue else self._timeout
         work = self._threads.submit(call, *args)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(work)
         except asyncio.CancelledError:
             _leave(work, undo)
@@ -57,7 +57,7 @@ class DiskThreads:
             if _leave(work, undo):
                 self._overdue.add(work)
                 work.add_done_callback(self._overdue.discard)
-            raise StoreError(f"the store at {self._root} did not answer within {patience:g} s") from error
+            raise StoreError(f"the store at {self._root} did not answer within {timeout:g} s") from error
         except OSError as error:
             kind = Full if error.errno in _NO_ROOM else StoreError
             raise kind(f"the store at {self._root} failed: {error}") from error

@@ -13,13 +13,13 @@ from regproxy.config import Timeouts
 from regproxy.oci.byterange import parse_complete_length, parse_content_range
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.pace import Pace, patience
 from regproxy.policy.routing import Trust
+from regproxy.policy.throughput import Throughput, slow_timeout
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
+from regproxy.upstream.body_protocol import AHEAD, BodyProtocol, flow_of
 from regproxy.upstream.connections import Pool
-from regproxy.upstream.flow import AHEAD, Flow, flow_of
 from regproxy.upstream.health import Health
-from regproxy.upstream.host import HostClient, Question
+from regproxy.upstream.host import HostClient, HostRequest
 
 
 class HostBody:
@@ -32,7 +32,7 @@ class HostBody:
         self._health = health
         self._timeouts = timeouts
         self._held = AsyncExitStack()
-        self._flow: Flow | None = None
+        self._flow: BodyProtocol | None = None
         self.start, self.stop, self.size = _place(response, str(client.host))
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class HostBody:
         if self.stop == self.start:
             return  # what a 416 carries is about the request
         received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
-        count, pace = 0, Pace(self._timeouts.min_rate)
+        count, pace = 0, Throughput(self._timeouts.min_rate)
         try:
             with self._client.connections.translated(self._response.url):
                 flow = self._flow = flow_of(self._response, ahead or AHEAD)
@@ -60,7 +60,7 @@ class HostBody:
             if pace.count >= _TELLING:
                 self._health.sent(self._client.host, pace.count, pace.seconds)
 
-    async def _next(self, read: Callable[[], Awaitable[bytes]], pace: Pace) -> bytes:
+    async def _next(self, read: Callable[[], Awaitable[bytes]], pace: Throughput) -> bytes:
         """Wait for more, and tell how fast it comes; raise `Unavailable` for a trickle."""
         began, chunk = time.monotonic(), b""
         try:
@@ -71,7 +71,7 @@ class HostBody:
             if pace.is_over:
                 self._health.sent(self._client.host, pace.count, pace.seconds)
                 pace.look()
-        if chunk and pace.slow_for and pace.slow_for >= self._patience():
+        if chunk and pace.slow_for and pace.slow_for >= self._slow_timeout():
             raise Unavailable(f"{self} sends less than {self._timeouts.min_rate} bytes per second", timed_out=True)
         return chunk
 
@@ -88,8 +88,8 @@ class HostBody:
                 return rest
             raise
 
-    def _patience(self) -> float:
-        return patience(self._timeouts.slow_for, has_others=self._health.has_others(self._client.host))
+    def _slow_timeout(self) -> float:
+        return slow_timeout(self._timeouts.slow_for, has_others=self._health.has_others(self._client.host))
 
     @property
     def is_from_a_stranger(self) -> bool:
@@ -133,11 +133,11 @@ async def open_body(
 ) -> HostBody:
     """Ask one host for a part of a blob; raise `UpstreamError`."""
     wanted = {} if (start, stop) == (0, None) else {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"}
-    question = Question("GET", repository.name, f"blobs/{digest}", Pool.BLOB, wanted, is_verified=True)
+    request = HostRequest("GET", repository.name, f"blobs/{digest}", Pool.BLOB, wanted, is_verified=True)
     async with AsyncExitStack() as stack:
-        response = await stack.enter_async_context(client.ask(question))
+        response = await stack.enter_async_context(client.ask(request))
         if response.status == 416 and start == 0:  # nothing of an empty blob can be named
-            response = await stack.enter_async_context(client.ask(replace(question, headers={})))
+            response = await stack.enter_async_context(client.ask(replace(request, headers={})))
         if response.status not in {200, 206} and not _ends_at(response, start):
             raise Unavailable(f"{client.host} answered {response.status} to a request for {digest} from {start} on")
         body = HostBody(response, client, health, timeouts)

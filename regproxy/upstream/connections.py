@@ -22,7 +22,7 @@ from regproxy.config import Timeouts
 from regproxy.oci.coding import codings
 from regproxy.policy.routing import Host, Tls
 from regproxy.policy.sharing import Share
-from regproxy.ports import Overwhelmed, Unavailable, UnexpectedResponse, UpstreamError
+from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
@@ -42,7 +42,7 @@ class Pool(Enum):
 
 
 # Seconds to the head of an answer, whatever is configured: a miss behind a silent token service is to fail within five, its 401 included.
-_PATIENCE = {Pool.TOKEN: 4.0}
+_TIMEOUT = {Pool.TOKEN: 4.0}
 _MAX_TURN_WAIT = 30.0  # seconds, for all but blobs; whoever asked for what is small has left by then
 _MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.LIST: 16, Pool.BLOB: 128}  # a host sees no more of us at once
 _REST_OF_A_BODY = 64 * 1024, 0.5  # bytes and seconds worth reading of a redirect or a refusal, to keep its connection
@@ -131,8 +131,8 @@ class Connections:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request, following nothing; raise `Unavailable`.
 
-        *connect* shortens the patience for a handshake; *deadline* is for all of the answer, its body included.
-        Waiting for one's turn is our doing, not the host's, and does not count against its patience.
+        *connect* shortens the timeout for a handshake; *deadline* is for all of the answer, its body included.
+        Waiting for one's turn is our doing, not the host's, and does not count against its timeout.
         """
         limits = aiohttp.ClientTimeout(
             total=None,
@@ -144,7 +144,7 @@ class Connections:
         async with self._turn(pool), (deadline or Deadline(math.inf)).running(url.host):
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
-                async with asyncio.timeout(min(self._timeouts.head, _PATIENCE.get(pool, math.inf))):
+                async with asyncio.timeout(min(self._timeouts.head, _TIMEOUT.get(pool, math.inf))):
                     response = await self._session(pool).request(
                         method,
                         url,
@@ -170,12 +170,12 @@ class Connections:
 
     @asynccontextmanager
     async def _turn(self, pool: Pool) -> AsyncIterator[None]:
-        """Wait for a slot; raise `Overwhelmed` where others keep them all for too long."""
+        """Wait for a slot; raise `LocalResourceError` where others keep them all for too long."""
         try:
             async with self._turns[pool].held(None if pool is Pool.BLOB else _MAX_TURN_WAIT):
                 yield
         except NoSlotError as error:
-            raise Overwhelmed(f"{self._host} is not asked: too many requests to it are under way") from error
+            raise LocalResourceError(f"{self._host} is not asked: too many requests to it are under way") from error
 
     @contextmanager
     def translated(self, url: URL) -> Iterator[None]:
@@ -190,7 +190,7 @@ class Connections:
             if isinstance(cause, ForbiddenAddressError):
                 raise UnexpectedResponse(str(cause)) from error
             if cause.errno in _OURS:
-                raise Overwhelmed(f"{where} cannot be asked now: {cause.strerror}") from error
+                raise LocalResourceError(f"{where} cannot be asked now: {cause.strerror}") from error
             raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
         except aiohttp.ClientHttpProxyError as error:
             raise Unavailable(f"cannot connect to {where}: the proxy {self._proxy} answered {error.status}") from error

@@ -1,6 +1,6 @@
 """Who we are to one host: what the configuration says, or a docker config.json that may change at any time.
 
-A file that changed is read anew at the next question; one that cannot be read or understood leaves what was known. Helpers are told the
+A file that changed is read anew at the next request; one that cannot be read or understood leaves what was known. Helpers are told the
 server on their standard input and answer on their output, so that no secret is in a process list. They inherit PATH, HOME and what the
 configuration says, and nothing else of our environment, where the secrets of other upstreams are.
 """

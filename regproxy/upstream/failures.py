@@ -2,7 +2,7 @@
 
 A password that is wrong is wrong for every repository, so it is sent once and not once for each: Docker Hub locks a user out for ten
 minutes after a few (hub-feedback#2201). But a 401 may as well be about one repository: some services say so of one that is forbidden or
-unknown to them. So a refused credential is tried once where nothing but itself is in question, at a login that names no repository, and
+unknown to them. So a refused credential is tried once where nothing but itself is in request, at a login that names no repository, and
 one that worked since it was sent is right without being asked about. What was never called right goes alone, and whoever comes meanwhile
 waits for what becomes of it.
 """
@@ -20,13 +20,13 @@ from regproxy.policy.routing import Credential
 from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, WRONG_FOR
 from regproxy.ports import Refused, Throttled, UpstreamError
 from regproxy.upstream.credential_state import CredentialState
-from regproxy.upstream.token_service import Demand
+from regproxy.upstream.token_service import TokenRequest
 
 _MAX_KEPT = 4_000
 _Account: TypeAlias = tuple[str, Credential]
 
-Login: TypeAlias = Callable[[Demand, tuple[str, ...]], Awaitable[bool | None]]
-"""Try the credential of a demand where no repository is in question, or by scopes that it had before; None where that tells nothing."""
+Login: TypeAlias = Callable[[TokenRequest, tuple[str, ...]], Awaitable[bool | None]]
+"""Try the credential of a request where no repository is in request, or by scopes that it had before; None where that tells nothing."""
 
 
 class _Failure(NamedTuple):
@@ -48,102 +48,102 @@ _UNKNOWN = _Verdict(0, None)
 
 
 class Failures:
-    """What went wrong lately: for one demand, or for whoever uses the same credential at the same place."""
+    """What went wrong lately: for one request, or for whoever uses the same credential at the same place."""
 
     def __init__(self, clock: Callable[[], float], login: Login, state: CredentialState) -> None:
         self._clock = clock
         self._login = login
         self._state = state
         self._numbers = itertools.count(1)
-        self._failures: LRUCache[Demand | _Account, _Failure] = LRUCache(_MAX_KEPT)
+        self._failures: LRUCache[TokenRequest | _Account, _Failure] = LRUCache(_MAX_KEPT)
         self._verdicts: LRUCache[_Account, _Verdict] = LRUCache(_MAX_KEPT)
         self._first: LRUCache[_Account, asyncio.Lock] = LRUCache(_MAX_KEPT)
         self._judging: LRUCache[_Account, asyncio.Lock] = LRUCache(_MAX_KEPT)
 
     @asynccontextmanager
-    async def noted(self, demand: Demand) -> AsyncIterator[None]:
+    async def noted(self, request: TokenRequest) -> AsyncIterator[None]:
         """Learn how an exchange ends; raise what became of the one it waited for."""
-        account = _account(demand)
+        account = _account(request)
         async with AsyncExitStack() as alone:
             if account is not None and not self._is_right(account):
                 await alone.enter_async_context(self._first.setdefault(account, asyncio.Lock()))
-                self.check(demand)
+                self.check(request)
                 if self._is_right(account):
                     await alone.aclose()
             began = next(self._numbers)
             try:
                 yield
             except UpstreamError as error:
-                learned = await self._learned(demand, account, error, began)
+                learned = await self._learned(request, account, error, began)
                 if learned is error:
                     raise
                 raise learned from error
-        self.worked(demand)
+        self.worked(request)
 
-    async def refused(self, demand: Demand, error: Refused, began: int) -> None:
+    async def refused(self, request: TokenRequest, error: Refused, began: int) -> None:
         """Learn that a credential that was sent as it is, after the number *began*, was refused."""
-        await self._learned(demand, _account(demand), error, began)
+        await self._learned(request, _account(request), error, began)
 
-    def worked(self, demand: Demand) -> None:
+    def worked(self, request: TokenRequest) -> None:
         """Learn that a credential was taken: whatever was said of it before is over."""
-        if (account := _account(demand)) is not None:
-            self._verdicts[account] = _Verdict(next(self._numbers), is_right=True, scopes=demand.scopes)
+        if (account := _account(request)) is not None:
+            self._verdicts[account] = _Verdict(next(self._numbers), is_right=True, scopes=request.scopes)
             self._failures.pop(account, None)
-            self._failures.pop(demand, None)
+            self._failures.pop(request, None)
             self._state.accepted(account)
 
     def number(self) -> int:
         """Number a moment, for `refused`."""
         return next(self._numbers)
 
-    def is_noted(self, demand: Demand) -> bool:
-        return self._current(demand) is not None
+    def is_noted(self, request: TokenRequest) -> bool:
+        return self._current(request) is not None
 
-    def check(self, demand: Demand) -> None:
+    def check(self, request: TokenRequest) -> None:
         """Raise what went wrong a moment ago, with the rest of the pause if one was asked for."""
-        failure = self._current(demand)
+        failure = self._current(request)
         if failure is None:
             return
         if isinstance(failure.error, Throttled):
             raise Throttled(str(failure.error), failure.until - self._clock())
         raise _alone(failure.error)
 
-    async def _learned(self, demand: Demand, account: _Account | None, error: UpstreamError, began: int) -> UpstreamError:
+    async def _learned(self, request: TokenRequest, account: _Account | None, error: UpstreamError, began: int) -> UpstreamError:
         """Remember an error, for all it is about, and give it as it is to be told."""
         if account is None or not (isinstance(error, Refused) and error.whatever_asked):
-            self._note(demand, error)
+            self._note(request, error)
             if account is not None and not isinstance(error, Refused) and not self._is_right(account):
                 self._note(account, error)
             return error
         was_right = self._is_right(account)
-        is_right = await self._judged(account, demand, began)
+        is_right = await self._judged(account, request, began)
         if is_right or (is_right is None and was_right):
-            what = " ".join(demand.scopes) or "this"
+            what = " ".join(request.scopes) or "this"
             error = Refused(f"{error}; they are right, so it is about {what}: no access, or no such thing")
-            self._note(demand, error)
+            self._note(request, error)
             return error
         self._note(account, error)
         self._state.refused(account, str(error))
         return error
 
-    async def _judged(self, account: _Account, demand: Demand, began: int) -> bool | None:
-        """Find out whether a credential is right, unless that came out since *began*: one question for all who want to know."""
+    async def _judged(self, account: _Account, request: TokenRequest, began: int) -> bool | None:
+        """Find out whether a credential is right, unless that came out since *began*: one request for all who want to know."""
         async with self._judging.setdefault(account, asyncio.Lock()):
             known = self._verdicts.get(account, _UNKNOWN)
             if known.number > began:
                 return known.is_right
-            is_right = await self._login(demand, known.scopes if known.scopes != demand.scopes else ())
+            is_right = await self._login(request, known.scopes if known.scopes != request.scopes else ())
             self._verdicts[account] = _Verdict(next(self._numbers), is_right, known.scopes)
             return is_right
 
     def _is_right(self, account: _Account) -> bool:
         return bool(self._verdicts.get(account, _UNKNOWN).is_right)
 
-    def _note(self, what: Demand | _Account, error: UpstreamError) -> None:
+    def _note(self, what: TokenRequest | _Account, error: UpstreamError) -> None:
         self._failures[what] = _Failure(_alone(error), self._clock() + _believed_for(error))
 
-    def _current(self, demand: Demand) -> _Failure | None:
-        known = (self._failures.get(what) for what in (_account(demand), demand) if what is not None)
+    def _current(self, request: TokenRequest) -> _Failure | None:
+        known = (self._failures.get(what) for what in (_account(request), request) if what is not None)
         return next((failure for failure in known if failure is not None and self._clock() < failure.until), None)
 
 
@@ -152,8 +152,8 @@ def _alone(error: UpstreamError) -> UpstreamError:
     return copy.copy(error)
 
 
-def _account(demand: Demand) -> _Account | None:
-    return (str(demand.realm), demand.credential) if demand.credential else None
+def _account(request: TokenRequest) -> _Account | None:
+    return (str(request.realm), request.credential) if request.credential else None
 
 
 def _believed_for(error: UpstreamError) -> float:

@@ -47,7 +47,7 @@ _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # RFC 791: no destination, an
 _NUMERIC = re.compile(r"[\d.]+")
 
 
-class Neighbourhood(Enum):
+class AddressClass(Enum):
     """What kind of network an address lies in, the most public first."""
 
     PUBLIC = "public"
@@ -57,7 +57,7 @@ class Neighbourhood(Enum):
     METADATA = "metadata"  # link-local, and what clouds tell their machines, credentials included
 
 
-_KINDS = list(Neighbourhood)
+_KINDS = list(AddressClass)
 
 
 class ForbiddenAddressError(OSError):
@@ -68,19 +68,19 @@ class MisplacedHostError(OSError):
     """A name of the configuration has an address that it may not have."""
 
 
-def neighbourhood(address: Address) -> Neighbourhood:
+def address_class(address: Address) -> AddressClass:
     """Classify an address; one that leads to an IPv4 address inside it is no more public than that one."""
     if any(address in network for network in _METADATA):
-        return Neighbourhood.METADATA
+        return AddressClass.METADATA
     if address.is_loopback:
-        return Neighbourhood.LOOPBACK
+        return AddressClass.LOOPBACK
     if address.is_multicast or address.is_unspecified or address in _THIS_NETWORK:
-        return Neighbourhood.FORBIDDEN
+        return AddressClass.FORBIDDEN
     if isinstance(address, ipaddress.IPv6Address):
         return _neighbourhood6(address)
     if address.is_global:
-        return Neighbourhood.PUBLIC
-    return Neighbourhood.FORBIDDEN if address.is_reserved else Neighbourhood.PRIVATE
+        return AddressClass.PUBLIC
+    return AddressClass.FORBIDDEN if address.is_reserved else AddressClass.PRIVATE
 
 
 class Guard:
@@ -104,23 +104,23 @@ class Guard:
         self._proxy = proxy
         self._networks = [ipaddress.ip_network(network, strict=False) for network in private_networks]
         self._is_verified = is_verified
-        self._home: Neighbourhood | None = None
+        self._home: AddressClass | None = None
 
     def settle(self, address: str) -> None:
         """Learn from where the configured host answered: of all such addresses the most public counts."""
-        kind = neighbourhood(ipaddress.ip_address(address))
+        kind = address_class(ipaddress.ip_address(address))
         if self._home is None or _KINDS.index(kind) < _KINDS.index(self._home):
             self._home = kind
 
     def allows(self, text: str) -> bool:
         """Say whether the host may send us to this address."""
         address = ipaddress.ip_address(text)
-        match neighbourhood(address):
-            case Neighbourhood.METADATA:
+        match address_class(address):
+            case AddressClass.METADATA:
                 return False
-            case Neighbourhood.PUBLIC:
+            case AddressClass.PUBLIC:
                 return True
-            case Neighbourhood.FORBIDDEN:
+            case AddressClass.FORBIDDEN:
                 return self._is_listed(address)
             case kind:
                 return kind is self._home or self._is_listed(address)
@@ -129,16 +129,16 @@ class Guard:
         """Say whether a *name* that the configuration has may have this address."""
         address = ipaddress.ip_address(text)
         is_ours = name == self._proxy or name == text or is_internal_name(name)
-        match neighbourhood(address):
-            case Neighbourhood.METADATA:
+        match address_class(address):
+            case AddressClass.METADATA:
                 return False
-            case Neighbourhood.PUBLIC:
+            case AddressClass.PUBLIC:
                 return True
-            case Neighbourhood.PRIVATE:
+            case AddressClass.PRIVATE:
                 return is_ours or self._is_verified or self._is_listed(address)
-            case Neighbourhood.LOOPBACK:
+            case AddressClass.LOOPBACK:
                 return is_ours or self._is_listed(address)
-            case Neighbourhood.FORBIDDEN:
+            case AddressClass.FORBIDDEN:
                 return name == text or self._is_listed(address)
 
     def admitted(self, name: str, addresses: Iterable[str]) -> set[str]:
@@ -185,14 +185,14 @@ class GuardedResolver(AbstractResolver):
         await self._resolver.close()
 
 
-def _neighbourhood6(address: ipaddress.IPv6Address) -> Neighbourhood:
-    inner = [neighbourhood(ipaddress.IPv4Address(octets)) for octets in _embedded(address)]
+def _neighbourhood6(address: ipaddress.IPv6Address) -> AddressClass:
+    inner = [address_class(ipaddress.IPv4Address(octets)) for octets in _embedded(address)]
     if address in _LOCAL_NAT64:  # its layout is the operator's: most readings of it are of no address at all
-        return max((kind for kind in inner if kind is not Neighbourhood.FORBIDDEN), key=_KINDS.index, default=Neighbourhood.PRIVATE)
+        return max((kind for kind in inner if kind is not AddressClass.FORBIDDEN), key=_KINDS.index, default=AddressClass.PRIVATE)
     if any(address in network for network in _ENDS_IN_IPV4):
         return inner[0]
     is_public = address.is_global and address not in _SITE_LOCAL
-    own = Neighbourhood.PUBLIC if is_public else Neighbourhood.FORBIDDEN if address.is_reserved else Neighbourhood.PRIVATE
+    own = AddressClass.PUBLIC if is_public else AddressClass.FORBIDDEN if address.is_reserved else AddressClass.PRIVATE
     return max([own, *inner], key=_KINDS.index)
 
 

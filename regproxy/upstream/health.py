@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from regproxy.policy import failover
 from regproxy.policy.failover import Record
 from regproxy.policy.routing import Host, Trust, Upstream
-from regproxy.ports import Answer, Corrupt, HostStatus, Overwhelmed, Throttled, Unavailable, UnexpectedResponse, UpstreamError
+from regproxy.ports import Answer, Corrupt, HostStatus, LocalResourceError, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 
 _MAX_ORIGINS = 256  # that an upstream's hosts redirect to, and that are remembered; they choose them
 
@@ -93,7 +93,7 @@ class Health:
                 return failover.lied(record, now, why)
             case Throttled(retry_after=pause):
                 return failover.failed(record, now, why, pause)
-            case Unavailable() if not isinstance(error, Overwhelmed):
+            case Unavailable() if not isinstance(error, LocalResourceError):
                 return failover.failed(record, now, why)
         return record
 

@@ -26,8 +26,8 @@ from regproxy.ports import (
     Corrupt,
     Fleet,
     InvalidContent,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     Refused,
     Rejected,
     Throttled,
@@ -36,8 +36,8 @@ from regproxy.ports import (
     UpstreamError,
 )
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
-from regproxy.upstream.gate import Gate, Gates
 from regproxy.upstream.location import next_hop, shown
+from regproxy.upstream.throttle import Throttle, Throttles
 from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
@@ -50,14 +50,14 @@ _OUTCOMES: Mapping[type[UpstreamError], str] = {
     InvalidContent: "invalid",
     Throttled: "throttled",
     Unavailable: "unavailable",
-    Overwhelmed: "not_asked",
+    LocalResourceError: "not_asked",
     UnexpectedResponse: "unexpected",
     Corrupt: "corrupt",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class HostRequest:
     """A request for `/v2/<name>/<rest>`."""
 
     method: str
@@ -65,7 +65,7 @@ class Question:
     rest: str
     pool: Pool
     headers: Mapping[str, str] = field(default_factory=dict)
-    connect: float | None = None  # seconds for a handshake, where a caller has less patience than usual
+    connect: float | None = None  # seconds for a handshake, where a caller has less timeout than usual
     understood: frozenset[int] = frozenset()  # statuses that are for the asker to understand
     is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
 
@@ -98,22 +98,22 @@ class HostClient:
         self._small_within = _SMALL * timeouts.head
         self._tokens = Tokens(upstream, host, self.connections, fleet)
         self._home = URL(host.url).origin()
-        self.gates = Gates(str(host), str(self._home), (Pool.MANIFEST, Pool.LIST, Pool.BLOB))
+        self.throttles = Throttles(str(host), str(self._home), (Pool.MANIFEST, Pool.LIST, Pool.BLOB))
 
     @asynccontextmanager
-    async def ask(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def ask(self, request: HostRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """Get a successful answer; raise `UpstreamError` for every other."""
         outcome = "ok"
         try:
-            async with self._hops(question) as response:
-                if not question.expects(response.status):
-                    await self._judge(response, question)
+            async with self._hops(request) as response:
+                if not request.expects(response.status):
+                    await self._judge(response, request)
                 yield response
         except UpstreamError as error:
             outcome = _OUTCOMES[type(error)]
             raise
         finally:
-            metrics.UPSTREAM_REQUESTS.labels(self.upstream, str(self.host), question.pool.value, outcome).inc()
+            metrics.UPSTREAM_REQUESTS.labels(self.upstream, str(self.host), request.pool.value, outcome).inc()
 
     async def identity(self, name: str) -> tuple[str, str]:
         """Name who we are for a repository, and the token service that is asked about it, if one is known."""
@@ -133,21 +133,21 @@ class HostClient:
         return None if url.origin() == self._home else str(url.origin())
 
     @asynccontextmanager
-    async def _hops(self, question: Question) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _hops(self, request: HostRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """Follow redirects; what comes after a foreign hop gets no credential of ours, not even back at home.
 
         A signed address that is refused may have expired on the way to us: home is asked for another one, once.
         """
-        name = self._name(question.name)
-        home = url = URL(f"{self._home}/v2/{name}/{self._addressed(question.rest)}", encoded=True)
-        deadline = Deadline(self._small_within) if question.pool is not Pool.BLOB else None
+        name = self._name(request.name)
+        home = url = URL(f"{self._home}/v2/{name}/{self._addressed(request.rest)}", encoded=True)
+        deadline = Deadline(self._small_within) if request.pool is not Pool.BLOB else None
         at_home, may_ask_again = True, True
         for _ in range(_MOST_HOPS + 1):
-            async with self._hop(question, url, name, deadline, at_home=at_home) as response:
+            async with self._hop(request, url, name, deadline, at_home=at_home) as response:
                 if url.origin() == self._home:
-                    self._check_namespace(question, response)
+                    self._check_namespace(request, response)
                 location = response.headers.get("Location", "")
-                is_expired = may_ask_again and url != home and response.status == 403 and question.method == "GET"
+                is_expired = may_ask_again and url != home and response.status == 403 and request.method == "GET"
                 if not is_expired and (response.status not in REDIRECTS or not location):
                     yield response
                     return
@@ -159,17 +159,17 @@ class HostClient:
                 raise UnexpectedResponse(f"{url.host} redirected us to {shown(location)}, where we do not go")
             url = target
             at_home = at_home and url.origin() == self._home
-        raise UnexpectedResponse(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{question.name}")
+        raise UnexpectedResponse(f"{self.host} redirected us more than {_MOST_HOPS} times for {self.upstream}/{request.name}")
 
     @asynccontextmanager
     async def _hop(
-        self, question: Question, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
+        self, request: HostRequest, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask one origin, if its own gate lets us; what goes wrong there is said to be its own."""
-        gate = self.gates.of(question.pool, str(url.origin()))
+        """Ask one origin, if its own throttle lets us; what goes wrong there is said to be its own."""
+        throttle = self.throttles.of(request.pool, str(url.origin()))
         try:
-            async with gate.passed(), self._authorized(question, url, name, deadline, at_home=at_home) as response:
-                self._note_limits(response, gate)
+            async with throttle.passed(), self._authorized(request, url, name, deadline, at_home=at_home) as response:
+                self._note_limits(response, throttle)
                 yield response
         except UpstreamError as error:
             error.origin = self.elsewhere(url)
@@ -177,7 +177,7 @@ class HostClient:
 
     @asynccontextmanager
     async def _authorized(
-        self, question: Question, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
+        self, request: HostRequest, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one hop; a 401 is answered once, with a token for that very origin."""
         may_authorize = at_home or url.origin() != self._home
@@ -185,8 +185,8 @@ class HostClient:
         for is_last in (not may_authorize, True):
             authorization = {"Authorization": header} if header else {}
             via = {"Via": format_via(hops)} if url.origin() == self._home and (hops := chain.get()) else {}
-            headers = {**question.headers, **authorization, **via}
-            sent = self.connections.request(question.pool, question.method, url, headers, question.connect, deadline=deadline)
+            headers = {**request.headers, **authorization, **via}
+            sent = self.connections.request(request.pool, request.method, url, headers, request.connect, deadline=deadline)
             async with sent as response:
                 if response.status < 400:
                     self._tokens.accepted(url, header)
@@ -204,9 +204,9 @@ class HostClient:
             parameters.append(f"ns={quote(self.upstream, safe='')}")
         return f"{path}?{'&'.join(parameters)}" if parameters else path
 
-    def _check_namespace(self, question: Question, response: aiohttp.ClientResponse) -> None:
+    def _check_namespace(self, request: HostRequest, response: aiohttp.ClientResponse) -> None:
         """Raise `UnexpectedResponse` where an answer may be about another registry, and nothing else would show that."""
-        if Trust.RESOLVE not in self.host.trust or (question.is_verified and response.status < 400):
+        if Trust.RESOLVE not in self.host.trust or (request.is_verified and response.status < 400):
             return
         headers = response.headers
         is_regproxy = headers.get("Server", "") == "regproxy" or "regproxy" in headers.get("Cache-Status", "")
@@ -215,43 +215,43 @@ class HostClient:
         if why is not None:
             raise UnexpectedResponse(why)
 
-    def _note_limits(self, response: aiohttp.ClientResponse, gate: Gate) -> None:
+    def _note_limits(self, response: aiohttp.ClientResponse, throttle: Throttle) -> None:
         headers, is_refused = response.headers, response.status == 429
         quota = parse_rate_limit(headers.get("ratelimit-limit"), headers.get("ratelimit-remaining"), headers.get("docker-ratelimit-source"))
         if quota is not None and self.elsewhere(response.url) is None:
             metrics.RATELIMIT_REMAINING.labels(self.upstream, str(self.host)).set(quota.remaining)
         pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
-        gate.note(quota, refused=is_refused, asked_for=pause)
+        throttle.note(quota, refused=is_refused, asked_for=pause)
 
-    async def _judge(self, response: aiohttp.ClientResponse, question: Question) -> None:
+    async def _judge(self, response: aiohttp.ClientResponse, request: HostRequest) -> None:
         """Raise what a response means; where our credential is refused, a no to nobody is none to us and tells nothing of what is there."""
         try:
-            await self._check(response, question)
+            await self._check(response, request)
         except (NotFound, Refused) as error:
-            refusal = await self._tokens.refusal(response.url, self._name(question.name))
+            refusal = await self._tokens.refusal(response.url, self._name(request.name))
             if refusal is None or response.url.origin() != self._home:
                 raise
             raise refusal from error
 
-    async def _check(self, response: aiohttp.ClientResponse, question: Question) -> None:
+    async def _check(self, response: aiohttp.ClientResponse, request: HostRequest) -> None:
         """Raise what a response means that is no success."""
-        status, where, what = response.status, response.url.host, f"{self.upstream}/{question.subject}"
+        status, where, what = response.status, response.url.host, f"{self.upstream}/{request.subject}"
         match meaning(status):
             case Meaning.SUCCESS:
                 return
             case Meaning.NOT_FOUND:
-                code, _ = await self._reason(response, question.name)
+                code, _ = await self._reason(response, request.name)
                 raise NotFound(f"{where} has no {what} (404)", is_repository=code == "NAME_UNKNOWN")
             case Meaning.REFUSED:
                 whom = "our credentials" if self.host.has_credentials else "us"
-                _, reason = await self._reason(response, question.name)
+                _, reason = await self._reason(response, request.name)
                 raise Refused(f"{where} refused {whom} for {what} ({status}){reason}")
             case Meaning.REJECTED:
-                code, reason = await self._reason(response, question.name)
+                code, reason = await self._reason(response, request.name)
                 message = f"{where} answered {status} for {what}{reason}"
                 raise Rejected(message, client_status(status), client_code(status, code))
             case Meaning.THROTTLED:
-                raise Throttled(f"{where} throttles us (429)", self.gates.of(question.pool, str(response.url.origin())).pause)
+                raise Throttled(f"{where} throttles us (429)", self.throttles.of(request.pool, str(response.url.origin())).pause)
             case Meaning.LOOP:
                 raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
             case Meaning.OUTAGE:

@@ -31,8 +31,8 @@ from regproxy.ports import (
     HostFinding,
     HostStatus,
     InvalidContent,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     TagPage,
     Throttled,
     Unavailable,
@@ -42,14 +42,14 @@ from regproxy.ports import (
 from regproxy.upstream.body import HostBody, open_body
 from regproxy.upstream.connections import Pool, paused, read_at_most
 from regproxy.upstream.health import Health
-from regproxy.upstream.host import HostClient, Question
-from regproxy.upstream.racing import first_answer
+from regproxy.upstream.hedging import first_answer
+from regproxy.upstream.host import HostClient, HostRequest
 
 _LISTING_LIMIT = 8 * 1024 * 1024  # 60,000 tags of the longest kind
 _MOST_PAGES = 20  # of referrers, each up to 4 MiB by the spec; more is an attack
 _BAD_QUERIES = frozenset({400, 405, 409, 410, 412, 413, 414, 416, 422, 431})  # a page of that size, or what `last` or a cursor means
 _MAX_DESCRIBED = 10_000  # blobs whose size was asked for, some 4 MB
-_DESCRIBED_FOR = 10.0  # seconds that a size is remembered: a client that asks by HEAD again and again is one question
+_DESCRIBED_FOR = 10.0  # seconds that a size is remembered: a client that asks by HEAD again and again is one request
 _HANDSHAKE = 0.9  # seconds; when a record is at hand, a host that does not even shake hands is not worth a client's second
 _HEDGED = 0.03  # of the requests for blobs may be asked of two hosts at once
 _MOST_HEDGES = 3.0  # in a row, before that share is earned
@@ -105,7 +105,7 @@ class UpstreamRegistry:
     @property
     def quota(self) -> RateLimit | None:
         host = next(iter(self._health.candidates(Trust.RESOLVE)), None)
-        return None if host is None else self._clients[host].gates[Pool.MANIFEST].quota
+        return None if host is None else self._clients[host].throttles[Pool.MANIFEST].quota
 
     @property
     def is_scarce(self) -> bool:
@@ -154,7 +154,7 @@ class UpstreamRegistry:
             failure = error
         seconds = time.monotonic() - began
         who, realm = await client.identity(reference.repository.name)
-        quota = client.gates[Pool.MANIFEST].quota
+        quota = client.throttles[Pool.MANIFEST].quota
         return HostFinding(str(client.host), client.host.trust, who, realm, seconds, digest, failure, quota)
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
@@ -170,12 +170,12 @@ class UpstreamRegistry:
         async def head(client: HostClient) -> int | None:
             rest = f"blobs/{digest}"
             try:
-                async with client.ask(Question("HEAD", repository.name, rest, Pool.MANIFEST)) as response:
+                async with client.ask(HostRequest("HEAD", repository.name, rest, Pool.MANIFEST)) as response:
                     if response.status == 200 and (size := _length(response, digest)) is not None:
                         return size
             except (Answer, Unavailable):
                 pass  # where it redirects may take no HEAD, or the host none: GET tells
-            async with client.ask(Question("GET", repository.name, rest, Pool.BLOB, {"Range": "bytes=0-0"})) as response:
+            async with client.ask(HostRequest("GET", repository.name, rest, Pool.BLOB, {"Range": "bytes=0-0"})) as response:
                 if response.status == 206:
                     part = parse_content_range(response.headers.get("Content-Range"))
                     return part.size if part else None
@@ -230,7 +230,7 @@ class UpstreamRegistry:
             understood = _BAD_QUERIES if not is_last or each else frozenset[int]()
             rest = f"tags/list?{each}" if each else "tags/list"
             accept = {"Accept": "application/json"}
-            async with client.ask(Question("GET", repository.name, rest, Pool.LIST, accept, understood=understood)) as response:
+            async with client.ask(HostRequest("GET", repository.name, rest, Pool.LIST, accept, understood=understood)) as response:
                 if response.status in understood:
                     continue
                 document = await self._document(client, response, "a list of tags")
@@ -247,7 +247,7 @@ class UpstreamRegistry:
             size, rest = 0, f"referrers/{digest}"
             for _ in range(_MOST_PAGES):
                 accept = {"Accept": OCI_INDEX}
-                async with client.ask(Question("GET", repository.name, rest, Pool.LIST, accept, understood=_NO_REFERRERS)) as response:
+                async with client.ask(HostRequest("GET", repository.name, rest, Pool.LIST, accept, understood=_NO_REFERRERS)) as response:
                     if response.status in _NO_REFERRERS:
                         raise NotFound(f"{client.host} has no referrers of {digest} ({response.status})")
                     document = await self._document(client, response, "a list of referrers")
@@ -299,7 +299,7 @@ class UpstreamRegistry:
         return result
 
     def _scarce(self) -> set[Host]:
-        return {host for host, client in self._clients.items() if client.gates[Pool.MANIFEST].is_scarce}
+        return {host for host, client in self._clients.items() if client.throttles[Pool.MANIFEST].is_scarce}
 
     async def _document(self, client: HostClient, response: aiohttp.ClientResponse, what: str) -> dict[str, Any]:
         async with self._body(client, response, _LISTING_LIMIT, what) as body:
@@ -343,7 +343,7 @@ def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> Upstr
         if isinstance(error, InvalidContent):  # by its digest: whoever sent it, that is what it is
             return error
     for _, error in failures:
-        if isinstance(error, Throttled | Overwhelmed):
+        if isinstance(error, Throttled | LocalResourceError):
             return error
     silent = all(isinstance(error, Unavailable) and error.timed_out for _, error in failures)
     return Unavailable(f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures), timed_out=silent)
@@ -400,8 +400,8 @@ def _named_otherwise(claimed: Digest | None) -> Digest | None:
     return claimed if claimed is not None and claimed.algorithm != "sha256" else None
 
 
-def _manifest_question(method: str, reference: Reference, connect: float | None = None) -> Question:
-    return Question(
+def _manifest_question(method: str, reference: Reference, connect: float | None = None) -> HostRequest:
+    return HostRequest(
         method,
         reference.repository.name,
         f"manifests/{reference.target}",

@@ -1,4 +1,4 @@
-"""Asking a token service: the forms a question may take, and what is made of the answer.
+"""Asking a token service: the forms a request may take, and what is made of the answer.
 
 distribution, docs/content/spec/auth: token.md (GET with Basic) and oauth.md (POST with a form). GET is asked first: Azure and Google
 answer a password's form with 400 and 404. An identity token has only the form.
@@ -24,12 +24,12 @@ from regproxy.upstream.location import next_hop, shown
 _MAX_ANSWER_BYTES = 64 * 1024  # a token, a second name for it and a refresh token, a few KiB each; a larger answer is an attack
 _MAX_HOPS = 3  # of a token service to itself
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PATIENCE = 4.0  # seconds for a body of a few KiB
+_TIMEOUT = 4.0  # seconds for a body of a few KiB
 _OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class TokenRequest:
     """What a token is asked by; tokens of different demands are never mixed."""
 
     realm: URL
@@ -62,35 +62,35 @@ class TokenService:
         self._clock = clock
         self._chance = chance
 
-    async def ask(self, demand: Demand) -> Token:
-        """Exchange the demand for a token; raise `UpstreamError`."""
-        status, body = await self._answer(demand)
+    async def ask(self, request: TokenRequest) -> Token:
+        """Exchange the request for a token; raise `UpstreamError`."""
+        status, body = await self._answer(request)
         if not 200 <= status < 300:
-            raise self._refusal(status, body, demand)
-        return self._read(body, demand.realm.host or "")
+            raise self._refusal(status, body, request)
+        return self._read(body, request.realm.host or "")
 
-    async def _answer(self, demand: Demand) -> tuple[int, bytes]:
-        credential = demand.credential
+    async def _answer(self, request: TokenRequest) -> tuple[int, bytes]:
+        credential = request.credential
         if credential is not None and credential.kind is CredentialKind.IDENTITY:
-            return await self._post(demand, {"grant_type": "refresh_token", "refresh_token": credential.password.value})
-        status, body = await self._get(demand)
+            return await self._post(request, {"grant_type": "refresh_token", "refresh_token": credential.password.value})
+        status, body = await self._get(request)
         if credential is not None and status in _OTHER_METHOD:
             grant = {"grant_type": "password", "username": credential.username, "password": credential.password.value}
-            return await self._post(demand, grant)
+            return await self._post(request, grant)
         return status, body
 
-    async def _get(self, demand: Demand) -> tuple[int, bytes]:
-        query = [("service", demand.service)] if demand.service else []
-        query += [("scope", scope) for scope in demand.scopes]
+    async def _get(self, request: TokenRequest) -> tuple[int, bytes]:
+        query = [("service", request.service)] if request.service else []
+        query += [("scope", scope) for scope in request.scopes]
         authorization = {}
-        if demand.credential:
-            authorization["Authorization"] = basic(demand.credential)
-            query.append(("account", demand.credential.username))
-        return await self._send("GET", demand.realm.extend_query(query), authorization, None)
+        if request.credential:
+            authorization["Authorization"] = basic(request.credential)
+            query.append(("account", request.credential.username))
+        return await self._send("GET", request.realm.extend_query(query), authorization, None)
 
-    async def _post(self, demand: Demand, grant: dict[str, str]) -> tuple[int, bytes]:
-        form = {"client_id": "regproxy", "service": demand.service, "scope": " ".join(demand.scopes), **grant}
-        return await self._send("POST", demand.realm, {}, form)
+    async def _post(self, request: TokenRequest, grant: dict[str, str]) -> tuple[int, bytes]:
+        form = {"client_id": "regproxy", "service": request.service, "scope": " ".join(request.scopes), **grant}
+        return await self._send("POST", request.realm, {}, form)
 
     async def _send(self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None) -> tuple[int, bytes]:
         """Send, and follow redirects within the service's own origin: neither a header nor a form with a password goes anywhere else."""
@@ -103,7 +103,7 @@ class TokenService:
                     raise Throttled(f"the token service {url.host} throttles us (429)", pause)
                 if status not in _REDIRECTS or location is None:
                     with self._connections.translated(url):
-                        async with asyncio.timeout(_PATIENCE):
+                        async with asyncio.timeout(_TIMEOUT):
                             return status, await read_at_most(response, _MAX_ANSWER_BYTES, "a token")
             target = next_hop(url, location)
             if target is None or target.origin() != home:
@@ -113,12 +113,12 @@ class TokenService:
             url = target
         raise Unavailable(f"the token service {url.host} redirected us more than {_MAX_HOPS} times")
 
-    def _refusal(self, status: int, body: bytes, demand: Demand) -> UpstreamError:
-        service, scopes = demand.realm.host, " ".join(demand.scopes)
-        if status == 401 and demand.credential and b"DENIED" not in body:  # DENIED is about what was asked for (ghcr.io, Huawei)
+    def _refusal(self, status: int, body: bytes, request: TokenRequest) -> UpstreamError:
+        service, scopes = request.realm.host, " ".join(request.scopes)
+        if status == 401 and request.credential and b"DENIED" not in body:  # DENIED is about what was asked for (ghcr.io, Huawei)
             return Refused(f"the token service {service} refused our credentials for {self._upstream} (401)", whatever_asked=True)
         if status in {400, 401, 403, 404, 405}:
-            whose = "our credentials" if demand.credential else "an anonymous token"
+            whose = "our credentials" if request.credential else "an anonymous token"
             return Refused(
                 f"the token service {service} refused {whose} for {self._upstream} {scopes} ({status}): no access, or no such thing"
             )

@@ -27,10 +27,10 @@ from regproxy.upstream.credentials import Credentials
 from regproxy.upstream.failures import Failures
 from regproxy.upstream.location import shown
 from regproxy.upstream.realm import is_allowed_realm
-from regproxy.upstream.token_service import Demand, TokenService, basic
+from regproxy.upstream.token_service import TokenRequest, TokenService, basic
 
 _MAX_TOKENS_BYTES = 8 * 1024 * 1024  # of one host, in memory; a token is about 3 KiB
-_ENTRY = 1024  # bytes of a token and its demand beside their texts
+_ENTRY = 1024  # bytes of a token and its request beside their texts
 _MAX_REPLACED = 4_000
 _MAX_OTHER_SCOPES = 1024  # characters of what a challenge asks us to ask for beside the repository
 _MAX_SENT = 64  # credentials of one host that are sent as they are
@@ -60,12 +60,12 @@ class Tokens:
         self._fleet = fleet
         self._clock = clock
         self._challenges: LRUCache[URL, Challenge] = LRUCache(64)
-        self._tokens: SizedCache[Demand, Token] = SizedCache(_MAX_TOKENS_BYTES)
+        self._tokens: SizedCache[TokenRequest, Token] = SizedCache(_MAX_TOKENS_BYTES)
         self._state = CredentialState(upstream, str(host), clock)
         self._failures = Failures(clock, self._login, self._state)
-        self._replaced: LRUCache[Demand, float] = LRUCache(_MAX_REPLACED)  # when a rejected token was last replaced
-        self._flights: Flights[Demand, Token] = Flights()
-        self._sent: LRUCache[tuple[URL, str], Demand] = LRUCache(_MAX_SENT)  # what is sent as it is
+        self._replaced: LRUCache[TokenRequest, float] = LRUCache(_MAX_REPLACED)  # when a rejected token was last replaced
+        self._flights: Flights[TokenRequest, Token] = Flights()
+        self._sent: LRUCache[tuple[URL, str], TokenRequest] = LRUCache(_MAX_SENT)  # what is sent as it is
 
     async def authorization(self, url: URL, name: str) -> str | None:
         """Give the header for a request about repository *name*, as far as this origin's challenge is known."""
@@ -96,9 +96,9 @@ class Tokens:
             return None
         try:
             is_bearer = challenge.scheme == "bearer"
-            demand = self._demand(challenge, url, name, credential) if is_bearer else _presented(credential, url, name)
-            if (token := self._tokens.get(demand)) is None or token.expires_at <= self._clock():
-                self._failures.check(demand)
+            request = self._request(challenge, url, name, credential) if is_bearer else _presented(credential, url, name)
+            if (token := self._tokens.get(request)) is None or token.expires_at <= self._clock():
+                self._failures.check(request)
         except Refused as refusal:
             return refusal if refusal.whatever_asked else None
         except UpstreamError:
@@ -107,8 +107,8 @@ class Tokens:
 
     def accepted(self, url: URL, header: str | None) -> None:
         """Learn that *url* took a header: a password that was sent as it is, is right."""
-        if header is not None and (demand := self._sent.get((url.origin(), header))) is not None:
-            self._failures.worked(demand)
+        if header is not None and (request := self._sent.get((url.origin(), header))) is not None:
+            self._failures.worked(request)
 
     @property
     def bytes_kept(self) -> int:
@@ -144,19 +144,19 @@ class Tokens:
                 return await self._present(credential, url, name, rejected)
             if challenge.scheme == "basic":
                 return None
-            return (await self._token(self._demand(challenge, url, name, credential), rejected)).bearer()
+            return (await self._token(self._request(challenge, url, name, credential), rejected)).bearer()
         except Refused as refusal:
             if credential is None or not refusal.whatever_asked:
                 raise
             if challenge.scheme == "basic":
                 return None
-            self._tokens.pop(self._demand(challenge, url, name, credential))  # it was rejected, or its time is over
+            self._tokens.pop(self._request(challenge, url, name, credential))  # it was rejected, or its time is over
             return await self._anonymous(challenge, url, name, rejected, refusal)
 
     async def _anonymous(self, challenge: Challenge, url: URL, name: str, rejected: str | None, refusal: Refused) -> str:
         """Go without a credential that is refused: what is public needs none. Raise *refusal* where nobody gets a token either."""
         try:
-            return (await self._token(self._demand(challenge, url, name, None), rejected)).bearer()
+            return (await self._token(self._request(challenge, url, name, None), rejected)).bearer()
         except Refused:
             raise refusal from None
 
@@ -164,23 +164,23 @@ class Tokens:
         """Send a credential as it is; what was refused a moment ago is not sent again, for accounts are locked that way."""
         is_token = credential.kind is CredentialKind.REGISTRY
         header = f"Bearer {credential.password.value}" if is_token else basic(credential)
-        demand = _presented(credential, url, name)
+        request = _presented(credential, url, name)
         if header == rejected:
             # A token may be for other repositories; a password is for all of them.
             refusal = Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)", whatever_asked=not is_token)
-            await self._failures.refused(demand, refusal, self._failures.number())
-        self._failures.check(demand)
-        self._sent[url.origin(), header] = demand
+            await self._failures.refused(request, refusal, self._failures.number())
+        self._failures.check(request)
+        self._sent[url.origin(), header] = request
         return header
 
-    async def _login(self, demand: Demand, scopes: tuple[str, ...]) -> bool | None:
+    async def _login(self, request: TokenRequest, scopes: tuple[str, ...]) -> bool | None:
         """Try a credential that was refused as `docker login` does, and then by *scopes* it had before."""
-        if demand.realm == self._home and not demand.service:
-            return await self._ping(demand)
+        if request.realm == self._home and not request.service:
+            return await self._ping(request)
         found: list[bool | None] = []
         for asked in ((), scopes) if scopes else ((),):
             try:
-                await self._ask(replace(demand, scopes=asked))
+                await self._ask(replace(request, scopes=asked))
             except Refused as refusal:
                 found.append(False if refusal.whatever_asked else None)
             except UpstreamError:
@@ -189,12 +189,12 @@ class Tokens:
                 return True
         return None if None in found else False
 
-    async def _ping(self, demand: Demand) -> bool | None:
+    async def _ping(self, request: TokenRequest) -> bool | None:
         """Try a password at the host's own door, which tells nothing where it stands open."""
         found = []
-        for header in ({}, {"Authorization": basic(demand.credential)} if demand.credential else {}):
+        for header in ({}, {"Authorization": basic(request.credential)} if request.credential else {}):
             try:
-                async with self._connections.request(Pool.TOKEN, "GET", demand.realm / "v2/", header) as response:
+                async with self._connections.request(Pool.TOKEN, "GET", request.realm / "v2/", header) as response:
                     found.append(response.status)
             except UpstreamError:
                 return None
@@ -202,7 +202,7 @@ class Tokens:
                 return None
         return None if found[1] >= _SERVER_ERROR else found[1] != _UNAUTHORIZED
 
-    def _demand(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> Demand:
+    def _request(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> TokenRequest:
         try:
             realm = url.join(URL(challenge.realm))
             allowed = bool(challenge.realm) and is_allowed_realm(realm, url, self._host.realms)
@@ -213,38 +213,38 @@ class Tokens:
                 f"{url.host} names a token service that is not its own, {shown(challenge.realm)!r}: "
                 f"if it is right, add its host to realms of {self._upstream}"
             )
-        return Demand(realm, challenge.service, _scopes(challenge, name), credential)
+        return TokenRequest(realm, challenge.service, _scopes(challenge, name), credential)
 
-    async def _token(self, demand: Demand, rejected: str | None) -> Token:
-        token, now = self._tokens.get(demand), self._clock()
+    async def _token(self, request: TokenRequest, rejected: str | None) -> Token:
+        token, now = self._tokens.get(request), self._clock()
         is_rejected = token is not None and token.bearer() == rejected
         if token is None or token.expires_at <= now or is_rejected:
-            self._failures.check(demand)
-            if is_rejected and now < self._replaced.get(demand, 0.0) + SETTLED_AFTER:
-                raise Refused(f"{self._host} refuses fresh tokens for {demand}: no access, or no such thing")
-            return await self._flights.join(demand, lambda: self._exchange(demand, token, is_replacement=is_rejected))
-        if token.renew_at <= now and not self._failures.is_noted(demand):
-            self._flights.start(demand, lambda: self._exchange(demand, token))
+            self._failures.check(request)
+            if is_rejected and now < self._replaced.get(request, 0.0) + SETTLED_AFTER:
+                raise Refused(f"{self._host} refuses fresh tokens for {request}: no access, or no such thing")
+            return await self._flights.join(request, lambda: self._exchange(request, token, is_replacement=is_rejected))
+        if token.renew_at <= now and not self._failures.is_noted(request):
+            self._flights.start(request, lambda: self._exchange(request, token))
         return token
 
-    async def _exchange(self, demand: Demand, old: Token | None, *, is_replacement: bool = False) -> Token:
+    async def _exchange(self, request: TokenRequest, old: Token | None, *, is_replacement: bool = False) -> Token:
         """Get a token other than *old*: another replica's if there is one, or else the service's."""
-        key = demand.key(f"{self._upstream} {self._host}")
-        async with self._fleet.turn(f"token {self._upstream} {demand}"):
+        key = request.key(f"{self._upstream} {self._host}")
+        async with self._fleet.turn(f"token {self._upstream} {request}"):
             token = await self._fleet.token(key)
             if token is None or token.renew_at <= self._clock() or (old is not None and token.value == old.value):
-                async with self._failures.noted(demand):
-                    token = await self._ask(demand)
+                async with self._failures.noted(request):
+                    token = await self._ask(request)
                 self._fleet.put_token(key, token)
-        self._tokens.put(demand, token, len(token.value.value) + demand.size + _ENTRY)
+        self._tokens.put(request, token, len(token.value.value) + request.size + _ENTRY)
         if is_replacement:
-            self._replaced[demand] = self._clock()
+            self._replaced[request] = self._clock()
         return token
 
-    async def _ask(self, demand: Demand) -> Token:
+    async def _ask(self, request: TokenRequest) -> Token:
         outcome = "error"
         try:
-            token = await self._service.ask(demand)
+            token = await self._service.ask(request)
             outcome = "ok"
         except Refused:
             outcome = "refused"
@@ -254,9 +254,9 @@ class Tokens:
         return token
 
 
-def _presented(credential: Credential, url: URL, name: str) -> Demand:
+def _presented(credential: Credential, url: URL, name: str) -> TokenRequest:
     """Name what is sent as it is, for whoever remembers how that went."""
-    return Demand(url.origin(), "", (name,), credential)
+    return TokenRequest(url.origin(), "", (name,), credential)
 
 
 def _scopes(challenge: Challenge, name: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
-from regproxy.policy.patience import Patience
+from regproxy.policy.client_timeouts import ClientTimeouts
 from regproxy.web.attention import Vouches, Watch
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
@@ -28,7 +28,7 @@ _OTHER_FILES = 1024  # descriptors that clients leave to content, upstreams and 
 
 @asynccontextmanager
 async def registry_port(
-    handlers: Handlers, listeners: Sequence[socket], drain: float, tls: ServerTls | None = None, patience: Patience | None = None
+    handlers: Handlers, listeners: Sequence[socket], drain: float, tls: ServerTls | None = None, timeouts: ClientTimeouts | None = None
 ) -> AsyncIterator[Watch]:
     """Serve the registry API at sockets that are closed in the end; then responses may take *drain* seconds to finish.
 
@@ -37,7 +37,7 @@ async def registry_port(
     """
     repeats = Repeats()
     certificates = Certificates(tls) if tls else None
-    watch = Watch(observed(handlers, repeats), patience or _patience(), repeats, vouches=_asked_again(certificates))
+    watch = Watch(observed(handlers, repeats), timeouts or _timeouts(), repeats, vouches=_asked_again(certificates))
     runner = web.ServerRunner(watch, shutdown_timeout=drain)
     async with watch.looking(), _listening(runner, listeners, certificates):
         yield watch
@@ -55,7 +55,7 @@ async def admin_port(
     certificates = Certificates(tls) if tls else None
     if (vouches := _asked_again(certificates)) is not None:
         app.middlewares.insert(0, _only(vouches))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=Patience().idle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=ClientTimeouts().idle)
     async with _listening(runner, listeners, certificates):
         yield
         for site in list(runner.sites):
@@ -108,7 +108,7 @@ class _Site(web.SockSite):
             sock=self._sock,
             ssl=self._ssl_context,
             backlog=self._backlog,
-            ssl_handshake_timeout=Patience().head if self._ssl_context else None,
+            ssl_handshake_timeout=ClientTimeouts().head if self._ssl_context else None,
         )
 
 
@@ -124,7 +124,7 @@ def slow_parser() -> str | None:
     return "aiohttp's C parser is missing: install aiohttp with its extensions" if HttpRequestParser is HttpRequestParserPy else None
 
 
-def _patience() -> Patience:
+def _timeouts() -> ClientTimeouts:
     """Have as many connections as our descriptors allow."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Patience(connections=max(files - _OTHER_FILES, files // 2))
+    return ClientTimeouts(connections=max(files - _OTHER_FILES, files // 2))

@@ -25,7 +25,7 @@ from aiohttp.web_protocol import RequestHandler
 from regproxy import metrics
 from regproxy.log import fields
 from regproxy.oci.errors import RegistryError
-from regproxy.policy.patience import Patience, Progress
+from regproxy.policy.client_timeouts import ClientTimeouts, Progress
 from regproxy.ports import Extent
 from regproxy.web.account import Account
 from regproxy.web.exchange import Exchange
@@ -148,7 +148,7 @@ class Watch(web.Server):
     def __init__(
         self,
         handler: Handler,
-        patience: Patience,
+        timeouts: ClientTimeouts,
         repeats: Repeats,
         clock: Callable[[], float] = time.monotonic,
         vouches: Vouches | None = None,
@@ -162,12 +162,12 @@ class Watch(web.Server):
             request_factory=self._asked,
             handler_cancellation=True,
             access_log=None,
-            keepalive_timeout=patience.idle,
+            keepalive_timeout=timeouts.idle,
             max_line_size=_MAX_HEAD,
             max_field_size=_MAX_HEAD,
         )
         self.is_leaving = False  # then each answer says that it is the last on its connection
-        self._patience = patience
+        self._timeouts = timeouts
         self._repeats = repeats
         self._clock = clock
         self._vouches = vouches
@@ -193,8 +193,8 @@ class Watch(web.Server):
         now = self._clock()
         connection.progress = Progress(now)
         self._owing[connection] = now
-        self._looks[connection] = now + self._patience.look
-        if len(self._looks) > self._patience.connections:
+        self._looks[connection] = now + self._timeouts.look
+        if len(self._looks) > self._timeouts.connections:
             self._make_room()
 
     def received(self, connection: Connection) -> None:
@@ -238,7 +238,7 @@ class Watch(web.Server):
     def look(self) -> None:
         """Drop whoever has made us wait too long."""
         now = self._clock()
-        while self._owing and (longest := next(iter(self._owing.items())))[1] + self._patience.head <= now:
+        while self._owing and (longest := next(iter(self._owing.items())))[1] + self._timeouts.head <= now:
             self._leave(longest[0], "head")
         while self._looks and (next_one := next(iter(self._looks.items())))[1] <= now:
             self._look_at(next_one[0], now)
@@ -268,7 +268,7 @@ class Watch(web.Server):
 
     async def _look_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(min(self._patience.head, self._patience.progress) / 10)
+            await asyncio.sleep(min(self._timeouts.head, self._timeouts.progress) / 10)
             self.look()
 
     def _look_at(self, connection: Connection, now: float) -> None:
@@ -277,10 +277,10 @@ class Watch(web.Server):
         if not (unsent := connection.wire.get_write_buffer_size()):
             self._taken(connection)
         waiting = unsent + _unacknowledged(sock)
-        if connection.progress.stuck_for(now, _acknowledged(sock), waiting) >= self._patience.progress:
+        if connection.progress.stuck_for(now, _acknowledged(sock), waiting) >= self._timeouts.progress:
             metrics.CLIENTS_DROPPED.labels("progress").inc()
             _cut(sock)
-        self._looks[connection] = now + self._patience.look
+        self._looks[connection] = now + self._timeouts.look
 
     def _make_room(self) -> None:
         """Let go of whoever needs its connection least."""

@@ -2,7 +2,7 @@
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
-from regproxy.ports import Corrupt, InvalidContent, NotFound, Overwhelmed, Refused, Rejected, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Corrupt, InvalidContent, LocalResourceError, NotFound, Refused, Rejected, Throttled, Unavailable, UpstreamError
 
 
 def upstream_failure(error: UpstreamError) -> RegistryError:
@@ -18,7 +18,7 @@ def upstream_failure(error: UpstreamError) -> RegistryError:
             return errors.content_invalid(str(error))
         case Throttled(retry_after=pause):
             return errors.unavailable(str(error), retry_after=max(1, round(pause or 60)))
-        case Overwhelmed():
+        case LocalResourceError():
             return errors.unavailable(str(error), retry_after=5)
         case Unavailable(timed_out=True):
             return errors.gateway_timeout(str(error))

@@ -31,9 +31,9 @@ from regproxy.pull.provenance import Provenance
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
 from regproxy.web.exchange import Exchange
 from regproxy.web.failures import upstream_failure
+from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.web.ready import Ready
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_ready
-from regproxy.web.not_found_limiter import NotFoundLimiter
 
 _FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four

@@ -1,6 +1,6 @@
 """Limits requests for unknown content: each unknown name costs a request upstream, which counts against all clients.
 
-A request's cost is reserved before upstream is asked, and refunded if the content exists, so that concurrent requests stay within the limit.
+The cost is reserved before upstream is asked and refunded if the content exists, so that concurrent requests stay within the limit.
 """
 
 import math
@@ -11,7 +11,7 @@ from cachetools import LRUCache, TTLCache
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
-from regproxy.policy.allowance import Allowance, Rate
+from regproxy.policy.token_bucket import Rate, TokenBucket
 
 _CLIENTS = 10_000  # addresses in memory
 _NAMES = 10_000  # known not to exist: a mistyped tag on a thousand nodes is one question
@@ -24,7 +24,7 @@ class NotFoundLimiter:
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._clock = clock
-        self._allowances: LRUCache[str, Allowance] = LRUCache(_CLIENTS)
+        self._buckets: LRUCache[str, TokenBucket] = LRUCache(_CLIENTS)
         self._names: TTLCache[str, None] = TTLCache(_NAMES, _REMEMBERED, clock)
         self._answers: TTLCache[str, RegistryError] = TTLCache(_NAMES, _REMEMBERED, clock)
         self._asked: dict[str, int] = {}  # names that are being asked for, and by how many
@@ -39,11 +39,11 @@ class NotFoundLimiter:
         now = self._clock()
         costs = name not in self._names and name not in self._asked
         if costs:
-            allowance = self._allowances.setdefault(client, Allowance(self._rate.burst, now))
-            if pause := allowance.pause(self._rate, now):
+            bucket = self._buckets.setdefault(client, TokenBucket(self._rate.burst, now))
+            if pause := bucket.pause(self._rate, now):
                 message = "too many requests for unknown content; serving cached content only"
                 return errors.unavailable(message, math.ceil(pause))
-            allowance.spend(self._rate, now)
+            bucket.spend(self._rate, now)
         self._asked[name] = self._asked.get(name, 0) + 1
         return Reservation(self, client, name, costs=costs)
 
@@ -59,8 +59,8 @@ class NotFoundLimiter:
             self._names[name] = None
             if answer is not None:
                 self._answers[name] = answer
-        elif costs and (allowance := self._allowances.get(client)) is not None:
-            allowance.give_back(self._rate, self._clock())
+        elif costs and (bucket := self._buckets.get(client)) is not None:
+            bucket.give_back(self._rate, self._clock())
 
 
 class Reservation:

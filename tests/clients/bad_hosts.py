@@ -51,7 +51,7 @@ def _is_content(entry: Entry) -> bool:
 
 @asynccontextmanager
 async def behind(bad: BadHost, root: Path, *, alone: bool) -> AsyncIterator[Scene]:
-    """Run a regproxy with default patience before a bad host, and a good one unless *alone*."""
+    """Run a regproxy with default timeout before a bad host, and a good one unless *alone*."""
     image = new_image(f"demo/app-{secrets.token_hex(4)}", LAYER)
     async with FakeRegistry() as worse, FakeRegistry() as good:
         for registry in (worse, good):

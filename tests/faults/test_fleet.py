@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import yaml
 
-from regproxy.state.redis import PATIENCE
+from regproxy.state.redis import TIMEOUT
 from tests.clients.processes import Daemon, is_listening
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
@@ -141,7 +141,7 @@ async def test_p05_a_miss_waits_for_redis_a_fifth_of_a_second_at_most(upstream: 
     heard = (await reader.read(1_000_000)).decode("latin-1").upper()
     writer.close()
     waited_for = [line for line in heard.splitlines() if '"GETRANGE"' in line or '"NX"' in line]
-    assert len(waited_for) * PATIENCE <= 0.2
+    assert len(waited_for) * TIMEOUT <= 0.2
     assert len(waited_for) == 4, "a turn and a look for the tag, and for the token"
 
 

@@ -81,7 +81,7 @@ async def test_a_hostile_host_before_a_good_one_hurts_nobody(tmp_path: Path) -> 
         store = {"root": str(tmp_path / "store"), "max_size": "2GiB"}
         program = Program(tmp_path, made.document, default_upstream="mirror0.test", store=store, timeouts=_TIMEOUTS, log_level="warning")
         async with program.running():
-            pace = _Pace()
+            pace = _Throughput()
             pullers = [_pull(run, pace, made, program.port, number) for number in range(_PULLERS)]
             await run.act([*pullers, pace.watch(run, program.port), promises.watched(run, program)])
         promises.check_log(run, program)
@@ -92,7 +92,7 @@ async def test_a_hostile_host_before_a_good_one_hurts_nobody(tmp_path: Path) -> 
     run.check()
 
 
-class _Pace:
+class _Throughput:
     """How long the program takes on this machine for an answer that waits for nobody."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class _Pace:
             await asyncio.sleep(0.1)
 
 
-async def _pull(run: Run, pace: _Pace, made: Upstreams, port: int, number: int) -> None:
+async def _pull(run: Run, pace: _Throughput, made: Upstreams, port: int, number: int) -> None:
     chance = run.random(f"puller {number}")
     count = 0
     while not run.is_over:
@@ -130,7 +130,7 @@ async def _pull(run: Run, pace: _Pace, made: Upstreams, port: int, number: int) 
 
 async def _pull_from(
     run: Run,
-    pace: _Pace,
+    pace: _Throughput,
     chance: random.Random,
     good: str,
     port: int,
@@ -146,7 +146,7 @@ async def _pull_from(
         await _pull_one(run, pace, good, port, path, upstream, tag)
 
 
-async def _pull_one(run: Run, pace: _Pace, good: str, port: int, path: str, upstream: str, tag: str) -> None:
+async def _pull_one(run: Run, pace: _Throughput, good: str, port: int, path: str, upstream: str, tag: str) -> None:
     """Pull as a client does, which asks again for what was cut short."""
     what = f"{path} of {upstream}"
     for _ in range(_ATTEMPTS):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
 
-from regproxy.policy.patience import Patience
+from regproxy.policy.client_timeouts import ClientTimeouts
 from tests.clients.processes import Daemon, free_port, is_listening
 from tests.clients.programs import program
 from tests.fakes.caller import Caller, words
@@ -341,7 +341,7 @@ class TestManySlowClients:
 
     @pytest.fixture
     async def proxy(self, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
-        async with rig(tmp_path / "store", {"docker.io": upstream.url}, time.time, Patience(head=0.5, progress=0.5)) as proxy:
+        async with rig(tmp_path / "store", {"docker.io": upstream.url}, time.time, ClientTimeouts(head=0.5, progress=0.5)) as proxy:
             yield proxy
 
     @pytest.mark.parametrize("beginning", [b"", b"GET /v2/ HT", HEAD + b"X-a: "], ids=["silent", "a line", "a head"])

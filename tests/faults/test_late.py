@@ -13,7 +13,7 @@ from tests.rig import QUICK, rig
 NAME = "library/app"
 SMALL = os.urandom(1_000_000)
 LARGE = os.urandom(24_000_000)
-# Nothing but what is tested here would end these waits before the client's own patience does.
+# Nothing but what is tested here would end these waits before the client's own timeout does.
 LENIENT = {**QUICK, "silence": "5m", "slow_for": "5m", "progress": "5m"}
 SLOW = 4_000_000  # bytes per second of a connection that has to be joined by others
 

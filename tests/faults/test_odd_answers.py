@@ -19,7 +19,7 @@ BLOB = os.urandom(3000)
 DIGEST = Digest.of(BLOB)
 BLOB_PATH = f"/v2/{NAME}/blobs/{DIGEST}?ns=docker.io"
 MANIFEST_PATH = f"/v2/{NAME}/manifests/{{}}?ns=docker.io"
-# Nothing but what is tested here would end the wait before the client's own patience does.
+# Nothing but what is tested here would end the wait before the client's own timeout does.
 ONLY_CONNECT = {**QUICK, "headers": "5m", "silence": "5m", "progress": "5m"}
 
 

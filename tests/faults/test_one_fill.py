@@ -34,8 +34,8 @@ async def test_u01_a_herd_over_four_workers_is_one_download(tmp_path: Path) -> N
         digest = upstream.add_blob(NAME, blob)
         stall = Stall(MIB)
         upstream.misbehave(on("GET", "/blobs/"), stall)
-        patience = {"silence": "60s", "progress": "60s"}
-        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, workers=4, timeouts=patience)
+        timeouts = {"silence": "60s", "progress": "60s"}
+        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, workers=4, timeouts=timeouts)
         path = f"/v2/{NAME}/blobs/{digest}"
         async with program.running():
             reading = [asyncio.create_task(program.ask(path)) for _ in range(80)]

@@ -52,8 +52,8 @@ class Images:
 async def _store(root: Path, upstream: FakeRegistry, now: list[float], max_size: int) -> AsyncIterator[Rig]:
     store = {"root": str(root), "max_size": f"{max_size}B"}
     docker = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "365d"}]}
-    patience = {"connect": "30s", "headers": "30s", "silence": "30s"}  # a thousand fills on a busy machine
-    async with rig(root, {"docker.io": docker}, lambda: now[0], store=store, timeouts=patience) as proxy:
+    timeouts = {"connect": "30s", "headers": "30s", "silence": "30s"}  # a thousand fills on a busy machine
+    async with rig(root, {"docker.io": docker}, lambda: now[0], store=store, timeouts=timeouts) as proxy:
         yield proxy
 
 

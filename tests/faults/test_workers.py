@@ -234,8 +234,8 @@ async def test_p14_a_credential_is_changed_in_the_middle_of_a_stream(tmp_path: P
         path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, BLOB)}"
         stall = Stall(MIB)
         upstream.misbehave(on("GET", "/blobs/"), stall, times=1)
-        patience = {"silence": "60s", "progress": "60s"}  # the stream is to stand still for as long as the workers take
-        program = Program(tmp_path, with_password(upstream.url, "canary-old-1"), timeouts=patience, drain="60s")
+        timeouts = {"silence": "60s", "progress": "60s"}  # the stream is to stand still for as long as the workers take
+        program = Program(tmp_path, with_password(upstream.url, "canary-old-1"), timeouts=timeouts, drain="60s")
         async with program.running():
             old = set(program.workers())
             stream = asyncio.create_task(raw(program.port, get(path)))

@@ -114,7 +114,7 @@ class Others:
 
 async def _download(sender: Sender, start: int, connections: int, first: First | None = None) -> bytes:
     received = bytearray()
-    download = Download(sender, REPOSITORY, DIGEST, start, connections=connections, patience=60, first=first)
+    download = Download(sender, REPOSITORY, DIGEST, start, connections=connections, stall_timeout=60, first=first)
 
     async def put(chunk: bytes) -> None:
         received.extend(chunk)

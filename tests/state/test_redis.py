@@ -17,7 +17,7 @@ from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.state.fleet import RedisFleet
-from regproxy.state.redis import PATIENCE
+from regproxy.state.redis import TIMEOUT
 from regproxy.state.seal import Seal
 from tests.fakes.relay import Relay
 from tests.rig import free_port
@@ -37,8 +37,8 @@ OTHER_RING = "canary-other-key-0123456789abcdef0123456789"
 
 
 @asynccontextmanager
-async def replica(url: str, key: str | None = RING, patience: float = LONG) -> AsyncIterator[RedisFleet]:
-    fleet = RedisFleet(url, key, lambda: NOW, patience)
+async def replica(url: str, key: str | None = RING, timeout: float = LONG) -> AsyncIterator[RedisFleet]:
+    fleet = RedisFleet(url, key, lambda: NOW, timeout)
     try:
         yield fleet
     finally:
@@ -161,7 +161,7 @@ async def test_p06_a_turn_whose_holder_is_gone_ends_by_itself_soon(server: Redis
             key, life = await _turn_taken(told)
             mark = await spy.get(key)
         assert mark is not None
-        assert (life, 3 * 1000 * PATIENCE <= 150) == (3 * 1000 * LONG, True)
+        assert (life, 3 * 1000 * TIMEOUT <= 150) == (3 * 1000 * LONG, True)
         await one.door.settled()
         await spy.set(key, mark, px=150)
         async with asyncio.timeout(300), one.turn("work"):
@@ -194,16 +194,16 @@ async def test_n12_18_a_turn_held_without_the_key_holds_nobody_up(server: RedisS
 
 async def test_n12_18_an_old_mark_that_is_kept_holds_nobody_up_for_long(server: RedisServer) -> None:
     """A mark that is not made anew is believed as long as one of a holder that died; this one never ends."""
-    seal, patience = Seal(RING), 1.0
+    seal, timeout = Seal(RING), 1.0
     key = f"regproxy:turn:{seal.names('work')[0]}"
     mark = seal.mark(key, NOW)
-    async with watched(server) as told, replica(server.url, patience=patience) as one, Redis.from_url(server.url) as forger:
+    async with watched(server) as told, replica(server.url, timeout=timeout) as one, Redis.from_url(server.url) as forger:
         await forger.set(key, mark)
         async with one.turn("work"):
             assert await forger.get(key) == mark, "we go on without a turn"
         await forger.set(key, b"end")
         heard = await told.readuntil(b'"end"')
-        assert heard.count(b'"getrange"') <= 1 + 3 * patience / 0.05 + 3
+        assert heard.count(b'"getrange"') <= 1 + 3 * timeout / 0.05 + 3
 
 
 async def test_n12_18_an_old_answer_cannot_be_brought_back(server: RedisServer) -> None:
@@ -272,7 +272,7 @@ class TestRedisIsInTrouble:
     async def test_p05_paused(self, server: RedisServer) -> None:
         async with replica(server.url) as writer:
             await written(writer)
-        async with replica(server.url, patience=PATIENCE) as fleet:
+        async with replica(server.url, timeout=TIMEOUT) as fleet:
             server.pause()
             before = _errors()
             try:
@@ -281,7 +281,7 @@ class TestRedisIsInTrouble:
             finally:
                 server.go_on()
             assert _errors() - before == 1, "the first waits a moment, the others not at all"
-            fleet.door.patience = LONG
+            fleet.door.timeout = LONG
             assert await once_back(fleet, KEY) == TOKEN
 
     async def test_p05_flushed(self, server: RedisServer) -> None:
@@ -311,15 +311,15 @@ class TestRedisIsInTrouble:
             assert await fleet.token(KEY) == TOKEN
 
 
-@pytest.mark.parametrize("patience", [LONG, 0.015], ids=["by its asker", "by us too"])
-async def test_s25_a_call_that_was_given_up_leaves_its_answer_to_nobody(server: RedisServer, patience: float) -> None:
+@pytest.mark.parametrize("timeout", [LONG, 0.015], ids=["by its asker", "by us too"])
+async def test_s25_a_call_that_was_given_up_leaves_its_answer_to_nobody(server: RedisServer, timeout: float) -> None:
     """After redis-py's own tests of CVE-2023-28858: a relay that delays, and readers who leave."""
     keys = [Secret(f"key {number}") for number in range(20)]
     tokens = {key: Token(Secret(f"token-of-{number}"), NOW + 100, NOW + LASTING) for number, key in enumerate(keys)}
     async with replica(server.url) as writer:
         for key in keys:
             writer.put_token(key, tokens[key])
-    async with Relay("127.0.0.1", server.port) as relay, replica(f"redis://127.0.0.1:{relay.port}", patience=patience) as fleet:
+    async with Relay("127.0.0.1", server.port) as relay, replica(f"redis://127.0.0.1:{relay.port}", timeout=timeout) as fleet:
         relay.delay = 0.01
         for turn in range(50):
             reading = [asyncio.create_task(fleet.token(key)) for key in keys]
@@ -329,7 +329,7 @@ async def test_s25_a_call_that_was_given_up_leaves_its_answer_to_nobody(server: 
             found = await asyncio.gather(*reading, return_exceptions=True)
             wrong = [each for key, each in zip(keys, found, strict=True) if isinstance(each, Token) and each != tokens[key]]
             assert wrong == []
-        relay.delay, fleet.door.patience = 0.0, LONG
+        relay.delay, fleet.door.timeout = 0.0, LONG
         assert [await once_back(fleet, key) for key in keys] == list(tokens.values())
 
 

@@ -12,8 +12,8 @@ from regproxy.policy.room import Limits
 from regproxy.ports import (
     Corrupt,
     InvalidContent,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     Refused,
     Rejected,
     Stage,
@@ -38,8 +38,8 @@ FAILURES = [
     Throttled("why", 17.5),
     Unavailable("why"),
     Unavailable("why", timed_out=True),
-    Overwhelmed("why"),
-    Overwhelmed("why", timed_out=True),
+    LocalResourceError("why"),
+    LocalResourceError("why", timed_out=True),
     UnexpectedResponse("why"),
     Corrupt("why"),
 ]

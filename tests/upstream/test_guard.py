@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError, Neighbourhood, neighbourhood
+from regproxy.upstream.guard import AddressClass, ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError, address_class
 
 PUBLIC, PRIVATE, LOOPBACK = "93.184.216.34", "10.0.0.5", "127.0.0.1"
 METADATA = "169.254.169.254"
@@ -87,36 +87,36 @@ async def test_an_internal_name_may_live_anywhere() -> None:
 
 NAT64, LOCAL_NAT64, SIXTOFOUR, TEREDO = "64:ff9b::{}", "64:ff9b:1:2:3:4:{}", "2002:{}::1", "2001:0:5db8:d822:8000:63bf:{}"
 INSIDE = [
-    pytest.param(NAT64.format("7f00:1"), Neighbourhood.LOOPBACK, id="NAT64 to loopback"),
-    pytest.param(NAT64.format("a00:5"), Neighbourhood.PRIVATE, id="NAT64 to a private network"),
-    pytest.param(NAT64.format("a9fe:a9fe"), Neighbourhood.METADATA, id="NAT64 to metadata"),
-    pytest.param(NAT64.format("6464:64c8"), Neighbourhood.METADATA, id="NAT64 to Aliyun's metadata"),
-    pytest.param(NAT64.format("5db8:d822"), Neighbourhood.PUBLIC, id="NAT64 to a public address, as DNS64 gives for every registry"),
-    pytest.param(LOCAL_NAT64.format("7f00:1"), Neighbourhood.LOOPBACK, id="local NAT64 of 96 bits to loopback"),
-    pytest.param(LOCAL_NAT64.format("a9fe:a9fe"), Neighbourhood.METADATA, id="local NAT64 of 96 bits to metadata"),
-    pytest.param("64:ff9b:1:a9fe:a9:fe00::", Neighbourhood.METADATA, id="local NAT64 of 48 bits to metadata"),
-    pytest.param("64:ff9b:1:a:0:5::", Neighbourhood.PRIVATE, id="local NAT64 of 56 bits to a private network"),
-    pytest.param("64:ff9b:1::5db8:d822", Neighbourhood.PUBLIC, id="local NAT64 to a public address"),
-    pytest.param(SIXTOFOUR.format("a9fe:a9fe"), Neighbourhood.METADATA, id="6to4 to metadata"),
-    pytest.param(SIXTOFOUR.format("c0a8:1"), Neighbourhood.PRIVATE, id="6to4 to a private network"),
-    pytest.param(TEREDO.format("5601:5601"), Neighbourhood.METADATA, id="Teredo to metadata"),
-    pytest.param(TEREDO.format("80ff:fffe"), Neighbourhood.LOOPBACK, id="Teredo to loopback"),
-    pytest.param("2001:0:7f00:1:8000:63bf:a247:27dd", Neighbourhood.LOOPBACK, id="Teredo by a server on loopback"),
-    pytest.param(TEREDO.format("a247:27dd"), Neighbourhood.PRIVATE, id="Teredo to a public address: nobody needs it"),
-    pytest.param("::ffff:169.254.169.254", Neighbourhood.METADATA, id="mapped metadata"),
-    pytest.param("::ffff:10.0.0.1", Neighbourhood.PRIVATE, id="mapped private"),
-    pytest.param("::127.0.0.1", Neighbourhood.LOOPBACK, id="compatible loopback"),
-    pytest.param("::ffff:0:a00:1", Neighbourhood.PRIVATE, id="translated private"),
-    pytest.param("2a00:1450::5efe:7f00:1", Neighbourhood.LOOPBACK, id="ISATAP to loopback"),
-    pytest.param("fec0::1", Neighbourhood.PRIVATE, id="site-local"),
-    pytest.param("0.1.2.3", Neighbourhood.FORBIDDEN, id="this network"),
-    pytest.param("2a00:1450:4001::1", Neighbourhood.PUBLIC, id="IPv6"),
+    pytest.param(NAT64.format("7f00:1"), AddressClass.LOOPBACK, id="NAT64 to loopback"),
+    pytest.param(NAT64.format("a00:5"), AddressClass.PRIVATE, id="NAT64 to a private network"),
+    pytest.param(NAT64.format("a9fe:a9fe"), AddressClass.METADATA, id="NAT64 to metadata"),
+    pytest.param(NAT64.format("6464:64c8"), AddressClass.METADATA, id="NAT64 to Aliyun's metadata"),
+    pytest.param(NAT64.format("5db8:d822"), AddressClass.PUBLIC, id="NAT64 to a public address, as DNS64 gives for every registry"),
+    pytest.param(LOCAL_NAT64.format("7f00:1"), AddressClass.LOOPBACK, id="local NAT64 of 96 bits to loopback"),
+    pytest.param(LOCAL_NAT64.format("a9fe:a9fe"), AddressClass.METADATA, id="local NAT64 of 96 bits to metadata"),
+    pytest.param("64:ff9b:1:a9fe:a9:fe00::", AddressClass.METADATA, id="local NAT64 of 48 bits to metadata"),
+    pytest.param("64:ff9b:1:a:0:5::", AddressClass.PRIVATE, id="local NAT64 of 56 bits to a private network"),
+    pytest.param("64:ff9b:1::5db8:d822", AddressClass.PUBLIC, id="local NAT64 to a public address"),
+    pytest.param(SIXTOFOUR.format("a9fe:a9fe"), AddressClass.METADATA, id="6to4 to metadata"),
+    pytest.param(SIXTOFOUR.format("c0a8:1"), AddressClass.PRIVATE, id="6to4 to a private network"),
+    pytest.param(TEREDO.format("5601:5601"), AddressClass.METADATA, id="Teredo to metadata"),
+    pytest.param(TEREDO.format("80ff:fffe"), AddressClass.LOOPBACK, id="Teredo to loopback"),
+    pytest.param("2001:0:7f00:1:8000:63bf:a247:27dd", AddressClass.LOOPBACK, id="Teredo by a server on loopback"),
+    pytest.param(TEREDO.format("a247:27dd"), AddressClass.PRIVATE, id="Teredo to a public address: nobody needs it"),
+    pytest.param("::ffff:169.254.169.254", AddressClass.METADATA, id="mapped metadata"),
+    pytest.param("::ffff:10.0.0.1", AddressClass.PRIVATE, id="mapped private"),
+    pytest.param("::127.0.0.1", AddressClass.LOOPBACK, id="compatible loopback"),
+    pytest.param("::ffff:0:a00:1", AddressClass.PRIVATE, id="translated private"),
+    pytest.param("2a00:1450::5efe:7f00:1", AddressClass.LOOPBACK, id="ISATAP to loopback"),
+    pytest.param("fec0::1", AddressClass.PRIVATE, id="site-local"),
+    pytest.param("0.1.2.3", AddressClass.FORBIDDEN, id="this network"),
+    pytest.param("2a00:1450:4001::1", AddressClass.PUBLIC, id="IPv6"),
 ]
 
 
 @pytest.mark.parametrize(("address", "kind"), INSIDE)
-def test_n12_09_an_address_is_no_more_public_than_the_one_inside_it(address: str, kind: Neighbourhood) -> None:
-    assert neighbourhood(ip_address(address)) is kind
+def test_n12_09_an_address_is_no_more_public_than_the_one_inside_it(address: str, kind: AddressClass) -> None:
+    assert address_class(ip_address(address)) is kind
 
 
 SERVICES = [

@@ -7,8 +7,8 @@ from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import (
     Corrupt,
     InvalidContent,
+    LocalResourceError,
     NotFound,
-    Overwhelmed,
     Refused,
     Rejected,
     Throttled,
@@ -19,7 +19,14 @@ from regproxy.ports import (
 from regproxy.upstream.health import Health
 
 HOST, OTHER = Host("https://one.test"), Host("https://two.test")
-NO_FAULT = [NotFound("404"), Refused("403"), Rejected("451", 451), InvalidContent("odd"), UnexpectedResponse("a page"), Overwhelmed("we")]
+NO_FAULT = [
+    NotFound("404"),
+    Refused("403"),
+    Rejected("451", 451),
+    InvalidContent("odd"),
+    UnexpectedResponse("a page"),
+    LocalResourceError("we"),
+]
 
 
 class Clock:

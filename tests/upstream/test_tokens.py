@@ -142,7 +142,7 @@ async def test_a_failure_reaches_all_who_wait_and_is_remembered_for_a_while(deed
         with pytest.raises(error):
             await subject.answer()
         is_wrong = memory == 300
-        assert len(subject.with_password) == 1 + is_wrong, "a wrong password is tried once more, where it alone is in question"
+        assert len(subject.with_password) == 1 + is_wrong, "a wrong password is tried once more, where it alone is in request"
         subject.registry.behave()
         subject.clock.now += 0.2
         assert await subject.answer()

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from regproxy.policy.patience import Patience
+from regproxy.policy.client_timeouts import ClientTimeouts
 from regproxy.web.account import Account
 from regproxy.web.attention import Watch, words_of
 from regproxy.web.exchange import Exchange
@@ -61,7 +61,7 @@ class Subject:
 
 
 @asynccontextmanager
-async def serving(patience: Patience) -> AsyncIterator[Subject]:
+async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
     """Serve /: ok, /large: a large body, /held: ok once the gate is open, /again: ok, which is repeated."""
     now = [0.0]
     repeats = Repeats()
@@ -76,7 +76,7 @@ async def serving(patience: Patience) -> AsyncIterator[Subject]:
             return again
         return web.Response(body=LARGE if request.path == "/large" else b"ok")
 
-    watch = Watch(answer, patience, repeats, lambda: now[0])
+    watch = Watch(answer, timeouts, repeats, lambda: now[0])
     server = await asyncio.get_running_loop().create_server(watch, LOOPBACK, 0)
     subject = Subject(watch, server.sockets[0].getsockname()[1], now)
     try:
@@ -104,7 +104,7 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 
 
 async def test_s33_a_silent_connection_is_closed_and_so_is_half_a_head() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         silent, _ = await subject.connect()
         half, writer = await subject.connect()
         writer.write(b"GET / HTTP/1.1\r\nHo")
@@ -116,7 +116,7 @@ async def test_s33_a_silent_connection_is_closed_and_so_is_half_a_head() -> None
 
 
 async def test_s33_a_head_in_small_portions_has_no_more_time() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         reader, writer = await subject.asked()
         for byte in b"GET / HTTP":
             writer.write(bytes([byte]))
@@ -126,7 +126,7 @@ async def test_s33_a_head_in_small_portions_has_no_more_time() -> None:
 
 
 async def test_s33_a_client_that_is_idle_between_requests_is_not_one_that_owes_us_a_head() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         reader, writer = await subject.asked()
         subject.later(70)
         await subject.ask(reader, writer)
@@ -134,7 +134,7 @@ async def test_s33_a_client_that_is_idle_between_requests_is_not_one_that_owes_u
 
 @pytest.mark.parametrize("request_", [ASK, AGAIN], ids=["read", "repeated"])
 async def test_s33_an_idle_connection_ends(request_: bytes) -> None:
-    async with serving(Patience(idle=0.2)) as subject:
+    async with serving(ClientTimeouts(idle=0.2)) as subject:
         for _ in range(2):
             reader, _ = await subject.asked(request_)
         assert await ended(reader) == b""
@@ -142,7 +142,7 @@ async def test_s33_an_idle_connection_ends(request_: bytes) -> None:
 
 async def test_s33_a_connection_of_repeated_requests_is_not_idle() -> None:
     """aiohttp, which ends idle ones, does not see those requests."""
-    async with serving(Patience(idle=1)) as subject:
+    async with serving(ClientTimeouts(idle=1)) as subject:
         reader, writer = await subject.asked(AGAIN)
         until_then = asyncio.get_running_loop().time() + 2.5
         while asyncio.get_running_loop().time() < until_then:
@@ -151,7 +151,7 @@ async def test_s33_a_connection_of_repeated_requests_is_not_idle() -> None:
 
 
 async def test_s33_who_was_answered_by_repeating_owes_us_no_head() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         await subject.asked(AGAIN)
         reader, writer = await subject.asked(AGAIN)
         subject.later(70)
@@ -164,7 +164,7 @@ async def test_s33_who_was_answered_by_repeating_owes_us_no_head() -> None:
 
 
 async def test_s33_an_answer_that_takes_us_long_is_not_the_clients_fault() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         reader, writer = await subject.connect()
         writer.write(ASK.replace(b"GET /", b"GET /held"))
         await subject.begun.wait()
@@ -192,7 +192,7 @@ def is_dropped(client: socket.socket) -> bool:
 
 
 async def test_c02_a_reader_that_takes_nothing_is_dropped() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         client = await asyncio.to_thread(stuck, subject.port)
         await asyncio.to_thread(client.recv, 100)
         for _ in range(7):
@@ -202,7 +202,7 @@ async def test_c02_a_reader_that_takes_nothing_is_dropped() -> None:
 
 
 async def test_c02_a_reader_that_takes_little_is_not() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         client = await asyncio.to_thread(stuck, subject.port)
         taken = 0
         for _ in range(30):
@@ -218,7 +218,7 @@ async def test_c02_a_reader_that_takes_little_is_not() -> None:
 
 @pytest.mark.parametrize("request_", [ASK, AGAIN], ids=["read", "repeated"])
 async def test_c11_the_longest_idle_makes_room(request_: bytes) -> None:
-    async with serving(Patience(connections=10)) as subject:
+    async with serving(ClientTimeouts(connections=10)) as subject:
         first, first_writer = await subject.asked(request_)
         second, _ = await subject.asked(request_)
         await subject.ask(first, first_writer, request_)
@@ -230,7 +230,7 @@ async def test_c11_the_longest_idle_makes_room(request_: bytes) -> None:
 
 
 async def test_c11_those_who_are_served_are_not_ended_for_newcomers() -> None:
-    async with serving(Patience(connections=3)) as subject:
+    async with serving(ClientTimeouts(connections=3)) as subject:
         held = [await subject.connect() for _ in range(3)]
         for _, writer in held:
             writer.write(ASK.replace(b"GET /", b"GET /held"))
@@ -245,7 +245,7 @@ async def test_c11_those_who_are_served_are_not_ended_for_newcomers() -> None:
 
 
 async def test_c14_who_will_ask_no_more_is_still_answered() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         reader, writer = await subject.connect()
         writer.write(ASK.replace(b"GET /", b"GET /held"))
         writer.write_eof()
@@ -255,7 +255,7 @@ async def test_c14_who_will_ask_no_more_is_still_answered() -> None:
 
 
 async def test_c14_who_ends_without_a_question_is_let_go_at_once() -> None:
-    async with serving(Patience()) as subject:
+    async with serving(ClientTimeouts()) as subject:
         for request in (b"", b"GET / HT", ASK):
             reader, writer = await subject.connect()
             if request == ASK:

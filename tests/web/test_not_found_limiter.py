@@ -3,8 +3,8 @@
 import pytest
 
 from regproxy.oci.errors import RegistryError, blob_unknown
-from regproxy.policy.allowance import Rate
-from regproxy.web.not_found_limiter import Reservation, NotFoundLimiter
+from regproxy.policy.token_bucket import Rate
+from regproxy.web.not_found_limiter import NotFoundLimiter, Reservation
 
 RATE = Rate(per_second=10, burst=5)
 

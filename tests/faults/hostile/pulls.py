@@ -9,7 +9,7 @@ from tests.faults.hostile.run import Run
 from tests.faults.hostile.world import Image, Item, Repository
 from tests.rig import LOOPBACK
 
-_PATIENCE = 60.0  # seconds for one answer, which takes milliseconds: a machine may be slow, but not for ever
+_TIMEOUT = 60.0  # seconds for one answer, which takes milliseconds: a machine may be slow, but not for ever
 _PIPELINED = 6
 
 
@@ -27,7 +27,7 @@ class Puller:
         """Pull one image, and report what was not as it should be."""
         where = self._chance.choice(image.permitted)
         try:
-            async with asyncio.timeout(_PATIENCE * 2):
+            async with asyncio.timeout(_TIMEOUT * 2):
                 await self._pull(image, where)
             self._run.done["images pulled"] += 1
         except (OSError, EOFError, ValueError, AssertionError, TimeoutError) as error:
@@ -67,7 +67,7 @@ class Puller:
         assert sha256(body).hexdigest() == item.digest.hex, f"other bytes for {item.digest}"
 
     async def _read(self, reader: asyncio.StreamReader) -> tuple[int, bytes]:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(_TIMEOUT):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
             return int(head[9:12]), await reader.readexactly(length)

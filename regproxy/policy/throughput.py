@@ -6,13 +6,13 @@ LOOK = 1.0  # seconds; what is measured in less is a burst or a pause
 BESIDE_OTHERS = 5.0  # seconds of a trickle; where somebody else can send the rest, asking costs one request
 
 
-def patience(configured: float, *, has_others: bool) -> float:
+def slow_timeout(configured: float, *, has_others: bool) -> float:
     """Say for how many seconds in a row a trickle is borne."""
     return min(configured, BESIDE_OTHERS) if has_others else configured
 
 
 @dataclass(slots=True)
-class Pace:
+class Throughput:
     """Bytes and seconds of the look that goes on, and for how long the looks before it were too slow without a break."""
 
     min_rate: int  # bytes per second

@@ -1,6 +1,6 @@
 """When a client that takes its time is one that takes nothing."""
 
-from regproxy.policy.patience import Patience, Progress
+from regproxy.policy.client_timeouts import ClientTimeouts, Progress
 
 
 def test_a_client_that_takes_something_is_never_stuck() -> None:
@@ -21,4 +21,4 @@ def test_a_client_that_waits_for_us_is_not_stuck() -> None:
 
 
 def test_progress_is_looked_at_several_times_before_it_counts_as_none() -> None:
-    assert Patience(progress=60.0).look == 15.0
+    assert ClientTimeouts(progress=60.0).look == 15.0

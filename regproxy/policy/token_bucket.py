@@ -12,7 +12,7 @@ class Rate:
 
 
 @dataclass(slots=True)
-class Allowance:
+class TokenBucket:
     """What one client has left, as of a moment."""
 
     left: float

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from regproxy.upstream.flow import Flow, flow_of
+from regproxy.upstream.body_protocol import BodyProtocol, flow_of
 from tests.fakes.authority import Authority
 from tests.fakes.listener import Listener
 from tests.fakes.registry import FakeRegistry
@@ -50,7 +50,7 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def rest_of(flow: Flow | None) -> bytes:
+async def rest_of(flow: BodyProtocol | None) -> bytes:
     assert flow is not None
     chunks = []
     async with asyncio.timeout(300):

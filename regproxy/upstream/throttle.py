@@ -1,6 +1,6 @@
 """The way to a host that may want to be left alone: shut for a while, then open for one probe, then for all.
 
-One gate for manifests and one for blobs: Docker Hub counts only manifests, and what was resolved before can still be fetched.
+One throttle for manifests and one for blobs: Docker Hub counts only manifests, and what was resolved before can still be fetched.
 """
 
 import time
@@ -20,7 +20,7 @@ _PROBING = 5.0  # seconds until whoever meets a probe under way is to come back
 Kind = TypeVar("Kind")
 
 
-class Gate:
+class Throttle:
     """Knows how many pulls are left, and until when nobody goes through."""
 
     def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -66,24 +66,24 @@ class Gate:
             self._opens_at = None
 
 
-class Gates(Generic[Kind]):
-    """The gates of a host, one for each kind of request, and of the origins that it redirects to: each speaks for itself alone."""
+class Throttles(Generic[Kind]):
+    """The throttles of a host, one for each kind of request, and of the origins that it redirects to: each speaks for itself alone."""
 
     def __init__(self, host: str, home: str, kinds: Collection[Kind]) -> None:
         """Let *host* be who is at the origin *home*."""
         self._host = host
         self._home = home
-        self._gates = {kind: Gate(host) for kind in kinds}
-        self._elsewhere: LRUCache[tuple[Kind, str], Gate] = LRUCache(_MAX_ORIGINS)
+        self._throttles = {kind: Throttle(host) for kind in kinds}
+        self._elsewhere: LRUCache[tuple[Kind, str], Throttle] = LRUCache(_MAX_ORIGINS)
 
-    def __getitem__(self, kind: Kind) -> Gate:
-        return self._gates[kind]
+    def __getitem__(self, kind: Kind) -> Throttle:
+        return self._throttles[kind]
 
-    def of(self, kind: Kind, origin: str) -> Gate:
-        """Find the gate to whoever is at *origin*."""
+    def of(self, kind: Kind, origin: str) -> Throttle:
+        """Find the throttle to whoever is at *origin*."""
         if origin == self._home:
-            return self._gates[kind]
-        gate = self._elsewhere.get((kind, origin))
-        if gate is None:
-            gate = self._elsewhere[kind, origin] = Gate(f"{origin}, where {self._host} redirects us,")
-        return gate
+            return self._throttles[kind]
+        throttle = self._elsewhere.get((kind, origin))
+        if throttle is None:
+            throttle = self._elsewhere[kind, origin] = Throttle(f"{origin}, where {self._host} redirects us,")
+        return throttle

@@ -25,16 +25,16 @@ async def first_answer(
     failures: Failures = []
     waiting = list(hosts)
     asked: dict[asyncio.Task[Result], Host] = {}
-    patience: float | None = None
+    timeout: float | None = None
     try:
         while waiting or asked:
-            if waiting and (not asked or patience is not None):
+            if waiting and (not asked or timeout is not None):
                 host = waiting.pop(0)
                 asked[asyncio.create_task(_asked(ask, host))] = host
-                patience = hedge_after(host) if waiting else None
-            done, _pending = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                timeout = hedge_after(host) if waiting else None
+            done, _pending = await asyncio.wait(asked, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if not done and not may_hedge():
-                patience = None
+                timeout = None
             for task in done:
                 host = asked.pop(task)
                 error = task.exception()

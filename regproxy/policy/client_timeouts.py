@@ -6,7 +6,7 @@ _LOOKS = 4  # at a client's progress, in the time it may go without
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ClientTimeouts:
     """Limits in seconds, and how many connections there may be."""
 
     head: float = 10.0  # from the connection, or from the first byte of a later request, to the end of its head

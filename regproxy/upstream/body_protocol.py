@@ -14,7 +14,7 @@ AHEAD = 1024 * 1024  # bytes that wait to be taken, past which the host has to w
 # asyncio's own 256 KiB took a sixth longer for a blob from nearby
 
 
-class Flow(asyncio.Protocol):
+class BodyProtocol(asyncio.Protocol):
     """The rest of a body of known length, which takes the place of aiohttp's protocol until its end."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Flow(asyncio.Protocol):
             self._waiter.set_result(None)
 
 
-def flow_of(response: aiohttp.ClientResponse, ahead: int = AHEAD) -> Flow | None:
+def flow_of(response: aiohttp.ClientResponse, ahead: int = AHEAD) -> BodyProtocol | None:
     """Take over the connection of an answer; None where its length is not known, or all of it has come."""
     connection, length = response.connection, response.content_length
     if connection is None or connection.protocol is None or length is None or "Transfer-Encoding" in response.headers:
@@ -92,4 +92,4 @@ def flow_of(response: aiohttp.ClientResponse, ahead: int = AHEAD) -> Flow | None
     transport = connection.transport
     if transport is None or transport.is_closing() or response.content.is_eof():
         return None
-    return Flow(transport, connection.protocol, response.content, length, ahead)
+    return BodyProtocol(transport, connection.protocol, response.content, length, ahead)

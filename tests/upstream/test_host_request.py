@@ -1,7 +1,7 @@
 import pytest
 
 from regproxy.upstream.connections import Pool
-from regproxy.upstream.host import Question
+from regproxy.upstream.host import HostRequest
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ from regproxy.upstream.host import Question
     ],
 )
 def test_n13_23_a_failure_names_what_was_asked_for(rest: str, subject: str) -> None:
-    assert Question("GET", "library/nginx", rest, Pool.MANIFEST).subject == subject
+    assert HostRequest("GET", "library/nginx", rest, Pool.MANIFEST).subject == subject
