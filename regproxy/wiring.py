@@ -27,7 +27,7 @@ from regproxy.pull.stocktaking import Stocktaking
 from regproxy.pull.sweeper import Sweeper
 from regproxy.pull.upkeep import Upkeep
 from regproxy.pull.uses import Uses
-from regproxy.state.memory import Alone
+from regproxy.state.memory import NullFleet
 from regproxy.state.sqlite import MAX_LISTING_BYTES, SqliteIndex
 from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore
@@ -109,7 +109,7 @@ async def indexed(settings: Settings, clock: Callable[[], float] = time.time) ->
 def fleet_of(settings: Settings) -> Fleet:
     """Give those beyond this machine with whom it shares what it knows."""
     if settings.redis is None:
-        return Alone()
+        return NullFleet()
     from regproxy.state.fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without
 
     return RedisFleet(settings.redis.url, settings.redis.key, timeout=settings.redis.timeout)

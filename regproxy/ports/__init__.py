@@ -16,7 +16,7 @@ from regproxy.ports.errors import (
     UnexpectedResponse,
     UpstreamError,
 )
-from regproxy.ports.fleet import Fleet, Leases, TagCache, TokenCache
+from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
 from regproxy.ports.store import BlobStore, Content, Elsewhere, Extent, Incoming, Ingest, Lying, Progress, Spool, Stage
@@ -42,9 +42,9 @@ __all__ = [
     "Ingest",
     "InvalidContent",
     "Kind",
-    "Leases",
     "Ledger",
     "LocalResourceError",
+    "Locks",
     "Lying",
     "NotFound",
     "Part",

@@ -27,14 +27,14 @@ class TagCache(Protocol):
         """Share what upstream said, behind the answer."""
 
 
-class Leases(Protocol):
-    """Whose turn it is. It never raises, and at worst two do the same."""
+class Locks(Protocol):
+    """Whose lock it is. It never raises, and at worst two do the same."""
 
-    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         """Wait for a while until nobody else is at *name*."""
 
 
-class Fleet(TokenCache, TagCache, Leases, Protocol):
+class Fleet(TokenCache, TagCache, Locks, Protocol):
     """All that replicas share."""
 
     async def close(self) -> None: ...

@@ -143,7 +143,7 @@ class RepositoryAccess:
             return self._clock() + _RETRY_AFTER
 
     async def _reconfirm(self, repository: Repository, ask: Question) -> float:
-        async with self._fleet.turn(f"access {repository}"):
+        async with self._fleet.lock(f"access {repository}"):
             access, asked_at = await self._access(repository), self._clock()
             if standing(access, asked_at, self._reconfirm_after) is Standing.CURRENT:
                 return access.confirmed_at + self._reconfirm_after  # another worker has asked

@@ -208,7 +208,7 @@ class Manifests:
         """Find out what a tag means now, from who asked meanwhile or from upstream, and remember it if there is none."""
         began = self._clock()
         try:
-            async with self._fleet.turn(f"tag {reference}"):
+            async with self._fleet.lock(f"tag {reference}"):
                 pulled = await self._hear(reference, rule, began) or await self._look_up(reference, known)
         except Answer:
             self._answers.forget(reference)

@@ -20,9 +20,9 @@ from regproxy.config import Settings
 from regproxy.counting import NAME
 from regproxy.log import fields
 from regproxy.ports import Fleet
-from regproxy.server.report import Report
 from regproxy.server.sockets import Listeners
-from regproxy.state.machine import Desk
+from regproxy.server.status import WorkerStatus
+from regproxy.state.rpc import SupervisorServer
 
 BEAT = 1.0  # seconds between two reports of a worker
 _SILENT = 6  # beats that may be missing; a loop that is only busy is never that late
@@ -38,13 +38,13 @@ class WorkerProcess:
     def __init__(self, process: asyncio.subprocess.Process, name: str, line: socket, fleet: Fleet) -> None:
         """Use `started` instead."""
         self.name = name
-        self.report: Report | None = None
+        self.report: WorkerStatus | None = None
         self.is_silent = False
         self.born_at = time.monotonic()
         self._missing = 0
         self._process = process
         self._accepting = asyncio.Event()
-        self.ended = asyncio.create_task(self._live(Desk(fleet, self._hear).serve(line)), name=f"worker {name}")
+        self.ended = asyncio.create_task(self._live(SupervisorServer(fleet, self._hear).serve(line)), name=f"worker {name}")
 
     @classmethod
     async def started(cls, name: str, settings: Settings, listeners: Listeners, fleet: Fleet) -> Self:
@@ -103,7 +103,7 @@ class WorkerProcess:
 
     def _hear(self, document: Mapping[str, Any]) -> None:
         self._missing = 0
-        self.report = Report.parse(document)
+        self.report = WorkerStatus.parse(document)
         if self.report.is_accepting:
             self._accepting.set()
 

@@ -18,11 +18,11 @@ from regproxy.pull.explain import Explainer
 from regproxy.pull.holdings import Holdings
 from regproxy.pull.upkeep import Upkeep
 from regproxy.server import sockets, systemd
-from regproxy.server.crew import Crew
 from regproxy.server.limits import cores, take_all_files
-from regproxy.server.report import reported
 from regproxy.server.sockets import Listeners
-from regproxy.state.memory import Together
+from regproxy.server.status import reported
+from regproxy.server.worker_pool import WorkerPool
+from regproxy.state.memory import SharedFleet
 from regproxy.storage.disk import DiskStore
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, slow_parser
@@ -41,26 +41,26 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
     for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
         asyncio.get_running_loop().add_signal_handler(number, event.set)
     for shortcoming in filter(None, (take_all_files(), slow_parser())):
-        _log.error("this machine is not fit to serve", extra=fields(reason=shortcoming))
+        _log.error("cannot serve at full capacity", extra=fields(reason=shortcoming))
     for caution in cautions(settings.tls, settings.admin_tls):
         _log.warning("clients will not accept us", extra=fields(reason=caution))
-    workers = cores() if settings.workers == "auto" else settings.workers
-    listeners = sockets.opened(settings.listen, workers, systemd.listeners("registry"))
+    count = cores() if settings.workers == "auto" else settings.workers
+    listeners = sockets.opened(settings.listen, count, systemd.listeners("registry"))
     (admin,) = sockets.opened(settings.admin_listen, given=systemd.listeners("admin"))
     async with AsyncExitStack() as stack:
         for each in admin:
             stack.enter_context(each)
         store, index = await stack.enter_async_context(opened(settings))
         await stack.enter_async_context(taking_stock(store, index.ledger()))
-        fleet = Together(fleet_of(settings))
+        fleet = SharedFleet(fleet_of(settings))
         stack.push_async_callback(fleet.close)
-        crew = Crew(settings, listeners, fleet)
-        keeping = asyncio.create_task(_House(store, fleet, crew, admin).keep(settings, reread, hangup))
+        workers = WorkerPool(settings, listeners, fleet)
+        keeping = asyncio.create_task(_Maintenance(store, fleet, workers, admin).keep(settings, reread, hangup))
         stack.push_async_callback(_ended, keeping)
-        stack.push_async_callback(crew.drain, settings.drain)
-        await crew.start()
-        stack.push_async_callback(_ended, asyncio.create_task(crew.watch()))
-        stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(crew)))
+        stack.push_async_callback(workers.drain, settings.drain)
+        await workers.start()
+        stack.push_async_callback(_ended, asyncio.create_task(workers.watch()))
+        stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(workers)))
         _log.info(
             "serving",
             extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen), **_for_people(settings)),
@@ -71,15 +71,15 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
     _log.info("stopped")
 
 
-class _House:
+class _Maintenance:
     """What the supervisor does beside watching workers, by one configuration and then by the next."""
 
-    def __init__(self, store: DiskStore, fleet: Fleet, crew: Crew, admin: Listeners) -> None:
+    def __init__(self, store: DiskStore, fleet: Fleet, workers: WorkerPool, admin: Listeners) -> None:
         self._store = store
         self._fleet = fleet
-        self._crew = crew
+        self._workers = workers
         self._admin = admin
-        self._broom = asyncio.Lock()  # who has it tends the store
+        self._maintenance_lock = asyncio.Lock()  # who has it tends the store
 
     async def keep(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
@@ -99,14 +99,14 @@ class _House:
             serving(settings, self._store, index, self._fleet) as served,
             AsyncExitStack() as tended,
         ):
-            await tended.enter_async_context(self._broom)
+            await tended.enter_async_context(self._maintenance_lock)
             sweeper = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
-            upstreams = reported(served.registries, self._crew.reports)
+            upstreams = reported(served.registries, self._workers.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
             upkeep = Upkeep(self._store, index, index.ledger(), sweeper, time.time, served.routes)
             holdings = Holdings(index.ledger(), sweeper, upkeep, served.routes)
-            crew, access = self._crew, admin_access(settings, sockets.addresses(self._admin))
-            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, crew.is_accepting, crew.trouble, access)
+            workers, access = self._workers, admin_access(settings, sockets.addresses(self._admin))
+            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, workers.is_accepting, workers.trouble, access)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 await replaced.wait()
                 await tended.aclose()
@@ -123,7 +123,7 @@ class _House:
                     _log.error("the configuration is not taken over", extra=fields(mistake=mistake))
                 continue
             _log.info("replacing workers")
-            if await self._crew.replace(wanted):
+            if await self._workers.replace(wanted):
                 return wanted
 
 
@@ -155,8 +155,8 @@ def admissible(settings: Settings, wanted: Settings) -> Settings:
     return wanted.model_copy(update={**kept, "store": wanted.store.model_copy(update={"root": settings.store.root})})
 
 
-async def _tell_when_ready(crew: Crew) -> None:
-    await crew.accepting()
+async def _tell_when_ready(workers: WorkerPool) -> None:
+    await workers.accepting()
     systemd.notify("READY=1")
 
 

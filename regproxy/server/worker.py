@@ -18,13 +18,13 @@ from regproxy import log, metrics
 from regproxy.config import Settings
 from regproxy.log import fields
 from regproxy.ports import StoreError
-from regproxy.server import garbage
+from regproxy.server import gc
 from regproxy.server.limits import take_all_files
 from regproxy.server.loop import new_loop
 from regproxy.server.process import BEAT
-from regproxy.server.report import Report
 from regproxy.server.sockets import Listeners
-from regproxy.state.machine import Machine
+from regproxy.server.status import WorkerStatus
+from regproxy.state.rpc import SupervisorClient
 from regproxy.storage.disk import DiskStore
 from regproxy.web.app import registry_port
 from regproxy.wiring import Serving, joined, serving
@@ -53,29 +53,29 @@ def main() -> None:
 async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    machine = await Machine.connected(line)
-    dying = asyncio.create_task(_die_with(machine))
-    async with joined(settings) as (store, index), serving(settings, store, index, machine) as proxy:
-        reporting = asyncio.create_task(_report(machine, proxy, store, stop))
+    supervisor = await SupervisorClient.connected(line)
+    dying = asyncio.create_task(_die_with(supervisor))
+    async with joined(settings) as (store, index), serving(settings, store, index, supervisor) as proxy:
+        reporting = asyncio.create_task(_report(supervisor, proxy, store, stop))
         async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as watch:
-            collecting = asyncio.create_task(garbage.collect(lambda: len(watch.connections)))
+            collecting = asyncio.create_task(gc.collect(lambda: len(watch.connections)))
             await stop.wait()
     collecting.cancel()
     reporting.cancel()
     dying.cancel()
-    await machine.close()
+    await supervisor.close()
 
 
-async def _die_with(machine: Machine) -> None:
+async def _die_with(supervisor: SupervisorClient) -> None:
     """End at once when the supervisor is gone: nobody else tends the store. The kernel sees to it, but not before we have asked it."""
-    await machine.gone()
+    await supervisor.gone()
     os._exit(1)
 
 
-async def _report(machine: Machine, proxy: Serving, store: DiskStore, stop: asyncio.Event) -> None:
-    """Report at every beat, and how busy the loop was meanwhile."""
+async def _report(supervisor: SupervisorClient, proxy: Serving, store: DiskStore, stop: asyncio.Event) -> None:
+    """WorkerStatus at every beat, and how busy the loop was meanwhile."""
     while True:
-        machine.report(Report.of(proxy.registries, store.trouble, is_accepting=not stop.is_set()).document())
+        supervisor.report(WorkerStatus.of(proxy.registries, store.trouble, is_accepting=not stop.is_set()).document())
         metrics.TASKS.set(len(asyncio.all_tasks()))
         metrics.LOOP_LAG.set(await _longest_lag())
 

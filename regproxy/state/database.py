@@ -17,7 +17,7 @@ from typing import Any, Self, TypeAlias
 import aiosqlite
 
 from regproxy.ports import StoreError
-from regproxy.state import files
+from regproxy.state import recovery
 
 Value: TypeAlias = str | int | float | bytes
 Row: TypeAlias = tuple[Value, ...]
@@ -43,7 +43,7 @@ class Database:
     async def open(cls, path: Path, setup: Setup) -> Self:
         """Open the index at *path*, and run *setup* on each connection; what is damaged is begun anew."""
         try:
-            await asyncio.to_thread(files.make_usable, path)
+            await asyncio.to_thread(recovery.make_usable, path)
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"the index at {path} cannot be used: {error}") from error
         return await cls.joined(path, setup)
@@ -128,15 +128,15 @@ class Database:
         except TimeoutError as error:
             raise StoreError(f"the index did not answer within {_TIMEOUT:g} s") from error
         except sqlite3.Error as error:
-            if files.is_damage(error):
-                files.mark_damaged(self._path)
+            if recovery.is_damage(error):
+                recovery.mark_damaged(self._path)
             raise StoreError(f"the index failed: {error}") from error
 
 
 async def _connected(path: Path, setup: Setup) -> aiosqlite.Connection:
     connection = await aiosqlite.connect(path)
     try:
-        await connection.execute("ATTACH DATABASE ? AS operators", (str(files.operators_file(path)),))
+        await connection.execute("ATTACH DATABASE ? AS operators", (str(recovery.operators_file(path)),))
         await connection.execute("PRAGMA main.synchronous = NORMAL")
         await connection.execute("PRAGMA operators.synchronous = FULL")
         await setup(connection)

@@ -1,7 +1,7 @@
-"""What replicas share through Redis: tokens, what tags mean, and whose turn it is (port Fleet).
+"""What replicas share through Redis: tokens, what tags mean, and whose lock it is (port Fleet).
 
 Every value is sealed under its name and with its time, so that neither a forged one nor another's or an old answer is believed. Without a
-key nothing could be told from a forgery: then replicas share turns alone, which nobody needs to believe.
+key nothing could be told from a forgery: then replicas share locks alone, which nobody needs to believe.
 """
 
 import hashlib
@@ -15,10 +15,10 @@ from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
-from regproxy.state.documents import tag_document, tag_of, token_document, token_of
-from regproxy.state.redis import TIMEOUT, RedisDoor, ranges
-from regproxy.state.seal import Seal
-from regproxy.state.turns import Turns
+from regproxy.state.codec import tag_document, tag_of, token_document, token_of
+from regproxy.state.encryption import Encryption
+from regproxy.state.lock import RedisLocks
+from regproxy.state.redis import TIMEOUT, RedisConnection, ranges
 
 _LARGEST = 64 * 1024  # bytes read of a value; ours are a few KiB
 _TAGS_KEPT = 3600  # seconds; a record that is older is asked anew anyway, whatever its policy
@@ -30,9 +30,9 @@ class RedisFleet:
 
     def __init__(self, url: str, key: str | None, clock: Callable[[], float] = time.time, timeout: float = TIMEOUT) -> None:
         """Connect to nothing yet; a call of Redis has *timeout* seconds."""
-        self.door = RedisDoor(url, timeout)
-        self._seal = Seal(key) if key is not None else None
-        self._turns = Turns(self.door, self._seal, clock)
+        self.connection = RedisConnection(url, timeout)
+        self._encryption = Encryption(key) if key is not None else None
+        self._locks = RedisLocks(self.connection, self._encryption, clock)
         self._clock = clock
 
     async def token(self, key: Secret) -> Token | None:
@@ -47,28 +47,28 @@ class RedisFleet:
     def put_tag(self, reference: Reference, record: TagAnswer) -> None:
         self._put("tag", str(reference), tag_document(record), _TAGS_KEPT)
 
-    def turn(self, name: str) -> AbstractAsyncContextManager[None]:
-        told = self._seal.names(name)[0] if self._seal else hashlib.sha256(name.encode()).hexdigest()
-        return self._turns.taken(f"regproxy:turn:{told}")
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        told = self._encryption.names(name)[0] if self._encryption else hashlib.sha256(name.encode()).hexdigest()
+        return self._locks.taken(f"regproxy:lock:{told}")
 
     async def close(self) -> None:
-        await self.door.close()
+        await self.connection.close()
 
     async def _get(self, kind: str, name: str) -> dict[str, Any] | None:
-        if self._seal is None:
+        if self._encryption is None:
             return None
-        places = [f"regproxy:{kind}:{each}" for each in self._seal.names(name)]
-        found = await self.door.call(lambda redis: ranges(redis, places, _LARGEST), refused=[])
+        places = [f"regproxy:{kind}:{each}" for each in self._encryption.names(name)]
+        found = await self.connection.call(lambda redis: ranges(redis, places, _LARGEST), refused=[])
         for place, sealed in zip(places, found, strict=False):
-            opened = self._seal.opened(place, sealed, self._clock(), _MAX_AGE[kind]) if isinstance(sealed, bytes) and sealed else None
+            opened = self._encryption.opened(place, sealed, self._clock(), _MAX_AGE[kind]) if isinstance(sealed, bytes) and sealed else None
             if opened is not None:
                 return dict(json.loads(opened))
         return None
 
     def _put(self, kind: str, name: str, document: dict[str, Any], life: float) -> None:
         """Write behind the answer."""
-        if self._seal is None or life < 1:
+        if self._encryption is None or life < 1:
             return
-        place = f"regproxy:{kind}:{self._seal.names(name)[0]}"
-        sealed = self._seal.sealed(place, json.dumps(document).encode(), self._clock())
-        self.door.call_behind(lambda redis: redis.set(place, sealed, ex=int(life)))
+        place = f"regproxy:{kind}:{self._encryption.names(name)[0]}"
+        sealed = self._encryption.sealed(place, json.dumps(document).encode(), self._clock())
+        self.connection.call_behind(lambda redis: redis.set(place, sealed, ex=int(life)))

@@ -11,12 +11,12 @@ from regproxy.policy.tokens import Token
 from regproxy.ports import Fleet
 from regproxy.sized_cache import SizedCache
 
-LONGEST_WAIT = 10.0  # seconds for somebody else's turn: whoever has it is alive, but may be stuck
+LONGEST_WAIT = 10.0  # seconds for somebody else's lock: whoever has it is alive, but may be stuck
 _MAX_TOKENS_BYTES = _MAX_TAGS_BYTES = 16 * 1024 * 1024  # a token is about 3 KiB, a tag less than one
 _ENTRY = 512  # bytes of one beside its texts
 
 
-class Alone:
+class NullFleet:
     """Knows nothing from others, and waits for nobody."""
 
     async def token(self, key: Secret) -> Token | None:  # noqa: ARG002
@@ -30,13 +30,13 @@ class Alone:
     def put_tag(self, reference: Reference, record: TagAnswer) -> None: ...
 
     @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:  # noqa: ARG002
+    async def lock(self, name: str) -> AsyncIterator[None]:  # noqa: ARG002
         yield
 
     async def close(self) -> None: ...
 
 
-class Together:
+class SharedFleet:
     """What one machine knows, and beyond it the other replicas. What they say comes first: it is as new or newer."""
 
     def __init__(self, beyond: Fleet) -> None:
@@ -44,7 +44,7 @@ class Together:
         self._beyond = beyond
         self._tokens: SizedCache[Secret, Token] = SizedCache(_MAX_TOKENS_BYTES)
         self._tags: SizedCache[Reference, TagAnswer] = SizedCache(_MAX_TAGS_BYTES)
-        self._turns: dict[str, asyncio.Event] = {}
+        self._locks: dict[str, asyncio.Event] = {}
 
     async def token(self, key: Secret) -> Token | None:
         return await self._beyond.token(key) or self._tokens.get(key)
@@ -62,21 +62,21 @@ class Together:
         self._beyond.put_tag(reference, record)
 
     @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
+    async def lock(self, name: str) -> AsyncIterator[None]:
         """Wait until whoever is at it has ended, then go on together with all who waited.
 
         They find what was found. Where nothing was, each asks by itself: one after the other, each would wait for all before it.
         """
-        if (ended := self._turns.get(name)) is not None:
+        if (ended := self._locks.get(name)) is not None:
             await _within(LONGEST_WAIT, ended)
             yield
             return
-        ended = self._turns[name] = asyncio.Event()
+        ended = self._locks[name] = asyncio.Event()
         try:
-            async with self._beyond.turn(name):
+            async with self._beyond.lock(name):
                 yield
         finally:
-            del self._turns[name]
+            del self._locks[name]
             ended.set()
 
     async def close(self) -> None:

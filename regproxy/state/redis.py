@@ -1,8 +1,7 @@
-"""A Redis that may be gone at any time.
+"""A connection to a Redis that may be gone at any time.
 
-Redis makes us faster, never right. A call that takes longer than it may, or a connection that fails, shuts the door: from then on nobody
-waits for Redis at all, and one task knocks until it is back. A call belongs to a task of its own, so a client that leaves cannot cancel
-one half-way (CVE-2023-28858).
+Redis makes us faster, never right. A call that times out or fails closes the connection: from then on no request waits for Redis, and one
+task tries until it is back. A call runs in a task of its own, so that a client that leaves cannot cancel one half-way (CVE-2023-28858).
 """
 
 import asyncio
@@ -28,12 +27,12 @@ Command = Callable[[Redis], Awaitable[Any]]
 _log = logging.getLogger(__name__)
 
 
-class RedisDoor:
+class RedisConnection:
     """The way to one Redis: open, or shut while nobody answers."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         """Connect to nothing yet; a call has *timeout* seconds."""
-        retry = Retry(NoBackoff(), 0)  # a retry would wait; the door decides when to try again
+        retry = Retry(NoBackoff(), 0)  # a retry would wait; the connection decides when to try again
         pool = BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=None, socket_connect_timeout=1.0, retry=retry)
         self._redis: Redis = Redis(connection_pool=pool)
         self.timeout = timeout
@@ -62,7 +61,7 @@ class RedisDoor:
         self._start(self.call(command))
 
     async def settled(self) -> None:
-        """Wait until no call is under way, and the door is open if it was shut."""
+        """Wait until no call is under way, and the connection is open if it was shut."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if (knocking := self._knocking) is not None:
             await knocking

@@ -19,7 +19,7 @@ from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
-from regproxy.state import staying
+from regproxy.state import retention
 from regproxy.state.database import Database, Setup
 from regproxy.state.generation import Generation
 from regproxy.state.ledger import SqliteLedger
@@ -91,7 +91,7 @@ class SqliteIndex:
     ) -> Self:
         generation = Generation(path)
         try:
-            db = await connected(path, lambda connection: staying.prepare(connection, frozen))
+            db = await connected(path, lambda connection: retention.prepare(connection, frozen))
             return cls(db, generation, clock, listing_bytes)
         except BaseException:
             generation.close()
@@ -221,7 +221,7 @@ class SqliteIndex:
 
     async def put_freeze(self, freeze: Freeze) -> None:
         with self._generation.ending():
-            await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", *staying.row_of(freeze))
+            await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", *retention.row_of(freeze))
 
     async def drop_freeze(self, pattern: str) -> bool:
         was_there = await self._db.row("SELECT 1 FROM freezes WHERE pattern = ?", pattern) is not None

@@ -230,7 +230,7 @@ class Tokens:
     async def _exchange(self, request: TokenRequest, old: Token | None, *, is_replacement: bool = False) -> Token:
         """Get a token other than *old*: another replica's if there is one, or else the service's."""
         key = request.key(f"{self._upstream} {self._host}")
-        async with self._fleet.turn(f"token {self._upstream} {request}"):
+        async with self._fleet.lock(f"token {self._upstream} {request}"):
             token = await self._fleet.token(key)
             if token is None or token.renew_at <= self._clock() or (old is not None and token.value == old.value):
                 async with self._failures.noted(request):

@@ -51,22 +51,22 @@ class Upstreams:
 async def upstreams(run: Run) -> AsyncIterator[Upstreams]:
     async with AsyncExitStack() as stack:
         good = await stack.enter_async_context(FakeRegistry())
-        door, sender = FakeRegistry("anonymous"), FakeRegistry()
+        connection, sender = FakeRegistry("anonymous"), FakeRegistry()
         fuzzed = {}
         for kind in _KINDS:
             behind = FakeRegistry()
-            behind.tokens = door.tokens
+            behind.tokens = connection.tokens
             behind.repositories = good.repositories
             fuzzed[kind] = await stack.enter_async_context(FuzzedHost(behind, run.random(f"host {kind}"), 0.5))
-        door.realm = fuzzed["tokens"].url + "/token"
+        connection.realm = fuzzed["tokens"].url + "/token"
         sender.misbehave("/v2/", Redirect(lambda entry: fuzzed["target"].url + entry.path))
-        for each in (door, sender):
+        for each in (connection, sender):
             each.repositories = good.repositories
             await stack.enter_async_context(each)
         first = {
             "mirror": {"url": fuzzed["mirror"].url, "trust": ["pull"]},
             "registry": {"url": fuzzed["registry"].url},
-            "tokens": {"url": door.url, "realms": [fuzzed["tokens"].host]},
+            "tokens": {"url": connection.url, "realms": [fuzzed["tokens"].host]},
             "target": {"url": sender.url},
         }
         hosts: dict[str, object] = {

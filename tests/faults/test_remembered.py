@@ -12,8 +12,8 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.state.database import Database
+from regproxy.state.retention import prepare
 from regproxy.state.sqlite import SqliteIndex
-from regproxy.state.staying import prepare
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 

@@ -17,7 +17,7 @@ from regproxy.oci.reference import Repository
 from regproxy.policy.room import Limits
 from regproxy.ports import Content, NotFound, Refused, UpstreamError
 from regproxy.pull.fills import Fills
-from regproxy.state.memory import Alone
+from regproxy.state.memory import NullFleet
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry
@@ -37,7 +37,7 @@ class Process:
 
     def __init__(self, settings: Settings, store: DiskStore, index: SqliteIndex) -> None:
         self.store = store
-        self.registry = UpstreamRegistry(settings.upstreams[0], settings.timeouts, Alone())
+        self.registry = UpstreamRegistry(settings.upstreams[0], settings.timeouts, NullFleet())
         self.fills = Fills({"docker.io": self.registry}, store, index, settings.downloads)
 
     async def pull(self, digest: Digest, repository: Repository = APP) -> bytes:

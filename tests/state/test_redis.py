@@ -16,9 +16,9 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
+from regproxy.state.encryption import Encryption
 from regproxy.state.fleet import RedisFleet
 from regproxy.state.redis import TIMEOUT
-from regproxy.state.seal import Seal
 from tests.fakes.relay import Relay
 from tests.rig import free_port
 from tests.state.redis_server import RedisServer
@@ -48,13 +48,13 @@ async def replica(url: str, key: str | None = RING, timeout: float = LONG) -> As
 async def written(fleet: RedisFleet) -> None:
     fleet.put_token(KEY, TOKEN)
     fleet.put_tag(REFERENCE, RECORD)
-    await fleet.door.settled()
+    await fleet.connection.settled()
 
 
 async def until_back(fleet: RedisFleet) -> None:
-    """Wait until the door is open again."""
+    """Wait until the connection is open again."""
     async with asyncio.timeout(300):
-        await fleet.door.settled()
+        await fleet.connection.settled()
 
 
 async def test_what_one_replica_found_the_other_knows(server: RedisServer) -> None:
@@ -108,7 +108,7 @@ async def test_s24_a_value_moved_under_another_name_counts_as_nothing(server: Re
         await written(one)
         (moved,) = await forger.keys("*:token:*")
         one.put_token(other, Token(Secret("x"), NOW + 100, NOW + LASTING))
-        await one.door.settled()
+        await one.connection.settled()
         (target,) = [key for key in await forger.keys("*:token:*") if key != moved]
         await forger.copy(moved, target, replace=True)  # type: ignore[arg-type]
         assert await one.token(other) is None
@@ -120,7 +120,7 @@ async def test_turns_are_taken_one_after_the_other(server: RedisServer, key: str
     async with replica(server.url, key) as one, replica(server.url, key) as other:
 
         async def take(fleet: RedisFleet, name: str) -> None:
-            async with fleet.turn("work"):
+            async with fleet.lock("work"):
                 order.append(f"{name} begins")
                 await asyncio.sleep(0)
                 order.append(f"{name} ends")
@@ -142,10 +142,10 @@ async def test_p06_a_turn_is_waited_for_as_long_as_it_is_worked_at(server: Redis
     async with watched(server) as told, replica(server.url) as one, replica(server.url) as other:
 
         async def wait() -> None:
-            async with other.turn("work"):
+            async with other.lock("work"):
                 order.append("other")
 
-        async with one.turn("work"):
+        async with one.lock("work"):
             waiting = asyncio.create_task(wait())
             for _ in range(10):
                 await told.readuntil(b'"PX"')
@@ -157,36 +157,36 @@ async def test_p06_a_turn_is_waited_for_as_long_as_it_is_worked_at(server: Redis
 async def test_p06_a_turn_whose_holder_is_gone_ends_by_itself_soon(server: RedisServer) -> None:
     """A pull may be 200 ms late: that long, and a look whether it is over."""
     async with watched(server) as told, replica(server.url) as one, Redis.from_url(server.url) as spy:
-        async with one.turn("work"):
+        async with one.lock("work"):
             key, life = await _turn_taken(told)
             mark = await spy.get(key)
         assert mark is not None
         assert (life, 3 * 1000 * TIMEOUT <= 150) == (3 * 1000 * LONG, True)
-        await one.door.settled()
+        await one.connection.settled()
         await spy.set(key, mark, px=150)
-        async with asyncio.timeout(300), one.turn("work"):
+        async with asyncio.timeout(300), one.lock("work"):
             assert await spy.get(key) != mark
 
 
 async def test_p06_a_turn_that_was_lost_meanwhile_is_left_to_its_new_holder(server: RedisServer) -> None:
     async with watched(server) as told, replica(server.url) as one, Redis.from_url(server.url) as spy:
-        async with one.turn("work"):
+        async with one.lock("work"):
             key, _ = await _turn_taken(told)
             await spy.set(key, b"another's")
-        await one.door.settled()
+        await one.connection.settled()
         assert await spy.get(key) == b"another's"
 
 
 async def test_n12_18_a_turn_held_without_the_key_holds_nobody_up(server: RedisServer) -> None:
     """One look is enough, going by what Redis is told."""
     async with watched(server) as told, replica(server.url) as one, Redis.from_url(server.url) as forger:
-        async with one.turn("work"):
+        async with one.lock("work"):
             key, _ = await _turn_taken(told)
-        await one.door.settled()
+        await one.connection.settled()
         await forger.set(key, b"x" * 59)
-        async with one.turn("work"):
+        async with one.lock("work"):
             assert await forger.get(key) == b"x" * 59
-        await one.door.settled()
+        await one.connection.settled()
         await forger.set(key, b"end")
         heard = await told.readuntil(b'"end"')
         assert heard.partition(b"x" * 59)[2].count(b'"getrange"') == 1
@@ -194,13 +194,13 @@ async def test_n12_18_a_turn_held_without_the_key_holds_nobody_up(server: RedisS
 
 async def test_n12_18_an_old_mark_that_is_kept_holds_nobody_up_for_long(server: RedisServer) -> None:
     """A mark that is not made anew is believed as long as one of a holder that died; this one never ends."""
-    seal, timeout = Seal(RING), 1.0
-    key = f"regproxy:turn:{seal.names('work')[0]}"
-    mark = seal.mark(key, NOW)
+    encryption, timeout = Encryption(RING), 1.0
+    key = f"regproxy:lock:{encryption.names('work')[0]}"
+    mark = encryption.mark(key, NOW)
     async with watched(server) as told, replica(server.url, timeout=timeout) as one, Redis.from_url(server.url) as forger:
         await forger.set(key, mark)
-        async with one.turn("work"):
-            assert await forger.get(key) == mark, "we go on without a turn"
+        async with one.lock("work"):
+            assert await forger.get(key) == mark, "we go on without a lock"
         await forger.set(key, b"end")
         heard = await told.readuntil(b'"end"')
         assert heard.count(b'"getrange"') <= 1 + 3 * timeout / 0.05 + 3
@@ -243,8 +243,8 @@ async def watched(server: RedisServer) -> AsyncIterator[asyncio.StreamReader]:
 
 
 async def _turn_taken(told: asyncio.StreamReader) -> tuple[bytes, int]:
-    """Find the key of the turn that was taken, and the milliseconds it lives."""
-    taken = re.compile(rb'(?i)"SET" "(regproxy:turn:\w+)" .* "PX" "(\d+)"')
+    """Find the key of the lock that was taken, and the milliseconds it lives."""
+    taken = re.compile(rb'(?i)"SET" "(regproxy:lock:\w+)" .* "PX" "(\d+)"')
     while (found := taken.search(await told.readline())) is None:
         pass
     return found[1], int(found[2])
@@ -256,7 +256,7 @@ class TestRedisIsInTrouble:
     async def test_p05_refused(self) -> None:
         async with replica(f"redis://127.0.0.1:{free_port()}") as fleet:
             assert await fleet.token(KEY) is None
-            async with fleet.turn("work"):
+            async with fleet.lock("work"):
                 assert await fleet.tag(REFERENCE) is None
 
     async def test_p05_stopped_and_started_again(self, server: RedisServer) -> None:
@@ -281,7 +281,7 @@ class TestRedisIsInTrouble:
             finally:
                 server.go_on()
             assert _errors() - before == 1, "the first waits a moment, the others not at all"
-            fleet.door.timeout = LONG
+            fleet.connection.timeout = LONG
             assert await once_back(fleet, KEY) == TOKEN
 
     async def test_p05_flushed(self, server: RedisServer) -> None:
@@ -297,7 +297,7 @@ class TestRedisIsInTrouble:
         async with replica(server.url) as fleet, Redis.from_url(server.url) as admin:
             await written(fleet)
             await admin.config_set(*setting)
-            async with fleet.turn("work"):
+            async with fleet.lock("work"):
                 assert await fleet.token(KEY) == TOKEN
             await written(fleet)
 
@@ -321,15 +321,15 @@ async def test_s25_a_call_that_was_given_up_leaves_its_answer_to_nobody(server: 
             writer.put_token(key, tokens[key])
     async with Relay("127.0.0.1", server.port) as relay, replica(f"redis://127.0.0.1:{relay.port}", timeout=timeout) as fleet:
         relay.delay = 0.01
-        for turn in range(50):
+        for lock in range(50):
             reading = [asyncio.create_task(fleet.token(key)) for key in keys]
-            await asyncio.sleep(0.001 * (turn % 20))
+            await asyncio.sleep(0.001 * (lock % 20))
             for task in reading[::2]:
                 task.cancel()
             found = await asyncio.gather(*reading, return_exceptions=True)
             wrong = [each for key, each in zip(keys, found, strict=True) if isinstance(each, Token) and each != tokens[key]]
             assert wrong == []
-        relay.delay, fleet.door.timeout = 0.0, LONG
+        relay.delay, fleet.connection.timeout = 0.0, LONG
         assert [await once_back(fleet, key) for key in keys] == list(tokens.values())
 
 
@@ -342,5 +342,5 @@ async def once_back(fleet: RedisFleet, key: Secret) -> Token:
     """Ask as often as Redis is too slow for us: others work on this machine."""
     async with asyncio.timeout(300):
         while (token := await fleet.token(key)) is None:
-            await fleet.door.settled()
+            await fleet.connection.settled()
     return token

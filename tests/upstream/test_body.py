@@ -8,7 +8,7 @@ import yaml
 
 from regproxy.config import load
 from regproxy.oci.reference import Repository
-from regproxy.state.memory import Alone
+from regproxy.state.memory import NullFleet
 from regproxy.upstream.registry import UpstreamRegistry
 from tests.fakes.registry import FakeRegistry
 
@@ -24,7 +24,7 @@ async def test_a_connection_may_idle_for_longer_than_a_body_may_be_silent(tmp_pa
         hosts = {"docker.io": {"hosts": [{"url": upstream.url}]}}
         path.write_text(yaml.safe_dump({"timeouts": {"silence": f"{SILENCE}s"}, "upstreams": hosts}))
         settings = load(path, {})
-        registry = UpstreamRegistry(settings.upstreams[0], settings.timeouts, Alone())
+        registry = UpstreamRegistry(settings.upstreams[0], settings.timeouts, NullFleet())
         digest = upstream.add_blob(APP.name, BLOB)
         try:
             for _ in range(2):

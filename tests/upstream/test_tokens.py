@@ -12,7 +12,7 @@ from regproxy.config import Timeouts
 from regproxy.oci.challenge import Challenge, parse_challenges
 from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
 from regproxy.ports import Refused, Throttled, Unavailable, UpstreamError
-from regproxy.state.memory import Alone
+from regproxy.state.memory import NullFleet
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.tokens import Tokens
 from tests.fakes.deeds import Hold, Redirect, Status
@@ -76,7 +76,7 @@ async def prepared(credential: Credential | None = None, auth: Auth = None) -> A
         host = Host(registry.url, credential=credential)
         connections = Connections(host, Timeouts())
         clock = Clock()
-        tokens = Tokens("docker.io", host, connections, Alone(), clock, lambda: 0.5)
+        tokens = Tokens("docker.io", host, connections, NullFleet(), clock, lambda: 0.5)
         try:
             yield Subject(tokens, registry, clock)
         finally:

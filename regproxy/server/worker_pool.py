@@ -16,8 +16,8 @@ from regproxy.log import fields
 from regproxy.policy.respawn import deaths_in_a_row, pause
 from regproxy.ports import Fleet
 from regproxy.server.process import BEAT, WorkerProcess
-from regproxy.server.report import Report
 from regproxy.server.sockets import Listeners
+from regproxy.server.status import WorkerStatus
 
 _BIRTH = 60.0  # seconds for a successor to accept; it takes one where a core is free
 _LOOK = 0.05  # seconds
@@ -25,7 +25,7 @@ _LOOK = 0.05  # seconds
 _log = logging.getLogger(__name__)
 
 
-class _Post:
+class _WorkerSlot:
     """Sockets, and the worker that serves them now."""
 
     def __init__(self, listeners: Listeners) -> None:
@@ -34,20 +34,20 @@ class _Post:
         self.deaths = 0
 
 
-class Crew:
+class WorkerPool:
     """The workers of one regproxy."""
 
     def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: Fleet) -> None:
         """Take what workers are started with, and what they share."""
         self._settings = settings
         self._fleet = fleet
-        self._posts = [_Post(each) for each in listeners]
+        self._slots = [_WorkerSlot(each) for each in listeners]
         self._living: set[WorkerProcess] = set()
         self._names: set[str] = set()  # in use; a name that is free is used again, and its counts go on
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
-    def reports(self) -> list[Report]:
+    def reports(self) -> list[WorkerStatus]:
         """Tell what the workers that accept said last."""
         return [worker.report for worker in self._accepting() if worker.report is not None]
 
@@ -59,9 +59,9 @@ class Crew:
         return bool(self._accepting())
 
     async def start(self) -> None:
-        """Start a worker at every post, and wait for none; raise `OSError`."""
-        for post in self._posts:
-            post.worker = await self._started(post)
+        """Start a worker at every slot, and wait for none; raise `OSError`."""
+        for slot in self._slots:
+            slot.worker = await self._started(slot)
 
     async def accepting(self) -> None:
         """Wait until a worker accepts."""
@@ -78,10 +78,10 @@ class Crew:
             metrics.TASKS.set(len(asyncio.all_tasks()))
 
     async def replace(self, settings: Settings) -> bool:
-        """Give every post a worker with other settings, one after the other; where one does not come up, leave the rest as they are."""
+        """Give every slot a worker with other settings, one after the other; where one does not come up, leave the rest as they are."""
         before, self._settings = self._settings, settings
-        for post in self._posts:
-            if not await self._succeed(post):
+        for slot in self._slots:
+            if not await self._succeed(slot):
                 self._settings = before
                 return False
         return True
@@ -89,8 +89,8 @@ class Crew:
     async def drain(self, grace: float) -> None:
         """Let all workers finish and end, and start no more."""
         self._is_stopping = True
-        for post in self._posts:
-            for each in post.listeners:
+        for slot in self._slots:
+            for each in slot.listeners:
                 each.close()
         await asyncio.gather(*(worker.drain(grace) for worker in list(self._living)))
         for task in self._tasks:
@@ -98,42 +98,42 @@ class Crew:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accepting(self) -> list[WorkerProcess]:
-        return [post.worker for post in self._posts if post.worker is not None and post.worker.is_accepting]
+        return [slot.worker for slot in self._slots if slot.worker is not None and slot.worker.is_accepting]
 
-    async def _started(self, post: _Post) -> WorkerProcess:
+    async def _started(self, slot: _WorkerSlot) -> WorkerProcess:
         name = next(name for name in map(str, itertools.count()) if name not in self._names)
         self._names.add(name)
         try:
-            worker = await WorkerProcess.started(name, self._settings, post.listeners, self._fleet)
+            worker = await WorkerProcess.started(name, self._settings, slot.listeners, self._fleet)
         except BaseException:
             self._names.discard(name)
             raise
         self._living.add(worker)
-        self._go_on(self._attend(post, worker))
+        self._go_on(self._attend(slot, worker))
         return worker
 
-    async def _attend(self, post: _Post, worker: WorkerProcess) -> None:
+    async def _attend(self, slot: _WorkerSlot, worker: WorkerProcess) -> None:
         """See a worker to its end, and replace it where nobody else has."""
         status = await worker.ended
         self._living.discard(worker)
         self._names.discard(worker.name)
-        if post.worker is not worker or self._is_stopping:
+        if slot.worker is not worker or self._is_stopping:
             return
-        post.deaths = deaths_in_a_row(post.deaths, time.monotonic() - worker.born_at)
-        wait = pause(post.deaths)
+        slot.deaths = deaths_in_a_row(slot.deaths, time.monotonic() - worker.born_at)
+        wait = pause(slot.deaths)
         metrics.RESTARTS.labels("silent" if worker.is_silent else "died").inc()
         _log.error("a worker died", extra=fields(worker=worker.name, process=worker.pid, status=status, restart_in=wait))
         await asyncio.sleep(wait)
-        while post.worker is worker and not self._is_stopping:
+        while slot.worker is worker and not self._is_stopping:
             try:
-                post.worker = await self._started(post)
+                slot.worker = await self._started(slot)
             except OSError as error:
                 _log.error("no worker can be started", extra=fields(reason=str(error)))
                 await asyncio.sleep(BEAT)
 
-    async def _succeed(self, post: _Post) -> bool:
+    async def _succeed(self, slot: _WorkerSlot) -> bool:
         try:
-            successor = await self._started(post)
+            successor = await self._started(slot)
         except OSError as error:
             _log.error("no worker can be started", extra=fields(reason=str(error)))
             return False
@@ -141,7 +141,7 @@ class Crew:
             successor.kill()
             _log.error("a worker with the new configuration does not come up", extra=fields(worker=successor.name))
             return False
-        before, post.worker, post.deaths = post.worker, successor, 0
+        before, slot.worker, slot.deaths = slot.worker, successor, 0
         metrics.RESTARTS.labels("replaced").inc()
         if before is not None:
             self._go_on(before.drain(self._settings.drain))

@@ -4,15 +4,15 @@ import json
 from dataclasses import replace
 
 from regproxy.ports import HostStatus
-from regproxy.server.report import Report, Standing, merged
+from regproxy.server.status import Standing, WorkerStatus, merged
 
 HOST = HostStatus("https://a.example", 1, 0.0, 0.1, 1e6, 0.0, 0, honours_ranges=True, last_error="")
 OTHER = replace(HOST, url="https://b.example", rank=2, first_byte=None, bytes_per_second=None)
 
 
 def test_a_report_arrives_as_it_was_sent() -> None:
-    report = Report(True, {"docker.io": Standing(False, True, (HOST, OTHER))}, "no space left")
-    assert Report.parse(json.loads(json.dumps(report.document()))) == report
+    report = WorkerStatus(True, {"docker.io": Standing(False, True, (HOST, OTHER))}, "no space left")
+    assert WorkerStatus.parse(json.loads(json.dumps(report.document()))) == report
 
 
 def test_what_one_worker_suffered_is_told_of_all() -> None:

@@ -22,7 +22,7 @@ _MAC = 32  # bytes
 _MAX_CLOCK_DIFFERENCE = 60.0  # seconds by which a value may be from the future
 
 
-class Seal:
+class Encryption:
     """Seals and opens with shared keys, which never leave the process."""
 
     def __init__(self, keys: str) -> None:
@@ -30,14 +30,14 @@ class Seal:
         found = [key.strip() for key in keys.split(",")]
         self._names = [derived(key, "redis names") for key in found]
         self._values = [AESGCM(derived(key, "redis values")) for key in found]
-        self._marks = [derived(key, "redis turns") for key in found]
+        self._marks = [derived(key, "redis locks") for key in found]
 
     def names(self, text: str) -> Sequence[str]:
         """Make the names that tell nothing of *text*, which may have a password in it: by each key, the one that seals first."""
         return [hmac.digest(key, text.encode(), hashlib.sha256).hex() for key in self._names]
 
     def sealed(self, place: str, value: bytes, now: float) -> bytes:
-        """Seal *value* for one *place*, at a time in seconds since the epoch."""
+        """Encryption *value* for one *place*, at a time in seconds since the epoch."""
         head, nonce = _HEAD.pack(_VERSION, int(now * 1000)), secrets.token_bytes(_NONCE)
         return head + nonce + self._values[0].encrypt(nonce, value, head + place.encode())
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from regproxy.server import garbage
+from regproxy.server import gc as collector
 
 ALMOST_NO_TIME = 1e-6
 
@@ -38,7 +38,7 @@ def looks() -> Iterator[list[int]]:
 
 async def _while_collecting(clients: int, seen: Callable[[], bool]) -> None:
     """Collect for so many clients until something is seen."""
-    collecting = asyncio.create_task(garbage.collect(lambda: clients, ALMOST_NO_TIME))
+    collecting = asyncio.create_task(collector.collect(lambda: clients, ALMOST_NO_TIME))
     async with asyncio.timeout(300):
         while not seen():  # noqa: ASYNC110 -- nobody tells
             await asyncio.sleep(0.001)

@@ -24,7 +24,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class WorkerStatus:
     """That a worker accepts, or does not any more, what it knows of upstreams, and why its store takes nothing, if it does not."""
 
     is_accepting: bool
@@ -49,7 +49,7 @@ class Report:
 class Reported:
     """An upstream as all workers see it: what one of them was refused, the others will be too."""
 
-    def __init__(self, name: str, registry: Registry, reports: Callable[[], Iterable[Report]]) -> None:
+    def __init__(self, name: str, registry: Registry, reports: Callable[[], Iterable[WorkerStatus]]) -> None:
         """Take the supervisor's own way to the upstream, which is used for nothing but examining it."""
         self._name = name
         self._registry = registry
@@ -73,7 +73,7 @@ class Reported:
         return [report.upstreams[self._name] for report in self._reports() if self._name in report.upstreams]
 
 
-def reported(registries: Mapping[str, Registry], reports: Callable[[], Iterable[Report]]) -> dict[str, Watched]:
+def reported(registries: Mapping[str, Registry], reports: Callable[[], Iterable[WorkerStatus]]) -> dict[str, Watched]:
     return {name: Reported(name, registry, reports) for name, registry in registries.items()}
 
 

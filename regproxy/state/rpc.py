@@ -2,7 +2,7 @@
 
 A worker is born with a socket to its supervisor: no path to guess, no password, and nobody else at the other end. Over it go JSON lines,
 `[number, call, argument...]` to the supervisor and `[number, answer]` back; number 0 wants no answer. The socket of a worker that dies is
-closed by the kernel, and that ends its turns. A supervisor that is silent makes a worker ask for itself, as if it were alone.
+closed by the kernel, and that ends its locks. A supervisor that is silent makes a worker ask for itself, as if it were alone.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Fleet
-from regproxy.state.documents import reference_document, reference_of, tag_document, tag_of, token_document, token_of
+from regproxy.state.codec import reference_document, reference_of, tag_document, tag_of, token_document, token_of
 from regproxy.state.memory import LONGEST_WAIT
 
 TIMEOUT = 1.0  # seconds for an answer; it takes a millisecond, and a tenth of a second where every core is taken
@@ -28,7 +28,7 @@ _LONGEST_LINE = 1024 * 1024  # bytes; tokens are limited to a fraction of that
 _NO_ANSWER = 0
 
 
-class Machine:
+class SupervisorClient:
     """The supervisor as a worker sees it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,11 +58,11 @@ class Machine:
         self._tell("put_tag", reference_document(reference), tag_document(record))
 
     @asynccontextmanager
-    async def turn(self, name: str) -> AsyncIterator[None]:
-        """Take a turn: the supervisor says at once that it has heard, and then when the turn has come."""
+    async def lock(self, name: str) -> AsyncIterator[None]:
+        """Take a lock: the supervisor says at once that it has heard, and then when the lock has come."""
         number = next(self._numbers)
         try:
-            if await self._ask(number, "turn", name):
+            if await self._ask(number, "lock", name):
                 await self._ask(number, "wait", timeout=LONGEST_WAIT)
             yield
         finally:
@@ -111,18 +111,18 @@ class Machine:
                     answer.set_result(found)
 
 
-class Desk:
+class SupervisorServer:
     """A worker as its supervisor sees it: what it asks is answered out of a fleet, what it reports is handed on."""
 
     def __init__(self, fleet: Fleet, heard: Callable[[dict[str, Any]], None]) -> None:
         """Take who knows, and whom to tell of reports."""
         self._fleet = fleet
         self._heard = heard
-        self._turns: dict[int, _Turn] = {}
+        self._locks: dict[int, _Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, line: socket) -> None:
-        """Answer until the worker is gone; then its turns end."""
+        """Answer until the worker is gone; then its locks end."""
         reader, writer = await asyncio.open_unix_connection(sock=line, limit=_LONGEST_LINE)
         try:
             async for message in reader:
@@ -130,15 +130,15 @@ class Desk:
         except (OSError, ValueError, TypeError):
             pass  # it died in the middle of a line, or is no longer itself
         finally:
-            for turn in self._turns.values():
-                turn.end()
+            for lock in self._locks.values():
+                lock.end()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             writer.close()
 
     def _take(self, writer: asyncio.StreamWriter, number: int, call: str, *arguments: Any) -> None:  # noqa: ANN401  JSON
-        """Do at once what wants no answer: what is put before a turn ends must be there when it has ended."""
+        """Do at once what wants no answer: what is put before a lock ends must be there when it has ended."""
         match call, *arguments:
             case "report", document:
                 self._heard(document)
@@ -146,10 +146,10 @@ class Desk:
                 self._fleet.put_token(Secret(key), token)
             case "put_tag", name, document if record := tag_of(document):
                 self._fleet.put_tag(reference_of(name), record)
-            case "end", turn if turn in self._turns:
-                self._turns.pop(turn).end()
-            case "turn", name:
-                self._turns[number] = _Turn(self._fleet, name)
+            case "end", lock if lock in self._locks:
+                self._locks.pop(lock).end()
+            case "lock", name:
+                self._locks[number] = _Lock(self._fleet, name)
                 _say(writer, number, found=True)
             case _ if number:
                 task = asyncio.create_task(self._answer(writer, number, call, *arguments), name=f"worker's {call}")
@@ -163,23 +163,23 @@ class Desk:
                 found = token_document(token) if (token := await self._fleet.token(Secret(key))) else None
             case "tag", name:
                 found = tag_document(record) if (record := await self._fleet.tag(reference_of(name))) else None
-            case ["wait"] if number in self._turns:
-                await self._turns[number].has_come.wait()
+            case ["wait"] if number in self._locks:
+                await self._locks[number].has_come.wait()
         _say(writer, number, found)
 
 
-class _Turn:
-    """A worker's turn, or its place in the queue for it."""
+class _Lock:
+    """A worker's lock, or its place in the queue for it."""
 
     def __init__(self, fleet: Fleet, name: str) -> None:
         self.has_come = asyncio.Event()
-        self._task = asyncio.create_task(self._hold(fleet, name), name=f"turn {name}")
+        self._task = asyncio.create_task(self._hold(fleet, name), name=f"lock {name}")
 
     def end(self) -> None:
         self._task.cancel()
 
     async def _hold(self, fleet: Fleet, name: str) -> None:
-        async with fleet.turn(name):
+        async with fleet.lock(name):
             self.has_come.set()
             await asyncio.get_running_loop().create_future()
 

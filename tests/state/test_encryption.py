@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regproxy.state.seal import Seal, derived
+from regproxy.state.encryption import Encryption, derived
 
 KEY, OTHER, NOW = "0123456789abcdef" * 4, "fedcba9876543210" * 4, 1_785_585_600.0
-SEAL = Seal(KEY)
+SEAL = Encryption(KEY)
 
 
 @given(st.text(), st.binary())
@@ -13,7 +13,7 @@ def test_what_was_sealed_is_opened_under_its_name_with_its_key_and_no_other(name
     sealed = SEAL.sealed(name, value, NOW)
     assert SEAL.opened(name, sealed, NOW, 60) == value
     assert SEAL.opened(f"{name}x", sealed, NOW, 60) is None
-    assert Seal(OTHER).opened(name, sealed, NOW, 60) is None
+    assert Encryption(OTHER).opened(name, sealed, NOW, 60) is None
 
 
 @given(st.binary(), st.integers(0, 40), st.integers(1, 255))
@@ -29,7 +29,7 @@ def test_what_a_stranger_wrote_is_not_opened(value: bytes) -> None:
 
 
 def test_a_name_tells_nothing_of_what_it_is_made_of() -> None:
-    assert SEAL.names("password") == SEAL.names("password") != Seal(OTHER).names("password")
+    assert SEAL.names("password") == SEAL.names("password") != Encryption(OTHER).names("password")
     assert "password" not in str(SEAL.names("password"))
 
 
@@ -49,19 +49,21 @@ def test_n12_18_its_time_cannot_be_altered() -> None:
 
 
 def test_n12_18_of_two_keys_the_first_seals_and_either_opens() -> None:
-    first, second, both = Seal(KEY), Seal(OTHER), Seal(f"{OTHER}, {KEY}")
+    first, second, both = Encryption(KEY), Encryption(OTHER), Encryption(f"{OTHER}, {KEY}")
     assert both.opened("name", first.sealed("name", b"value", NOW), NOW, 60) == b"value"
     assert second.opened("name", both.sealed("name", b"value", NOW), NOW, 60) == b"value"
     assert both.names("a") == [*second.names("a"), *first.names("a")]
 
 
 def test_n12_18_each_purpose_has_a_key_of_its_own() -> None:
-    assert len({derived(KEY, purpose) for purpose in ("redis names", "redis values", "redis turns")} | {KEY.encode()}) == 4
+    assert len({derived(KEY, purpose) for purpose in ("redis names", "redis values", "redis locks")} | {KEY.encode()}) == 4
 
 
 @given(st.binary())
 def test_n12_18_nobody_makes_a_mark_without_the_key(mark: bytes) -> None:
-    assert not SEAL.is_mark("turn", mark, NOW, 5)
-    ours = SEAL.mark("turn", NOW)
-    assert SEAL.is_mark("turn", ours, NOW + 5, 5)
-    assert not any((SEAL.is_mark("turn", ours, NOW + 6, 5), SEAL.is_mark("other", ours, NOW, 5), Seal(OTHER).is_mark("turn", ours, NOW, 5)))
+    assert not SEAL.is_mark("lock", mark, NOW, 5)
+    ours = SEAL.mark("lock", NOW)
+    assert SEAL.is_mark("lock", ours, NOW + 5, 5)
+    assert not any(
+        (SEAL.is_mark("lock", ours, NOW + 6, 5), SEAL.is_mark("other", ours, NOW, 5), Encryption(OTHER).is_mark("lock", ours, NOW, 5))
+    )

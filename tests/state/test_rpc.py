@@ -15,9 +15,9 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freshness import Denied, Missing, TagRecord
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
-from regproxy.state.documents import token_of
-from regproxy.state.machine import Desk, Machine
-from regproxy.state.memory import Alone, Together
+from regproxy.state.codec import token_of
+from regproxy.state.memory import NullFleet, SharedFleet
+from regproxy.state.rpc import SupervisorClient, SupervisorServer
 
 KEY = Secret("docker.io canary-password")
 TOKEN = Token(Secret("canary-token-77"), 100.0, 200.0)
@@ -32,10 +32,10 @@ def ignored(_: dict[str, Any]) -> None: ...
 
 
 @asynccontextmanager
-async def worker(fleet: Together, heard: list[dict[str, Any]] | None = None) -> AsyncIterator[Machine]:
+async def worker(fleet: SharedFleet, heard: list[dict[str, Any]] | None = None) -> AsyncIterator[SupervisorClient]:
     ours, theirs = socket.socketpair()
-    desk = asyncio.create_task(Desk(fleet, ignored if heard is None else heard.append).serve(ours))
-    machine = await Machine.connected(theirs)
+    desk = asyncio.create_task(SupervisorServer(fleet, ignored if heard is None else heard.append).serve(ours))
+    machine = await SupervisorClient.connected(theirs)
     try:
         yield machine
     finally:
@@ -44,31 +44,31 @@ async def worker(fleet: Together, heard: list[dict[str, Any]] | None = None) -> 
 
 
 async def test_what_one_worker_found_the_other_knows() -> None:
-    fleet = Together(Alone())
+    fleet = SharedFleet(NullFleet())
     async with worker(fleet) as one, worker(fleet) as other:
         assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
-        async with one.turn("x"):
+        async with one.lock("x"):
             one.put_token(KEY, TOKEN)
             one.put_tag(REFERENCE, RECORD)
             one.put_tag(BY_DIGEST, MISSING)
-        async with other.turn("x"):
+        async with other.lock("x"):
             assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, MISSING)
             other.put_tag(BY_DIGEST, DENIED)
-        async with one.turn("x"):
+        async with one.lock("x"):
             assert await one.tag(BY_DIGEST) == DENIED
 
 
 async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:
-    fleet, order = Together(Alone()), list[str]()
+    fleet, order = SharedFleet(NullFleet()), list[str]()
 
-    async def wait(machine: Machine) -> None:
-        async with machine.turn("x"):
+    async def wait(machine: SupervisorClient) -> None:
+        async with machine.lock("x"):
             order.append("second")
 
     async with worker(fleet) as one, worker(fleet) as other:
-        async with one.turn("x"):
+        async with one.lock("x"):
             waiting = asyncio.create_task(wait(other))
-            async with other.turn("y"):
+            async with other.lock("y"):
                 order.append("another name")
             order.append("first")
         await waiting
@@ -76,12 +76,12 @@ async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:
 
 
 async def test_a_worker_that_dies_has_no_turn_any_more() -> None:
-    fleet = Together(Alone())
+    fleet = SharedFleet(NullFleet())
     async with worker(fleet) as other:
         async with worker(fleet) as one:
-            dying = one.turn("x")
+            dying = one.lock("x")
             await dying.__aenter__()
-            waiting = asyncio.create_task(other.turn("x").__aenter__())
+            waiting = asyncio.create_task(other.lock("x").__aenter__())
             await other.token(KEY)
             assert not waiting.done()
         await waiting
@@ -91,16 +91,16 @@ async def test_a_worker_that_dies_has_no_turn_any_more() -> None:
 async def test_a_supervisor_that_says_nothing_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
     """One question takes a second, a hundred take no longer; when it speaks again, it is believed again."""
     ours, theirs = socket.socketpair()
-    machine = await Machine.connected(theirs)
+    machine = await SupervisorClient.connected(theirs)
     async with asyncio.timeout(300):
         for _ in range(100):
-            async with machine.turn("x"):
+            async with machine.lock("x"):
                 assert await machine.tag(REFERENCE) is None
-    desk = asyncio.create_task(Desk(Together(Alone()), ignored).serve(ours))
+    desk = asyncio.create_task(SupervisorServer(SharedFleet(NullFleet()), ignored).serve(ours))
     async with asyncio.timeout(300):
         while machine._is_silent:  # noqa: ASYNC110 -- another task is watched
             await asyncio.sleep(0.01)
-    async with machine.turn("x"):
+    async with machine.lock("x"):
         machine.put_token(KEY, TOKEN)
         assert await machine.token(KEY) == TOKEN
     await machine.close()
@@ -110,9 +110,9 @@ async def test_a_supervisor_that_says_nothing_is_waited_for_once(caplog: pytest.
 
 async def test_a_supervisor_that_is_gone_is_not_asked() -> None:
     ours, theirs = socket.socketpair()
-    machine = await Machine.connected(theirs)
+    machine = await SupervisorClient.connected(theirs)
     ours.close()
-    async with machine.turn("x"):
+    async with machine.lock("x"):
         machine.put_token(KEY, TOKEN)
         assert await machine.token(KEY) is None
     await machine.close()
@@ -120,7 +120,7 @@ async def test_a_supervisor_that_is_gone_is_not_asked() -> None:
 
 async def test_a_report_is_handed_on() -> None:
     heard: list[dict[str, Any]] = []
-    async with worker(Together(Alone()), heard) as machine:
+    async with worker(SharedFleet(NullFleet()), heard) as machine:
         machine.report({"is_ready": True})
         await machine.token(KEY)
     assert heard == [{"is_ready": True}]
@@ -129,16 +129,16 @@ async def test_a_report_is_handed_on() -> None:
 @pytest.mark.parametrize("line", [b"{", b"[]", b"nonsense", json.dumps([1, "what is that"]).encode(), b'[0, "end", 7]'])
 async def test_a_worker_that_talks_nonsense_harms_nobody_else(line: bytes) -> None:
     ours, theirs = socket.socketpair()
-    fleet = Together(Alone())
-    desk = asyncio.create_task(Desk(fleet, ignored).serve(ours))
+    fleet = SharedFleet(NullFleet())
+    desk = asyncio.create_task(SupervisorServer(fleet, ignored).serve(ours))
     theirs.sendall(line + b"\n")
     theirs.close()
     await asyncio.wait_for(desk, 300)
 
 
 async def test_who_is_beyond_is_asked_first_and_told_all() -> None:
-    beyond = Together(Alone())
-    fleet = Together(beyond)
+    beyond = SharedFleet(NullFleet())
+    fleet = SharedFleet(beyond)
     fleet.put_token(KEY, TOKEN)
     newer = TagRecord(RECORD.descriptor, 60.0)
     fleet.put_tag(REFERENCE, RECORD)
@@ -147,22 +147,22 @@ async def test_who_is_beyond_is_asked_first_and_told_all() -> None:
 
 
 async def test_a_turn_is_one_beyond_as_well() -> None:
-    beyond = Together(Alone())
-    fleet, reached = Together(beyond), asyncio.Event()
+    beyond = SharedFleet(NullFleet())
+    fleet, reached = SharedFleet(beyond), asyncio.Event()
 
     async def wait() -> None:
-        async with fleet.turn("x"):
+        async with fleet.lock("x"):
             reached.set()
 
-    async with beyond.turn("x"):
+    async with beyond.lock("x"):
         waiting = asyncio.create_task(wait())
-        async with fleet.turn("y"):
+        async with fleet.lock("y"):
             assert not reached.is_set()
     await waiting
 
 
 async def test_n12_14_what_is_shared_is_bounded_by_its_size() -> None:
-    fleet = Together(Alone())
+    fleet = SharedFleet(NullFleet())
     long = Token(Secret("a" * 16 * 1024), 100.0, 200.0)
     for number in range(2000):
         fleet.put_token(Secret(f"{number}"), long)
