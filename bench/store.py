@@ -59,8 +59,8 @@ def fill(root: Path, count: int) -> list[str]:
     """Put *count* blobs into a store, and name some of them."""
     connection = sqlite3.connect(root / "index.db")
     names: list[str] = []
-    for shelf in range(256):
-        (root / "blobs" / "sha256" / f"{shelf:02x}").mkdir(parents=True, exist_ok=True)
+    for shard in range(256):
+        (root / "blobs" / "sha256" / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
     for start in range(0, count, _BATCH):
         bodies = [str(number).encode() for number in range(start, min(count, start + _BATCH))]
         digests = [sha256(body).hexdigest() for body in bodies]

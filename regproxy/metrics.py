@@ -34,9 +34,9 @@ UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received f
 HOST_FIRST_BYTE = _Gauge("regproxy_upstream_first_byte_seconds", "Usual time to an answer", ["upstream", "host"])
 HOST_RATE = _Gauge("regproxy_upstream_connection_bytes_per_second", "Usual rate of one connection", ["upstream", "host"])
 HOST_RANK = _Gauge("regproxy_upstream_rank", "1: asked first for a blob", ["upstream", "host"])
-HOST_REST = _Gauge("regproxy_upstream_rest_seconds", "How long it is still left alone after a failure", ["upstream", "host"])
+HOST_BACKOFF = _Gauge("regproxy_upstream_backoff_seconds", "How long it is still left alone after a failure", ["upstream", "host"])
 HOST_FAILURES = _Gauge("regproxy_upstream_failures", "Failures remembered; they fade", ["upstream", "host"])
-HOST_LIES = _Gauge("regproxy_upstream_lies", "Answers that were wrong", ["upstream", "host"])
+HOST_CORRUPT_RESPONSES = _Gauge("regproxy_upstream_corrupt_responses", "Answers that were wrong", ["upstream", "host"])
 HOST_CREDENTIALS = _Gauge("regproxy_upstream_credentials_refused", "1 while our credentials are refused", ["upstream", "host"])
 RATELIMIT_REMAINING = _Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
 TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
@@ -66,9 +66,9 @@ def tell_host(upstream: str, host: HostStatus) -> None:
     """Say how a host is doing now: most of it changes by time alone."""
     labels = upstream, host.url.partition("://")[2]
     HOST_RANK.labels(*labels).set(host.rank)
-    HOST_REST.labels(*labels).set(host.rests_for)
+    HOST_BACKOFF.labels(*labels).set(host.backoff_seconds)
     HOST_FAILURES.labels(*labels).set(host.failures)
-    HOST_LIES.labels(*labels).set(host.lies)
+    HOST_CORRUPT_RESPONSES.labels(*labels).set(host.corrupt_responses)
     HOST_CREDENTIALS.labels(*labels).set(bool(host.refused_credentials))
     if host.first_byte is not None:
         HOST_FIRST_BYTE.labels(*labels).set(host.first_byte)

@@ -29,8 +29,8 @@ from regproxy.pull.upkeep import Upkeep
 from regproxy.pull.uses import Uses
 from regproxy.state.memory import NullFleet
 from regproxy.state.sqlite import MAX_LISTING_BYTES, SqliteIndex
-from regproxy.storage.claim import claimed
 from regproxy.storage.disk import DiskStore
+from regproxy.storage.store_lock import claimed
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.handlers import Handlers
 from regproxy.web.not_found_limiter import NotFoundLimiter

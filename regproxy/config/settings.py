@@ -28,7 +28,7 @@ from regproxy.config.units import (
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
 from regproxy.policy.freshness import DAY
-from regproxy.policy.room import Limits
+from regproxy.policy.quota import Limits
 from regproxy.policy.routing import DOCKER_HUB, Upstream
 from regproxy.policy.token_bucket import Rate
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from regproxy.policy.routing import Host, Trust
 
-REST_AFTER_FAILURE = 10.0  # seconds: long enough to spare a dead host, short enough to notice that it is back
-REST_AFTER_LIE = 600.0  # wrong bytes are no hiccup
+BACKOFF_AFTER_FAILURE = 10.0  # seconds: long enough to spare a dead host, short enough to notice that it is back
+BACKOFF_AFTER_CORRUPT = 600.0  # wrong bytes are no hiccup
 EXPLORE_AFTER = 120.0  # seconds without a question; one request in two minutes is a price nobody notices
-_LONGEST_REST = 120.0  # a host that fails again at every probe
+_MAX_BACKOFF = 120.0  # a host that fails again at every probe
 _PROBE = 10.0  # seconds that a probe has before another request tries its luck
 _HALF_LIFE = 60.0  # seconds after which a failure counts half
 _NEWEST = 0.3  # what one measurement weighs against all before it
@@ -24,7 +24,7 @@ _TYPICAL = 4 * 1024 * 1024  # bytes of a piece or a small layer: what "soonest" 
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class HostRecord:
     """What is remembered of a host; times are monotonic seconds."""
 
     asked_at: float
@@ -32,15 +32,15 @@ class Record:
     rate: float | None = None  # bytes per second, of one connection
     failures: float = 0.0  # as of `failed_at`; they fade
     failed_at: float = 0.0
-    rests_until: float = -math.inf
+    backoff_until: float = -math.inf
     in_a_row: int = 0  # failures since the last answer
-    lies: int = 0
-    is_proven: bool = False  # sent something right since it last lied
+    corrupt_responses: int = 0
+    is_proven: bool = False  # sent something right since its last corrupt response
     honours_ranges: bool = True
     last_error: str = ""
 
-    def is_resting(self, now: float) -> bool:
-        return now < self.rests_until
+    def is_backing_off(self, now: float) -> bool:
+        return now < self.backoff_until
 
     def remembered_failures(self, now: float) -> float:
         return self.failures * math.pow(0.5, max(now - self.failed_at, 0.0) / _HALF_LIFE)
@@ -57,54 +57,54 @@ class Record:
         return seconds + _PENALTY * self.remembered_failures(now)
 
 
-def asked(record: Record, now: float) -> Record:
+def asked(record: HostRecord, now: float) -> HostRecord:
     """Note a question; a host whose rest is over is tried by this one alone, and rests for all others until it answers."""
-    is_probe = record.in_a_row > 0 and not record.is_resting(now)
-    return replace(record, asked_at=now, rests_until=now + _PROBE if is_probe else record.rests_until)
+    is_probe = record.in_a_row > 0 and not record.is_backing_off(now)
+    return replace(record, asked_at=now, backoff_until=now + _PROBE if is_probe else record.backoff_until)
 
 
-def answered(record: Record, seconds: float) -> Record:
-    """Note that headers came after *seconds*: whatever was wrong is over, except a lie."""
-    rests_until = record.rests_until if record.lies else -math.inf
-    return replace(record, first_byte=_blend(record.first_byte, seconds), in_a_row=0, rests_until=rests_until)
+def answered(record: HostRecord, seconds: float) -> HostRecord:
+    """Note that headers came after *seconds*: whatever was wrong is over, except after a corrupt response."""
+    backoff_until = record.backoff_until if record.corrupt_responses else -math.inf
+    return replace(record, first_byte=_blend(record.first_byte, seconds), in_a_row=0, backoff_until=backoff_until)
 
 
-def sent(record: Record, count: int, seconds: float) -> Record:
+def sent(record: HostRecord, count: int, seconds: float) -> HostRecord:
     """Note that *count* bytes of a body took *seconds* of waiting."""
     return replace(record, rate=_blend(record.rate, count / max(seconds, 1e-6)))
 
 
-def failed(record: Record, now: float, why: str, pause: float | None = None) -> Record:
+def failed(record: HostRecord, now: float, why: str, pause: float | None = None) -> HostRecord:
     """Note a failure; each one in a row doubles the rest, unless the host said itself how long it wants to be left alone."""
-    rest = min(REST_AFTER_FAILURE * 2**record.in_a_row, _LONGEST_REST) if pause is None else pause
+    rest = min(BACKOFF_AFTER_FAILURE * 2**record.in_a_row, _MAX_BACKOFF) if pause is None else pause
     return replace(
         record,
         failures=record.remembered_failures(now) + 1,
         failed_at=now,
-        rests_until=max(record.rests_until, now + rest),
+        backoff_until=max(record.backoff_until, now + rest),
         in_a_row=min(record.in_a_row + 1, 8),
         last_error=why,
     )
 
 
-def spoke(record: Record) -> Record:
-    """Note an answer about one thing: the host works, whatever it says, so its rest is over unless it lied."""
-    return replace(record, in_a_row=0, rests_until=record.rests_until if record.lies else -math.inf)
+def spoke(record: HostRecord) -> HostRecord:
+    """Note an answer about one thing: the host works, whatever it says, so its backoff ends unless it sent a corrupt response."""
+    return replace(record, in_a_row=0, backoff_until=record.backoff_until if record.corrupt_responses else -math.inf)
 
 
-def disappointed(record: Record, now: float, why: str) -> Record:
+def disappointed(record: HostRecord, now: float, why: str) -> HostRecord:
     """Note a response that was none to what was asked: others are preferred for a while, but there is no rest, and nothing goes stale."""
     return replace(record, failures=record.remembered_failures(now) + 1, failed_at=now, last_error=why)
 
 
-def lied(record: Record, now: float, why: str) -> Record:
-    return replace(failed(record, now, why, REST_AFTER_LIE), lies=record.lies + 1, is_proven=False)
+def sent_corrupt(record: HostRecord, now: float, why: str) -> HostRecord:
+    return replace(failed(record, now, why, BACKOFF_AFTER_CORRUPT), corrupt_responses=record.corrupt_responses + 1, is_proven=False)
 
 
 def candidates(
     hosts: Sequence[Host],
     need: Trust,
-    records: Mapping[Host, Record],
+    records: Mapping[Host, HostRecord],
     now: float,
     *,
     from_the_middle: bool = False,
@@ -117,7 +117,7 @@ def candidates(
     always sends the whole comes after those that do not.
     """
     able = [host for host in hosts if need in host.trust]
-    awake = [host for host in able if not records[host].is_resting(now)]
+    awake = [host for host in able if not records[host].is_backing_off(now)]
     neglected = min(awake, key=lambda host: records[host].asked_at, default=None)
     if neglected is not None and now - records[neglected].asked_at < EXPLORE_AFTER:
         neglected = None
@@ -126,14 +126,14 @@ def candidates(
 
     def place(host: Host) -> tuple[bool, float, bool, bool, float]:
         record = records[host]
-        rest = max(record.rests_until - now, 0.0)
+        rest = max(record.backoff_until - now, 0.0)
         lacks_ranges = from_the_middle and not record.honours_ranges
         return rest > 0 or host in last, rest, lacks_ranges, host is not neglected, record.cost(now, best)
 
     return sorted(able, key=place)
 
 
-def _best(records: Sequence[Record]) -> tuple[float, float]:
+def _best(records: Sequence[HostRecord]) -> tuple[float, float]:
     """Find the seconds to a first byte, and from there to a typical blob, of the host for which they are least in all."""
     known = [(record.first_byte, record.transfer) for record in records if record.first_byte is not None]
     measured = [(first_byte, transfer) for first_byte, transfer in known if transfer is not None]
@@ -168,7 +168,7 @@ def pause(futile: int, chance: float) -> float:
     return min(0.1 * 2**futile, 2.0) * (0.5 + chance) if futile else 0.0
 
 
-def hedge_after(record: Record) -> float:
+def hedge_after(record: HostRecord) -> float:
     """Say after how many seconds of silence another host is asked too: well above what is usual for this one."""
     return max(0.25, 3 * record.first_byte) if record.first_byte is not None else 1.0
 

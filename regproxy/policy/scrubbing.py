@@ -5,19 +5,19 @@ It is a matter of the clock alone: a restart neither begins again nor leaves any
 
 from dataclasses import dataclass
 
-SHELVES = tuple(f"{number:02x}" for number in range(256))  # by the first two digits of the digests: even parts, as hashes are
+SHARDS = tuple(f"{number:02x}" for number in range(256))  # by the first two digits of the digests: even parts, as hashes are
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A shelf, and until when it is its turn, in epoch seconds."""
+    """A shard, and until when it is its turn, in epoch seconds."""
 
-    shelf: str
+    shard: str
     ends_at: float
 
 
 def turn(now: float, period: float) -> Turn:
-    """Say which shelf's turn it is, if each has one in every *period* seconds."""
-    length = period / len(SHELVES)
+    """Say which shard's turn it is, if each has one in every *period* seconds."""
+    length = period / len(SHARDS)
     number = int(now // length)
-    return Turn(SHELVES[number % len(SHELVES)], (number + 1) * length)
+    return Turn(SHARDS[number % len(SHARDS)], (number + 1) * length)

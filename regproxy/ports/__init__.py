@@ -19,7 +19,7 @@ from regproxy.ports.errors import (
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
-from regproxy.ports.store import BlobStore, Content, Elsewhere, Extent, Incoming, Ingest, Lying, Progress, Spool, Stage
+from regproxy.ports.store import BlobStore, Content, Extent, Incoming, Ingest, PeerIngest, Progress, Spool, Stage, StoredBlob
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Census",
     "Content",
     "Corrupt",
-    "Elsewhere",
     "Extent",
     "Fleet",
     "Full",
@@ -45,9 +44,9 @@ __all__ = [
     "Ledger",
     "LocalResourceError",
     "Locks",
-    "Lying",
     "NotFound",
     "Part",
+    "PeerIngest",
     "Progress",
     "Record",
     "Refused",
@@ -56,6 +55,7 @@ __all__ = [
     "Spool",
     "Stage",
     "StoreError",
+    "StoredBlob",
     "TagCache",
     "TagPage",
     "Throttled",

@@ -80,8 +80,8 @@ class Ledger(Protocol):
     async def unused(self, since: float) -> list[Candidate]:
         """List what neither a kept manifest nor an operator needs, and nobody used since then."""
 
-    async def recorded(self, shelf: str) -> dict[Digest, int]:
-        """List the sizes of all content whose digest begins with the two digits *shelf*."""
+    async def recorded(self, shard: str) -> dict[Digest, int]:
+        """List the sizes of all content whose digest begins with the two digits *shard*."""
 
     async def adopt(self, record: Record, used_at: float) -> None:
         """Record content that nobody is known to hold."""

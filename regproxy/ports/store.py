@@ -110,7 +110,7 @@ class Progress:
     error: UpstreamError | None = None
 
 
-class Elsewhere(Protocol):
+class PeerIngest(Protocol):
     """Content that another process of this machine copies in."""
 
     @property
@@ -139,7 +139,7 @@ class Spool(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lying:
+class StoredBlob:
     """What lies in the store: its name, its size in bytes, when it was written, in epoch seconds."""
 
     digest: Digest
@@ -174,7 +174,7 @@ class BlobStore(Protocol):
     async def resumable(self, digest: Digest) -> int:
         """Tell how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
 
-    async def lease(self, digest: Digest, repository: Repository) -> Elsewhere | None:
+    async def lease(self, digest: Digest, repository: Repository) -> PeerIngest | None:
         """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
@@ -207,8 +207,8 @@ class BlobStore(Protocol):
     async def remove(self, digest: Digest) -> int:
         """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
 
-    async def lying(self, shelf: str) -> list[Lying]:
-        """List all content whose digest begins with the two digits *shelf*; raise `StoreError`."""
+    async def list_shard(self, shard: str) -> list[StoredBlob]:
+        """List all content whose digest begins with the two digits *shard*; raise `StoreError`."""
 
     async def verify(self, digest: Digest) -> int | None:
         """Read and hash content and tell its size; put it aside and say None where it is not right. Raise `StoreError`."""

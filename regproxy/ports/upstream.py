@@ -66,11 +66,11 @@ class HostStatus:
 
     url: str
     rank: int  # 1: asked first for a blob
-    rests_for: float
+    backoff_seconds: float
     first_byte: float | None
     bytes_per_second: float | None
     failures: float  # remembered; they fade
-    lies: int
+    corrupt_responses: int
     honours_ranges: bool
     last_error: str
     refused_credentials: str = ""  # why they are, whatever is asked for
@@ -94,7 +94,7 @@ class Watched(Protocol):
     """How one upstream is doing."""
 
     @property
-    def is_resting(self) -> bool:
+    def is_backing_off(self) -> bool:
         """Whether everyone who may resolve a tag failed a moment ago."""
 
     @property

@@ -133,7 +133,7 @@ class RepositoryAccess:
     async def _reconfirmed(self, repository: Repository, ask: Question) -> float:
         """Ask whether a repository may still be read, with all who want to know, and wait for the answer, but not for long."""
         registry = self._registries[repository.registry]
-        if registry.is_resting:
+        if registry.is_backing_off:
             self._questions.start(repository, lambda: self._reconfirm(repository, ask))
             return self._clock() + _RETRY_AFTER
         try:

@@ -31,7 +31,7 @@ from regproxy.pull.keeping import found, kept
 from regproxy.pull.quarantine import Exposed, Quarantine, Ward
 from regproxy.pull.writer import Writer
 
-_MOST_LIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
+_MAX_CORRUPT_COPIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
 _DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Copier:
         Other processes are told of it where it *is_leased*. Raise `UpstreamError` or `StoreError`.
         """
         start, has_run_on = await self._resumable(fill), False
-        for _ in range(_MOST_LIES):
+        for _ in range(_MAX_CORRUPT_COPIES):
             try:
                 return await self._copy_from(fill, start, is_leased=is_leased)
             except (Gone, Exposed, _EndlessError) as error:

@@ -126,7 +126,7 @@ class Explainer:
     def _policy_step(self, route: Route, tag: Tag, record: TagRecord | None) -> Step:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         registry = self._registries[route.upstream.name]
-        verdict = judge(record, rule, self._clock(), is_down=registry.is_resting, is_scarce=registry.is_scarce)
+        verdict = judge(record, rule, self._clock(), is_down=registry.is_backing_off, is_scarce=registry.is_scarce)
         mark = Mark.BAD if verdict is Verdict.OFFLINE else Mark.GOOD
         advice = "pull it once under another policy, or change tags" if mark is Mark.BAD else None
         return Step("policy", mark, f"{_rule(rule)}: {_VERDICTS[verdict]}", advice)

@@ -19,11 +19,11 @@ from regproxy.policy.precedence import max_wait
 from regproxy.ports import (
     BlobStore,
     Corrupt,
-    Elsewhere,
     Incoming,
     Index,
     Kind,
     LocalResourceError,
+    PeerIngest,
     Progress,
     Registry,
     Stage,
@@ -169,7 +169,7 @@ class Fills:
             if not fills:
                 del self._fills[fill.digest]
 
-    async def _elsewhere(self, fill: Fill) -> Elsewhere | StoreError | None:
+    async def _elsewhere(self, fill: Fill) -> PeerIngest | StoreError | None:
         """Take the lease, or give what another fill copies, or what keeps us from knowing."""
         try:
             return await self._store.lease(fill.digest, fill.repository)
@@ -207,7 +207,7 @@ class Fills:
         fill.verified()
         return True
 
-    async def _read_along(self, fill: Fill, elsewhere: Elsewhere) -> bool:
+    async def _read_along(self, fill: Fill, elsewhere: PeerIngest) -> bool:
         """Follow to its end what another fill copies; say False where it is for us to go on."""
         has_begun, is_ours = False, True
         try:
@@ -251,7 +251,7 @@ class Fills:
             fill.may_share = await self.confirmed(fill.repository, fill.digest)
         return fill.may_share
 
-    async def _news(self, elsewhere: Elsewhere, fill: Fill, *, has_begun: bool) -> Progress | None:
+    async def _news(self, elsewhere: PeerIngest, fill: Fill, *, has_begun: bool) -> Progress | None:
         # Whoever copies has as much by itself, and is found dead within.
         timeout = 2 * self._registries[fill.repository.registry].progress_timeout if has_begun else _MAX_WAIT
         try:

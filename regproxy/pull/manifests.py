@@ -190,7 +190,7 @@ class Manifests:
 
     def _judged(self, reference: Reference, record: TagRecord | None, rule: TagPolicy, missing: Denial | None) -> Verdict:
         registry = self._registries[reference.repository.registry]
-        return judge(record, rule, self._clock(), is_down=registry.is_resting, is_scarce=registry.is_scarce, missing=missing)
+        return judge(record, rule, self._clock(), is_down=registry.is_backing_off, is_scarce=registry.is_scarce, missing=missing)
 
     def _denial(self, missing: Denial) -> errors.RegistryError:
         """Say again what upstream said."""

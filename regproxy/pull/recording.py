@@ -26,8 +26,8 @@ class RecordingRegistry:
         self._is_trusted = all(Trust.RESOLVE in host.trust for host in upstream.hosts)  # whoever answers
 
     @property
-    def is_resting(self) -> bool:
-        return self._registry.is_resting
+    def is_backing_off(self) -> bool:
+        return self._registry.is_backing_off
 
     @property
     def is_scarce(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from regproxy.log import fields
 from regproxy.policy.scrubbing import turn
-from regproxy.ports import BlobStore, Ledger, Lying, StoreError
+from regproxy.ports import BlobStore, Ledger, StoredBlob, StoreError
 from regproxy.pull.stocktaking import lose
 
 _log = logging.getLogger(__name__)
@@ -23,22 +23,22 @@ class Scrubber:
         self._clock = clock
 
     async def run(self) -> None:
-        """Scrub shelf after shelf, each in its turn, for ever."""
+        """Scrub shard after shard, each in its turn, for ever."""
         while True:
             due = turn(self._clock(), self._period)
             try:
-                await self.scrub(due.shelf, due.ends_at)
+                await self.scrub(due.shard, due.ends_at)
             except StoreError as error:
                 _log.error("the store cannot be scrubbed", extra=fields(reason=str(error)))
             await asyncio.sleep(max(0.0, due.ends_at - self._clock()))
 
-    async def scrub(self, shelf: str, ends_at: float) -> None:
-        """Verify what lies on a shelf, spread over the time until *ends_at*; what is damaged is put aside, and a miss from now on."""
-        lying = await self._store.lying(shelf)
-        for left, each in zip(range(len(lying), 0, -1), lying, strict=True):
+    async def scrub(self, shard: str, ends_at: float) -> None:
+        """Verify what lies on a shard, spread over the time until *ends_at*; what is damaged is put aside, and a miss from now on."""
+        stored = await self._store.list_shard(shard)
+        for left, each in zip(range(len(stored), 0, -1), stored, strict=True):
             await self._verify(each)
             await asyncio.sleep(max(0.0, ends_at - self._clock()) / left)
 
-    async def _verify(self, lying: Lying) -> None:
-        if await self._store.verify(lying.digest) is None and await lose(self._store, self._ledger, [lying.digest]):
-            _log.error("damage found", extra=fields(digest=str(lying.digest)))
+    async def _verify(self, stored: StoredBlob) -> None:
+        if await self._store.verify(stored.digest) is None and await lose(self._store, self._ledger, [stored.digest]):
+            _log.error("damage found", extra=fields(digest=str(stored.digest)))

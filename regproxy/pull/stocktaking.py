@@ -13,9 +13,9 @@ from regproxy.log import fields
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import LIMIT, InvalidManifest, Manifest
-from regproxy.policy.room import on_disk
-from regproxy.policy.scrubbing import SHELVES
-from regproxy.ports import BlobStore, Kind, Ledger, Lying, Record, StoreError
+from regproxy.policy.quota import on_disk
+from regproxy.policy.scrubbing import SHARDS
+from regproxy.ports import BlobStore, Kind, Ledger, Record, StoredBlob, StoreError
 from regproxy.pull.fills import BLOB_TYPE
 
 _LATELY = 60.0  # seconds: file systems write out what they hold back every 5 to 30
@@ -41,9 +41,9 @@ class Stocktaking:
     async def run(self) -> None:
         """Compare all there is, once, and tell what differed."""
         try:
-            for shelf in SHELVES:
+            for shard in SHARDS:
                 began = time.monotonic()
-                await self.take(shelf)
+                await self.take(shard)
                 await asyncio.sleep(time.monotonic() - began)  # half of the time is for those who are being served
             self._store.mended()
         except StoreError as error:
@@ -53,20 +53,20 @@ class Stocktaking:
                 "the index did not say what the store holds", extra=fields(adopted=self.adopted, lost=self.lost, damaged=self.damaged)
             )
 
-    async def take(self, shelf: str) -> None:
-        """Compare one shelf. The records are read first: what is kept meanwhile is found lying, and not found missing."""
-        recorded = await self._ledger.recorded(shelf)
-        lying = {each.digest: each for each in await self._store.lying(shelf)}
-        await self._lose([digest for digest in recorded if digest not in lying])
-        for digest, each in lying.items():
+    async def take(self, shard: str) -> None:
+        """Compare one shard. The records are read first: what is kept meanwhile is found stored, and not found missing."""
+        recorded = await self._ledger.recorded(shard)
+        stored = {each.digest: each for each in await self._store.list_shard(shard)}
+        await self._lose([digest for digest in recorded if digest not in stored])
+        for digest, each in stored.items():
             if digest in recorded and (recorded[digest] != each.size or self._is_doubtful(each)):
                 await self._check(digest, recorded[digest])
             elif digest not in recorded and each.modified_at < self._store.opened_at:
                 await self._adopt(each)
 
-    def _is_doubtful(self, lying: Lying) -> bool:
+    def _is_doubtful(self, stored: StoredBlob) -> bool:
         interrupted_at = self._store.interrupted_at
-        return self._doubts_all or (interrupted_at is not None and lying.modified_at > interrupted_at - _LATELY)
+        return self._doubts_all or (interrupted_at is not None and stored.modified_at > interrupted_at - _LATELY)
 
     async def _lose(self, digests: Collection[Digest]) -> None:
         await lose(self._store, self._ledger, digests)
@@ -77,8 +77,8 @@ class Stocktaking:
             self.damaged += 1
             await self._lose([digest])
 
-    async def _adopt(self, lying: Lying) -> None:
-        size = await _recorded(self._store, self._ledger, lying)
+    async def _adopt(self, stored: StoredBlob) -> None:
+        size = await _recorded(self._store, self._ledger, stored)
         if size is None:
             self.damaged += 1
             return
@@ -93,19 +93,19 @@ async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) ->
     """
     lost = await ledger.lose(digests) if digests else 0
     store.count(-lost)
-    for shelf in {digest.hex[:2] for digest in digests}:
-        for lying in await store.lying(shelf):
-            if lying.digest in digests:
-                await _recorded(store, ledger, lying)
+    for shard in {digest.hex[:2] for digest in digests}:
+        for stored in await store.list_shard(shard):
+            if stored.digest in digests:
+                await _recorded(store, ledger, stored)
     return lost
 
 
-async def _recorded(store: BlobStore, ledger: Ledger, lying: Lying) -> int | None:
+async def _recorded(store: BlobStore, ledger: Ledger, stored: StoredBlob) -> int | None:
     """Record what lies there, unless it is or turns out to be wrong; tell its size."""
-    size = await store.verify(lying.digest)
+    size = await store.verify(stored.digest)
     if size is not None:
-        body = await store.read(lying.digest, size) if size <= LIMIT else None
-        await ledger.adopt(described(lying.digest, size, body), lying.modified_at)
+        body = await store.read(stored.digest, size) if size <= LIMIT else None
+        await ledger.adopt(described(stored.digest, size, body), stored.modified_at)
     return size
 
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import Candidate
 from regproxy.policy.routing import Routes
-from regproxy.policy.scrubbing import SHELVES
+from regproxy.policy.scrubbing import SHARDS
 from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
 from regproxy.pull.archive import Archive, decompressed
 from regproxy.pull.export import Export, planned
@@ -84,10 +84,10 @@ class Upkeep:
 
     async def _gone_through(self, progress: Progress, *, doubts_all: bool) -> dict[str, object]:
         taking = Stocktaking(self._store, self._ledger, doubts_all=doubts_all)
-        sizes = [sum(each.size for each in await self._store.lying(shelf)) for shelf in SHELVES]
+        sizes = [sum(each.size for each in await self._store.list_shard(shard)) for shard in SHARDS]
         progress.total = sum(sizes)
-        for shelf, size in zip(SHELVES, sizes, strict=True):
-            await taking.take(shelf)
+        for shard, size in zip(SHARDS, sizes, strict=True):
+            await taking.take(shard)
             progress.advance(size)
         return {"adopted": taking.adopted, "lost": taking.lost, "damaged": taking.damaged}
 

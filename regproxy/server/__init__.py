@@ -7,7 +7,7 @@ from regproxy import log
 from regproxy.config import Settings
 from regproxy.counting import counting_together
 from regproxy.server.limits import fill_standard_streams
-from regproxy.storage.claim import claimed
+from regproxy.storage.store_lock import claimed
 
 
 def run(settings: Settings, reread: Callable[[], Settings]) -> None:

@@ -13,14 +13,14 @@ from regproxy.ports import HostFinding, HostStatus, Registry, Watched
 class Standing:
     """How an upstream is doing, as one worker knows it."""
 
-    is_resting: bool
+    is_backing_off: bool
     is_scarce: bool
     hosts: tuple[HostStatus, ...]
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
         hosts = tuple(HostStatus(**host) for host in document["hosts"])
-        return cls(document["is_resting"], document["is_scarce"], hosts)
+        return cls(document["is_backing_off"], document["is_scarce"], hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class WorkerStatus:
 
     @classmethod
     def of(cls, registries: Mapping[str, Registry], trouble: str | None, *, is_accepting: bool) -> Self:
-        standings = {name: Standing(each.is_resting, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
+        standings = {name: Standing(each.is_backing_off, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
         return cls(is_accepting, standings, trouble)
 
     @classmethod
@@ -56,8 +56,8 @@ class Reported:
         self._reports = reports
 
     @property
-    def is_resting(self) -> bool:
-        return any(standing.is_resting for standing in self._standings())
+    def is_backing_off(self) -> bool:
+        return any(standing.is_backing_off for standing in self._standings())
 
     @property
     def is_scarce(self) -> bool:
@@ -87,13 +87,13 @@ def merged(standings: Collection[Sequence[HostStatus]]) -> list[HostStatus]:
 
 
 def _one(hosts: Sequence[HostStatus], rank: int) -> HostStatus:
-    worst = max(hosts, key=lambda host: (host.rests_for, host.failures, host.last_error))
+    worst = max(hosts, key=lambda host: (host.backoff_seconds, host.failures, host.last_error))
     return replace(
         worst,
         rank=rank,
         first_byte=_usual(host.first_byte for host in hosts),
         bytes_per_second=_usual(host.bytes_per_second for host in hosts),
-        lies=sum(host.lies for host in hosts),
+        corrupt_responses=sum(host.corrupt_responses for host in hosts),
         honours_ranges=all(host.honours_ranges for host in hosts),
         refused_credentials=next((host.refused_credentials for host in hosts if host.refused_credentials), ""),
     )

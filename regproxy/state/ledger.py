@@ -84,10 +84,10 @@ class SqliteLedger:
     async def parts(self, image: Digest) -> list[Part]:
         return await images.parts(self._db, image)
 
-    async def recorded(self, shelf: str) -> dict[Digest, int]:
+    async def recorded(self, shard: str) -> dict[Digest, int]:
         found: dict[Digest, int] = {}
         for algorithm in ("sha256", "sha512"):
-            first = f"{algorithm}:{shelf}"
+            first = f"{algorithm}:{shard}"
             rows = await self._db.rows("SELECT digest, size FROM content WHERE digest BETWEEN ? AND ?", first, f"{first}g")
             found.update((Digest.parse(str(digest)), int(size)) for digest, size in rows)
         return found

@@ -1,4 +1,4 @@
-"""Whose lock it is in a fleet (port Leases).
+"""Whose lock it is in a fleet (port IngestLocks).
 
 A lock lives for a moment and is renewed while its work goes on: a holder that works is waited for, one that died or was stopped holds
 nobody up for longer than a pull may be late. At worst two do the same.

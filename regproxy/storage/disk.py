@@ -24,22 +24,22 @@ from weakref import WeakValueDictionary
 from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.room import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, Incoming, Lying, Stage, StoreError, UpstreamError
-from regproxy.storage import layout, lease, tally
-from regproxy.storage.elsewhere import CopyElsewhere, Reading, told
-from regproxy.storage.growing import Growing, left_behind
+from regproxy.policy.quota import FileSystem, Limits, on_disk
+from regproxy.ports import Full, Gone, Incoming, Stage, StoredBlob, StoreError, UpstreamError
+from regproxy.storage import ingest_lock, layout, shared_usage
+from regproxy.storage.blob_files import BlobFiles, path_of
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest
 from regproxy.storage.opened import OpenBlob, OpenFiles
-from regproxy.storage.room import Room
-from regproxy.storage.shelves import Shelves, path_of
+from regproxy.storage.partial_file import PartialFile, left_behind
+from regproxy.storage.peer_ingest import Reading, WatchedIngest, told
+from regproxy.storage.quota import Quota
 from regproxy.storage.spool import Spool
 from regproxy.storage.threads import DiskThreads
 from regproxy.storage.trouble import Trouble
 
 _TIMEOUT = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
-_LET_GO = 1.0  # seconds that removed content may go on taking room because it was served not long ago
+_LET_GO = 1.0  # seconds that removed content may take space because it was served not long ago
 _OPEN_FILES = 512  # descriptors kept for the next hit; the default limit on open files is 1024
 
 _log = logging.getLogger(__name__)
@@ -52,15 +52,15 @@ class DiskStore:
         """Take the directory, how much it may hold, and how many seconds a disk call may take; `prepare` makes it usable."""
         self._root = root
         self._run = DiskThreads(root, timeout)
-        self._shelves = Shelves(root)
+        self._blob_files = BlobFiles(root)
         self._open = OpenFiles(_OPEN_FILES)
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
         self._scrubbing = ThreadPoolExecutor(1, thread_name_prefix="scrub")  # one large file at a time, beside what serves
         self._trouble = Trouble()
-        self._leases = lease.Leases()
+        self._leases = ingest_lock.IngestLocks()
         self.opened_at = 0.0
         self.interrupted_at: float | None = None
-        self.room = Room(limits, partial(self._run, self._measure))
+        self.quota = Quota(limits, partial(self._run, self._measure))
 
     @property
     def place(self) -> str:
@@ -71,8 +71,8 @@ class DiskStore:
         prepared = await self._run(layout.prepare, self._root)
         self.opened_at, self.interrupted_at = prepared.opened_at, prepared.interrupted_at
         try:
-            await self._run(tally.reset, self._root)
-            await self._run(lease.reset, self._root)
+            await self._run(shared_usage.reset, self._root)
+            await self._run(ingest_lock.reset, self._root)
         except StoreError as error:
             _log.warning("processes can share nothing", extra=fields(reason=str(error)))
         await self.join()
@@ -80,17 +80,17 @@ class DiskStore:
     async def join(self) -> None:
         """Use a store that another process has prepared, or this one."""
         try:
-            self.room.tally = await self._run(tally.joined, self._root)
-            self._leases = lease.Leases(await self._run(lease.place, self._root))
+            self.quota.usage = await self._run(shared_usage.joined, self._root)
+            self._leases = ingest_lock.IngestLocks(await self._run(ingest_lock.place, self._root))
         except StoreError as error:
-            _log.warning("this process counts its room and copies for itself", extra=fields(reason=str(error)))
+            _log.warning("cannot share usage and locks with other processes", extra=fields(reason=str(error)))
 
     async def open(self, digest: Digest, size: int) -> "OpenBlob | None":
         blob = self._open.get(digest)
         if blob is not None and blob.is_intact(size):
             return blob.hold()
         self._open.pop(digest, None)
-        file = await self._run(self._shelves.opened, digest, size, undo=FileIO.close)
+        file = await self._run(self._blob_files.opened, digest, size, undo=FileIO.close)
         if file is None:
             return None
         blob = self._live[digest] = OpenBlob(file, size, partial(self.quarantine, digest))
@@ -100,7 +100,7 @@ class DiskStore:
         return held
 
     async def read(self, digest: Digest, size: int) -> bytes | None:
-        return await self._run(self._shelves.read, digest, size)
+        return await self._run(self._blob_files.read, digest, size)
 
     async def write(self, digest: Digest, body: bytes) -> None:
         ingest = await self.ingest(digest, len(body))
@@ -111,9 +111,9 @@ class DiskStore:
             await ingest.discard()
             ingest.close()
 
-    async def lease(self, digest: Digest, repository: Repository) -> CopyElsewhere | None:
+    async def lease(self, digest: Digest, repository: Repository) -> WatchedIngest | None:
         other = self._leases.take(digest, str(repository))
-        return None if other is None else CopyElsewhere(self._root, digest, other, self._run)
+        return None if other is None else WatchedIngest(self._root, digest, other, self._run)
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
         try:
@@ -134,7 +134,7 @@ class DiskStore:
             return False
 
     async def landed(self, digest: Digest, size: int) -> Reading | None:
-        file = await self._run(self._shelves.opened, digest, size, undo=FileIO.close)
+        file = await self._run(self._blob_files.opened, digest, size, undo=FileIO.close)
         return None if file is None else Reading(file)
 
     async def resumable(self, digest: Digest) -> int:
@@ -143,7 +143,7 @@ class DiskStore:
     async def ingest(
         self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_leased: bool = False
     ) -> DiskIngest:
-        growing = await self._growing(digest, size, start) if begun is None else Full("another process has no room for it")
+        growing = await self._growing(digest, size, start) if begun is None else Full("the process that copies it has no space for it")
         if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
         note = partial(self._leases.note, digest) if is_leased else _note_nothing
@@ -159,7 +159,7 @@ class DiskStore:
         return ingest
 
     async def spool(self, size: int) -> Spool:
-        reservation = await self.room.reserve(size)
+        reservation = await self.quota.reserve(size)
         try:
             return await self._run(Spool, self._root / "ingest", reservation, self._run, undo=lambda spool: spool.file.close())
         except BaseException:
@@ -173,9 +173,9 @@ class DiskStore:
             self._open.let_go()
 
     async def remove(self, digest: Digest) -> int:
-        """Remove content, and tell how many bytes that frees; those who read it read on, and its room is free when they are done."""
-        size = await self._run(self._shelves.remove, digest)
-        freed = partial(self.room.put, -on_disk(size))
+        """Remove content and return how many bytes that frees; its readers read on, and its space is free when they are done."""
+        size = await self._run(self._blob_files.remove, digest)
+        freed = partial(self.quota.put, -on_disk(size))
         reader = self._live.get(digest)
         self._open.pop(digest, None)
         if reader is not None:
@@ -184,8 +184,8 @@ class DiskStore:
             freed()
         return on_disk(size)
 
-    async def lying(self, shelf: str) -> list[Lying]:
-        return await self._run(self._shelves.lying, shelf)
+    async def list_shard(self, shard: str) -> list[StoredBlob]:
+        return await self._run(self._blob_files.list_shard, shard)
 
     async def verify(self, digest: Digest) -> int | None:
         path = path_of(self._root, digest)
@@ -205,31 +205,31 @@ class DiskStore:
         self.interrupted_at = None
 
     def limit(self, limits: Limits) -> None:
-        self.room.limit(limits)
+        self.quota.limit(limits)
 
     @property
     def counted(self) -> int:
-        return self.room.tally.finished
+        return self.quota.usage.finished
 
     def count(self, size: int) -> None:
-        self.room.put(size)
+        self.quota.put(size)
 
     @property
     def is_waited_for(self) -> bool:
-        return self.room.tally.wanted > 0
+        return self.quota.usage.wanted > 0
 
     async def shortage(self) -> int:
-        return await self.room.shortage()
+        return await self.quota.shortage()
 
     async def look(self) -> None:
         if self.interrupted_at is None:
             await self._run(_renew, self._root / "running")
-        await self.room.look()
+        await self.quota.look()
 
     async def quarantine(self, digest: Digest) -> None:
         """Put content aside that turned out wrong."""
         self._open.pop(digest, None)
-        await self._run(self._shelves.put_aside, digest)
+        await self._run(self._blob_files.put_aside, digest)
 
     @property
     def trouble(self) -> str | None:
@@ -245,18 +245,18 @@ class DiskStore:
             self._open.popitem()
         if self.opened_at and self.interrupted_at is None:
             (self._root / "running").unlink(missing_ok=True)
-        self.room.tally.close()
+        self.quota.usage.close()
         self._run.close()
         self._scrubbing.shutdown(wait=False, cancel_futures=True)
 
-    async def _growing(self, digest: Digest, size: int | None, start: int) -> Growing | StoreError:
-        """Take room and make a file, or take one over, or tell why that is not possible."""
+    async def _growing(self, digest: Digest, size: int | None, start: int) -> PartialFile | StoreError:
+        """Reserve space and create a file or take one over, or return why that is not possible."""
         try:
-            reservation = await self.room.reserve(size or 0)
+            reservation = await self.quota.reserve(size or 0)
         except StoreError as error:
             return error
         try:
-            return await self._run(Growing, self._root, digest, reservation, start, undo=Growing.abandon)
+            return await self._run(PartialFile, self._root, digest, reservation, start, undo=PartialFile.abandon)
         except BaseException as error:
             reservation.release()
             if isinstance(error, StoreError):

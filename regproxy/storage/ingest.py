@@ -12,11 +12,11 @@ from typing import BinaryIO
 from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.ports import Extent, Full, Gone, Stage, StoreError
-from regproxy.storage.growing import Growing
-from regproxy.storage.shelves import origin_of
+from regproxy.storage.blob_files import origin_of
+from regproxy.storage.partial_file import PartialFile
+from regproxy.storage.ring_buffer import RingBuffer
 from regproxy.storage.threads import Runner
 from regproxy.storage.trouble import Trouble
-from regproxy.storage.window import Window
 
 _READ = 4 * 1024 * 1024
 
@@ -31,7 +31,7 @@ class DiskIngest:
         digest: Digest,
         run: Runner,
         trouble: Trouble,
-        growing: Growing | StoreError,
+        growing: PartialFile | StoreError,
         note: Callable[..., None],
         begun: BinaryIO | None = None,
     ) -> None:
@@ -39,13 +39,13 @@ class DiskIngest:
         self._run = run
         self._note = note
         self._trouble = trouble
-        self._growing = growing if isinstance(growing, Growing) else None
-        self._file = growing.file if isinstance(growing, Growing) else begun
+        self._growing = growing if isinstance(growing, PartialFile) else None
+        self._file = growing.file if isinstance(growing, PartialFile) else begun
         self._refused: StoreError | None = None
         if isinstance(growing, StoreError):
             self._refuse(growing)
         self._verifier = digest.verifier()
-        self._window: Window | None = None
+        self._window: RingBuffer | None = None
         self._slowest: Callable[[], int | None] = _nobody
         self._on_disk = 0
 
@@ -144,7 +144,7 @@ class DiskIngest:
         for chunk in chunks:
             self._verifier.update(chunk)
 
-    async def _keep(self, growing: Growing, chunks: Sequence[bytes]) -> None:
+    async def _keep(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
         try:
             if not growing.reservation.use(sum(map(len, chunks))):
                 raise Full("more came than was promised, and there is no room for it")
@@ -163,7 +163,7 @@ class DiskIngest:
         self._refused = reason
         self._trouble.begin(reason)
 
-    def _append(self, growing: Growing, chunks: Sequence[bytes]) -> None:
+    def _append(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
@@ -174,7 +174,7 @@ class DiskIngest:
     async def _pass(self, chunks: Sequence[bytes], reached: int, already: int, reason: StoreError) -> None:
         """Pass on all but the *already* written, from the offset *reached* on; raise *reason* where nobody reads."""
         if self._window is None and self._slowest() is not None:
-            self._window = Window(reached, self._slowest)
+            self._window = RingBuffer(reached, self._slowest)
         for chunk in chunks:
             view = memoryview(chunk)[already:]
             already = max(0, already - len(chunk))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regproxy.ports import Full
-from regproxy.storage.room import Reservation
+from regproxy.storage.quota import Reservation
 from regproxy.storage.threads import Runner
 
 

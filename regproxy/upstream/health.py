@@ -7,7 +7,7 @@ from dataclasses import replace
 from cachetools import LRUCache
 
 from regproxy.policy import failover
-from regproxy.policy.failover import Record
+from regproxy.policy.failover import HostRecord
 from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import Answer, Corrupt, HostStatus, LocalResourceError, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 
@@ -21,20 +21,20 @@ class Health:
         """Know nothing of any host."""
         self._upstream = upstream
         self._clock = clock
-        self._records = {host: Record(asked_at=clock()) for host in upstream.hosts}
-        self._elsewhere: LRUCache[tuple[Host, str], Record] = LRUCache(_MAX_ORIGINS)
+        self._records = {host: HostRecord(asked_at=clock()) for host in upstream.hosts}
+        self._elsewhere: LRUCache[tuple[Host, str], HostRecord] = LRUCache(_MAX_ORIGINS)
         self._leads_to: dict[Host, str | None] = {}
 
-    def __getitem__(self, host: Host) -> Record:
+    def __getitem__(self, host: Host) -> HostRecord:
         return self._records[host]
 
-    def is_resting(self, host: Host) -> bool:
-        return self._records[host].is_resting(self._clock())
+    def is_backing_off(self, host: Host) -> bool:
+        return self._records[host].is_backing_off(self._clock())
 
     def has_others(self, host: Host) -> bool:
         """Whether anyone else who is not resting sends content."""
         now = self._clock()
-        return any(other is not host and not self._for_blob(other).is_resting(now) for other in self.candidates(Trust.PULL))
+        return any(other is not host and not self._for_blob(other).is_backing_off(now) for other in self.candidates(Trust.PULL))
 
     def candidates(self, need: Trust, *, from_the_middle: bool = False, last: Collection[Host] = (), for_blob: bool = False) -> list[Host]:
         """List the hosts that may answer, best first; *for_blob*: wherever they redirect to for one."""
@@ -77,12 +77,12 @@ class Health:
             return
         self._leads_to[host] = error.origin
         key = host, error.origin
-        self._elsewhere[key] = self._after(self._elsewhere.get(key) or Record(asked_at=self._clock()), error)
+        self._elsewhere[key] = self._after(self._elsewhere.get(key) or HostRecord(asked_at=self._clock()), error)
         if isinstance(error, Corrupt):  # it is the host that chose whom to trust
-            record = replace(record, lies=record.lies + 1, is_proven=False)
+            record = replace(record, corrupt_responses=record.corrupt_responses + 1, is_proven=False)
         self._note(host, failover.spoke(record))
 
-    def _after(self, record: Record, error: UpstreamError) -> Record:
+    def _after(self, record: HostRecord, error: UpstreamError) -> HostRecord:
         now, why = self._clock(), str(error)
         match error:
             case Answer():
@@ -90,7 +90,7 @@ class Health:
             case UnexpectedResponse():
                 return failover.disappointed(record, now, why)
             case Corrupt():
-                return failover.lied(record, now, why)
+                return failover.sent_corrupt(record, now, why)
             case Throttled(retry_after=pause):
                 return failover.failed(record, now, why, pause)
             case Unavailable() if not isinstance(error, LocalResourceError):
@@ -102,14 +102,14 @@ class Health:
         origin = self._leads_to.get(host)
         return (host, origin) if origin is not None and (host, origin) in self._elsewhere else None
 
-    def _for_blob(self, host: Host) -> Record:
+    def _for_blob(self, host: Host) -> HostRecord:
         """Expect of a host what is to be expected of it and of where it redirects to."""
         record, key = self._records[host], self._target(host)
         if key is None:
             return record
         target, now = self._elsewhere[key], self._clock()
         failures = record.remembered_failures(now) + target.remembered_failures(now)
-        return replace(record, failures=failures, failed_at=now, rests_until=max(record.rests_until, target.rests_until))
+        return replace(record, failures=failures, failed_at=now, backoff_until=max(record.backoff_until, target.backoff_until))
 
     def statuses(self) -> list[HostStatus]:
         """Tell of each host, best for a blob first; those that send none come last."""
@@ -122,14 +122,14 @@ class Health:
         return HostStatus(
             url=host.url,
             rank=rank,
-            rests_for=max(record.rests_until - now, 0.0),
+            backoff_seconds=max(record.backoff_until - now, 0.0),
             first_byte=record.first_byte,
             bytes_per_second=record.rate,
             failures=record.remembered_failures(now),
-            lies=record.lies,
+            corrupt_responses=record.corrupt_responses,
             honours_ranges=record.honours_ranges,
             last_error=record.last_error,
         )
 
-    def _note(self, host: Host, record: Record) -> None:
+    def _note(self, host: Host, record: HostRecord) -> None:
         self._records[host] = record

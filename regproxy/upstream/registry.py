@@ -79,8 +79,8 @@ class UpstreamRegistry:
         self._repeats = failover.Budget(share=_REPEATED, left=_MOST_REPEATS)
 
     @property
-    def is_resting(self) -> bool:
-        return all(self._health.is_resting(host) for host in self._health.candidates(Trust.RESOLVE))
+    def is_backing_off(self) -> bool:
+        return all(self._health.is_backing_off(host) for host in self._health.candidates(Trust.RESOLVE))
 
     def hosts(self) -> list[HostStatus]:
         refused = {host.url: client.refused_credentials for host, client in self._clients.items()}

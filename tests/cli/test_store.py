@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from regproxy.cli import app
 from regproxy.config.units import size
 from regproxy.oci.digest import Digest
-from regproxy.storage.shelves import path_of
+from regproxy.storage.blob_files import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 

@@ -26,7 +26,7 @@ class BadHost:
 
     spoil: Callable[[FakeRegistry, Image], None]
     is_up: bool = True
-    lies: bool = False  # about content, which has to be fetched twice then
+    corrupt_responses: bool = False  # about content, which has to be fetched twice then
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _stale(host: FakeRegistry, image: Image) -> None:
     _hold(host, older)
 
 
-def _lying(host: FakeRegistry, image: Image) -> None:  # noqa: ARG001
+def _corrupt(host: FakeRegistry, image: Image) -> None:  # noqa: ARG001
     host.misbehave("/blobs/", Lie(lambda body: bytes([body[0] ^ 1]) + body[1:]))
 
 
@@ -130,7 +130,7 @@ IN_FRONT = {
     "dead": BadHost(_dead, is_up=False),
     "hanging": BadHost(_hanging),
     "stale": BadHost(_stale),
-    "lying": BadHost(_lying, lies=True),
+    "corrupt": BadHost(_corrupt, corrupt_responses=True),
     "cutting": BadHost(_cutting),
     "throttled": BadHost(_throttled),
     "expired": BadHost(_expired),

@@ -59,7 +59,7 @@ def test_images_are_pulled_right_behind_a_bad_host(
     _report(request.node.name, outcomes)
     assert [outcome.failure for outcome in outcomes if outcome.failure] == []
     assert sum(outcome.resets for outcome in outcomes) == 0
-    assert max(outcome.ratio for outcome in outcomes) <= (2.1 if bad.lies else 1.1)
+    assert max(outcome.ratio for outcome in outcomes) <= (2.1 if bad.corrupt_responses else 1.1)
 
 
 async def _pulled(puller: Puller, bad: BadHost, root: Path, *, alone: bool) -> Outcome:

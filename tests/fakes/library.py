@@ -23,7 +23,7 @@ class Held:
 
 
 @dataclass(slots=True)
-class Shelf:
+class StoredRepository:
     """One repository."""
 
     blobs: dict[Digest, bytes] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Library:
     """Repositories by name, made by the first thing put into them."""
 
     def __init__(self) -> None:
-        self.repositories: defaultdict[str, Shelf] = defaultdict(Shelf)
+        self.repositories: defaultdict[str, StoredRepository] = defaultdict(StoredRepository)
         self.files: dict[str, bytes] = {}
 
     def add_blob(self, repository: str, body: bytes, algorithm: str = "sha256") -> Digest:

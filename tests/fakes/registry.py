@@ -12,7 +12,7 @@ import ssl
 from regproxy.oci.digest import Digest, InvalidDigest
 from tests.fakes.entry import Entry
 from tests.fakes.guard import Auth, Guard
-from tests.fakes.library import OCI_INDEX, Library, Shelf
+from tests.fakes.library import OCI_INDEX, Library, StoredRepository
 from tests.fakes.reply import Reply, error_reply, json_reply
 from tests.fakes.server import FakeServer
 from tests.fakes.tag_orders import BadQueryError, Order
@@ -61,40 +61,40 @@ class FakeRegistry(FakeServer, Library, Guard):
             return error_reply(404, "UNSUPPORTED")
         if entry.repository not in self.repositories:
             return error_reply(404, "NAME_UNKNOWN")
-        shelf = self.repositories[entry.repository]
+        stored = self.repositories[entry.repository]
         match entry.kind:
             case "manifests":
-                return self._manifest(entry, shelf)
+                return self._manifest(entry, stored)
             case "blobs":
-                return self._blob(entry, shelf)
+                return self._blob(entry, stored)
             case "tags":
-                return self._tags(entry, shelf)
+                return self._tags(entry, stored)
         return self._referrers(entry)
 
-    def _manifest(self, entry: Entry, shelf: Shelf) -> Reply:
-        digest = shelf.tags.get(entry.reference) or _digest(entry.reference)
-        held = shelf.manifests.get(digest) if digest else None
+    def _manifest(self, entry: Entry, stored: StoredRepository) -> Reply:
+        digest = stored.tags.get(entry.reference) or _digest(entry.reference)
+        held = stored.manifests.get(digest) if digest else None
         if digest is None or held is None:
             return error_reply(404, "MANIFEST_UNKNOWN")
         return _stored(entry, digest, held.body, held.media_type)
 
-    def _blob(self, entry: Entry, shelf: Shelf) -> Reply:
+    def _blob(self, entry: Entry, stored: StoredRepository) -> Reply:
         digest = _digest(entry.reference)
         if digest is None:
             return error_reply(400, "DIGEST_INVALID")
-        if digest not in shelf.blobs:
+        if digest not in stored.blobs:
             return error_reply(404, "BLOB_UNKNOWN")
-        return _stored(entry, digest, shelf.blobs[digest], _OCTETS)
+        return _stored(entry, digest, stored.blobs[digest], _OCTETS)
 
-    def _tags(self, entry: Entry, shelf: Shelf) -> Reply:
-        tags = self.order.ordered(list(shelf.tags))
+    def _tags(self, entry: Entry, stored: StoredRepository) -> Reply:
+        tags = self.order.ordered(list(stored.tags))
         if not self.paginates:
             return json_reply({"name": entry.repository, "tags": tags})
         query = dict(entry.query)
         if self.page_size is not None:
             query.setdefault("n", [str(self.page_size)])
         try:
-            page, following = self.order.page(list(shelf.tags), query)
+            page, following = self.order.page(list(stored.tags), query)
         except BadQueryError as error:
             return error_reply(error.status, "UNSUPPORTED")
         target = f"{self.link_origin}/v2/{entry.repository}/tags/list?{following}"

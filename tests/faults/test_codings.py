@@ -29,7 +29,7 @@ async def test_n13_16_a_coding_puts_no_registry_to_rest(upstream: FakeRegistry, 
     upstream.add_image(NAME, "1", [b"layer"])
     upstream.misbehave("/v2/", Headers({"Content-Encoding": "gzip"}))
     assert (await proxy.ask(path)).status == 502
-    assert [(host["rests_for"], host["lies"]) for host in await proxy.hosts()] == [(0, 0)]
+    assert [(host["backoff_seconds"], host["corrupt_responses"]) for host in await proxy.hosts()] == [(0, 0)]
 
 
 async def test_n13_16_another_host_is_asked_for_what_came_encoded(upstream: FakeRegistry, tmp_path: Path) -> None:

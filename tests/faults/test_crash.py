@@ -91,4 +91,4 @@ def _left(root: Path) -> list[bytes]:
 
 
 def upstream_manifests(upstream: FakeRegistry) -> list[bytes]:
-    return [held.body for shelf in upstream.repositories.values() for held in shelf.manifests.values()]
+    return [held.body for stored in upstream.repositories.values() for held in stored.manifests.values()]

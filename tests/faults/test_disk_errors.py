@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from regproxy.storage.shelves import path_of
+from regproxy.storage.blob_files import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.served import Served
 from tests.fakes.strace import injecting

@@ -43,7 +43,7 @@ async def test_n13_11_a_tag_whose_head_is_refused_is_revalidated_by_get(upstream
     moved = upstream.add_image(NAME, "1", [b"another"])
     answer = await proxy.ask(_manifest("1"))
     assert (answer.status, answer.headers["Docker-Content-Digest"], "Warning" in answer.headers) == (200, str(moved.digest), False)
-    assert [host["rests_for"] for host in await proxy.hosts()] == [0]
+    assert [host["backoff_seconds"] for host in await proxy.hosts()] == [0]
 
 
 @pytest.mark.parametrize("status", REFUSALS)

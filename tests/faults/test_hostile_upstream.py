@@ -114,18 +114,18 @@ async def _pull(run: Run, pace: _Throughput, made: Upstreams, port: int, number:
         tag = f"v{number}-{count}"
         layers = [chance.randbytes(chance.choice(_SIZES)) for _ in range(chance.randint(1, 2))]
         image = made.good.add_image(NAME, tag, layers)
-        shelf = made.good.repositories[NAME]
-        manifest = shelf.manifests[image.digest].body
-        blobs = [digest for digest, body in shelf.blobs.items() if body in layers or str(digest).encode() in manifest]
+        stored = made.good.repositories[NAME]
+        manifest = stored.manifests[image.digest].body
+        blobs = [digest for digest, body in stored.blobs.items() if body in layers or str(digest).encode() in manifest]
         for _ in range(chance.randint(1, 3)):
             upstream = f"{chance.choice(_KINDS)}{chance.randrange(_UPSTREAMS)}.test"
             await _pull_from(
-                run, pace, chance, made.good.host, port, upstream, tag, image, {digest: shelf.blobs[digest] for digest in blobs}
+                run, pace, chance, made.good.host, port, upstream, tag, image, {digest: stored.blobs[digest] for digest in blobs}
             )
         made.good.ledger.clear()
-        del shelf.tags[tag], shelf.manifests[image.digest]
+        del stored.tags[tag], stored.manifests[image.digest]
         for digest in blobs:
-            shelf.blobs.pop(digest, None)
+            stored.blobs.pop(digest, None)
 
 
 async def _pull_from(

@@ -251,10 +251,10 @@ async def test_hosts_tell_how_they_are_doing(mirror: FakeRegistry, upstream: Fak
     mirror.misbehave(on("GET", "/blobs/"), Cut(1_000_000))
     assert (await pair.ask(_path(digest))).body == BLOB
     best, other = await pair.hosts()
-    assert (best["url"], best["rank"], best["rests_for"], best["last_error"]) == (upstream.url, 1, 0, "")
+    assert (best["url"], best["rank"], best["backoff_seconds"], best["last_error"]) == (upstream.url, 1, 0, "")
     assert best["bytes_per_second"] > 0 < best["first_byte"]
     assert (other["url"], other["rank"]) == (mirror.url, 2)
-    assert other["rests_for"] > 0 < other["failures"]
+    assert other["backoff_seconds"] > 0 < other["failures"]
     assert "broke off" in other["last_error"]
     told = await pair.metrics()
     assert f'regproxy_upstream_rank{{host="{mirror.host}",upstream="docker.io"}} 2.0' in told

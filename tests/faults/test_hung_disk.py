@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.storage.shelves import path_of
+from regproxy.storage.blob_files import path_of
 from tests.fakes.loader import Loader
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry

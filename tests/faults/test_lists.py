@@ -24,7 +24,7 @@ async def test_n13_17_a_list_that_fails_makes_no_tag_stale(upstream: FakeRegistr
     await proxy.ask(_manifest("1"))
     upstream.misbehave("/tags/", deed)
     assert (await proxy.ask(TAGS)).status in {502, 504}
-    assert [(host["rests_for"], host["failures"]) for host in await proxy.hosts()] == [(0, 0)]
+    assert [(host["backoff_seconds"], host["failures"]) for host in await proxy.hosts()] == [(0, 0)]
     assert "Warning" not in (await proxy.ask(_manifest("1"))).headers
 
 
@@ -49,7 +49,7 @@ async def test_n13_17_without_the_api_referrers_are_read_by_their_tag(upstream: 
     answer = await proxy.ask(f"/v2/{NAME}/referrers/{subject.digest}")
     assert answer.status == 200
     assert str(signature.digest).encode() in answer.body
-    assert [host["rests_for"] for host in await proxy.hosts()] == [0]
+    assert [host["backoff_seconds"] for host in await proxy.hosts()] == [0]
 
 
 async def test_n13_17_a_refusal_of_referrers_is_no_lack_of_them(upstream: FakeRegistry, proxy: Rig) -> None:

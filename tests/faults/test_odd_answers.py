@@ -49,7 +49,7 @@ async def test_u14_a_host_whose_packets_vanish_is_passed_over(black_hole: str, u
         assert (await proxy.ask(MANIFEST_PATH.format(manifest.digest))).status == 200
         assert (await proxy.ask(BLOB_PATH)).body == BLOB
         _, mirror = await proxy.hosts()
-        assert mirror["rests_for"] > 0
+        assert mirror["backoff_seconds"] > 0
 
 
 async def test_u14_alone_it_is_a_gateway_timeout(black_hole: str, tmp_path: Path) -> None:

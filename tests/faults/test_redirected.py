@@ -37,7 +37,7 @@ def _at(storage: FakeRegistry) -> Redirect:
 
 
 async def _rests(proxy: Rig) -> bool:
-    return any(host["rests_for"] > 0 for host in await proxy.hosts())
+    return any(host["backoff_seconds"] > 0 for host in await proxy.hosts())
 
 
 async def test_n12_11_a_throttled_list_elsewhere_closes_no_manifest(upstream: FakeRegistry, elsewhere: FakeRegistry, proxy: Rig) -> None:
@@ -58,7 +58,7 @@ FAILURES = [
     pytest.param([Status(429, LATER)], id="429"),
     pytest.param([Drop()], id="drops"),
     pytest.param([Cut(3)], id="cuts"),
-    pytest.param([Lie(b"wrong")], id="lies"),
+    pytest.param([Lie(b"wrong")], id="corrupt_responses"),
 ]
 
 

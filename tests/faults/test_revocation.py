@@ -173,10 +173,10 @@ async def test_n12_06_an_outage_closes_nothing(upstream: FakeRegistry, proxy: Ri
 async def test_n12_06_what_upstream_has_deleted_is_served(upstream: FakeRegistry, proxy: Rig, clock: Clock, images: Images) -> None:
     """That is what a cache is for; the repository can be read as before."""
     await _pulled(proxy, images)
-    shelf = upstream.repositories[NAME]
-    shelf.blobs.clear()
-    shelf.manifests.clear()
-    shelf.tags.clear()
+    stored = upstream.repositories[NAME]
+    stored.blobs.clear()
+    stored.manifests.clear()
+    stored.tags.clear()
     clock.now += 2 * HOUR
     assert set(await _answers(proxy, images)) <= {200, 206, 304}
 

@@ -11,7 +11,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import OCCASION
-from regproxy.storage.shelves import path_of
+from regproxy.storage.blob_files import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.volume import tmpfs
 from tests.rig import Rig, get, metric, raw, rig

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 
 from regproxy.oci.digest import Digest
-from regproxy.storage.shelves import path_of
+from regproxy.storage.blob_files import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.served import Served
 from tests.fakes.strace import injecting

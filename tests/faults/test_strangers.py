@@ -63,7 +63,7 @@ async def test_who_calls_a_blob_empty_is_rejected_and_another_host_asked(
     hosts = [{"url": mirror.url, "trust": trust}, {"url": upstream.url}]
     async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
         assert (await proxy.ask(_path(digest))).body == BLOB
-        assert {host["url"]: host["lies"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
+        assert {host["url"]: host["corrupt_responses"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
 
 
 @pytest.mark.parametrize("trust", [["pull"], ["pull", "resolve"]], ids=["a mirror", "a registry"])
@@ -76,7 +76,7 @@ async def test_wrong_bytes_of_no_stated_length_are_not_seen(
     hosts = [{"url": mirror.url, "trust": trust}, {"url": upstream.url}]
     async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
         assert (await proxy.ask(_path(digest))).body == BLOB
-        assert {host["url"]: host["lies"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
+        assert {host["url"]: host["corrupt_responses"] for host in await proxy.hosts()} == {mirror.url: 1, upstream.url: 0}
 
 
 @pytest.mark.parametrize("framing", [NoLength(), Chunked()], ids=["to the end of the connection", "in chunks"])

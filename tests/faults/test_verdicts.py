@@ -28,7 +28,7 @@ def _manifest(target: object, name: str = NAME) -> str:
 async def _is_well(proxy: Rig) -> bool:
     """Whether nothing was held against the only host."""
     (host,) = await proxy.hosts()
-    return bool(host["rests_for"] == 0 and host["lies"] == 0)
+    return bool(host["backoff_seconds"] == 0 and host["corrupt_responses"] == 0)
 
 
 async def _until(proxy: Rig, path: str, is_right: Callable[[int], bool]) -> Answer:

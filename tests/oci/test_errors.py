@@ -24,7 +24,7 @@ KNOWN |= {"RANGE_INVALID", "UNKNOWN", "UNAVAILABLE"}
         pytest.param(errors.write_unsupported("why"), "UNSUPPORTED", 405, id="a write"),
         pytest.param(errors.endpoint_unsupported("why"), "UNSUPPORTED", 404, id="no such endpoint"),
         pytest.param(errors.range_invalid("why", 10), "RANGE_INVALID", 416, id="a range outside"),
-        pytest.param(errors.bad_gateway("why"), "UNKNOWN", 502, id="upstream lies"),
+        pytest.param(errors.bad_gateway("why"), "UNKNOWN", 502, id="corrupt upstream response"),
         pytest.param(errors.gateway_timeout("why"), "UNKNOWN", 504, id="upstream is silent"),
         pytest.param(errors.unavailable("why", 30), "UNAVAILABLE", 503, id="upstream is down"),
     ],

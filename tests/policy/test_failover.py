@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regproxy.policy import failover
-from regproxy.policy.failover import EXPLORE_AFTER, REST_AFTER_FAILURE, REST_AFTER_LIE, Budget, Record, candidates
+from regproxy.policy.failover import BACKOFF_AFTER_CORRUPT, BACKOFF_AFTER_FAILURE, EXPLORE_AFTER, Budget, HostRecord, candidates
 from regproxy.policy.routing import Host, Trust
 
 MIRROR = Host("https://mirror.example", trust=frozenset({Trust.PULL}))
@@ -13,28 +13,35 @@ SECOND = Host("https://second.example", trust=frozenset({Trust.PULL}))
 ORIGIN = Host("https://registry.example")
 HOSTS = [MIRROR, SECOND, ORIGIN]
 NOW = 1000.0
-UNKNOWN = Record(asked_at=NOW)
-RESTING = failover.failed(UNKNOWN, NOW, "did not answer")
+UNKNOWN = HostRecord(asked_at=NOW)
+BACKING_OFF = failover.failed(UNKNOWN, NOW, "did not answer")
 
 
-def _records(**known: Record) -> dict[Host, Record]:
+def _records(**known: HostRecord) -> dict[Host, HostRecord]:
     return {MIRROR: known.get("mirror", UNKNOWN), SECOND: known.get("second", UNKNOWN), ORIGIN: known.get("origin", UNKNOWN)}
 
 
 ORDERS = [
     pytest.param(Trust.PULL, _records(), [MIRROR, SECOND, ORIGIN], id="nothing known: their order"),
     pytest.param(Trust.RESOLVE, _records(), [ORIGIN], id="a tag: the one that is believed"),
-    pytest.param(Trust.PULL, _records(mirror=RESTING), [SECOND, ORIGIN, MIRROR], id="one rests: last"),
+    pytest.param(Trust.PULL, _records(mirror=BACKING_OFF), [SECOND, ORIGIN, MIRROR], id="one rests: last"),
     pytest.param(
-        Trust.PULL, _records(mirror=RESTING, second=RESTING, origin=RESTING), [MIRROR, SECOND, ORIGIN], id="all rest: all the same"
+        Trust.PULL,
+        _records(mirror=BACKING_OFF, second=BACKING_OFF, origin=BACKING_OFF),
+        [MIRROR, SECOND, ORIGIN],
+        id="all rest: all the same",
     ),
     pytest.param(
         Trust.PULL,
-        _records(mirror=failover.lied(replace(UNKNOWN, first_byte=0.001), NOW, "sent wrong bytes"), second=RESTING, origin=RESTING),
+        _records(
+            mirror=failover.sent_corrupt(replace(UNKNOWN, first_byte=0.001), NOW, "sent wrong bytes"),
+            second=BACKING_OFF,
+            origin=BACKING_OFF,
+        ),
         [SECOND, ORIGIN, MIRROR],
         id="all rest: a liar last",
     ),
-    pytest.param(Trust.RESOLVE, _records(origin=RESTING), [ORIGIN], id="the only one believed rests: never refused"),
+    pytest.param(Trust.RESOLVE, _records(origin=BACKING_OFF), [ORIGIN], id="the only one believed rests: never refused"),
     pytest.param(
         Trust.PULL,
         _records(mirror=replace(UNKNOWN, first_byte=0.3), origin=replace(UNKNOWN, first_byte=0.1)),
@@ -81,7 +88,7 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("need", "records", "asked"), ORDERS)
-def test_the_best_host_is_asked_first_and_those_that_failed_last(need: Trust, records: dict[Host, Record], asked: list[Host]) -> None:
+def test_the_best_host_is_asked_first_and_those_that_failed_last(need: Trust, records: dict[Host, HostRecord], asked: list[Host]) -> None:
     assert candidates(HOSTS, need, records, NOW) == asked
 
 
@@ -116,7 +123,7 @@ def test_no_schedule_starves_a_host_for_ever(acts: list[tuple[str, float]]) -> N
     for act, seconds in acts:
         now += seconds
         records[MIRROR] = _after(records[MIRROR], act, now)
-    clock = max(now, records[MIRROR].rests_until)
+    clock = max(now, records[MIRROR].backoff_until)
     end = clock + len(HOSTS) * EXPLORE_AFTER
     while (first := candidates(HOSTS, Trust.PULL, records, clock)[0]) is not MIRROR:
         assert clock <= end, "it was never asked again"
@@ -124,7 +131,7 @@ def test_no_schedule_starves_a_host_for_ever(acts: list[tuple[str, float]]) -> N
         clock += 10.0
 
 
-def _after(record: Record, act: str, now: float) -> Record:
+def _after(record: HostRecord, act: str, now: float) -> HostRecord:
     record = failover.asked(record, now)
     match act:
         case "answer":
@@ -132,35 +139,35 @@ def _after(record: Record, act: str, now: float) -> Record:
         case "fail":
             return failover.failed(record, now, "broke off")
         case "lie":
-            return failover.lied(record, now, "sent wrong bytes")
+            return failover.sent_corrupt(record, now, "sent wrong bytes")
     return failover.failed(record, now, "throttles us", 60.0)
 
 
 def test_a_host_whose_rest_is_over_is_tried_by_one_request_alone() -> None:
-    later = NOW + REST_AFTER_FAILURE
-    assert not RESTING.is_resting(later)
-    probed = failover.asked(RESTING, later)
-    assert probed.is_resting(later)
-    assert not failover.answered(probed, 0.1).is_resting(later)
+    later = NOW + BACKOFF_AFTER_FAILURE
+    assert not BACKING_OFF.is_backing_off(later)
+    probed = failover.asked(BACKING_OFF, later)
+    assert probed.is_backing_off(later)
+    assert not failover.answered(probed, 0.1).is_backing_off(later)
 
 
 def test_each_failure_in_a_row_doubles_the_rest() -> None:
-    again = failover.failed(RESTING, NOW + REST_AFTER_FAILURE, "did not answer")
-    assert again.rests_until - (NOW + REST_AFTER_FAILURE) == 2 * REST_AFTER_FAILURE
+    again = failover.failed(BACKING_OFF, NOW + BACKOFF_AFTER_FAILURE, "did not answer")
+    assert again.backoff_until - (NOW + BACKOFF_AFTER_FAILURE) == 2 * BACKOFF_AFTER_FAILURE
 
 
 def test_a_host_that_says_how_long_it_wants_to_be_left_alone_is_taken_at_its_word() -> None:
-    assert failover.failed(UNKNOWN, NOW, "throttles us", 77.0).rests_until == NOW + 77.0
+    assert failover.failed(UNKNOWN, NOW, "throttles us", 77.0).backoff_until == NOW + 77.0
 
 
 def test_a_lie_is_resented_longer_than_a_hiccup_and_an_answer_does_not_make_up_for_it() -> None:
-    liar = failover.lied(UNKNOWN, NOW, "sent wrong bytes")
-    assert liar.rests_until == NOW + REST_AFTER_LIE
-    assert failover.answered(liar, 0.1).is_resting(NOW + REST_AFTER_FAILURE)
+    liar = failover.sent_corrupt(UNKNOWN, NOW, "sent wrong bytes")
+    assert liar.backoff_until == NOW + BACKOFF_AFTER_CORRUPT
+    assert failover.answered(liar, 0.1).is_backing_off(NOW + BACKOFF_AFTER_FAILURE)
 
 
 def test_failures_fade() -> None:
-    assert RESTING.remembered_failures(NOW + 600) < 0.01 < RESTING.remembered_failures(NOW)
+    assert BACKING_OFF.remembered_failures(NOW + 600) < 0.01 < BACKING_OFF.remembered_failures(NOW)
 
 
 @given(st.lists(st.booleans()))

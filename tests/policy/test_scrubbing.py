@@ -1,14 +1,14 @@
-"""Which shelf's turn it is."""
+"""Which shard's turn it is."""
 
 import pytest
 
-from regproxy.policy.scrubbing import SHELVES, turn
+from regproxy.policy.scrubbing import SHARDS, turn
 
 PERIOD = 256.0 * 60
 
 
 def test_every_shelf_has_its_turn_once_in_a_period() -> None:
-    assert [turn(minute * 60.0, PERIOD).shelf for minute in range(256)] == list(SHELVES)
+    assert [turn(minute * 60.0, PERIOD).shard for minute in range(256)] == list(SHARDS)
 
 
 @pytest.mark.parametrize("now", [0.0, 59.9, 1e9, 1.7e9 + 0.5])

@@ -14,7 +14,7 @@ import yaml
 from regproxy.config import Settings, load
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.room import Limits
+from regproxy.policy.quota import Limits
 from regproxy.ports import Content, NotFound, Refused, UpstreamError
 from regproxy.pull.fills import Fills
 from regproxy.state.memory import NullFleet

@@ -13,14 +13,14 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
 from regproxy.oci.reference import Repository
-from regproxy.ports import Kind, Lying
+from regproxy.ports import Kind, StoredBlob
 from regproxy.pull.fills import BLOB_TYPE
 from regproxy.pull.scrubber import Scrubber
 from regproxy.pull.stocktaking import Stocktaking, described
 from regproxy.state.ledger import SqliteLedger
 from regproxy.state.sqlite import SqliteIndex
+from regproxy.storage.blob_files import path_of
 from regproxy.storage.disk import DiskStore
-from regproxy.storage.shelves import path_of
 
 LAYER = b"layer " * 1000
 CONFIG = json.dumps({"architecture": "amd64", "config": {"Env": []}, "rootfs": {"type": "layers", "diff_ids": []}}).encode()
@@ -95,7 +95,7 @@ async def test_b8_records_without_a_file_are_dropped(kept: Kept) -> None:
     path_of(kept.root, digest).unlink()
     assert await kept.take_stock() == (0, 1, 0)
     assert await kept.index.known(Kind.BLOB, digest) is None
-    assert kept.store.room.held == 0
+    assert kept.store.quota.held == 0
 
 
 async def test_a_file_of_another_size_is_put_aside(kept: Kept) -> None:
@@ -178,7 +178,7 @@ async def test_d07_a_flipped_bit_is_found_and_is_a_miss_from_then_on(kept: Kept)
     assert await kept.store.open(digest, len(LAYER)) is None
     assert await kept.index.known(Kind.BLOB, digest) is None
     assert [path.is_file() for path in (kept.root / "quarantine").iterdir()] == [True]
-    assert kept.store.room.held == 0
+    assert kept.store.quota.held == 0
 
 
 class Swept(DiskStore):
@@ -186,8 +186,8 @@ class Swept(DiskStore):
 
     ledger: SqliteLedger
 
-    async def lying(self, shelf: str) -> list[Lying]:
-        found = await super().lying(shelf)
+    async def list_shard(self, shard: str) -> list[StoredBlob]:
+        found = await super().list_shard(shard)
         for each in found:
             for digest in await self.ledger.forget(each.digest):
                 await self.remove(digest)
@@ -205,7 +205,7 @@ async def test_what_was_swept_meanwhile_is_no_damage(kept: Kept, caplog: pytest.
 
 
 async def test_the_scrubber_goes_on_for_ever(kept: Kept) -> None:
-    """Every shelf has 0.4 ms in this one's world: it is through with the store before this test has looked twice."""
+    """Every shard has 0.4 ms in this one's world: it is through with the store before this test has looked twice."""
     digest = await _put(kept, LAYER)
     with path_of(kept.root, digest).open("r+b") as file:
         file.write(b"L")

@@ -8,7 +8,7 @@ import pytest
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.scrubbing import SHELVES
+from regproxy.policy.scrubbing import SHARDS
 from regproxy.ports import Kind
 from regproxy.pull.fills import BLOB_TYPE
 from regproxy.pull.sweeper import Sweeper
@@ -66,5 +66,5 @@ async def test_what_is_old_goes_in_batches_and_what_was_used_since_stays(store: 
     assert len(await sweeper.unused(30.0)) == 90
     assert await sweeper.collect(30.0, lambda batch: batches.append(len(batch))) == 90 * 4096
     assert batches == [32, 32, 26]
-    assert {each.digest for shelf in SHELVES for each in await store.lying(shelf)} == set(used)
+    assert {each.digest for shard in SHARDS for each in await store.list_shard(shard)} == set(used)
     assert (await index.ledger().census()).count == 10

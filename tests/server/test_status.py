@@ -17,9 +17,15 @@ def test_a_report_arrives_as_it_was_sent() -> None:
 
 def test_what_one_worker_suffered_is_told_of_all() -> None:
     """Their clients are the same, and so is the way to the host."""
-    hurt = replace(HOST, rests_for=3.0, failures=2.0, lies=1, honours_ranges=False, last_error="reset")
-    (found,) = merged([[HOST], [hurt], [replace(HOST, lies=2)]])
-    assert (found.rests_for, found.failures, found.lies, found.honours_ranges, found.last_error) == (3.0, 2.0, 3, False, "reset")
+    hurt = replace(HOST, backoff_seconds=3.0, failures=2.0, corrupt_responses=1, honours_ranges=False, last_error="reset")
+    (found,) = merged([[HOST], [hurt], [replace(HOST, corrupt_responses=2)]])
+    assert (found.backoff_seconds, found.failures, found.corrupt_responses, found.honours_ranges, found.last_error) == (
+        3.0,
+        2.0,
+        3,
+        False,
+        "reset",
+    )
 
 
 def test_what_was_measured_is_what_is_usual() -> None:

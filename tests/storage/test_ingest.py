@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest, DigestMismatch
-from regproxy.policy.room import Limits
+from regproxy.policy.quota import Limits
 from regproxy.ports import Extent, Full, StoreError
 from regproxy.storage.disk import DiskStore
 from regproxy.storage.ingest import DiskIngest
-from regproxy.storage.window import WINDOW
+from regproxy.storage.ring_buffer import WINDOW
 
 MIB = 1024 * 1024
 LARGE = os.urandom(3 * MIB) * 12
@@ -71,7 +71,7 @@ async def test_what_has_no_room_passes_whole(tiny: DiskStore, tmp_path: Path, pr
         await ingest.commit()
     await ingest.discard()
     ingest.close()
-    assert tiny.room.held == tiny.room.promised == 0
+    assert tiny.quota.held == tiny.quota.promised == 0
     assert list((tmp_path / "store" / "ingest").iterdir()) == []
 
 
@@ -109,13 +109,13 @@ async def test_what_nobody_reads_does_not_pass(tiny: DiskStore) -> None:
 
 async def test_room_is_promised_before_it_is_written(tiny: DiskStore) -> None:
     first = await tiny.ingest(DIGEST, 3 * MIB)
-    assert tiny.room.promised == 3 * MIB
+    assert tiny.quota.promised == 3 * MIB
     second = await tiny.ingest(DIGEST, 2 * MIB)
-    assert tiny.room.promised == 3 * MIB, "the second is not kept"
+    assert tiny.quota.promised == 3 * MIB, "the second is not kept"
     for ingest in (first, second):
         await ingest.discard()
         ingest.close()
-    assert tiny.room.promised == 0
+    assert tiny.quota.promised == 0
 
 
 async def test_the_room_that_is_held_is_what_lies_on_the_disk(tiny: DiskStore, tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ async def test_the_room_that_is_held_is_what_lies_on_the_disk(tiny: DiskStore, t
     for body in bodies:
         await tiny.write(Digest.of(body), body)
     blocks = sum(path.stat().st_blocks * 512 for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file())
-    assert tiny.room.held == blocks
+    assert tiny.quota.held == blocks
     for body in bodies:
         await tiny.remove(Digest.of(body))
-    assert tiny.room.held == 0
+    assert tiny.quota.held == 0
 
 
 async def test_d10_room_is_counted_until_the_last_reader_is_done(tiny: DiskStore) -> None:
@@ -136,9 +136,9 @@ async def test_d10_room_is_counted_until_the_last_reader_is_done(tiny: DiskStore
     assert content is not None
     await tiny.remove(Digest.of(body))
     assert _read(await content.extent(0, MIB)) == body
-    assert tiny.room.held == MIB
+    assert tiny.quota.held == MIB
     content.release()
-    assert tiny.room.held == 0
+    assert tiny.quota.held == 0
 
 
 async def test_d24_a_disk_that_hangs_is_given_up_on(tmp_path: Path) -> None:
@@ -182,4 +182,4 @@ async def test_d13_b9_removing_and_bringing_back_at_once_leaves_a_file_or_a_miss
         await asyncio.gather(tiny.remove(digest), tiny.write(digest, body), tiny.read(digest, MIB), tiny.remove(digest))
         assert await tiny.read(digest, MIB) in (body, None)
     await tiny.remove(digest)
-    assert (tiny.room.held, tiny.room.promised) == (0, 0)
+    assert (tiny.quota.held, tiny.quota.promised) == (0, 0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from regproxy.policy.failover import REST_AFTER_LIE
+from regproxy.policy.failover import BACKOFF_AFTER_CORRUPT
 from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import (
     Corrupt,
@@ -49,13 +49,13 @@ def health(clock: Clock) -> Health:
 
 
 def _rest(health: Health) -> float:
-    return next(status.rests_for for status in health.statuses() if status.url == HOST.url)
+    return next(status.backoff_seconds for status in health.statuses() if status.url == HOST.url)
 
 
 @pytest.mark.parametrize("error", NO_FAULT, ids=lambda error: type(error).__name__)
 def test_n12_10_an_answer_about_one_thing_puts_no_host_to_rest(health: Health, error: UpstreamError) -> None:
     health.failed(HOST, error)
-    assert not health.is_resting(HOST)
+    assert not health.is_backing_off(HOST)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_n12_10_an_answer_about_one_thing_puts_no_host_to_rest(health: Health, e
     [
         pytest.param(Unavailable("500"), 10.0, id="an outage"),
         pytest.param(Throttled("429", 77.0), 77.0, id="as long as it asked"),
-        pytest.param(Corrupt("wrong"), REST_AFTER_LIE, id="wrong bytes"),
+        pytest.param(Corrupt("wrong"), BACKOFF_AFTER_CORRUPT, id="wrong bytes"),
     ],
 )
 def test_n12_10_what_does_not_work_rests(health: Health, error: UpstreamError, rest: float) -> None:
@@ -76,15 +76,15 @@ def test_n12_10_a_host_that_answers_no_has_come_back(health: Health, clock: Cloc
     health.failed(HOST, Unavailable("500"))
     clock.now += 10
     health.asked(HOST)
-    assert health.is_resting(HOST), "the probe is under way"
+    assert health.is_backing_off(HOST), "the probe is under way"
     health.failed(HOST, error)
-    assert not health.is_resting(HOST)
+    assert not health.is_backing_off(HOST)
 
 
 def test_n12_10_a_no_does_not_make_up_for_wrong_bytes(health: Health) -> None:
     health.failed(HOST, Corrupt("wrong"))
     health.failed(HOST, NotFound("404"))
-    assert health.is_resting(HOST)
+    assert health.is_backing_off(HOST)
 
 
 def test_n12_10_a_page_makes_others_come_first(health: Health) -> None:
@@ -101,7 +101,7 @@ def _elsewhere(error: UpstreamError, origin: str = "https://cdn.test") -> Upstre
 @pytest.mark.parametrize("error", [Unavailable("500"), Throttled("429", 77.0), Corrupt("wrong")], ids=lambda error: type(error).__name__)
 def test_n12_11_who_is_redirected_to_rests_for_blobs_alone(health: Health, error: UpstreamError) -> None:
     health.failed(HOST, _elsewhere(error))
-    assert not health.is_resting(HOST)
+    assert not health.is_backing_off(HOST)
     assert health.candidates(Trust.PULL, for_blob=True)[0] is OTHER
     assert health.candidates(Trust.RESOLVE)[0] is HOST
     assert health.has_others(OTHER) is False

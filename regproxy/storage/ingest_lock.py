@@ -24,7 +24,7 @@ from regproxy.shared import shared
 _ALL = 16 * 1024  # bytes; a lease has a handful of lines
 
 
-class Lease:
+class IngestLock:
     """The right to be the only process here that copies some content in."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
@@ -90,13 +90,13 @@ class Watched:
         return False
 
 
-class Leases:
+class IngestLocks:
     """Those this process has, and a view of all others; every call may raise `StoreError`."""
 
     def __init__(self, place: Path | None = None) -> None:
         """Keep them in *place*; without one everybody may copy what he likes, and nobody can watch."""
         self._place = place
-        self._ours: dict[Digest, Lease] = {}
+        self._ours: dict[Digest, IngestLock] = {}
 
     def take(self, digest: Digest, repository: str) -> Watched | None:
         """Take the lease of *digest* for *repository*, or give a view of whoever has it."""
@@ -147,7 +147,7 @@ def reset(root: Path) -> None:
         lease.unlink()
 
 
-def _taken(path: Path) -> Lease | None:
+def _taken(path: Path) -> IngestLock | None:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
@@ -157,7 +157,7 @@ def _taken(path: Path) -> Lease | None:
             return None
         found = os.fstat(descriptor)
         if found.st_nlink and not found.st_size:
-            return Lease(path, descriptor)
+            return IngestLock(path, descriptor)
         if found.st_nlink:  # a dead one's
             path.unlink()
         os.close(descriptor)  # or released between our opening and our locking it

@@ -24,7 +24,7 @@ _SIZE = _ROWS * _NUMBERS * 8
 _TURNS = 200  # tries, of a few microseconds each: whoever is stopped in its turn must not stop us, and going on is worth one blob too many
 
 
-class Tally:
+class SharedUsage:
     """All rows, of which one is ours."""
 
     def __init__(self, numbers: mmap.mmap, row: int = 0, file: int | None = None, lock: int | None = None) -> None:
@@ -69,7 +69,7 @@ class Tally:
         self._view[self._row + _WANTED] = size
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other processes from promising what we are about to promise."""
         has_it = self._file is not None and any(_locked(self._file) for _ in range(_TURNS))
         try:
@@ -89,9 +89,9 @@ class Tally:
         return sum(self._view[number::_NUMBERS].tolist())
 
 
-def alone() -> Tally:
+def alone() -> SharedUsage:
     """Count for this process only."""
-    return Tally(mmap.mmap(-1, _SIZE))
+    return SharedUsage(mmap.mmap(-1, _SIZE))
 
 
 def reset(root: Path) -> None:
@@ -106,13 +106,13 @@ def reset(root: Path) -> None:
         os.close(file)
 
 
-def joined(root: Path) -> Tally:
+def joined(root: Path) -> SharedUsage:
     """Count with the others; raise `OSError`."""
     place = shared(root)
     file = os.open(place / "room", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         row, lock = _free_row(place / "rows")
-        return Tally(mmap.mmap(file, _SIZE), row, file, lock)
+        return SharedUsage(mmap.mmap(file, _SIZE), row, file, lock)
     except BaseException:
         os.close(file)
         raise

@@ -1,4 +1,4 @@
-"""Who may write how much: room is taken before the first byte is written, and given back when the last one is gone."""
+"""How much may be written: space is reserved before the first byte is written, and released when the last one is gone."""
 
 import asyncio
 import contextlib
@@ -6,20 +6,20 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from regproxy import metrics
-from regproxy.policy.room import FileSystem, Limits, capacity, on_disk, target
+from regproxy.policy.quota import FileSystem, Limits, capacity, on_disk, target
 from regproxy.ports import Full
-from regproxy.storage import tally
+from regproxy.storage import shared_usage
 
 _LOOK = 0.1  # seconds between two looks at what other processes have done
-_TIMEOUT = 2.0  # seconds for a sweep to make room; it takes milliseconds, unless all there is is in use
+_TIMEOUT = 2.0  # seconds for an eviction to free space; it takes milliseconds, unless all there is is in use
 
 
-class Room:
+class Quota:
     """The bytes that the store holds, and those promised to what is on its way in, by whichever process."""
 
     def __init__(self, limits: Limits, measure: Callable[[], Awaitable[FileSystem]]) -> None:
         """Take the limits and a way to look at the file system; count alone until told otherwise."""
-        self.tally = tally.alone()
+        self.usage = shared_usage.alone()
         self._limits = limits
         self._measure = measure
         self._disk = FileSystem(0, sys.maxsize)  # nobody has looked yet: what is not known to be short must not be swept
@@ -30,11 +30,11 @@ class Room:
 
     @property
     def held(self) -> int:
-        return self.tally.held
+        return self.usage.held
 
     @property
     def promised(self) -> int:
-        return self.tally.promised
+        return self.usage.promised
 
     def limit(self, limits: Limits) -> None:
         """Go by other limits from now on."""
@@ -42,7 +42,7 @@ class Room:
         self.filled()
 
     async def reserve(self, size: int) -> "Reservation":
-        """Promise *size* bytes, after a sweep if need be; raise `Full` where there is no room for them."""
+        """Reserve *size* bytes, evicting if need be; raise `Full` if there is no space for them."""
         size = on_disk(size)
         await self.look()
         if size > self._capacity():
@@ -67,21 +67,21 @@ class Room:
 
     def excess(self) -> int:
         """Tell how many bytes have to go; 0 as long as everything fits."""
-        needed = self.held + self.promised + self.tally.wanted
+        needed = self.held + self.promised + self.usage.wanted
         if needed <= self._capacity():
             return 0
         return max(1, needed - target(self._limits, self._disk, self._held_then))
 
     def grow(self, size: int) -> bool:
         """Promise more without waiting, if it fits."""
-        with self.tally.turn():
+        with self.usage.locked():
             fits = self.held + self.promised + size <= self._capacity()
-            self.tally.promise(size if fits else 0)
+            self.usage.promise(size if fits else 0)
         return fits
 
     def put(self, size: int) -> None:
         """Note that *size* more bytes lie on the disk, or less where it is negative."""
-        self.tally.hold(size)
+        self.usage.hold(size)
         if size < 0:
             self.freed()
         else:
@@ -94,7 +94,7 @@ class Room:
             self._short.set()
 
     def freed(self) -> None:
-        """Let those who wait for room try again."""
+        """Let those who wait for space try again."""
         metrics.STORE_BYTES.set(self.held)
         self._freed.set()
 
@@ -106,51 +106,51 @@ class Room:
             async with asyncio.timeout(_TIMEOUT), self._queue:
                 await self._freed_for(size)
         except TimeoutError:
-            raise Full(f"no room for {size} bytes: all that the store holds is in use") from None
+            raise Full(f"no space for {size} bytes: everything in the store is in use") from None
 
     async def _freed_for(self, size: int) -> None:
-        self.tally.want(size)
+        self.usage.want(size)
         try:
             while not self.grow(size):
                 self._freed.clear()
                 self._short.set()
                 await _either(self._freed)
         finally:
-            self.tally.want(0)
+            self.usage.want(0)
 
 
 class Reservation:
-    """Room promised to one file."""
+    """Quota promised to one file."""
 
-    def __init__(self, room: Room, size: int) -> None:
-        """Hold *size* bytes that *room* has promised."""
-        self._room = room
+    def __init__(self, quota: Quota, size: int) -> None:
+        """Hold *size* bytes that *quota* has reserved."""
+        self._quota = quota
         self._unused = size
         self._used = 0
 
     def use(self, size: int) -> bool:
         """Write *size* bytes into it; say False where they are more than fit."""
-        if (missing := size - self._unused) > 0 and not self._room.grow(missing):
+        if (missing := size - self._unused) > 0 and not self._quota.grow(missing):
             return False
         self._unused = max(0, self._unused - size)
         self._used += size
-        self._room.tally.promise(-size)
-        self._room.tally.write(size)
-        self._room.filled()
+        self._quota.usage.promise(-size)
+        self._quota.usage.write(size)
+        self._quota.filled()
         return True
 
     def settle(self, replaced: int) -> None:
         """Let what was written stay, rounded up as the disk does, in place of a file of *replaced* bytes."""
         size = on_disk(self._used) - on_disk(replaced)
         self.release()
-        self._room.put(size)
+        self._quota.put(size)
 
     def release(self) -> None:
         """Give everything back."""
-        self._room.tally.write(-self._used)
-        self._room.tally.promise(-self._unused)
+        self._quota.usage.write(-self._used)
+        self._quota.usage.promise(-self._unused)
         self._unused = self._used = 0
-        self._room.freed()
+        self._quota.freed()
 
 
 async def _either(event: asyncio.Event) -> None:

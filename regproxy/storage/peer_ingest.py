@@ -25,8 +25,8 @@ from regproxy.ports import (
     UnexpectedResponse,
     UpstreamError,
 )
-from regproxy.storage.lease import Watched
-from regproxy.storage.shelves import open_plain, origin_of, path_of
+from regproxy.storage.blob_files import open_plain, origin_of, path_of
+from regproxy.storage.ingest_lock import Watched
 from regproxy.storage.threads import Runner
 
 _EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
@@ -68,8 +68,8 @@ class Reading:
         self._file.close()
 
 
-class CopyElsewhere:
-    """A copy in the hands of another process (port Elsewhere)."""
+class WatchedIngest:
+    """A copy in the hands of another process (port PeerIngest)."""
 
     def __init__(self, root: Path, digest: Digest, watched: Watched, run: Runner) -> None:
         """Own *watched*, whose holder writes below *root*; disk calls go through *run*."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from regproxy.policy.room import FileSystem, Limits, capacity, on_disk, target
+from regproxy.policy.quota import FileSystem, Limits, capacity, on_disk, target
 
 ROOMY = FileSystem(size=1000, free=900)
 

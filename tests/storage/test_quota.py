@@ -1,7 +1,7 @@
 """What goes and what may come, by what is known of the disk."""
 
-from regproxy.policy.room import FileSystem, Limits
-from regproxy.storage.room import Room
+from regproxy.policy.quota import FileSystem, Limits
+from regproxy.storage.quota import Quota
 
 
 async def test_nothing_goes_before_anyone_has_looked_at_the_disk() -> None:
@@ -10,17 +10,17 @@ async def test_nothing_goes_before_anyone_has_looked_at_the_disk() -> None:
     async def measured() -> FileSystem:
         return FileSystem(size=1000, free=900)
 
-    room = Room(Limits(), measured)
-    room.put(100)
-    assert room.excess() == 0
-    await room.look()
-    assert room.excess() == 0
+    quota = Quota(Limits(), measured)
+    quota.put(100)
+    assert quota.excess() == 0
+    await quota.look()
+    assert quota.excess() == 0
 
 
 async def test_its_own_limit_holds_from_the_start() -> None:
     async def measured() -> FileSystem:
         return FileSystem(size=1_000_000, free=900_000)
 
-    room = Room(Limits(max_size=1600), measured)
-    room.put(2000)
-    assert room.excess() == 500, "down to fifteen sixteenths"
+    quota = Quota(Limits(max_size=1600), measured)
+    quota.put(2000)
+    assert quota.excess() == 500, "down to fifteen sixteenths"

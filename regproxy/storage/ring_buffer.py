@@ -15,7 +15,7 @@ WINDOW = 16 * 1024 * 1024  # bytes per blob: enough for readers to differ by a s
 _STEP = 1024 * 1024  # a reader asks again, and so tells where it is, after this many bytes
 
 
-class Window:
+class RingBuffer:
     """The bytes from the slowest reader's on, at most `WINDOW` of them."""
 
     def __init__(self, start: int, slowest: Callable[[], int | None]) -> None:

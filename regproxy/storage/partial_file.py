@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regproxy.oci.digest import Digest
-from regproxy.storage.room import Reservation
-from regproxy.storage.shelves import path_of
+from regproxy.storage.blob_files import path_of
+from regproxy.storage.quota import Reservation
 
 _AT_ONCE = 1024 * 1024  # bytes: for 2 MiB and more Linux looks for a huge page, which took eight times as long (6.18, ext4)
 
 
-class Growing:
+class PartialFile:
     """A file under a name nobody asks for, and the room it takes; locked as long as we live."""
 
     def __init__(self, root: Path, digest: Digest, reservation: Reservation, start: int = 0) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from regproxy.ports import StoreError
-from regproxy.storage.claim import claimed
 from regproxy.storage.layout import prepare
+from regproxy.storage.store_lock import claimed
 from tests.fakes.volume import tmpfs
 
 
 def test_d20_a_second_process_is_refused_and_told_who_holds_the_store(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from regproxy.storage.claim import claimed; claimed(pathlib.Path(sys.argv[1])).__enter__()"
+    code = "import sys, pathlib; from regproxy.storage.store_lock import claimed; claimed(pathlib.Path(sys.argv[1])).__enter__()"
     with claimed(tmp_path):
         done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert f"the store at {tmp_path} is in use by process {os.getpid()}" in done.stderr

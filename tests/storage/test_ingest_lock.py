@@ -8,14 +8,14 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
-from regproxy.storage import lease
-from regproxy.storage.lease import Leases, Watched
+from regproxy.storage import ingest_lock
+from regproxy.storage.ingest_lock import IngestLocks, Watched
 from tests.fakes.volume import tmpfs
 
 DIGEST = Digest.of(b"a layer")
 
 
-class Process(Leases):
+class Process(IngestLocks):
     """One of several that share leases."""
 
     def view(self) -> Watched:
@@ -82,7 +82,7 @@ def test_what_a_holder_said_last_is_heard_after_its_end(tmp_path: Path) -> None:
 
 
 def test_who_shares_nothing_copies_what_he_likes() -> None:
-    alone = Leases()
+    alone = IngestLocks()
     assert alone.take(DIGEST, "library/app") is None
     alone.note(DIGEST, end="kept")
     alone.release(DIGEST)
@@ -90,11 +90,11 @@ def test_who_shares_nothing_copies_what_he_likes() -> None:
 
 
 def test_what_dead_processes_left_is_gone_after_a_start(tmp_path: Path) -> None:
-    one = Process(lease.place(tmp_path))
+    one = Process(ingest_lock.place(tmp_path))
     one.take(DIGEST, "library/app")
     one.die()
-    lease.reset(tmp_path)
-    assert Leases(lease.place(tmp_path)).all() == []
+    ingest_lock.reset(tmp_path)
+    assert IngestLocks(ingest_lock.place(tmp_path)).all() == []
 
 
 def test_a_link_is_no_lease(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_link_is_no_lease(tmp_path: Path) -> None:
     place.mkdir()
     (place / str(DIGEST)).symlink_to(victim)
     with pytest.raises(StoreError, match="symbolic links"):
-        Leases(place).take(DIGEST, "library/app")
+        IngestLocks(place).take(DIGEST, "library/app")
     assert victim.read_bytes() == b"precious"
 
 

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from regproxy import metrics
 from regproxy.log import fields
 from regproxy.oci.digest import Digest, InvalidDigest
-from regproxy.ports import Lying
+from regproxy.ports import StoredBlob
 from regproxy.storage.opened import PUT_ASIDE
 
 _QUARANTINED = 8  # files put aside and kept; they count as nobody's room, so they are few
@@ -21,7 +21,7 @@ _QUARANTINED = 8  # files put aside and kept; they count as nobody's room, so th
 _log = logging.getLogger(__name__)
 
 
-class Shelves:
+class BlobFiles:
     """What lies under the names of digests, and what was put aside."""
 
     def __init__(self, root: Path) -> None:
@@ -83,11 +83,11 @@ class Shelves:
             return 0
         return size
 
-    def lying(self, shelf: str) -> list[Lying]:
-        found: list[Lying] = []
+    def list_shard(self, shard: str) -> list[StoredBlob]:
+        found: list[StoredBlob] = []
         for algorithm in ("sha256", "sha512"):
-            with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "blobs" / algorithm / shelf) as entries:
-                found += [lying for entry in entries if (lying := _lying(algorithm, entry)) is not None]
+            with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "blobs" / algorithm / shard) as entries:
+                found += [list_shard for entry in entries if (list_shard := _list_shard(algorithm, entry)) is not None]
         return found
 
 
@@ -118,11 +118,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _lying(algorithm: str, entry: os.DirEntry[str]) -> Lying | None:
+def _list_shard(algorithm: str, entry: os.DirEntry[str]) -> StoredBlob | None:
     """Describe a file by its name; what has none of ours is left alone."""
     try:
         digest, status = Digest.parse(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False)
     except (InvalidDigest, FileNotFoundError):
         _log.warning("not ours, left alone", extra=fields(path=entry.path[-200:]))
         return None
-    return Lying(digest, status.st_size, status.st_mtime)
+    return StoredBlob(digest, status.st_size, status.st_mtime)
