@@ -120,7 +120,7 @@ def main() -> None:
         url = f"http://127.0.0.1:{port}/v2/library/app/blobs/sha256:{hot}?ns=docker.io"
         with _serving(root, port, admin_port):
             _hits(url)  # so that it is in use
-            time.sleep(15)  # stocktaking, and the record of that use
+            time.sleep(15)  # reconciliation, and the record of that use
             without, during = _in_turns(url, admin_port)
             left = _count(admin_port)
         if left != 1 or not during:

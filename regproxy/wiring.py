@@ -15,18 +15,18 @@ from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Fleet, Index, Ledger, Registry
 from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.blobs import Blobs
+from regproxy.pull.evictor import Evictor
 from regproxy.pull.explain import Explainer
 from regproxy.pull.fills import Fills
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.holdings import Holdings
+from regproxy.pull.inventory import Inventory
+from regproxy.pull.jobs import MaintenanceJobs
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.reconciler import Reconciler
 from regproxy.pull.recording import RecordingRegistry
 from regproxy.pull.scrubber import Scrubber
-from regproxy.pull.stocktaking import Stocktaking
-from regproxy.pull.sweeper import Sweeper
-from regproxy.pull.upkeep import Upkeep
-from regproxy.pull.uses import Uses
+from regproxy.pull.usage import Usage
 from regproxy.state.memory import NullFleet
 from regproxy.state.sqlite import MAX_LISTING_BYTES, SqliteIndex
 from regproxy.storage.disk import DiskStore
@@ -48,7 +48,7 @@ class Serving:
     registries: Mapping[str, Registry]
     freezes: Freezes
     manifests: Manifests
-    uses: Uses
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Proxy:
     registries: Mapping[str, Registry]
     freezes: Freezes
     explainer: Explainer
-    sweeper: Sweeper
-    holdings: Holdings
+    evictor: Evictor
+    inventory: Inventory
 
 
 @asynccontextmanager
@@ -121,8 +121,8 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     """Join all that answers pulls, and in the end let fills finish within the time to drain."""
     async with AsyncExitStack() as stack:
-        uses = Uses(index.ledger(), clock)
-        stack.push_async_callback(uses.record)
+        usage = Usage(index.ledger(), clock)
+        stack.push_async_callback(usage.record)
         routes = Routes(settings.upstreams, settings.default_upstream)
         freezes = Freezes(_configured(settings), index, routes)
         asked: dict[str, Registry] = {}
@@ -134,32 +134,32 @@ async def serving(
         registries = {each.name: RecordingRegistry(asked[each.name], each, access, clock) for each in settings.upstreams}
         fills = Fills(registries, store, index, settings.downloads)
         stack.push_async_callback(fills.drain, settings.drain)
-        await stack.enter_async_context(_running(uses.run(), store.let_go()))
-        manifests = Manifests(registries, store, index, uses, freezes, fleet, clock, access)
+        await stack.enter_async_context(_running(usage.run(), store.let_go()))
+        manifests = Manifests(registries, store, index, usage, freezes, fleet, clock, access)
         stack.push_async_callback(manifests.drain, settings.drain)
-        blobs = Blobs(registries, store, index, fills, uses, settings.downloads.uncached_ranges, access, clock)
+        blobs = Blobs(registries, store, index, fills, usage, settings.downloads.uncached_ranges, access, clock)
         stack.push_async_callback(blobs.close)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, index, manifests)
         stack.push_async_callback(listings.close)
         handlers = Handlers(routes, manifests, blobs, listings, NotFoundLimiter(settings.not_found_limit.rate()), name, settings.catalog)
-        yield Serving(routes, handlers, fills, asked, freezes, manifests, uses)
+        yield Serving(routes, handlers, fills, asked, freezes, manifests, usage)
 
 
 @asynccontextmanager
 async def tending(
     settings: Settings, store: BlobStore, ledger: Ledger, serving: Serving, clock: Callable[[], float] = time.time
-) -> AsyncIterator[Sweeper]:
+) -> AsyncIterator[Evictor]:
     """Keep the store small enough and sound, once for all who use it."""
-    sweeper = Sweeper(store, ledger, serving.uses, clock)
-    async with _running(sweeper.run(), sweeper.watch(), Scrubber(store, ledger, settings.store.scrub_every, clock).run()):
-        yield sweeper
+    evictor = Evictor(store, ledger, serving.usage, clock)
+    async with _running(evictor.run(), evictor.watch(), Scrubber(store, ledger, settings.store.scrub_every, clock).run()):
+        yield evictor
 
 
 @asynccontextmanager
 async def taking_stock(store: BlobStore, ledger: Ledger) -> AsyncIterator[None]:
     """Compare the index with the files, behind everything else."""
-    async with _running(Stocktaking(store, ledger).run()):
+    async with _running(Reconciler(store, ledger).run()):
         yield
 
 
@@ -171,12 +171,12 @@ async def assembled(settings: Settings, clock: Callable[[], float] = time.time) 
         fleet, ledger = fleet_of(settings), index.ledger()
         stack.push_async_callback(fleet.close)
         served = await stack.enter_async_context(serving(settings, store, index, fleet, clock))
-        sweeper = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
+        evictor = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
         await stack.enter_async_context(taking_stock(store, ledger))
         explainer = Explainer(served.routes, served.registries, served.manifests, served.freezes, clock)
-        upkeep = Upkeep(store, index, ledger, sweeper, clock, served.routes)
-        holdings = Holdings(ledger, sweeper, upkeep, served.routes)
-        yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, sweeper, holdings)
+        jobs = MaintenanceJobs(store, index, ledger, evictor, clock, served.routes)
+        inventory = Inventory(ledger, evictor, jobs, served.routes)
+        yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, evictor, inventory)
 
 
 def _index(settings: Settings) -> Path:

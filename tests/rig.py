@@ -114,7 +114,7 @@ async def rig(
             opened.enter_context(each)  # also where a store that cannot be used keeps the ports from taking them
         async with (
             assembled(configured, clock) as proxy,
-            admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.holdings, lambda: True), admin),
+            admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.inventory, lambda: True), admin),
             registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts) as watch,
             aiohttp.ClientSession(
                 auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)

@@ -19,10 +19,10 @@ from regproxy.cli.progress import shown
 from regproxy.config import Settings
 from regproxy.policy.routing import Routes
 from regproxy.ports import StoreError
-from regproxy.pull.progress import Progress
+from regproxy.pull.progress import JobProgress
 
 if TYPE_CHECKING:  # not for commands that need no store
-    from regproxy.pull.holdings import Holdings
+    from regproxy.pull.inventory import Inventory
 
 Result = TypeVar("Result")
 
@@ -49,10 +49,10 @@ def target(config: Path | None, admin: str | None) -> Target:
 
 
 def ask(target: Target, act: str, **arguments: object) -> dict[str, Any]:
-    """Have one of the acts of `Holdings` done, or print why not and end the program."""
+    """Have one of the acts of `Inventory` done, or print why not and end the program."""
 
-    async def here(holdings: "Holdings") -> dict[str, Any]:
-        found: dict[str, Any] = await getattr(holdings, act)(**arguments)
+    async def here(inventory: "Inventory") -> dict[str, Any]:
+        found: dict[str, Any] = await getattr(inventory, act)(**arguments)
         return found
 
     def there() -> dict[str, Any]:
@@ -64,11 +64,11 @@ def ask(target: Target, act: str, **arguments: object) -> dict[str, Any]:
 
 
 def work(target: Target, act: str, **arguments: object) -> dict[str, Any]:
-    """Have one of the long acts of `Upkeep` done, and show how far it is."""
+    """Have one of the long acts of `MaintenanceJobs` done, and show how far it is."""
     with shown() as progress:
         return _either(
             target,
-            lambda holdings: getattr(holdings.upkeep, act)(progress, **arguments),
+            lambda inventory: getattr(inventory.jobs, act)(progress, **arguments),
             lambda: _result(opened(target.settings, target.admin, "POST", f"store/{act}", json.dumps(arguments).encode()), progress),
         )
 
@@ -79,7 +79,7 @@ def bring_in(target: Target, file: BinaryIO, name: str | None) -> dict[str, Any]
     with shown() as progress:
         return _either(
             target,
-            lambda holdings: holdings.upkeep.bring_in(file, name, progress),
+            lambda inventory: inventory.jobs.bring_in(file, name, progress),
             lambda: _result(opened(target.settings, target.admin, "POST", "store/import", file, "application/x-tar", **query), progress),
             may_begin=True,
         )
@@ -88,8 +88,8 @@ def bring_in(target: Target, file: BinaryIO, name: str | None) -> dict[str, Any]
 def export(target: Target, names: list[str], file: BinaryIO) -> None:
     """Write images into a tar."""
 
-    async def here(holdings: "Holdings") -> None:
-        planned = await holdings.upkeep.export(names)
+    async def here(inventory: "Inventory") -> None:
+        planned = await inventory.jobs.export(names)
         progress.total = planned.size
         async for chunk in planned.chunks():
             _write(chunk)
@@ -111,19 +111,19 @@ def export(target: Target, names: list[str], file: BinaryIO) -> None:
 
 
 def _either(
-    target: Target, here: Callable[["Holdings"], Awaitable[Result]], there: Callable[[], Result], *, may_begin: bool = False
+    target: Target, here: Callable[["Inventory"], Awaitable[Result]], there: Callable[[], Result], *, may_begin: bool = False
 ) -> Result:
     """Work through the server that holds the store, or in its directory if nobody does; where neither is possible, say why and end.
 
     The answer is about the store that is meant, and never about another one: a server elsewhere is only asked where it is named, or where
     the configuration names no place for a store.
     """
-    from regproxy.pull.export import NotWhole  # noqa: PLC0415
-    from regproxy.pull.holdings import Staying  # noqa: PLC0415
+    from regproxy.pull.exporter import NotWhole  # noqa: PLC0415
+    from regproxy.pull.inventory import Staying  # noqa: PLC0415
 
     async def done() -> Result:
-        async with _opened_here(target.settings) as holdings:
-            return await here(holdings)
+        async with _opened_here(target.settings) as inventory:
+            return await here(inventory)
 
     try:
         if target.admin or _is_elsewhere(target, may_begin=may_begin):
@@ -164,11 +164,11 @@ def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
 
 
 @contextlib.asynccontextmanager
-async def _opened_here(settings: Settings) -> AsyncIterator["Holdings"]:
-    from regproxy.pull.holdings import Holdings  # noqa: PLC0415
-    from regproxy.pull.sweeper import Sweeper  # noqa: PLC0415
-    from regproxy.pull.upkeep import Upkeep  # noqa: PLC0415
-    from regproxy.pull.uses import Uses  # noqa: PLC0415
+async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
+    from regproxy.pull.evictor import Evictor  # noqa: PLC0415
+    from regproxy.pull.inventory import Inventory  # noqa: PLC0415
+    from regproxy.pull.jobs import MaintenanceJobs  # noqa: PLC0415
+    from regproxy.pull.usage import Usage  # noqa: PLC0415
     from regproxy.wiring import kept  # noqa: PLC0415
 
     async with contextlib.AsyncExitStack() as stack:
@@ -177,12 +177,12 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Holdings"]:
         except StoreError as error:
             raise _Held(str(error)) from error
         ledger = index.ledger()
-        sweeper = Sweeper(store, ledger, Uses(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
+        evictor = Evictor(store, ledger, Usage(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
         routes = Routes(settings.upstreams, settings.default_upstream)
-        yield Holdings(ledger, sweeper, Upkeep(store, index, ledger, sweeper, time.time, routes), routes)
+        yield Inventory(ledger, evictor, MaintenanceJobs(store, index, ledger, evictor, time.time, routes), routes)
 
 
-def _result(response: HTTPResponse, progress: Progress) -> dict[str, Any]:
+def _result(response: HTTPResponse, progress: JobProgress) -> dict[str, Any]:
     """Read lines of JSON, of which the last one has the result."""
     with response:
         for line in response:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from regproxy.config.units import size_shown
-from regproxy.pull.progress import Progress
+from regproxy.pull.progress import JobProgress
 
 
 class _Rate(bars.ProgressColumn):
@@ -19,10 +19,10 @@ class _Rate(bars.ProgressColumn):
 
 
 @contextmanager
-def shown() -> Iterator[Progress]:
+def shown() -> Iterator[JobProgress]:
     """Show what is told to the progress that is given."""
     columns = (bars.BarColumn(), bars.DownloadColumn(binary_units=True), _Rate(), bars.TimeRemainingColumn())
     console = Console(stderr=True)
     with bars.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
         task = shown.add_task("", total=None)
-        yield Progress(lambda progress: shown.update(task, total=progress.total, completed=progress.done))
+        yield JobProgress(lambda progress: shown.update(task, total=progress.total, completed=progress.done))

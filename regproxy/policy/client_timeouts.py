@@ -21,7 +21,7 @@ class ClientTimeouts:
 
 
 @dataclass(slots=True)
-class Progress:
+class SendProgress:
     """How far a client has got, and since when it has not gone further."""
 
     since: float

@@ -19,7 +19,7 @@ from regproxy.ports.errors import (
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
-from regproxy.ports.store import BlobStore, Content, Extent, Incoming, Ingest, PeerIngest, Progress, Spool, Stage, StoredBlob
+from regproxy.ports.store import BlobStore, Content, Extent, Incoming, Ingest, IngestStage, IngestStatus, PeerIngest, Spool, StoredBlob
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
 __all__ = [
@@ -39,6 +39,8 @@ __all__ = [
     "Incoming",
     "Index",
     "Ingest",
+    "IngestStage",
+    "IngestStatus",
     "InvalidContent",
     "Kind",
     "Ledger",
@@ -47,13 +49,11 @@ __all__ = [
     "NotFound",
     "Part",
     "PeerIngest",
-    "Progress",
     "Record",
     "Refused",
     "Registry",
     "Rejected",
     "Spool",
-    "Stage",
     "StoreError",
     "StoredBlob",
     "TagCache",

@@ -88,7 +88,7 @@ class Ingest(Incoming, Protocol):
         """Forget what was not committed; those who read it may read on."""
 
 
-class Stage(Enum):
+class IngestStage(Enum):
     """How far a copy is."""
 
     ASKING = "asking"
@@ -100,10 +100,10 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class IngestStatus:
     """How far another process's copy is: under which name it asked, of how many bytes, how many are written, what ended it."""
 
-    stage: Stage
+    stage: IngestStage
     repository: str
     size: int | None
     written: int
@@ -117,7 +117,7 @@ class PeerIngest(Protocol):
     def incoming(self) -> Incoming | None:
         """Where its bytes are read; None before there are any."""
 
-    async def news(self) -> Progress | None:
+    async def status(self) -> IngestStatus | None:
         """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
 
     def want(self) -> None:
@@ -180,7 +180,7 @@ class BlobStore(Protocol):
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
         """Give that right back, if we have it, and tell those who watch what went wrong."""
 
-    async def leased(self) -> Collection[Digest]:
+    async def ingesting(self) -> Collection[Digest]:
         """List what is being copied in; raise `StoreError`."""
 
     def is_wanted(self, digest: Digest) -> bool:
@@ -190,12 +190,12 @@ class BlobStore(Protocol):
         """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_leased: bool = False
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_locked: bool = False
     ) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
 
         After what another process has *begun* and has no room for, nothing is kept. Those who watch the lease are told how it goes where
-        it *is_leased* for this very copy: another one of this process may have the lease.
+        it *is_locked* for this very copy: another one of this process may have the lease.
         """
 
     async def spool(self, size: int) -> Spool:

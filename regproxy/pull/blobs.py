@@ -28,7 +28,7 @@ from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.fills import BLOB_TYPE, Fills
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
-from regproxy.pull.uses import Uses
+from regproxy.pull.usage import Usage
 from regproxy.slots import Slots
 
 _MAX_PASSED = Share.of(64)  # requests for parts that are passed through at once, by a worker; half of what a host allows is left to fills
@@ -90,7 +90,7 @@ class Described:
 
 
 class Blobs:
-    """Answers blob pulls."""
+    """ManifestCache blob pulls."""
 
     def __init__(
         self,
@@ -98,15 +98,15 @@ class Blobs:
         store: BlobStore,
         index: Index,
         fills: Fills,
-        uses: Uses,
+        usage: Usage,
         uncached_ranges: UncachedRanges,
         access: RepositoryAccess,
         clock: Callable[[], float],
     ) -> None:
-        """Take the ports, where uses are noted, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
+        """Take the ports, where usage are noted, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
         self._access = access
         self._clock = clock
-        self._uses = uses
+        self._usage = usage
         self._uncached_ranges = uncached_ranges
         self._registries = registries
         self._store = store
@@ -125,7 +125,7 @@ class Blobs:
             generation = self._index.generation
             content, until = await self._permitted(route, digest)
             if content is not None:
-                self._uses.of_blob(digest)
+                self._usage.of_blob(digest)
                 return Opened(content, Provenance.HIT, partial(self._stands, digest, content, generation, until))
             if wanted is not None and (passing := await self._passed(route.repository, digest, wanted)) is not None:
                 return passing
@@ -179,7 +179,7 @@ class Blobs:
         """Say whether *content* is still what there is since *generation*, and not yet later than *until*; then it was used once more."""
         if self._index.generation != generation or not content.is_kept or self._clock() >= until:
             return False
-        self._uses.of_blob(digest)
+        self._usage.of_blob(digest)
         return True
 
     async def _fetched(self, route: Route, digest: Digest) -> Opened:

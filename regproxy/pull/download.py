@@ -1,6 +1,6 @@
 """A blob on its way here, in order and whole, whatever happens to those who send it.
 
-Its stretches are fetched side by side as the plan says. What is ahead of its turn waits in memory. What the digest says of all this is
+Its pieces are fetched side by side as the plan says. What is ahead of its turn waits in memory. What the digest says of all this is
 not known here.
 """
 
@@ -14,9 +14,9 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST, LOOK, Plan, Stage
 from regproxy.ports import BlobBody, Unavailable
-from regproxy.pull.news import News
-from regproxy.pull.source import Segment, Sender, Source
-from regproxy.pull.stretch import Stretch
+from regproxy.pull.notify import Notifier
+from regproxy.pull.piece import PieceDownload
+from regproxy.pull.source import ReceivedRange, Sender, Source
 
 
 class First(Protocol):
@@ -58,21 +58,21 @@ class Download:
         self._stall_timeout = stall_timeout
         self._ahead = ahead
         self._first = first
-        self._waiting = 0  # stretches that let others go first
+        self._waiting = 0  # pieces that let others go first
         self._waiting_since = 0.0
         self.is_from_a_stranger = False  # the first answer
         self._has_begun = False
         self._plan: Plan | None = None
-        self._news = News()
-        self._stretches: deque[Stretch] = deque()
-        self._tasks: dict[Stretch, asyncio.Task[None]] = {}
+        self._notifier = Notifier()
+        self._pieces: deque[PieceDownload] = deque()
+        self._tasks: dict[PieceDownload, asyncio.Task[None]] = {}
 
     @property
     def size(self) -> int | None:
         return self._source.size
 
     @property
-    def segments(self) -> Sequence[Segment]:
+    def segments(self) -> Sequence[ReceivedRange]:
         return self._source.segments
 
     async def begin(self) -> None:
@@ -82,18 +82,18 @@ class Download:
         first = self._launch(self.start, stop)
         while not self._has_begun:
             _raise_failure(first)
-            await self._news.wait()
+            await self._notifier.wait()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
         """Give all bytes to *put*, in order, and `begin` where that was not done; raise `UpstreamError`, or what *put* raises."""
         if not self._has_begun:
             await self.begin()
         while await self._has_more():
-            stretch = self._stretches[0]
-            while (chunk := await self._next(stretch)) is not None:
+            piece = self._pieces[0]
+            while (chunk := await self._next(piece)) is not None:
                 await put(chunk)
                 self._extend()
-            self._stretches.popleft()
+            self._pieces.popleft()
             self._extend()
             self._judge()
 
@@ -107,28 +107,28 @@ class Download:
         """Note that bytes are on disk: there is room for others."""
         self.front += count
         self._extend()
-        self._news.tell()
+        self._notifier.tell()
 
-    def is_front(self, stretch: Stretch) -> bool:
-        return bool(self._stretches) and stretch is self._stretches[0]
+    def is_front(self, piece: PieceDownload) -> bool:
+        return bool(self._pieces) and piece is self._pieces[0]
 
-    def due(self, stretch: Stretch) -> float | None:
-        if self._plan is None or stretch.stop is None or not self.is_front(stretch):
+    def due(self, piece: PieceDownload) -> float | None:
+        if self._plan is None or piece.stop is None or not self.is_front(piece):
             return None
-        return self._plan.due(stretch.asked_at, stretch.stop - stretch.asked_from)
+        return self._plan.due(piece.asked_at, piece.stop - piece.asked_from)
 
-    def began(self, stretch: Stretch, body: BlobBody) -> None:
+    def began(self, piece: PieceDownload, body: BlobBody) -> None:
         """Learn from the first answer how long it all is."""
         if not self._has_begun:
             self._has_begun = True
             self.stop = _least(self.stop, body.size)
             self.is_ranged = body.start == self.start
             self.is_from_a_stranger = body.is_from_a_stranger
-            stretch.stop = _least(self.stop, body.stop)
-            if self.stop is not None and stretch.stop is not None:
-                self._plan = Plan(self.stop, stretch.stop, self._connections)
+            piece.stop = _least(self.stop, body.stop)
+            if self.stop is not None and piece.stop is not None:
+                self._plan = Plan(self.stop, piece.stop, self._connections)
                 asyncio.get_running_loop().call_later(LOOK, self._look)
-        self._news.tell()
+        self._notifier.tell()
 
     def arrived(self, count: int) -> None:
         if self._plan is not None:
@@ -152,25 +152,25 @@ class Download:
                 self._plan.waited(asyncio.get_running_loop().time() - self._waiting_since)
 
     def _look(self) -> None:
-        """Keep the time while the first stretch is all there is: one that falls silent brings nothing that would tell."""
+        """Keep the time while the first piece is all there is: one that falls silent brings nothing that would tell."""
         if self._plan is not None and self._plan.stage is Stage.FIRST:
             if not self._waiting:
                 self.arrived(0)
             asyncio.get_running_loop().call_later(LOOK, self._look)
 
     async def _has_more(self) -> bool:
-        """Wait where all stretches that were begun are read: the next one begins when the end of one is noticed."""
-        while not self._stretches and self._plan is not None and not self._plan.is_exhausted:
-            await self._news.wait()
-        return bool(self._stretches)
+        """Wait where all pieces that were begun are read: the next one begins when the end of one is noticed."""
+        while not self._pieces and self._plan is not None and not self._plan.is_exhausted:
+            await self._notifier.wait()
+        return bool(self._pieces)
 
-    async def _next(self, stretch: Stretch) -> bytes | None:
-        """Wait for the next bytes of a stretch; None at its end."""
+    async def _next(self, piece: PieceDownload) -> bytes | None:
+        """Wait for the next bytes of a piece; None at its end."""
         try:
             async with asyncio.timeout(self._stall_timeout):
-                while (chunk := stretch.take()) is None and not stretch.is_whole:
-                    _raise_failure(stretch)
-                    await self._news.wait()
+                while (chunk := piece.take()) is None and not piece.is_whole:
+                    _raise_failure(piece)
+                    await self._notifier.wait()
         except TimeoutError as error:
             raise Unavailable(f"nobody sent a byte of {self._source.digest} for {self._stall_timeout:g} s", timed_out=True) from error
         return chunk
@@ -180,32 +180,32 @@ class Download:
         while self._plan is not None and (piece := self._plan.take(self.front, len(self._tasks))) is not None:
             self._launch(piece.start, piece.stop)
 
-    def _launch(self, start: int, stop: int | None) -> Stretch:
-        stretch = Stretch(self._source, self, self._news, start, stop, self._ahead)
-        self._stretches.append(stretch)
-        task = self._tasks[stretch] = asyncio.create_task(stretch.fetch(), name=f"{stretch} of {self._source.digest}")
-        task.add_done_callback(partial(self._ended, stretch))
-        return stretch
+    def _launch(self, start: int, stop: int | None) -> PieceDownload:
+        piece = PieceDownload(self._source, self, self._notifier, start, stop, self._ahead)
+        self._pieces.append(piece)
+        task = self._tasks[piece] = asyncio.create_task(piece.fetch(), name=f"{piece} of {self._source.digest}")
+        task.add_done_callback(partial(self._ended, piece))
+        return piece
 
-    def _ended(self, stretch: Stretch, task: asyncio.Task[None]) -> None:
-        del self._tasks[stretch]
+    def _ended(self, piece: PieceDownload, task: asyncio.Task[None]) -> None:
+        del self._tasks[piece]
         if not task.cancelled():
-            stretch.error = task.exception() or stretch.error
-        if self._plan is not None and stretch.is_whole:
-            self._plan.ended(stretch.reached - stretch.asked_from, asyncio.get_running_loop().time() - stretch.asked_at)
+            piece.error = task.exception() or piece.error
+        if self._plan is not None and piece.is_whole:
+            self._plan.ended(piece.reached - piece.asked_from, asyncio.get_running_loop().time() - piece.asked_at)
         self._extend()
         self._judge()
-        self._news.tell()
+        self._notifier.tell()
 
     def _judge(self) -> None:
         """Have the front fetched elsewhere if it takes too long: everybody waits for it."""
-        if self._stretches:
-            self._stretches[0].judge()
+        if self._pieces:
+            self._pieces[0].judge()
 
 
-def _raise_failure(stretch: Stretch) -> None:
-    if stretch.error is not None:
-        raise stretch.error
+def _raise_failure(piece: PieceDownload) -> None:
+    if piece.error is not None:
+        raise piece.error
 
 
 def _least(*bounds: int | None) -> int | None:

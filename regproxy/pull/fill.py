@@ -15,7 +15,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST
 from regproxy.ports import Extent, Incoming, Unavailable
-from regproxy.pull.news import News
+from regproxy.pull.notify import Notifier
 
 _STARTS_SOON = 0.5  # seconds
 _ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
@@ -38,7 +38,7 @@ class Fill:
         self._wake = wake
         self._verified = False
         self._error: Exception | None = None
-        self._news = News()
+        self._news = Notifier()
 
     def __repr__(self) -> str:
         of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"

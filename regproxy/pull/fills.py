@@ -21,18 +21,18 @@ from regproxy.ports import (
     Corrupt,
     Incoming,
     Index,
+    IngestStage,
+    IngestStatus,
     Kind,
     LocalResourceError,
     PeerIngest,
-    Progress,
     Registry,
-    Stage,
     StoreError,
     Throttled,
     Unavailable,
     UpstreamError,
 )
-from regproxy.pull.copier import Copier
+from regproxy.pull.fetcher import Fetcher
 from regproxy.pull.fill import Fill, Follower
 from regproxy.pull.keeping import found, kept
 from regproxy.pull.passed_parts import PassedParts
@@ -72,7 +72,7 @@ class Fills:
     def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads) -> None:
         """Take the ports, and how a blob is fetched."""
         self.parts = {name: PassedParts(max_wait(registry.progress_timeout)) for name, registry in registries.items()}  # by upstream
-        self._copier = Copier(registries, store, downloads, self._first)
+        self._fetcher = Fetcher(registries, store, downloads, self._first)
         self._registries = registries
         self._store = store
         self._index = index
@@ -135,14 +135,14 @@ class Fills:
 
     async def _run(self, fill: Fill) -> None:
         try:
-            is_leased = True
+            is_locked = True
             while (elsewhere := await self._elsewhere(fill)) is not None:
                 if isinstance(elsewhere, StoreError):
-                    is_leased = False
+                    is_locked = False
                     break
                 if await self._read_along(fill, elsewhere):
                     return
-            await self._bring(fill, is_leased=is_leased)
+            await self._bring(fill, is_locked=is_locked)
         except (UpstreamError, StoreError) as error:
             fill.fail(error)
             _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
@@ -177,19 +177,19 @@ class Fills:
             _log.warning("could not be looked up", extra=fields(what=str(fill.digest), reason=str(error)))
             return error
 
-    async def _bring(self, fill: Fill, *, is_leased: bool) -> None:
+    async def _bring(self, fill: Fill, *, is_locked: bool) -> None:
         """Have the blob in the store, and its record in the index, before another fill may think that it has to."""
         failure: UpstreamError | None = None
         metrics.FILLS.inc()
         try:
-            if await self._landed(fill) or await self._copier.copy(fill, is_leased=is_leased):
+            if await self._landed(fill) or await self._fetcher.copy(fill, is_locked=is_locked):
                 await self._record(fill)
         except UpstreamError as error:
             failure = error
             raise
         finally:
             metrics.FILLS.dec()
-            if is_leased:
+            if is_locked:
                 await kept(self._store.release(fill.digest, failure), fill.digest)
 
     async def _landed(self, fill: Fill) -> bool:
@@ -211,7 +211,7 @@ class Fills:
         """Follow to its end what another fill copies; say False where it is for us to go on."""
         has_begun, is_ours = False, True
         try:
-            while (progress := await self._news(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
+            while (progress := await self._status(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
                 if fill.is_wanted:
                     elsewhere.want()
                 is_ours = progress.repository == str(fill.repository)
@@ -221,9 +221,9 @@ class Fills:
                     return False  # what was refused to another repository may be given to this one
                 if not is_ours and not (_is_of(fill.repository, progress) and await self._may_share(fill)):
                     fill.may_share = False
-                    await self._bring(fill, is_leased=False)
+                    await self._bring(fill, is_locked=False)
                     return True
-                if progress.stage is Stage.ALONE:
+                if progress.stage is IngestStage.ALONE:
                     await self._part(fill, elsewhere.incoming)
                     return True
                 if elsewhere.incoming is not None and has_begun:
@@ -231,14 +231,14 @@ class Fills:
                 elif elsewhere.incoming is not None:
                     has_begun = True
                     fill.begin(elsewhere.incoming, progress.size, progress.written)
-                if progress.stage in {Stage.KEPT, Stage.VERIFIED}:
+                if progress.stage in {IngestStage.KEPT, IngestStage.VERIFIED}:
                     fill.verified()
-                    if progress.stage is Stage.KEPT:
+                    if progress.stage is IngestStage.KEPT:
                         await self._record(fill)
                     return True
             return False
         except _NotBegunError:
-            await self._bring(fill, is_leased=False)
+            await self._bring(fill, is_locked=False)
             return True
         finally:
             elsewhere.close()
@@ -251,12 +251,12 @@ class Fills:
             fill.may_share = await self.confirmed(fill.repository, fill.digest)
         return fill.may_share
 
-    async def _news(self, elsewhere: PeerIngest, fill: Fill, *, has_begun: bool) -> Progress | None:
+    async def _status(self, elsewhere: PeerIngest, fill: Fill, *, has_begun: bool) -> IngestStatus | None:
         # Whoever copies has as much by itself, and is found dead within.
         timeout = 2 * self._registries[fill.repository.registry].progress_timeout if has_begun else _MAX_WAIT
         try:
             async with asyncio.timeout(timeout):
-                return await elsewhere.news()
+                return await elsewhere.status()
         except TimeoutError as error:
             if not has_begun:
                 raise _NotBegunError from error
@@ -265,9 +265,9 @@ class Fills:
     async def _part(self, fill: Fill, begun: Incoming | None) -> None:
         """Fetch by ourselves what the store does not take: nobody can read along."""
         if begun is not None and fill.reads(begun):
-            await self._copier.finish(fill, begun, fill.written)
+            await self._fetcher.finish(fill, begun, fill.written)
         else:
-            await self._bring(fill, is_leased=False)
+            await self._bring(fill, is_locked=False)
 
     async def _record(self, fill: Fill) -> None:
         """Index the blob under the repository that may have it."""
@@ -275,6 +275,6 @@ class Fills:
         await kept(self._index.put(Kind.BLOB, fill.repository, descriptor), fill.digest)
 
 
-def _is_of(repository: Repository, progress: Progress) -> bool:
+def _is_of(repository: Repository, progress: IngestStatus) -> bool:
     """Whether it is the same upstream that sends: the pace and the mistakes of another one are not for us to suffer."""
     return progress.repository.startswith(f"{repository.registry}/")

@@ -37,11 +37,11 @@ from regproxy.ports import (
     UpstreamError,
 )
 from regproxy.pull.access import RepositoryAccess
-from regproxy.pull.answers import Answers, Pulled
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.keeping import Behind, found, kept
+from regproxy.pull.manifest_cache import ManifestCache, Pulled
 from regproxy.pull.provenance import Provenance
-from regproxy.pull.uses import Uses
+from regproxy.pull.usage import Usage
 
 _MISSING = 10_000  # tags that upstream does not have or does not give; clients choose what they ask for, so it needs a bound
 
@@ -49,22 +49,22 @@ _log = logging.getLogger(__name__)
 
 
 class Manifests:
-    """Answers manifest pulls."""
+    """ManifestCache manifest pulls."""
 
     def __init__(
         self,
         registries: Mapping[str, Registry],
         store: BlobStore,
         index: Index,
-        uses: Uses,
+        usage: Usage,
         freezes: Freezes,
         fleet: Fleet,
         clock: Callable[[], float],
         access: RepositoryAccess,
     ) -> None:
-        """Take the ports, where uses are noted, and a clock of epoch seconds."""
+        """Take the ports, where usage are noted, and a clock of epoch seconds."""
         self._access = access
-        self._uses = uses
+        self._usage = usage
         self._registries = registries
         self._store = store
         self._index = index
@@ -74,13 +74,13 @@ class Manifests:
         self._flights: Flights[Reference, Pulled] = Flights()
         self._behind = Behind()
         self._missing: LRUCache[Reference, Denial] = LRUCache(_MISSING)
-        self._answers = Answers(index, clock)
+        self._answers = ManifestCache(index, clock)
 
     async def get(self, route: Route, target: Target) -> Pulled:
         """Find the manifest; raise `RegistryError` or `UpstreamError`."""
         reference = Reference(route.repository, target)
         pulled = self._answers.repeated(reference) or await self._found(route, reference, target)
-        self._uses.of_manifest(pulled.manifest.descriptor.digest)
+        self._usage.of_manifest(pulled.manifest.descriptor.digest)
         return pulled
 
     def quota(self, route: Route) -> RateLimit | None:
@@ -91,7 +91,7 @@ class Manifests:
         """Say whether *pulled* is what `get` would answer again without asking anybody; then it was used once more."""
         if self._answers.repeated(reference) is not pulled:
             return False
-        self._uses.of_manifest(pulled.manifest.descriptor.digest)
+        self._usage.of_manifest(pulled.manifest.descriptor.digest)
         return True
 
     async def known(self, reference: Reference) -> TagRecord | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from regproxy.policy.precedence import LINGER, Precedence
-from regproxy.pull.news import News
+from regproxy.pull.notify import Notifier
 
 _LOOK = 0.1  # seconds between two looks whether another process wants a fill, which sets no event of ours
 
@@ -21,7 +21,7 @@ class PassedParts:
         self._precedence = Precedence(limit, limit, 0.0)
         self._count = 0
         self._ended_at = -LINGER
-        self._news = News()
+        self._news = Notifier()
 
     def begin(self) -> None:
         self._look()

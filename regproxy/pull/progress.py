@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-def _nobody(_: "Progress") -> None:
+def _nobody(_: "JobProgress") -> None:
     """Tell nobody."""
 
 
 @dataclass(slots=True)
-class Progress:
+class JobProgress:
     """Bytes done of those there are, and whom to tell."""
 
-    tell: Callable[["Progress"], None] = _nobody
+    tell: Callable[["JobProgress"], None] = _nobody
     total: int = 0
     done: int = 0
 

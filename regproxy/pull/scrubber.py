@@ -7,7 +7,7 @@ from collections.abc import Callable
 from regproxy.log import fields
 from regproxy.policy.scrubbing import turn
 from regproxy.ports import BlobStore, Ledger, StoredBlob, StoreError
-from regproxy.pull.stocktaking import lose
+from regproxy.pull.reconciler import lose
 
 _log = logging.getLogger(__name__)
 

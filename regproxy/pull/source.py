@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ReceivedRange:
     """Bytes *start* to *stop*, and who sent them."""
 
     start: int
@@ -51,7 +51,7 @@ class Source:
         self.digest = digest
         self.has_answered = False
         self.size: int | None = None  # None after an answer that did not tell
-        self.segments: list[Segment] = []
+        self.segments: list[ReceivedRange] = []
         self._sender = sender
         self._repository = repository
 

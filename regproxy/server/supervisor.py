@@ -15,8 +15,8 @@ from regproxy.log import fields, is_console
 from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
-from regproxy.pull.holdings import Holdings
-from regproxy.pull.upkeep import Upkeep
+from regproxy.pull.inventory import Inventory
+from regproxy.pull.jobs import MaintenanceJobs
 from regproxy.server import sockets, systemd
 from regproxy.server.limits import cores, take_all_files
 from regproxy.server.sockets import Listeners
@@ -100,13 +100,13 @@ class _Maintenance:
             AsyncExitStack() as tended,
         ):
             await tended.enter_async_context(self._maintenance_lock)
-            sweeper = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
+            evictor = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
             upstreams = reported(served.registries, self._workers.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
-            upkeep = Upkeep(self._store, index, index.ledger(), sweeper, time.time, served.routes)
-            holdings = Holdings(index.ledger(), sweeper, upkeep, served.routes)
+            jobs = MaintenanceJobs(self._store, index, index.ledger(), evictor, time.time, served.routes)
+            inventory = Inventory(index.ledger(), evictor, jobs, served.routes)
             workers, access = self._workers, admin_access(settings, sockets.addresses(self._admin))
-            app = admin_app(self._store, upstreams, served.freezes, explainer, holdings, workers.is_accepting, workers.trouble, access)
+            app = admin_app(self._store, upstreams, served.freezes, explainer, inventory, workers.is_accepting, workers.trouble, access)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 await replaced.wait()
                 await tended.aclose()

@@ -25,7 +25,7 @@ from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.quota import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, Incoming, Stage, StoredBlob, StoreError, UpstreamError
+from regproxy.ports import Full, Gone, Incoming, IngestStage, StoredBlob, StoreError, UpstreamError
 from regproxy.storage import ingest_lock, layout, shared_usage
 from regproxy.storage.blob_files import BlobFiles, path_of
 from regproxy.storage.hashing import hashed
@@ -57,7 +57,7 @@ class DiskStore:
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
         self._scrubbing = ThreadPoolExecutor(1, thread_name_prefix="scrub")  # one large file at a time, beside what serves
         self._trouble = Trouble()
-        self._leases = ingest_lock.IngestLocks()
+        self._locks = ingest_lock.IngestLocks()
         self.opened_at = 0.0
         self.interrupted_at: float | None = None
         self.quota = Quota(limits, partial(self._run, self._measure))
@@ -81,7 +81,7 @@ class DiskStore:
         """Use a store that another process has prepared, or this one."""
         try:
             self.quota.usage = await self._run(shared_usage.joined, self._root)
-            self._leases = ingest_lock.IngestLocks(await self._run(ingest_lock.place, self._root))
+            self._locks = ingest_lock.IngestLocks(await self._run(ingest_lock.place, self._root))
         except StoreError as error:
             _log.warning("cannot share usage and locks with other processes", extra=fields(reason=str(error)))
 
@@ -112,24 +112,24 @@ class DiskStore:
             ingest.close()
 
     async def lease(self, digest: Digest, repository: Repository) -> WatchedIngest | None:
-        other = self._leases.take(digest, str(repository))
+        other = self._locks.take(digest, str(repository))
         return None if other is None else WatchedIngest(self._root, digest, other, self._run)
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
         try:
             if error is not None:
-                self._leases.note(digest, end=Stage.FAILED.value, **told(error))
+                self._locks.note(digest, end=IngestStage.FAILED.value, **told(error))
         except StoreError as trouble:
             _log.warning("others cannot be told how a copy ended", extra=fields(digest=str(digest), reason=str(trouble)))
         finally:
-            self._leases.release(digest)
+            self._locks.release(digest)
 
-    async def leased(self) -> Collection[Digest]:
-        return self._leases.all()
+    async def ingesting(self) -> Collection[Digest]:
+        return self._locks.all()
 
     def is_wanted(self, digest: Digest) -> bool:
         try:
-            return self._leases.is_wanted(digest)
+            return self._locks.is_wanted(digest)
         except StoreError:
             return False
 
@@ -141,12 +141,12 @@ class DiskStore:
         return await self._run(left_behind, self._root, digest)
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_leased: bool = False
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_locked: bool = False
     ) -> DiskIngest:
         growing = await self._growing(digest, size, start) if begun is None else Full("the process that copies it has no space for it")
         if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
-        note = partial(self._leases.note, digest) if is_leased else _note_nothing
+        note = partial(self._locks.note, digest) if is_locked else _note_nothing
         file = None if begun is None else os.fdopen(os.dup(begun.extent(0, start).file.fileno()), "rb", buffering=0)
         ingest = DiskIngest(digest, self._run, self._trouble, growing, note, file)
         try:

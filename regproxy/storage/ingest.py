@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from regproxy.log import fields
 from regproxy.oci.digest import Digest
-from regproxy.ports import Extent, Full, Gone, Stage, StoreError
+from regproxy.ports import Extent, Full, Gone, IngestStage, StoreError
 from regproxy.storage.blob_files import origin_of
 from regproxy.storage.partial_file import PartialFile
 from regproxy.storage.ring_buffer import RingBuffer
@@ -60,7 +60,7 @@ class DiskIngest:
     def announce(self, size: int | None) -> None:
         """Let other processes read along, or tell them that they cannot."""
         if self._growing is None or self._refused is not None:
-            self._tell(end=Stage.ALONE.value)
+            self._tell(end=IngestStage.ALONE.value)
         else:
             self._tell(file=self._growing.name, size=size)
 
@@ -117,10 +117,10 @@ class DiskIngest:
                 self._growing.reservation.settle(await self._run(self._growing.commit))
             except StoreError as error:
                 self._trouble.begin(error)
-                self._tell(end=Stage.VERIFIED.value)
+                self._tell(end=IngestStage.VERIFIED.value)
                 raise
             self._trouble.end()
-            self._tell(end=Stage.KEPT.value)
+            self._tell(end=IngestStage.KEPT.value)
 
     def leave(self) -> None:
         if self._growing is not None and self._refused is None and not self._growing.is_committed:
@@ -151,7 +151,7 @@ class DiskIngest:
             await self._run(self._append, growing, chunks)
         except StoreError as error:
             self._refuse(error)
-            self._tell(end=Stage.ALONE.value)
+            self._tell(end=IngestStage.ALONE.value)
 
     def _tell(self, **facts: object) -> None:
         try:

@@ -1,6 +1,6 @@
 """Who on this machine copies which content in, and what becomes of it.
 
-    leases/<digest>  locked by the process that copies; each of its lines says more than the one before
+    locks/<digest>  locked by the process that copies; each of its lines says more than the one before
 
 They lie in memory that all processes share, not with the content: no disk that hangs may keep one from being given back. The kernel
 takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one holder only:
@@ -136,9 +136,9 @@ class IngestLocks:
 
 def place(root: Path) -> Path:
     """Give the directory for those who use the store at *root*, made if need be; raise `OSError`."""
-    leases = shared(root) / "leases"
-    leases.mkdir(mode=0o700, exist_ok=True)
-    return leases
+    locks = shared(root) / "locks"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    return locks
 
 
 def reset(root: Path) -> None:

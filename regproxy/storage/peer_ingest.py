@@ -15,10 +15,10 @@ from regproxy.ports import (
     InvalidContent,
     LocalResourceError,
     NotFound,
-    Progress,
+    IngestStatus,
     Refused,
     Rejected,
-    Stage,
+    IngestStage,
     StoreError,
     Throttled,
     Unavailable,
@@ -78,9 +78,9 @@ class WatchedIngest:
         self._digest = digest
         self._watched = watched
         self._run = run
-        self._last: Progress | None = None
+        self._last: IngestStatus | None = None
 
-    async def news(self) -> Progress | None:
+    async def status(self) -> IngestStatus | None:
         while (facts := self._watched.facts()) is not None:
             # Before the first line nobody knows for whom the holder copies: it must not be taken for another repository's.
             if "repository" in facts:
@@ -98,7 +98,7 @@ class WatchedIngest:
     def close(self) -> None:
         self._watched.close()
 
-    async def _look(self, facts: dict[str, Any]) -> Progress | None:
+    async def _look(self, facts: dict[str, Any]) -> IngestStatus | None:
         if "file" in facts and self.incoming is None:
             try:
                 self.incoming = Reading(await self._run(self._open, facts["file"], undo=FileIO.close))
@@ -114,10 +114,10 @@ class WatchedIngest:
             return open_plain(path_of(self._root, self._digest))
 
 
-def _progress(facts: dict[str, Any], incoming: Reading | None) -> Progress:
+def _progress(facts: dict[str, Any], incoming: Reading | None) -> IngestStatus:
     written = 0 if incoming is None else incoming.written
-    stage = Stage(facts.get("end", Stage.ASKING if incoming is None else Stage.COPYING))
-    return Progress(stage, facts.get("repository", ""), facts.get("size"), written, _failure(facts) if stage is Stage.FAILED else None)
+    stage = IngestStage(facts.get("end", IngestStage.ASKING if incoming is None else IngestStage.COPYING))
+    return IngestStatus(stage, facts.get("repository", ""), facts.get("size"), written, _failure(facts) if stage is IngestStage.FAILED else None)
 
 
 def told(error: UpstreamError) -> dict[str, object]:

@@ -9,7 +9,7 @@ from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import BlobStore, StoreError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.holdings import Holdings
+from regproxy.pull.inventory import Inventory
 from regproxy.web.admin_gate import gate
 from regproxy.web.api import add_listing, api_app
 from regproxy.web.dashboard import dashboard
@@ -21,7 +21,7 @@ def admin_app(
     registries: Mapping[str, Watched],
     freezes: Freezes,
     explainer: Explainer,
-    holdings: Holdings,
+    inventory: Inventory,
     is_accepting: Callable[[], bool],
     trouble_elsewhere: Callable[[], str | None] = lambda: None,
     access: AdminAccess | None = None,
@@ -58,7 +58,7 @@ def admin_app(
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
-    add_store_api(app, holdings)
+    add_store_api(app, inventory)
     add_listing(app)
     app.add_subapp("/api/v1/", api_app(registries, freezes, explainer, store.place))
     return app

@@ -25,7 +25,7 @@ from aiohttp.web_protocol import RequestHandler
 from regproxy import metrics
 from regproxy.log import fields
 from regproxy.oci.errors import RegistryError
-from regproxy.policy.client_timeouts import ClientTimeouts, Progress
+from regproxy.policy.client_timeouts import ClientTimeouts, SendProgress
 from regproxy.ports import Extent
 from regproxy.web.account import Account
 from regproxy.web.exchange import Exchange
@@ -62,7 +62,7 @@ class Connection(RequestHandler):
         self._head_bytes = 0  # of a head that has not ended
         self._payload: StreamReader | None = None  # of the last request
         self.wire: asyncio.Transport
-        self.progress: Progress
+        self.progress: SendProgress
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -191,7 +191,7 @@ class Watch(web.Server):
 
     def opened(self, connection: Connection) -> None:
         now = self._clock()
-        connection.progress = Progress(now)
+        connection.progress = SendProgress(now)
         self._owing[connection] = now
         self._looks[connection] = now + self._timeouts.look
         if len(self._looks) > self._timeouts.connections:

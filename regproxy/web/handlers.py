@@ -23,9 +23,9 @@ from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
 from regproxy.policy.sharing import client_key
 from regproxy.ports import Answer, UpstreamError
-from regproxy.pull.answers import Pulled
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings, TagQuery
+from regproxy.pull.manifest_cache import Pulled
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation

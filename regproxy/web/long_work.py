@@ -1,4 +1,4 @@
-"""Answers that take long: lines of JSON, one a second, how far it is, and in the last one the result, or why there is none."""
+"""ManifestCache that take long: lines of JSON, one a second, how far it is, and in the last one the result, or why there is none."""
 
 import asyncio
 import json
@@ -7,16 +7,16 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from regproxy.ports import StoreError
-from regproxy.pull.progress import Progress
+from regproxy.pull.progress import JobProgress
 from regproxy.web.admin_gate import OUTCOME
 
 _EVERY = 1.0  # seconds
 
 
-async def told(request: web.Request, work: Callable[[Progress], Awaitable[dict[str, object]]]) -> web.StreamResponse:
+async def told(request: web.Request, work: Callable[[JobProgress], Awaitable[dict[str, object]]]) -> web.StreamResponse:
     """Do *work* and tell of it; whoever does not listen any more ends it. Arguments that it does not take raise before anything is sent."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-    progress = Progress()
+    progress = JobProgress()
     task = asyncio.ensure_future(work(progress))
     try:
         await response.prepare(request)

@@ -13,9 +13,9 @@ from aiohttp import web
 
 from regproxy.log import fields
 from regproxy.ports import Full, StoreError
-from regproxy.pull.export import NotWhole
-from regproxy.pull.holdings import Holdings, Staying
-from regproxy.pull.naming import UnknownImage
+from regproxy.pull.exporter import NotWhole
+from regproxy.pull.images import UnknownImage
+from regproxy.pull.inventory import Inventory, Staying
 from regproxy.web.admin_gate import ARGUMENTS, error
 from regproxy.web.long_work import told
 
@@ -29,15 +29,15 @@ _CHUNK = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-def add_store_api(app: web.Application, holdings: Holdings) -> None:
+def add_store_api(app: web.Application, inventory: Inventory) -> None:
     """Add `/api/v1/store/...` to the admin application."""
-    upkeep = holdings.upkeep
+    jobs = inventory.jobs
 
     async def images(_: web.Request) -> web.Response:
-        return web.json_response(await holdings.images())
+        return web.json_response(await inventory.images())
 
     async def export(request: web.Request) -> web.StreamResponse:
-        planned = await upkeep.export(request.query.getall("image", []))
+        planned = await jobs.export(request.query.getall("image", []))
         response = web.StreamResponse(headers={"Content-Type": _TAR, "Content-Length": str(planned.size)})
         await response.prepare(request)
         try:
@@ -51,22 +51,22 @@ def add_store_api(app: web.Application, holdings: Holdings) -> None:
     async def bring_in(request: web.Request) -> web.StreamResponse:
         if request.content_type != _TAR or request.content_length is None:
             return error(415, f"the body must be {_TAR}, and of a length that is told")
-        spool = await upkeep.spool(request.content_length)
+        spool = await jobs.spool(request.content_length)
         try:
             async for chunk in request.content.iter_chunked(_CHUNK):
                 await spool.write(chunk)
             spool.file.seek(0)
-            return await told(request, partial(upkeep.bring_in, spool.file, request.query.get("name")))
+            return await told(request, partial(jobs.bring_in, spool.file, request.query.get("name")))
         finally:
             spool.close()
 
     app.router.add_get("/api/v1/store/images", _refusing(images))
     app.router.add_get("/api/v1/store/export", _refusing(export))
     app.router.add_post("/api/v1/store/import", _refusing(bring_in))
-    acts: dict[str, Act] = {"show": holdings.show, "remove": holdings.remove, "pin": holdings.pin}
+    acts: dict[str, Act] = {"show": inventory.show, "remove": inventory.remove, "pin": inventory.pin}
     for name, act in acts.items():
         app.router.add_post(f"/api/v1/store/{name}", _refusing(_answering(act)))
-    works: dict[str, Act] = {"verify": upkeep.verify, "rebuild": upkeep.rebuild, "collect": upkeep.collect}
+    works: dict[str, Act] = {"verify": jobs.verify, "rebuild": jobs.rebuild, "collect": jobs.collect}
     for name, work in works.items():
         app.router.add_post(f"/api/v1/store/{name}", _refusing(_working(work)))
 

@@ -21,7 +21,7 @@ _OCTETS = "application/octet-stream"
 
 
 class FakeRegistry(FakeServer, Library, Guard):
-    """Answers as distribution-spec says, until told otherwise."""
+    """ManifestCache as distribution-spec says, until told otherwise."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ async def test_a_jump_of_the_clock_costs_a_question_and_evicts_nothing(upstream:
         assert await _outcome(proxy, TAG) == "fwd=stale; fwd-status=200", "neither fresh for ever nor lost"
         assert await _outcome(proxy, TAG) == "hit", "and fresh again from now on"
         assert [await _outcome(proxy, path) for path in blobs] == ["hit", "hit"]
-        await proxy.proxy.sweeper.sweep(0)
+        await proxy.proxy.evictor.sweep(0)
         assert [await _outcome(proxy, path) for path in blobs] == ["hit", "hit"]
         assert upstream.count("GET", "blobs") == 2
         now[0] -= jump
@@ -56,9 +56,9 @@ async def test_d16_a_sweep_after_a_jump_back_still_knows_what_was_used_last(upst
             now[0] += 1
         await proxy.settled()
         now[0] -= YEARS
-        await proxy.proxy.sweeper.sweep(0)
+        await proxy.proxy.evictor.sweep(0)
         assert await _outcome(proxy, paths[1]) == "hit"
-        await proxy.proxy.sweeper.sweep(1)
+        await proxy.proxy.evictor.sweep(1)
         left = [(tmp_path / "store" / "blobs" / "sha256" / Digest.of(body).hex[:2] / Digest.of(body).hex).exists() for body in bodies]
         assert sorted(left) == [False, True, True], "one goes, not all"
         assert left[1], "and not the one that was used since"

@@ -44,7 +44,7 @@ class Images:
         """Pull, and wait until all of it is kept and its use is written down: ten seconds later, on a clock that stands still here."""
         was_hit = await self.pull(name)
         await self._proxy.settled()
-        await self._proxy.proxy.sweeper.sweep(0)
+        await self._proxy.proxy.evictor.sweep(0)
         return was_hit
 
 
@@ -115,7 +115,7 @@ async def test_d15_b1_a_layer_that_two_images_share_outlives_the_older(upstream:
         for name in ("old", "new"):
             await images.pull_alone(name)
             now[0] += OCCASION / 2
-        await proxy.proxy.sweeper.sweep(1)
+        await proxy.proxy.evictor.sweep(1)
         assert not (tmp_path / "store" / "blobs" / "sha256" / Digest.of(one).hex[:2] / Digest.of(one).hex).exists()
         assert await images.pull("new")
 
@@ -129,11 +129,11 @@ async def test_what_is_frozen_or_pinned_is_not_swept_until_it_is_let_go(upstream
         pattern, image = "docker.io/library/frozen:1", "docker.io/library/pinned:1"
         assert (await proxy.admin("freezes", "POST", {"pattern": pattern}))[0] == 201
         assert (await proxy.admin("store/pin", "POST", {"image": image, "pinned": True}))[0] == 200
-        await proxy.proxy.sweeper.sweep(LIMIT)
+        await proxy.proxy.evictor.sweep(LIMIT)
         assert [await images.pull_alone(name) for name in ("frozen", "pinned", "free")] == [True, True, False]
         assert (await proxy.admin(f"freezes?pattern={pattern}", "DELETE"))[0] == 204
         assert (await proxy.admin("store/pin", "POST", {"image": image, "pinned": False}))[0] == 200
-        await proxy.proxy.sweeper.sweep(LIMIT)
+        await proxy.proxy.evictor.sweep(LIMIT)
         assert _taken(tmp_path / "store") == 0
 
 
@@ -148,7 +148,7 @@ async def test_d10_slow_readers_of_what_is_swept_get_all_of_it(upstream: FakeReg
         for reader, writer in readers:
             writer.write(get(path))
             await reader.readuntil(b"\r\n\r\n")
-        await proxy.proxy.sweeper.sweep(LIMIT)
+        await proxy.proxy.evictor.sweep(LIMIT)
         assert _taken(tmp_path / "store") == 0
         for reader, writer in readers:
             assert await reader.readexactly(len(body)) == body
@@ -222,7 +222,7 @@ async def test_what_was_lost_and_brought_again_is_counted_once(upstream: FakeReg
             assert (await proxy.ask(path)).body == body
         await proxy.settled()
         for _ in range(2):
-            await proxy.proxy.sweeper.agree()
+            await proxy.proxy.evictor.agree()
         assert metric(await proxy.metrics(), "regproxy_store_bytes") == _taken(tmp_path / "store") == 3 * MIB
 
 

@@ -46,7 +46,7 @@ async def test_n13_23_who_waits_in_another_process_wakes_it_too(tmp_path: Path) 
         digest = upstream.add_blob("library/app", BLOB)
         parts = _parts(process)
         process.fills.begin(APP, digest)
-        while digest not in await process.store.leased():  # noqa: ASYNC110  a store tells nobody
+        while digest not in await process.store.ingesting():  # noqa: ASYNC110  a store tells nobody
             await asyncio.sleep(0)
         assert await other.pull(digest) == BLOB
         assert upstream.count("GET", "blobs", str(digest)) == 1

@@ -16,7 +16,7 @@ DIGEST = Digest.of(b"a layer")
 
 
 class Process(IngestLocks):
-    """One of several that share leases."""
+    """One of several that share locks."""
 
     def view(self) -> Watched:
         watched = self.take(DIGEST, "library/other")
@@ -98,7 +98,7 @@ def test_what_dead_processes_left_is_gone_after_a_start(tmp_path: Path) -> None:
 
 
 def test_a_link_is_no_lease(tmp_path: Path) -> None:
-    victim, place = tmp_path / "victim", tmp_path / "leases"
+    victim, place = tmp_path / "victim", tmp_path / "locks"
     victim.write_bytes(b"precious")
     place.mkdir()
     (place / str(DIGEST)).symlink_to(victim)

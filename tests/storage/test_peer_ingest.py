@@ -16,7 +16,7 @@ from regproxy.ports import (
     NotFound,
     Refused,
     Rejected,
-    Stage,
+    IngestStage,
     Throttled,
     Unavailable,
     UnexpectedResponse,
@@ -55,14 +55,14 @@ async def test_n13_13_a_failure_means_the_same_to_another_process(tmp_path: Path
     copy = await other.lease(DIGEST, REPOSITORY)
     assert copy is not None
     await one.release(DIGEST, failure)
-    progress = await copy.news()
+    progress = await copy.status()
     copy.close()
     for store in (one, other):
         store.close()
     assert progress is not None
     told = progress.error
     assert told is not None
-    assert (progress.stage, type(told), str(told), vars(told)) == (Stage.FAILED, type(failure), str(failure), vars(failure))
+    assert (progress.stage, type(told), str(told), vars(told)) == (IngestStage.FAILED, type(failure), str(failure), vars(failure))
 
 
 async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it_is(tmp_path: Path) -> None:
@@ -73,13 +73,13 @@ async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it
         fcntl.flock(file, fcntl.LOCK_EX)
         copy = await store.lease(DIGEST, REPOSITORY)
         assert copy is not None
-        news = asyncio.create_task(copy.news())
+        status = asyncio.create_task(copy.status())
         await asyncio.sleep(0)  # it has looked
-        assert not news.done()
+        assert not status.done()
         file.write(b'{"repository": "%s"}\n' % str(REPOSITORY).encode())
-        progress = await news
+        progress = await status
     assert progress is not None
-    assert (progress.stage, progress.repository) == (Stage.ASKING, str(REPOSITORY))
+    assert (progress.stage, progress.repository) == (IngestStage.ASKING, str(REPOSITORY))
     copy.close()
     store.close()
 
@@ -91,7 +91,7 @@ async def test_n12_02_a_holder_that_dies_before_it_says_who_it_is_is_over(tmp_pa
         fcntl.flock(file, fcntl.LOCK_EX)
         copy = await store.lease(DIGEST, REPOSITORY)
     assert copy is not None
-    assert await copy.news() is None
+    assert await copy.status() is None
     copy.close()
     assert await store.lease(DIGEST, REPOSITORY) is None
     store.close()

@@ -1,12 +1,12 @@
-"""What news promise: everybody who waits hears them, once, and nobody has to wait for thousands."""
+"""What notifier promise: everybody who waits hears them, once, and nobody has to wait for thousands."""
 
 import asyncio
 
-from regproxy.pull.news import News
+from regproxy.pull.notify import Notifier
 
 
-async def _told(news: News, heard: list[int], number: int) -> None:
-    await news.wait()
+async def _told(notifier: Notifier, heard: list[int], number: int) -> None:
+    await notifier.wait()
     heard.append(number)
 
 
@@ -16,30 +16,30 @@ async def _turns(count: int) -> None:
 
 
 async def test_everybody_who_waits_hears_of_it_in_order() -> None:
-    news, heard = News(), list[int]()
-    waiting = [asyncio.create_task(_told(news, heard, number)) for number in range(1000)]
+    notifier, heard = Notifier(), list[int]()
+    waiting = [asyncio.create_task(_told(notifier, heard, number)) for number in range(1000)]
     await _turns(1)
-    news.tell()
+    notifier.tell()
     await asyncio.gather(*waiting)
     assert heard == list(range(1000))
 
 
 async def test_who_comes_after_the_news_waits_for_the_next() -> None:
-    news, heard = News(), list[int]()
-    news.tell()
-    late = asyncio.create_task(_told(news, heard, 1))
+    notifier, heard = Notifier(), list[int]()
+    notifier.tell()
+    late = asyncio.create_task(_told(notifier, heard, 1))
     await _turns(5)
     assert heard == []
-    news.tell()
+    notifier.tell()
     await late
     assert heard == [1]
 
 
 async def test_who_makes_the_news_has_a_turn_among_thousands_who_hear_them() -> None:
-    news, heard = News(), list[int]()
-    waiting = [asyncio.create_task(_told(news, heard, number)) for number in range(1000)]
+    notifier, heard = Notifier(), list[int]()
+    waiting = [asyncio.create_task(_told(notifier, heard, number)) for number in range(1000)]
     await _turns(1)
-    news.tell()
+    notifier.tell()
     at_turns = []
     while len(heard) < 1000:
         await _turns(1)
@@ -50,34 +50,34 @@ async def test_who_makes_the_news_has_a_turn_among_thousands_who_hear_them() -> 
 
 
 async def test_whoever_hears_and_waits_again_does_not_keep_the_loop_busy() -> None:
-    news, rounds = News(), 0
+    notifier, rounds = Notifier(), 0
 
     async def listen() -> None:
         nonlocal rounds
         while True:
-            await news.wait()
+            await notifier.wait()
             rounds += 1
 
     listening = [asyncio.create_task(listen()) for _ in range(200)]
     await _turns(1)
-    news.tell()
+    notifier.tell()
     await _turns(50)
     assert rounds == 200
-    news.tell()
-    news.tell()
+    notifier.tell()
+    notifier.tell()
     await _turns(50)
-    assert 400 <= rounds <= 600, "two pieces of news may be heard as one"
+    assert 400 <= rounds <= 600, "two pieces of notifier may be heard as one"
     for task in listening:
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)
 
 
 async def test_those_who_left_are_passed_over() -> None:
-    news, heard = News(), list[int]()
-    waiting = [asyncio.create_task(_told(news, heard, number)) for number in range(300)]
+    notifier, heard = Notifier(), list[int]()
+    waiting = [asyncio.create_task(_told(notifier, heard, number)) for number in range(300)]
     await _turns(1)
     for task in waiting[::2]:
         task.cancel()
-    news.tell()
+    notifier.tell()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert heard == list(range(300))[1::2]

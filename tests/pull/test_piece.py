@@ -7,24 +7,24 @@ from contextlib import asynccontextmanager
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.ports import BlobBody
-from regproxy.pull.news import News
+from regproxy.pull.notify import Notifier
+from regproxy.pull.piece import PieceDownload
 from regproxy.pull.source import Late, Source
-from regproxy.pull.stretch import Stretch
 from tests.pull.test_download import FakeBody
 
 DIGEST = Digest.of(b"blob")
 
 
 class DueAtOnce:
-    """The order of a stretch that nothing is beside."""
+    """The order of a piece that nothing is beside."""
 
-    def is_front(self, stretch: Stretch) -> bool:  # noqa: ARG002
+    def is_front(self, piece: PieceDownload) -> bool:  # noqa: ARG002
         return True
 
-    def due(self, stretch: Stretch) -> float | None:  # noqa: ARG002
+    def due(self, piece: PieceDownload) -> float | None:  # noqa: ARG002
         return 0.0
 
-    def began(self, stretch: Stretch, body: BlobBody) -> None: ...
+    def began(self, piece: PieceDownload, body: BlobBody) -> None: ...
 
     def arrived(self, count: int) -> None: ...
 
@@ -37,13 +37,13 @@ class DueAtOnce:
 class SilentBody(FakeBody):
     """Sends nothing, and judges whoever waits for it while that is being ended."""
 
-    stretch: Stretch
+    piece: PieceDownload
 
     async def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:  # noqa: ARG002
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            self.stretch.judge()
+            self.piece.judge()
             raise
         yield b""
 
@@ -70,8 +70,8 @@ class Silent:
 async def test_n12_a_part_that_is_late_may_be_judged_until_it_has_heard_of_it() -> None:
     """Others judge it when bytes of theirs come; a timeout that has passed takes no other time, and their fill broke."""
     upstream = Silent()
-    stretch = Stretch(Source(upstream, Repository("docker.io", "library/app"), DIGEST), DueAtOnce(), News(), 0, 4, None)
-    upstream.body.stretch = stretch
+    piece = PieceDownload(Source(upstream, Repository("docker.io", "library/app"), DIGEST), DueAtOnce(), Notifier(), 0, 4, None)
+    upstream.body.piece = piece
     async with asyncio.timeout(300):
-        await stretch.fetch()
-    assert isinstance(stretch.error, Late)
+        await piece.fetch()
+    assert isinstance(piece.error, Late)

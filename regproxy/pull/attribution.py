@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from regproxy.ports import BlobBody, Ingest
-from regproxy.pull.source import Segment
+from regproxy.pull.source import ReceivedRange
 
 _READ = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class HashedRange:
     """What a host said that a part of a blob is, by its hash."""
 
-    segment: Segment
+    segment: ReceivedRange
     hash: bytes
 
 
-def senders(segments: Iterable[Segment]) -> list[str]:
+def senders(segments: Iterable[ReceivedRange]) -> list[str]:
     """Name those who sent something."""
     return sorted({str(segment.body) for segment in segments})
 
 
-def accuse(segments: Sequence[Segment]) -> None:
+def report_corrupt(segments: Sequence[ReceivedRange]) -> None:
     """Reject the only one who sent something that is wrong; where there are several, suspect the strangers among them."""
     bodies = list({str(segment.body): segment.body for segment in segments}.values())
     for body in bodies:
@@ -34,20 +34,20 @@ def accuse(segments: Sequence[Segment]) -> None:
             body.suspect()
 
 
-def absolve(segments: Iterable[Segment]) -> None:
+def report_verified(segments: Iterable[ReceivedRange]) -> None:
     """Tell of everyone that what they sent was right."""
     for body in {str(segment.body): segment.body for segment in segments}.values():
         body.confirm()
 
 
-def statements(ingest: Ingest, segments: Sequence[Segment]) -> list[Statement]:
-    """Take down what was said in a copy that is wrong; all who said something are under suspicion until `convict`."""
+def statements(ingest: Ingest, segments: Sequence[ReceivedRange]) -> list[HashedRange]:
+    """Take down what was said in a copy that is wrong; all who said something are under suspicion until `identify_corrupt`."""
     for body in {str(segment.body): segment.body for segment in segments}.values():
         body.suspect()
-    return [Statement(segment, _hash(ingest, segment)) for segment in segments]
+    return [HashedRange(segment, _hash(ingest, segment)) for segment in segments]
 
 
-def convict(ingest: Ingest, doubts: Iterable[Statement]) -> None:
+def identify_corrupt(ingest: Ingest, doubts: Iterable[HashedRange]) -> None:
     """Reject those whose statements differ from a copy that is right."""
     liars: dict[str, BlobBody] = {}
     for statement in doubts:
@@ -57,7 +57,7 @@ def convict(ingest: Ingest, doubts: Iterable[Statement]) -> None:
         body.reject()
 
 
-def _hash(ingest: Ingest, segment: Segment) -> bytes:
+def _hash(ingest: Ingest, segment: ReceivedRange) -> bytes:
     found, position = sha256(), segment.start
     while position < segment.stop:
         extent = ingest.extent(position, min(position + _READ, segment.stop))

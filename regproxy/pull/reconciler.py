@@ -23,7 +23,7 @@ _LATELY = 60.0  # seconds: file systems write out what they hold back every 5 to
 _log = logging.getLogger(__name__)
 
 
-class Stocktaking:
+class Reconciler:
     """Makes the index agree with the files.
 
     What is written meanwhile is left to whoever writes it: only what lay there before is adopted.
@@ -47,7 +47,7 @@ class Stocktaking:
                 await asyncio.sleep(time.monotonic() - began)  # half of the time is for those who are being served
             self._store.mended()
         except StoreError as error:
-            _log.error("stocktaking stopped", extra=fields(reason=str(error)))
+            _log.error("reconciliation stopped", extra=fields(reason=str(error)))
         if self.adopted or self.lost or self.damaged:
             _log.warning(
                 "the index did not say what the store holds", extra=fields(adopted=self.adopted, lost=self.lost, damaged=self.damaged)

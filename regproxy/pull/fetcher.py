@@ -24,11 +24,11 @@ from regproxy.ports import (
     Unavailable,
     UpstreamError,
 )
-from regproxy.pull import blame
+from regproxy.pull import attribution
 from regproxy.pull.download import Download, First
 from regproxy.pull.fill import Fill
+from regproxy.pull.holdback import Exposed, Holdback, HoldbackBudget
 from regproxy.pull.keeping import found, kept
-from regproxy.pull.quarantine import Exposed, Quarantine, Ward
 from regproxy.pull.writer import Writer
 
 _MAX_CORRUPT_COPIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
@@ -41,7 +41,7 @@ class _EndlessError(Unavailable):
     """What came told no length and did not end, and nobody goes on with it: it may be too much. Nobody has seen it but us."""
 
 
-class Copier:
+class Fetcher:
     """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
 
     def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads, first: Callable[[Fill], First]) -> None:
@@ -50,24 +50,24 @@ class Copier:
         self._registries = registries
         self._store = store
         self._downloads = downloads
-        self._ward = Ward()
-        self._doubts: LRUCache[Digest, list[blame.Statement]] = LRUCache(_DOUBTS)
+        self._budget = HoldbackBudget()
+        self._doubts: LRUCache[Digest, list[attribution.HashedRange]] = LRUCache(_DOUBTS)
 
-    async def copy(self, fill: Fill, *, is_leased: bool) -> bool:
+    async def copy(self, fill: Fill, *, is_locked: bool) -> bool:
         """Fetch and verify the blob, and say whether the store kept it; go on with what an earlier fill left.
 
-        Other processes are told of it where it *is_leased*. Raise `UpstreamError` or `StoreError`.
+        Other processes are told of it where it *is_locked*. Raise `UpstreamError` or `StoreError`.
         """
         start, has_run_on = await self._resumable(fill), False
         for _ in range(_MAX_CORRUPT_COPIES):
             try:
-                return await self._copy_from(fill, start, is_leased=is_leased)
+                return await self._copy_from(fill, start, is_locked=is_locked)
             except (Gone, Exposed, _EndlessError) as error:
                 if isinstance(error, _EndlessError) and has_run_on:
                     raise
                 start, has_run_on = 0, has_run_on or isinstance(error, _EndlessError)
                 _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
-        return await self._copy_from(fill, 0, is_leased=is_leased)
+        return await self._copy_from(fill, 0, is_locked=is_locked)
 
     async def _resumable(self, fill: Fill) -> int:
         """Tell how much of what an earlier fill left this one may use: that may have been brought for another repository."""
@@ -87,23 +87,23 @@ class Copier:
         """Pass on what comes after the first *start* bytes, which another process has *begun* to copy and has no room to go on with."""
         return await self._copy_from(fill, start, begun)
 
-    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_leased: bool = False) -> bool:
+    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_locked: bool = False) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
         registry = self._registries[fill.repository.registry]
         stall_timeout, first = registry.progress_timeout, self._first(fill)
         download = Download(
             registry, fill.repository, fill.digest, start, connections=connections, stall_timeout=stall_timeout, first=first
         )
-        quarantine = Quarantine(self._ward, download, fill.digest)
+        holdback = Holdback(self._budget, download, fill.digest)
         try:
             await self._begin(download, fill)
-            await quarantine.inspect()
-            ingest = await self._store.ingest(fill.digest, download.size, start, begun, is_leased=is_leased)
+            await holdback.inspect()
+            ingest = await self._store.ingest(fill.digest, download.size, start, begun, is_locked=is_locked)
             try:
                 fill.begin(ingest, download.size, start)
-                await _receive(download, quarantine, fill, ingest)
+                await _receive(download, holdback, fill, ingest)
                 await self._verify(fill, ingest, download)
-                blame.absolve(download.segments)
+                attribution.report_verified(download.segments)
                 fill.verified()
                 return await kept(ingest.commit(), fill.digest)
             except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError) as error:
@@ -114,7 +114,7 @@ class Copier:
             finally:
                 await ingest.discard()
         finally:
-            await quarantine.close()
+            await holdback.close()
             await download.close()
 
     async def _begin(self, download: Download, fill: Fill) -> None:
@@ -135,15 +135,15 @@ class Copier:
             ingest.verify()
         except DigestMismatch as error:
             metrics.CORRUPT.inc()
-            senders = blame.senders(download.segments)
+            senders = attribution.senders(download.segments)
             if len(senders) == 1 and not download.start:
                 download.segments[0].body.reject()
             elif ingest.is_whole:
-                self._doubts[fill.digest] = await asyncio.to_thread(blame.statements, ingest, download.segments)
+                self._doubts[fill.digest] = await asyncio.to_thread(attribution.statements, ingest, download.segments)
             kind = Corrupt if fill.is_seen else Exposed
             raise kind(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
         if doubts is not None and ingest.is_whole:
-            await asyncio.to_thread(blame.convict, ingest, doubts)
+            await asyncio.to_thread(attribution.identify_corrupt, ingest, doubts)
 
 
 def _ran_on(error: BaseException, download: Download) -> bool:
@@ -151,14 +151,14 @@ def _ran_on(error: BaseException, download: Download) -> bool:
     return is_outage and download.size is None and bool(download.segments)
 
 
-async def _receive(download: Download, quarantine: Quarantine, fill: Fill, ingest: Ingest) -> None:
+async def _receive(download: Download, holdback: Holdback, fill: Fill, ingest: Ingest) -> None:
     def written(count: int) -> None:
         fill.advance(count)
         download.advance(count)
 
     writer = Writer(ingest, written)
     try:
-        await quarantine.run(writer.put)
+        await holdback.run(writer.put)
         await writer.finish()
     finally:
         await writer.stop()

@@ -11,7 +11,7 @@ _MOST = 100_000  # digests between two records, some 20 MB; past that, uses are 
 _EVERY = 10.0  # seconds between two records
 
 
-class Uses:
+class Usage:
     """The content that was used since the last record."""
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:

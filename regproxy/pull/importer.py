@@ -16,7 +16,7 @@ from regproxy.policy.freshness import TagRecord
 from regproxy.ports import BlobStore, Index, Kind
 from regproxy.pull.archive import Archive, Unreadable
 from regproxy.pull.fills import BLOB_TYPE
-from regproxy.pull.progress import Progress
+from regproxy.pull.progress import JobProgress
 
 _MANIFESTS = frozenset({OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST})
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -33,7 +33,7 @@ _ReadManifest: TypeAlias = Callable[[], Manifest]
 class Importer:
     """Takes images out of one tar."""
 
-    def __init__(self, store: BlobStore, index: Index, tar: Archive, now: float, progress: Progress) -> None:
+    def __init__(self, store: BlobStore, index: Index, tar: Archive, now: float, progress: JobProgress) -> None:
         """Take where to keep them, the tar, the time in epoch seconds, and where to say how far we are."""
         self._store = store
         self._index = index

@@ -6,7 +6,7 @@ from collections import deque
 _AT_ONCE = 64  # waiters woken in one turn of the loop; what each then does takes a tenth of a millisecond
 
 
-class News:
+class Notifier:
     """Wakes all who wait, each time, however many: thousands in one turn would keep from its turn whoever makes the news."""
 
     def __init__(self) -> None:

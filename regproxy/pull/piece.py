@@ -8,22 +8,22 @@ from typing import Protocol
 
 from regproxy.policy import failover
 from regproxy.ports import BlobBody, Unavailable, UpstreamError
-from regproxy.pull.news import News
-from regproxy.pull.source import Late, Segment, Source
+from regproxy.pull.notify import Notifier
+from regproxy.pull.source import Late, ReceivedRange, Source
 
-_AHEAD = 4 * 1024 * 1024  # bytes that a stretch may be ahead of the disk, where nothing else bounds it
+_AHEAD = 4 * 1024 * 1024  # bytes that a piece may be ahead of the disk, where nothing else bounds it
 
 
 class Order(Protocol):
-    """What a stretch has to know of the others, and they of it."""
+    """What a piece has to know of the others, and they of it."""
 
-    def is_front(self, stretch: "Stretch") -> bool:
+    def is_front(self, piece: "PieceDownload") -> bool:
         """Whether it is the one that everybody waits for."""
 
-    def due(self, stretch: "Stretch") -> float | None:
+    def due(self, piece: "PieceDownload") -> float | None:
         """When, on the loop's clock, it is to be asked of somebody else; None: nothing else is better."""
 
-    def began(self, stretch: "Stretch", body: BlobBody) -> None:
+    def began(self, piece: "PieceDownload", body: BlobBody) -> None:
         """Note that a host answers."""
 
     def arrived(self, count: int) -> None:
@@ -36,10 +36,10 @@ class Order(Protocol):
         """Wait until others have gone first."""
 
 
-class Stretch:
+class PieceDownload:
     """What has come of it, and what of that nobody has taken yet."""
 
-    def __init__(self, source: Source, order: Order, news: News, start: int, stop: int | None, ahead: int | None) -> None:
+    def __init__(self, source: Source, order: Order, notifier: Notifier, start: int, stop: int | None, ahead: int | None) -> None:
         """Ask nothing yet; without *stop* it goes to wherever its sender ends. About *ahead* bytes of it wait in memory, twice."""
         self.start = start
         self.stop = stop
@@ -51,7 +51,7 @@ class Stretch:
         self._ahead = ahead
         self._source = source
         self._order = order
-        self._news = news
+        self._notifier = notifier
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._deadline: asyncio.Timeout | None = None
@@ -59,7 +59,7 @@ class Stretch:
         self._last: str | None = None  # who was late with it
 
     def __repr__(self) -> str:
-        return f"<Stretch {self.start}-{self.stop} at {self.reached}>"
+        return f"<PieceDownload {self.start}-{self.stop} at {self.reached}>"
 
     def take(self) -> bytes | None:
         """Give what came and was not taken; None where that is nothing."""
@@ -67,7 +67,7 @@ class Stretch:
             return None
         chunk = self._unread.popleft()
         self._unread_bytes -= len(chunk)
-        self._news.tell()
+        self._notifier.tell()
         return chunk
 
     def judge(self) -> None:
@@ -108,12 +108,12 @@ class Stretch:
             finally:
                 self._deadline = None
                 if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
-                    self._source.segments.append(Segment(self.asked_from, self.reached, body))
+                    self._source.segments.append(ReceivedRange(self.asked_from, self.reached, body))
 
     async def _receive(self, body: BlobBody) -> None:
         position = body.start
         while position < self.reached and not self._order.is_front(self):
-            await self._news.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
+            await self._notifier.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
         async with aclosing(body.chunks(self._ahead)) as chunks:
             async for chunk in chunks:
                 fresh = chunk[max(self.reached - position, 0) :]  # the part we have is passed over; even so it is a sign of life
@@ -148,6 +148,6 @@ class Stretch:
         self._unread.append(chunk)
         self._unread_bytes += len(chunk)
         self._order.arrived(len(chunk))
-        self._news.tell()
+        self._notifier.tell()
         while self._unread_bytes > (self._ahead or _AHEAD):
-            await self._news.wait()
+            await self._notifier.wait()

@@ -41,7 +41,7 @@ class _Answer:
         return self.record is None or self.rule is None or judge(self.record, self.rule, now) is Verdict.FRESH
 
 
-class Answers:
+class ManifestCache:
     """What one worker remembers of manifests."""
 
     def __init__(self, index: Index, clock: Callable[[], float]) -> None:

@@ -1,26 +1,26 @@
-"""What an operator asks of the store: what is in it, what it costs, what may go. Answers are for JSON."""
+"""What an operator asks of the store: what is in it, what it costs, what may go. ManifestCache are for JSON."""
 
 from dataclasses import asdict
 
 from regproxy.policy.routing import Routes
 from regproxy.ports import Image, Ledger
-from regproxy.pull.naming import image_named
-from regproxy.pull.sweeper import Sweeper
-from regproxy.pull.upkeep import Upkeep
+from regproxy.pull.evictor import Evictor
+from regproxy.pull.images import image_named
+from regproxy.pull.jobs import MaintenanceJobs
 
 
 class Staying(Exception):
     """The image is pinned or frozen: to remove it would leave a promise to an operator behind that nobody keeps."""
 
 
-class Holdings:
+class Inventory:
     """The store as its operator sees it."""
 
-    def __init__(self, ledger: Ledger, sweeper: Sweeper, upkeep: Upkeep, routes: Routes) -> None:
+    def __init__(self, ledger: Ledger, evictor: Evictor, jobs: MaintenanceJobs, routes: Routes) -> None:
         """Take the books, who removes, who does what takes long, and what short names stand for."""
-        self.upkeep = upkeep
+        self.jobs = jobs
         self._ledger = ledger
-        self._sweeper = sweeper
+        self._evictor = evictor
         self._routes = routes
 
     async def images(self) -> dict[str, object]:
@@ -40,7 +40,7 @@ class Holdings:
         found = await image_named(self._ledger, self._routes, image)
         if found.is_pinned or found.is_frozen:
             raise Staying(f"{image} is {'pinned: unpin' if found.is_pinned else 'frozen: unfreeze'} it first")
-        freed = found.alone if dry_run else await self._sweeper.remove(found.digest)
+        freed = found.alone if dry_run else await self._evictor.remove(found.digest)
         return {"names": found.names, "digest": str(found.digest), "bytes": freed}
 
     async def pin(self, image: str, *, pinned: bool) -> dict[str, object]:

@@ -10,39 +10,39 @@ from regproxy.policy.routing import Routes
 from regproxy.policy.scrubbing import SHARDS
 from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
 from regproxy.pull.archive import Archive, decompressed
-from regproxy.pull.export import Export, planned
-from regproxy.pull.importing import Importer
-from regproxy.pull.naming import image_under_name
-from regproxy.pull.progress import Progress
-from regproxy.pull.stocktaking import Stocktaking
-from regproxy.pull.sweeper import Sweeper
+from regproxy.pull.evictor import Evictor
+from regproxy.pull.exporter import Export, planned
+from regproxy.pull.images import image_under_name
+from regproxy.pull.importer import Importer
+from regproxy.pull.progress import JobProgress
+from regproxy.pull.reconciler import Reconciler
 
 
-class Upkeep:
+class MaintenanceJobs:
     """Long work on the store, beside all that is served from it."""
 
     def __init__(
-        self, store: BlobStore, index: Index, ledger: Ledger, sweeper: Sweeper, clock: Callable[[], float], routes: Routes
+        self, store: BlobStore, index: Index, ledger: Ledger, evictor: Evictor, clock: Callable[[], float], routes: Routes
     ) -> None:
         """Take the ports, who removes, a clock of epoch seconds, and what short names stand for."""
         self._store = store
         self._index = index
         self._ledger = ledger
-        self._sweeper = sweeper
+        self._evictor = evictor
         self._clock = clock
         self._routes = routes
 
-    async def verify(self, progress: Progress) -> dict[str, object]:
+    async def verify(self, progress: JobProgress) -> dict[str, object]:
         """Read and hash everything; what is damaged is put aside. Raise `StoreError`."""
         return await self._gone_through(progress, doubts_all=True)
 
-    async def rebuild(self, progress: Progress) -> dict[str, object]:
+    async def rebuild(self, progress: JobProgress) -> dict[str, object]:
         """Make the index say what the files do; raise `StoreError`."""
         return await self._gone_through(progress, doubts_all=False)
 
-    async def collect(self, progress: Progress, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
+    async def collect(self, progress: JobProgress, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
         """Remove what nobody used for so many seconds and is neither pinned nor frozen; raise `StoreError`."""
-        unused = await self._sweeper.unused(unused_for)
+        unused = await self._evictor.unused(unused_for)
         names = {image.digest: image.names for image in await self._ledger.images()}
         progress.total = _size(unused)
         if dry_run:
@@ -53,7 +53,7 @@ class Upkeep:
             gone.extend(removed)
             progress.advance(_size(removed))
 
-        freed = await self._sweeper.collect(unused_for, tell)
+        freed = await self._evictor.collect(unused_for, tell)
         return _collected(gone, names, freed)
 
     async def export(self, names: Collection[str]) -> Export:
@@ -65,7 +65,7 @@ class Upkeep:
         """Take room for a tar of *size* bytes that comes over the network; raise `StoreError`."""
         return await self._store.spool(size)
 
-    async def bring_in(self, file: BinaryIO, name: str | None, progress: Progress) -> dict[str, object]:
+    async def bring_in(self, file: BinaryIO, name: str | None, progress: JobProgress) -> dict[str, object]:
         """Keep the images of a tar, the only one under *name* if it is given; raise `ValueError` or `StoreError`."""
         chunks = await asyncio.to_thread(decompressed, file)
         if chunks is None:
@@ -78,12 +78,12 @@ class Upkeep:
         finally:
             spool.close()
 
-    async def _imported(self, file: BinaryIO, name: str | None, progress: Progress) -> dict[str, object]:
+    async def _imported(self, file: BinaryIO, name: str | None, progress: JobProgress) -> dict[str, object]:
         tar = await asyncio.to_thread(Archive, file)
         return {"images": await Importer(self._store, self._index, tar, self._clock(), progress).run(name)}
 
-    async def _gone_through(self, progress: Progress, *, doubts_all: bool) -> dict[str, object]:
-        taking = Stocktaking(self._store, self._ledger, doubts_all=doubts_all)
+    async def _gone_through(self, progress: JobProgress, *, doubts_all: bool) -> dict[str, object]:
+        taking = Reconciler(self._store, self._ledger, doubts_all=doubts_all)
         sizes = [sum(each.size for each in await self._store.list_shard(shard)) for shard in SHARDS]
         progress.total = sum(sizes)
         for shard, size in zip(SHARDS, sizes, strict=True):

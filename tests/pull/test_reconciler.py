@@ -15,8 +15,8 @@ from regproxy.oci.manifest import OCI_MANIFEST
 from regproxy.oci.reference import Repository
 from regproxy.ports import Kind, StoredBlob
 from regproxy.pull.fills import BLOB_TYPE
+from regproxy.pull.reconciler import Reconciler, described
 from regproxy.pull.scrubber import Scrubber
-from regproxy.pull.stocktaking import Stocktaking, described
 from regproxy.state.ledger import SqliteLedger
 from regproxy.state.sqlite import SqliteIndex
 from regproxy.storage.blob_files import path_of
@@ -45,7 +45,7 @@ class Kept:
     async def take_stock(self) -> tuple[int, int, int]:
         """Take it as another process would that starts now."""
         self.store.opened_at = float("inf")
-        taking = Stocktaking(self.store, self.ledger)
+        taking = Reconciler(self.store, self.ledger)
         await taking.run()
         return taking.adopted, taking.lost, taking.damaged
 
@@ -84,7 +84,7 @@ async def test_d26_files_without_a_record_are_adopted_with_what_they_need(kept: 
 
 async def test_what_is_written_meanwhile_is_left_to_whoever_writes_it(kept: Kept) -> None:
     await kept.store.write(Digest.of(LAYER), LAYER)
-    taking = Stocktaking(kept.store, kept.ledger)
+    taking = Reconciler(kept.store, kept.ledger)
     await taking.run()
     assert taking.adopted == 0
 
@@ -120,7 +120,7 @@ async def test_after_an_unclean_stop_what_was_written_lately_is_read_again(kept:
     assert await kept.take_stock() == (0, 0, 0), "it stopped in order: the scrubber's time will come"
     again = DiskStore(kept.root)
     await again.prepare()
-    taking = Stocktaking(again, kept.ledger)
+    taking = Reconciler(again, kept.ledger)
     await taking.run()
     assert taking.damaged == 1
     again.close()
@@ -138,7 +138,7 @@ async def test_an_unclean_stop_is_remembered_until_stock_was_taken(tmp_path: Pat
     index = await SqliteIndex.open(tmp_path / "index.db")
     mending = DiskStore(tmp_path)
     await mending.prepare()
-    await Stocktaking(mending, index.ledger()).run()
+    await Reconciler(mending, index.ledger()).run()
     mending.close()
     await index.close()
     again = DiskStore(tmp_path)
@@ -241,14 +241,14 @@ class Meanwhile(SqliteLedger):
 
 
 @pytest.mark.parametrize("moment", ["before", "around", "after"])
-@pytest.mark.parametrize("finder", ["stocktaking", "scrubber"])
+@pytest.mark.parametrize("finder", ["reconciliation", "scrubber"])
 async def test_what_a_pull_brings_while_its_old_record_is_dropped_stays_recorded_and_counted(kept: Kept, finder: str, moment: str) -> None:
     """A file without a record would take room that nobody sweeps, and the room and the books would differ by it."""
     digest = await _put(kept, LAYER)
     ledger = Meanwhile(kept, moment)
-    if finder == "stocktaking":
+    if finder == "reconciliation":
         path_of(kept.root, digest).unlink()
-        await Stocktaking(kept.store, ledger).run()
+        await Reconciler(kept.store, ledger).run()
     else:
         with path_of(kept.root, digest).open("r+b") as file:
             file.write(b"L")

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.ports import Corrupt
-from regproxy.pull import blame
+from regproxy.pull import attribution
 from regproxy.pull.download import Download
 
 LIMIT = 16 * 1024 * 1024  # bytes; as much as a download may hold anyway
@@ -22,7 +22,7 @@ class Exposed(Corrupt):
     """Wrong bytes that nobody has seen but us: another host may still be asked for all of it."""
 
 
-class Ward:
+class HoldbackBudget:
     """The memory that all quarantines have together: a cold start with a new mirror is many fills at once."""
 
     def __init__(self, free: int = 4 * LIMIT) -> None:
@@ -39,12 +39,12 @@ class Ward:
         self._free += size
 
 
-class Quarantine:
+class Holdback:
     """Gives what a download brings, and nothing of it too early."""
 
-    def __init__(self, ward: Ward, download: Download, digest: Digest) -> None:
+    def __init__(self, budget: HoldbackBudget, download: Download, digest: Digest) -> None:
         """Take a download that is about to begin."""
-        self._ward = ward
+        self._budget = budget
         self._taken = 0
         self._download = download
         self._digest = digest
@@ -55,16 +55,16 @@ class Quarantine:
     async def inspect(self) -> None:
         """Hold what comes from a stranger until it is known to be right, or for a while; raise `Exposed`."""
         size = self._download.size
-        if not self._download.is_from_a_stranger or self._download.start or size is None or size > LIMIT or not self._ward.take(size):
+        if not self._download.is_from_a_stranger or self._download.start or size is None or size > LIMIT or not self._budget.take(size):
             return
         self._taken = size
-        self._running = asyncio.create_task(self._download.run(self._take), name=f"quarantine of {self._digest}")
+        self._running = asyncio.create_task(self._download.run(self._take), name=f"holdback of {self._digest}")
         await asyncio.wait({self._running}, timeout=_TIMEOUT)
         is_whole = self._running.done() and self._running.exception() is None
         if is_whole and not await asyncio.to_thread(self._is_right):
-            blame.accuse(self._download.segments)
+            attribution.report_corrupt(self._download.segments)
             raise Exposed(
-                f"{' and '.join(blame.senders(self._download.segments))} sent wrong bytes for {self._digest}, and nobody saw them"
+                f"{' and '.join(attribution.senders(self._download.segments))} sent wrong bytes for {self._digest}, and nobody saw them"
             )
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
@@ -85,7 +85,7 @@ class Quarantine:
             await asyncio.gather(self._running, return_exceptions=True)
 
     def _give_back(self) -> None:
-        self._ward.give_back(self._taken)
+        self._budget.give_back(self._taken)
         self._taken = 0
 
     async def _take(self, chunk: bytes) -> None:

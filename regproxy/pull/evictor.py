@@ -1,6 +1,6 @@
 """Makes room: steadily, a few images at a time, while everything else goes on.
 
-The record goes before the file. A crash between the two leaves a file that nobody asks for, which the next stocktaking finds; the other
+The record goes before the file. A crash between the two leaves a file that nobody asks for, which the next reconciliation finds; the other
 way round the index would promise what is not there.
 """
 
@@ -14,7 +14,7 @@ from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.policy.eviction import Candidate, choose, sweeps_often_used
 from regproxy.ports import BlobStore, Ledger, StoreError
-from regproxy.pull.uses import Uses
+from regproxy.pull.usage import Usage
 
 _WINDOW = 32  # images looked at together, the idlest ones; each batch that goes voids all that workers remember
 _LEISURE = 5.0  # times as long as it worked: a sweep that nobody waits for takes a sixth of a core from those who are served
@@ -24,14 +24,14 @@ _EVERY = 10.0  # seconds between two looks at the file system, which others fill
 _log = logging.getLogger(__name__)
 
 
-class Sweeper:
+class Evictor:
     """Removes what is needed least, when room is short."""
 
-    def __init__(self, store: BlobStore, ledger: Ledger, uses: Uses, clock: Callable[[], float], leisure: float = _LEISURE) -> None:
+    def __init__(self, store: BlobStore, ledger: Ledger, usage: Usage, clock: Callable[[], float], leisure: float = _LEISURE) -> None:
         """Take the ports, a clock of epoch seconds, and how many times as long as it works it rests, where nobody waits for room."""
         self._store = store
         self._ledger = ledger
-        self._uses = uses
+        self._usage = usage
         self._clock = clock
         self._leisure = leisure
         self._difference = 0  # between the books and the room, when they were compared last
@@ -74,7 +74,7 @@ class Sweeper:
 
     async def sweep(self, excess: int) -> int:
         """Remove images until *excess* bytes are gone or nothing may go; tell how many went."""
-        await self._uses.record()
+        await self._usage.record()
         freed = 0
         while freed < excess and (chosen := await self._choose(excess - freed)):
             freed += await self._remove_at_leisure(chosen)
@@ -82,7 +82,7 @@ class Sweeper:
 
     async def unused(self, seconds: float) -> list[Candidate]:
         """List what nothing needs and nobody used for so many seconds."""
-        await self._uses.record()
+        await self._usage.record()
         return await self._ledger.unused(self._clock() - seconds)
 
     async def collect(self, seconds: float, tell: Callable[[Sequence[Candidate]], None]) -> int:
@@ -112,15 +112,15 @@ class Sweeper:
         return freed
 
     async def _idle(self, since: float, *, often: bool) -> list[Candidate]:
-        leased = await self._store.leased()
+        ingesting = await self._store.ingesting()
         candidates = await self._ledger.idlest(_WINDOW, often=often)
-        return [each for each in candidates if each.used_at < since and each.digest not in leased]
+        return [each for each in candidates if each.used_at < since and each.digest not in ingesting]
 
     async def _choose(self, excess: int) -> list[Candidate]:
-        leased = await self._store.leased()
+        ingesting = await self._store.ingesting()
         often = sweeps_often_used((await self._ledger.census()).shares)
         for queue in (often, not often):
             candidates = await self._ledger.idlest(_WINDOW, often=queue)
-            if chosen := list(choose(candidates, excess, self._clock(), leased)):
+            if chosen := list(choose(candidates, excess, self._clock(), ingesting)):
                 return chosen
         return []
