@@ -11,7 +11,7 @@ from regproxy.policy.routing import Host, HostKind
 _REFUSED = 400  # statuses below it claim something, as does 404
 _NOT_FOUND = 404
 _OUTAGE = 500  # statuses from here on claim nothing
-_MAX_SHOWN = 80  # characters of a header that a message repeats
+_MAX_SHOWN = 80  # characters of a header that a message cache
 
 
 def misdirection(

@@ -45,7 +45,7 @@ class Opened:
 
     content: Content
     provenance: Provenance
-    stands: Callable[[], bool] | None = None
+    is_current: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Blobs:
             content, until = await self._permitted(route, digest)
             if content is not None:
                 self._usage.of_blob(digest)
-                return Opened(content, Provenance.HIT, partial(self._stands, digest, content, generation, until))
+                return Opened(content, Provenance.HIT, partial(self._is_current, digest, content, generation, until))
             if wanted is not None and (passing := await self._passed(route.repository, digest, wanted)) is not None:
                 return passing
             return await self._fetched(route, digest)
@@ -175,7 +175,7 @@ class Blobs:
         held = await found(self._index.held(Kind.BLOB, repository, digest), digest)
         return None if held is None else await found(self._store.open(digest, held.size), digest)
 
-    def _stands(self, digest: Digest, content: Content, generation: int, until: float) -> bool:
+    def _is_current(self, digest: Digest, content: Content, generation: int, until: float) -> bool:
         """Say whether *content* is still what there is since *generation*, and not yet later than *until*; then it was used once more."""
         if self._index.generation != generation or not content.is_kept or self._clock() >= until:
             return False

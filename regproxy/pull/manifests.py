@@ -87,7 +87,7 @@ class Manifests:
         """Tell how many pulls upstream has left for us, as far as it said."""
         return self._registries[route.upstream.name].quota
 
-    def stands(self, reference: Reference, pulled: Pulled) -> bool:
+    def is_current(self, reference: Reference, pulled: Pulled) -> bool:
         """Say whether *pulled* is what `get` would answer again without asking anybody; then it was used once more."""
         if self._answers.repeated(reference) is not pulled:
             return False

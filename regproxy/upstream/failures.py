@@ -23,7 +23,7 @@ from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.token_service import TokenRequest
 
 _MAX_KEPT = 4_000
-_Account: TypeAlias = tuple[str, Credential]
+_AccessLogEntry: TypeAlias = tuple[str, Credential]
 
 Login: TypeAlias = Callable[[TokenRequest, tuple[str, ...]], Awaitable[bool | None]]
 """Try the credential of a request where no repository is in request, or by scopes that it had before; None where that tells nothing."""
@@ -55,10 +55,10 @@ class Failures:
         self._login = login
         self._state = state
         self._numbers = itertools.count(1)
-        self._failures: LRUCache[TokenRequest | _Account, _Failure] = LRUCache(_MAX_KEPT)
-        self._verdicts: LRUCache[_Account, _Verdict] = LRUCache(_MAX_KEPT)
-        self._first: LRUCache[_Account, asyncio.Lock] = LRUCache(_MAX_KEPT)
-        self._judging: LRUCache[_Account, asyncio.Lock] = LRUCache(_MAX_KEPT)
+        self._failures: LRUCache[TokenRequest | _AccessLogEntry, _Failure] = LRUCache(_MAX_KEPT)
+        self._verdicts: LRUCache[_AccessLogEntry, _Verdict] = LRUCache(_MAX_KEPT)
+        self._first: LRUCache[_AccessLogEntry, asyncio.Lock] = LRUCache(_MAX_KEPT)
+        self._judging: LRUCache[_AccessLogEntry, asyncio.Lock] = LRUCache(_MAX_KEPT)
 
     @asynccontextmanager
     async def noted(self, request: TokenRequest) -> AsyncIterator[None]:
@@ -108,7 +108,7 @@ class Failures:
             raise Throttled(str(failure.error), failure.until - self._clock())
         raise _alone(failure.error)
 
-    async def _learned(self, request: TokenRequest, account: _Account | None, error: UpstreamError, began: int) -> UpstreamError:
+    async def _learned(self, request: TokenRequest, account: _AccessLogEntry | None, error: UpstreamError, began: int) -> UpstreamError:
         """Remember an error, for all it is about, and give it as it is to be told."""
         if account is None or not (isinstance(error, Refused) and error.whatever_asked):
             self._note(request, error)
@@ -126,7 +126,7 @@ class Failures:
         self._state.refused(account, str(error))
         return error
 
-    async def _judged(self, account: _Account, request: TokenRequest, began: int) -> bool | None:
+    async def _judged(self, account: _AccessLogEntry, request: TokenRequest, began: int) -> bool | None:
         """Find out whether a credential is right, unless that came out since *began*: one request for all who want to know."""
         async with self._judging.setdefault(account, asyncio.Lock()):
             known = self._verdicts.get(account, _UNKNOWN)
@@ -136,10 +136,10 @@ class Failures:
             self._verdicts[account] = _Verdict(next(self._numbers), is_right, known.scopes)
             return is_right
 
-    def _is_right(self, account: _Account) -> bool:
+    def _is_right(self, account: _AccessLogEntry) -> bool:
         return bool(self._verdicts.get(account, _UNKNOWN).is_right)
 
-    def _note(self, what: TokenRequest | _Account, error: UpstreamError) -> None:
+    def _note(self, what: TokenRequest | _AccessLogEntry, error: UpstreamError) -> None:
         self._failures[what] = _Failure(_alone(error), self._clock() + _believed_for(error))
 
     def _current(self, request: TokenRequest) -> _Failure | None:
@@ -152,7 +152,7 @@ def _alone(error: UpstreamError) -> UpstreamError:
     return copy.copy(error)
 
 
-def _account(request: TokenRequest) -> _Account | None:
+def _account(request: TokenRequest) -> _AccessLogEntry | None:
     return (str(request.realm), request.credential) if request.credential else None
 
 

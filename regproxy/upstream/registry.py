@@ -76,7 +76,7 @@ class UpstreamRegistry:
         self._page_sizes: dict[Host, int] = {}  # of tag lists, where a host took no larger page; 0: it takes no size at all
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
         self._sizes: TTLCache[tuple[str, Digest], int | None] = TTLCache(_MAX_DESCRIBED, _DESCRIBED_FOR)
-        self._repeats = failover.Budget(share=_REPEATED, left=_MOST_REPEATS)
+        self._cache = failover.Budget(share=_REPEATED, left=_MOST_REPEATS)
 
     @property
     def is_backing_off(self) -> bool:
@@ -92,7 +92,7 @@ class UpstreamRegistry:
         return best is not None and plan.is_near(best.first_byte, best.rate)
 
     def may_repeat(self) -> bool:
-        return self._repeats.spend()
+        return self._cache.spend()
 
     @property
     def revalidate_timeout(self) -> float:
@@ -196,7 +196,7 @@ class UpstreamRegistry:
         asked_last = [host for host in self._upstream.hosts if str(host) == last]
         hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0, last=asked_last, for_blob=True)
         self._hedges.earn()
-        self._repeats.earn()
+        self._cache.earn()
         found = await first_answer(hosts, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
         if isinstance(found, list):
             raise _verdict(self._upstream.name, found)

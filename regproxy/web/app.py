@@ -16,7 +16,7 @@ from regproxy.policy.client_timeouts import ClientTimeouts
 from regproxy.web.attention import Vouches, Watch
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
-from regproxy.web.repeats import Repeats
+from regproxy.web.response_cache import ResponseCache
 from regproxy.web.tls import Certificates
 
 _AT_ONCE = 64  # connections accepted in one turn of the loop: asyncio takes as many as it believes the backlog to be
@@ -35,9 +35,9 @@ async def registry_port(
     Give who watches its clients. A connection is told that it ends by the last answer on it: one that is just closed may have a request on
     its way.
     """
-    repeats = Repeats()
+    cache = ResponseCache()
     certificates = Certificates(tls) if tls else None
-    watch = Watch(observed(handlers, repeats), timeouts or _timeouts(), repeats, vouches=_asked_again(certificates))
+    watch = Watch(observed(handlers, cache), timeouts or _timeouts(), cache, vouches=_asked_again(certificates))
     runner = web.ServerRunner(watch, shutdown_timeout=drain)
     async with watch.looking(), _listening(runner, listeners, certificates):
         yield watch

@@ -27,10 +27,10 @@ from regproxy.log import fields
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.client_timeouts import ClientTimeouts, SendProgress
 from regproxy.ports import Extent
-from regproxy.web.account import Account
-from regproxy.web.exchange import Exchange
-from regproxy.web.ready import read_whole, send_now
-from regproxy.web.repeats import Again, Repeats
+from regproxy.web.access_log import AccessLogEntry
+from regproxy.web.buffered import read_whole, send_now
+from regproxy.web.context import RequestContext
+from regproxy.web.response_cache import CachedResponse, ResponseCache
 from regproxy.web.responses import error_response
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -49,7 +49,7 @@ _INFO_SIZE = _BYTES_ACKED + 8
 class Connection(RequestHandler):
     """A client's connection, which tells what happens to it."""
 
-    __slots__ = ("_head_bytes", "_is_between", "_payload", "_watch", "answered", "client", "progress", "wire", "words")
+    __slots__ = ("_head_bytes", "_is_between", "_payload", "_watch", "answered", "client", "progress", "raw_request", "wire")
 
     def __init__(self, watch: "Watch", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(watch, **how)
@@ -57,7 +57,7 @@ class Connection(RequestHandler):
         self._watch = watch
         self.answered = 0
         self.client = ""
-        self.words: bytes | None = None  # the request that is being answered, where it came alone and in one piece
+        self.raw_request: bytes | None = None  # the request that is being answered, where it came alone and in one piece
         self._is_between = True  # the parser has no part of a request
         self._head_bytes = 0  # of a head that has not ended
         self._payload: StreamReader | None = None  # of the last request
@@ -72,7 +72,7 @@ class Connection(RequestHandler):
         self._watch.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was asked before in the same words; what the parser would make of them now is what it made of them then."""
+        """Answer what was asked before in the same raw_request; what the parser would make of them now is what it made of them then."""
         is_next = self._is_between and self._waiter is not None and not self._waiter.done()
         if is_next and (answer := self._watch.repeated(self, data)) is not None:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
@@ -89,11 +89,11 @@ class Connection(RequestHandler):
             self._head_bytes, self._payload = 0, self._messages[-1][1]
         is_one = self._request_count == before + 1 and self._messages[-1][1] is EMPTY_PAYLOAD and not self._upgraded
         self._is_between = is_one and _ends_a_head(data)
-        self.words = data if is_next and self._is_between else None
+        self.raw_request = data if is_next and self._is_between else None
         if len(self._messages) > 1 and not self._buffer_paused:
             self._pause_reading_for_buffer()  # aiohttp would have 32 of them wait, of 64 KiB each
 
-    def _send_file(self, file: Extent, words: bytes) -> None:
+    def _send_file(self, file: Extent, raw_request: bytes) -> None:
         """Send a small file at once; what the socket does not take waits in memory, which the watch lends."""
         try:
             sent = send_now(self.wire, file)
@@ -101,7 +101,7 @@ class Connection(RequestHandler):
                 self.wire.write(read_whole(replace(file, offset=file.offset + sent, length=file.length - sent)))
                 self._watch.lend(self, file.length - sent)
         except OSError as error:
-            self._watch.failed(words, error)
+            self._watch.failed(raw_request, error)
             self.force_close()
 
     def _check_head(self, count: int) -> None:
@@ -134,11 +134,11 @@ class Connection(RequestHandler):
         if status != HTTPStatus.BAD_REQUEST:
             return super().handle_error(request, status, exc, message)
         found = "https on a port of plain http" if "HTTPS traffic" in str(exc) else type(exc).__name__
-        exchange = Exchange(failure=f"invalid HTTP request: {found}")
+        context = RequestContext(failure=f"invalid HTTP request: {found}")
         response = error_response(RegistryError("UNSUPPORTED", 400, "the request is not valid HTTP/1.1"))
-        exchange.decorate(response.headers)
+        context.decorate(response.headers)
         response.force_close()
-        Account(request, exchange, response).tell(exchange.request_id, self.client, exchange.seconds)
+        AccessLogEntry(request, context, response).tell(context.request_id, self.client, context.seconds)
         return response
 
 
@@ -149,11 +149,11 @@ class Watch(web.Server):
         self,
         handler: Handler,
         timeouts: ClientTimeouts,
-        repeats: Repeats,
+        cache: ResponseCache,
         clock: Callable[[], float] = time.monotonic,
         vouches: Vouches | None = None,
     ) -> None:
-        """Call *handler* for each request that *repeats* cannot answer; a client that leaves cancels it, and nothing else.
+        """Call *handler* for each request that *cache* cannot answer; a client that leaves cancels it, and nothing else.
 
         A connection that *vouches* says no to is ended at its next request.
         """
@@ -168,7 +168,7 @@ class Watch(web.Server):
         )
         self.is_leaving = False  # then each answer says that it is the last on its connection
         self._timeouts = timeouts
-        self._repeats = repeats
+        self._cache = cache
         self._clock = clock
         self._vouches = vouches
         self._owing: dict[Connection, float] = {}  # since when; the longest first
@@ -202,14 +202,14 @@ class Watch(web.Server):
             del self._idle[connection]
             self._owing[connection] = self._clock()
 
-    def repeated(self, connection: Connection, words: bytes) -> Again | None:
+    def repeated(self, connection: Connection, raw_request: bytes) -> CachedResponse | None:
         """Give the answer to what was answered before, unless the client has yet to take another, or has to be told that we leave."""
         if self.is_leaving or connection.wire.get_write_buffer_size():
             return None
         if self._vouches is not None and not self._vouches(connection.wire):
             return None
         self._taken(connection)
-        answer = self._repeats.answer(words, connection.client, _MAX_LENT_BYTES - self._lent_bytes)
+        answer = self._cache.answer(raw_request, connection.client, _MAX_LENT_BYTES - self._lent_bytes)
         if answer is not None:
             self._owing.pop(connection, None)
             self._idle.pop(connection, None)
@@ -221,9 +221,9 @@ class Watch(web.Server):
         self._lent[connection] = count
         self._lent_bytes += count
 
-    def failed(self, words: bytes, error: OSError) -> None:
+    def failed(self, raw_request: bytes, error: OSError) -> None:
         """Read the file the ordinary way next time, which finds out what is wrong with it."""
-        self._repeats.forget(words)
+        self._cache.forget(raw_request)
         _log.warning("a cached file could not be sent", extra=fields(reason=str(error)))
 
     def _taken(self, connection: Connection) -> None:
@@ -259,7 +259,7 @@ class Watch(web.Server):
             try:
                 return await handler(request)
             finally:
-                connection.words = None
+                connection.raw_request = None
                 connection.answered += 1
                 if connection in self._looks:
                     self._idle[connection] = None
@@ -298,10 +298,10 @@ def _ends_a_head(data: bytes) -> bool:
     return data.find(_END, 0, _LONGEST) == len(data) - len(_END) >= 0
 
 
-def words_of(request: web.BaseRequest) -> bytes | None:
+def raw_request_of(request: web.BaseRequest) -> bytes | None:
     """Give the bytes of a request that came alone and in one piece."""
     connection = request.protocol
-    return connection.words if isinstance(connection, Connection) else None
+    return connection.raw_request if isinstance(connection, Connection) else None
 
 
 def _acknowledged(sock: socket.socket) -> int:

@@ -29,11 +29,11 @@ from regproxy.pull.manifest_cache import Pulled
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
-from regproxy.web.exchange import Exchange
+from regproxy.web.buffered import BufferedResponse
+from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
 from regproxy.web.not_found_limiter import NotFoundLimiter
-from regproxy.web.ready import Ready
-from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_ready
+from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_buffered
 
 _FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
@@ -54,34 +54,34 @@ class Handlers:
     has_catalog: bool = False
     bodies: BodyBudget = field(default_factory=BodyBudget)
 
-    async def answer(self, request: web.BaseRequest, endpoint: Endpoint, exchange: Exchange) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest, endpoint: Endpoint, context: RequestContext) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
         if isinstance(endpoint, Root):
             return web.json_response({"name": "regproxy", "about": "a pull-through cache for container registries", "api": "/v2/"})
         if isinstance(endpoint, Ping):
             return web.Response(body=b"{}", content_type="application/json")
         if isinstance(endpoint, Catalog):
-            return await self._catalog(request, exchange)
-        namespaces = exchange.query.get("ns", ())
+            return await self._catalog(request, context)
+        namespaces = context.query.get("ns", ())
         route = self.routes.find(endpoint.name, namespaces, _host_of(request))
-        exchange.upstream = route.upstream.name
-        exchange.namespace = next(iter(namespaces), route.upstream.name)
+        context.upstream = route.upstream.name
+        context.namespace = next(iter(namespaces), route.upstream.name)
         chain.set((*self._passed(request), self.name))
         asker = client_key(request.remote or "")
         client.set(asker)
         if await self._is_here(route, endpoint):
-            return await self._answered(request, route, endpoint, exchange)
+            return await self._answered(request, route, endpoint, context)
         name = _name_of(route, endpoint)
         if (known := self.not_found_limiter.answer(name)) is not None:
             raise known
         asked = self.not_found_limiter.ask(asker, name)
         if isinstance(asked, RegistryError):
             raise asked
-        exchange.reservation = asked
+        context.reservation = asked
         # `missing_for` is for tags; whoever has pushed wants to see it in the list.
         is_lasting = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))
         try:
-            return await self._answered(request, route, endpoint, exchange)
+            return await self._answered(request, route, endpoint, context)
         except RegistryError as error:
             asked.end(missing=error.status == 404, answer=error if is_lasting else None)
             raise
@@ -95,21 +95,21 @@ class Handlers:
             asked.leave()
 
     async def _answered(
-        self, request: web.BaseRequest, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList, exchange: Exchange
+        self, request: web.BaseRequest, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList, context: RequestContext
     ) -> web.StreamResponse:
         match endpoint:
             case ManifestPull():
-                return await self._manifest(request, route, endpoint, exchange)
+                return await self._manifest(request, route, endpoint, context)
             case BlobPull():
-                return await self._blob(request, route, endpoint, exchange)
+                return await self._blob(request, route, endpoint, context)
             case TagList():
                 async with self.bodies.asked(route.upstream.name):
-                    sending = await self._tags(request, route, endpoint, exchange)
-                return await self._sent(request, sending, exchange)
+                    sending = await self._tags(request, route, endpoint, context)
+                return await self._sent(request, sending, context)
             case ReferrerList():
                 async with self.bodies.asked(route.upstream.name):
-                    sending = await self._referrers(route, endpoint, exchange)
-                return await self._sent(request, sending, exchange)
+                    sending = await self._referrers(route, endpoint, context)
+                return await self._sent(request, sending, context)
             case _ as never:
                 assert_never(never)
 
@@ -132,22 +132,22 @@ class Handlers:
             case _:
                 return False
 
-    async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, exchange: Exchange) -> web.StreamResponse:
+    async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, context: RequestContext) -> web.StreamResponse:
         pulled = await self.manifests.get(route, pull.target)
-        exchange.found(pulled.provenance)
+        context.found(pulled.provenance)
         descriptor = pulled.manifest.descriptor
         if descriptor.size > LARGE and request.method != "HEAD" and not matches(request.headers.get("If-None-Match"), descriptor.digest):
             if self.bodies.may_hold(descriptor.digest, descriptor.size):
-                return await self._large_manifest(request, route, pulled, exchange)
+                return await self._large_manifest(request, route, pulled, context)
             del pulled  # nothing of it is in memory while it waits
             async with self.bodies.reserved(descriptor.size) as room:
-                return await self._large_manifest(request, route, await self.manifests.get(route, pull.target), exchange, room)
-        stands = partial(self.manifests.stands, Reference(route.repository, pull.target), pulled)
+                return await self._large_manifest(request, route, await self.manifests.get(route, pull.target), context, room)
+        is_current = partial(self.manifests.is_current, Reference(route.repository, pull.target), pulled)
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
-            response = Ready(304, content_headers(descriptor.digest, pulled.provenance), stands=stands)
+            response = BufferedResponse(304, content_headers(descriptor.digest, pulled.provenance), is_current=is_current)
         else:
             headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
-            response = Ready(200, headers, pulled.manifest.body, stands)
+            response = BufferedResponse(200, headers, pulled.manifest.body, is_current)
         self._note(response, route, pulled)
         return response
 
@@ -159,22 +159,22 @@ class Handlers:
             response.headers.update(quota.headers())
 
     async def _large_manifest(
-        self, request: web.BaseRequest, route: Route, pulled: Pulled, exchange: Exchange, room: Reservation | None = None
+        self, request: web.BaseRequest, route: Route, pulled: Pulled, context: RequestContext, room: Reservation | None = None
     ) -> web.StreamResponse:
         descriptor = pulled.manifest.descriptor
         headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
         response = BodyResponse(headers, descriptor.size)
         self._note(response, route, pulled)
-        return await self._send_large(request, response, descriptor.digest, pulled.manifest.body, exchange, room)
+        return await self._send_large(request, response, descriptor.digest, pulled.manifest.body, context, room)
 
-    async def _sent(self, request: web.BaseRequest, response: web.Response, exchange: Exchange) -> web.StreamResponse:
+    async def _sent(self, request: web.BaseRequest, response: web.Response, context: RequestContext) -> web.StreamResponse:
         """Send a response that is large by pieces, and leave any other to be sent."""
         body = response.body
         if not isinstance(body, bytes) or len(body) <= LARGE or request.method == "HEAD":
             return response
         sending = BodyResponse(response.headers, len(body))
         del response  # the body that is sent may be another, of the same bytes
-        return await self._send_large(request, sending, Digest.of(body), body, exchange)
+        return await self._send_large(request, sending, Digest.of(body), body, context)
 
     async def _send_large(
         self,
@@ -182,58 +182,58 @@ class Handlers:
         response: BodyResponse,
         digest: Digest,
         body: bytes,
-        exchange: Exchange,
+        context: RequestContext,
         room: Reservation | None = None,
     ) -> web.StreamResponse:
         with self.bodies.held(digest, body, room) as held:
-            exchange.decorate(response.headers)
-            await response.send(request, held, exchange.endpoint, exchange.outcome(response.status))
+            context.decorate(response.headers)
+            await response.send(request, held, context.endpoint, context.outcome(response.status))
         return response
 
-    async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, exchange: Exchange) -> web.StreamResponse:
+    async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, context: RequestContext) -> web.StreamResponse:
         if request.method == "HEAD":
             described = await self.blobs.describe(route, pull.digest)
-            exchange.found(described.provenance)
+            context.found(described.provenance)
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
             response.content_length = described.size
             return response
         opened = await self.blobs.open(route, pull.digest, _wanted(request, pull.digest))
-        exchange.found(opened.provenance)
+        context.found(opened.provenance)
         if isinstance(opened, Passing):
-            return await self._pass(request, pull, opened, exchange)
+            return await self._pass(request, pull, opened, context)
         try:
             headers = blob_headers(pull.digest, opened.provenance)
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
             ranges = await _ranges(request, pull.digest, opened.content.size)
-            if opened.stands is not None and not ranges and (body := await at_hand(request, opened.content)) is not None:
-                ready = Ready(200, headers, body, opened.stands)
-                exchange.decorate(ready.headers)
-                exchange.failure = await send_ready(request, ready, opened.content)
+            if opened.is_current is not None and not ranges and (body := await at_hand(request, opened.content)) is not None:
+                ready = BufferedResponse(200, headers, body, opened.is_current)
+                context.decorate(ready.headers)
+                context.failure = await send_buffered(request, ready, opened.content)
                 return ready
             sending = ContentResponse(opened.content, ranges, headers)
-            exchange.decorate(sending.headers)
-            exchange.failure = await sending.send(request, exchange.endpoint, opened.provenance.value)
+            context.decorate(sending.headers)
+            context.failure = await sending.send(request, context.endpoint, opened.provenance.value)
             return sending
         finally:
             opened.content.release()
 
-    async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, exchange: Exchange) -> web.StreamResponse:
+    async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, context: RequestContext) -> web.StreamResponse:
         try:
             sending = PassedResponse(passing.parts, blob_headers(pull.digest, passing.provenance))
-            exchange.decorate(sending.headers)
-            exchange.failure = await sending.send(request, passing.runs, exchange.endpoint, passing.provenance.value)
+            context.decorate(sending.headers)
+            context.failure = await sending.send(request, passing.runs, context.endpoint, passing.provenance.value)
             return sending
         finally:
             await passing.close()
 
-    async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, exchange: Exchange) -> web.Response:
-        query = TagQuery(_page_size(exchange.parameter("n")), exchange.parameter("last") or "", _cursor(exchange.parameter("cursor")))
+    async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, context: RequestContext) -> web.Response:
+        query = TagQuery(_page_size(context.parameter("n")), context.parameter("last") or "", _cursor(context.parameter("cursor")))
         listed = await self.listings.tags(route, query)
-        exchange.found(listed.provenance)
+        context.found(listed.provenance)
         headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status()})
         if listed.cursor is not None:
-            namespace = exchange.parameter("ns")
+            namespace = context.parameter("ns")
             following = {"n": str(query.most)} if query.most is not None else {}
             following |= {"last": listed.cursor.after, "cursor": listed.cursor.encode()} | ({"ns": namespace} if namespace else {})
             headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
@@ -242,27 +242,27 @@ class Handlers:
         body = json.dumps({"name": asked.name, "tags": listed.tags}).encode()
         return web.Response(body=body, content_type="application/json", headers=headers)
 
-    async def _catalog(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+    async def _catalog(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
         """List what is cached of one registry, where that is allowed: names tell what somebody runs, private ones above all."""
         if not self.has_catalog:
             raise errors.endpoint_unsupported("the catalog is off: `catalog: true` in the configuration lists what is cached")
-        namespaces = exchange.query.get("ns", ())
+        namespaces = context.query.get("ns", ())
         upstream = self.routes.upstream(namespaces, _host_of(request))
-        exchange.upstream, exchange.namespace = upstream.name, next(iter(namespaces), upstream.name)
-        most = _page_size(exchange.parameter("n"))
-        last, at_most = exchange.parameter("last") or "", _CATALOG_PAGE if most is None else most
+        context.upstream, context.namespace = upstream.name, next(iter(namespaces), upstream.name)
+        most = _page_size(context.parameter("n"))
+        last, at_most = context.parameter("last") or "", _CATALOG_PAGE if most is None else most
         names, has_more = await self.listings.catalog(upstream, last, at_most)
-        exchange.provenance = Provenance.HIT
+        context.provenance = Provenance.HIT
         headers = CIMultiDict({"Cache-Status": Provenance.HIT.cache_status()})
         if has_more and names:
             following = ({"n": str(most)} if most is not None else {}) | {"last": names[-1]} | ({"ns": namespaces[0]} if namespaces else {})
             headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
         return web.Response(body=json.dumps({"repositories": names}).encode(), content_type="application/json", headers=headers)
 
-    async def _referrers(self, route: Route, asked: ReferrerList, exchange: Exchange) -> web.Response:
-        wanted = exchange.parameter("artifactType")
+    async def _referrers(self, route: Route, asked: ReferrerList, context: RequestContext) -> web.Response:
+        wanted = context.parameter("artifactType")
         listed = await self.listings.referrers(route, asked.digest, wanted)
-        exchange.found(listed.provenance)
+        context.found(listed.provenance)
         headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status(), "Content-Type": OCI_INDEX})
         if wanted:
             headers["OCI-Filters-Applied"] = "artifactType"

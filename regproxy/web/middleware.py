@@ -1,4 +1,4 @@
-"""What happens around every request: it is parsed, answered, whatever goes wrong is put in our words, and it is told of."""
+"""What happens around every request: it is parsed, answered, whatever goes wrong is put in our raw_request, and it is told of."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,13 +12,13 @@ from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import StoreError, UpstreamError
-from regproxy.web.account import Account
-from regproxy.web.attention import words_of
-from regproxy.web.exchange import Exchange
+from regproxy.web.access_log import AccessLogEntry
+from regproxy.web.attention import raw_request_of
+from regproxy.web.buffered import BufferedResponse
+from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
 from regproxy.web.handlers import Handlers, path_of
-from regproxy.web.ready import Ready
-from regproxy.web.repeats import Repeats
+from regproxy.web.response_cache import ResponseCache
 from regproxy.web.responses import error_response
 
 _ENDPOINTS = {
@@ -39,46 +39,46 @@ _read = lru_cache(4096)(endpoints.parse)
 _log = logging.getLogger(__name__)
 
 
-def observed(handlers: Handlers, repeats: Repeats) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    """Make the handler of the registry port; what it answers and may be repeated, *repeats* learns."""
+def observed(handlers: Handlers, cache: ResponseCache) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """Make the handler of the registry port; what it answers and may be repeated, *cache* learns."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        exchange = Exchange()
+        context = RequestContext()
         response: web.StreamResponse | None = None
         try:
-            response = await _answered(handlers, request, exchange)
+            response = await _answered(handlers, request, context)
             if not response.prepared:
-                exchange.decorate(response.headers)
+                context.decorate(response.headers)
             return response
         finally:
-            account = Account(request, exchange, response)
-            account.tell(exchange.request_id, request.remote or "", exchange.seconds)
-            if isinstance(response, Ready) and exchange.failure is None and (words := words_of(request)) is not None:
-                repeats.learn(words, request, response, account)
+            entry = AccessLogEntry(request, context, response)
+            entry.tell(context.request_id, request.remote or "", context.seconds)
+            if isinstance(response, BufferedResponse) and context.failure is None and (raw_request := raw_request_of(request)) is not None:
+                cache.learn(raw_request, request, response, entry)
 
     return handle
 
 
-async def _answered(handlers: Handlers, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
+async def _answered(handlers: Handlers, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
     try:
-        exchange.query = _query(request.raw_path.partition("?")[2])
-        exchange.namespace = handlers.routes.known(exchange.query.get("ns", ()))  # also where the path turns out to be none
+        context.query = _query(request.raw_path.partition("?")[2])
+        context.namespace = handlers.routes.known(context.query.get("ns", ()))  # also where the path turns out to be none
         endpoint = _read(request.method, path_of(request))
-        exchange.endpoint = _ENDPOINTS[type(endpoint)]
-        return await handlers.answer(request, endpoint, exchange)
+        context.endpoint = _ENDPOINTS[type(endpoint)]
+        return await handlers.answer(request, endpoint, context)
     except RegistryError as error:
         return error_response(error)
     except UpstreamError as error:
-        exchange.failure = str(error)
+        context.failure = str(error)
         return error_response(upstream_failure(error))
     except StoreError as error:
-        exchange.failure = str(error)
+        context.failure = str(error)
         return error_response(errors.unavailable(f"the cache's own disk failed: {error}", retry_after=10))
     except ConnectionError:
         raise  # the client left
     except Exception:
-        _log.exception("this is a bug", extra=fields(request_id=exchange.request_id))
-        return error_response(RegistryError("UNKNOWN", 500, f"this is a bug of regproxy; its log has more under {exchange.request_id}"))
+        _log.exception("this is a bug", extra=fields(request_id=context.request_id))
+        return error_response(RegistryError("UNKNOWN", 500, f"this is a bug of regproxy; its log has more under {context.request_id}"))
 
 
 @lru_cache(256)

@@ -26,7 +26,7 @@ from regproxy.oci.errors import RegistryError
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.blobs import Run
 from regproxy.pull.provenance import Provenance
-from regproxy.web.ready import SHORTER, Ready, may_sendfile, read_whole, send_now
+from regproxy.web.buffered import SHORTER, BufferedResponse, may_sendfile, read_whole, send_now
 
 _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
@@ -213,7 +213,7 @@ class _Cutter:
             self._parts.popleft()
 
 
-async def send_ready(request: web.BaseRequest, response: Ready, content: Content) -> str | None:
+async def send_buffered(request: web.BaseRequest, response: BufferedResponse, content: Content) -> str | None:
     """Send *response*, whose body is all of *content*; where that fails on the way, end as `ContentResponse.send` does and return why."""
     await response.prepare(request)
     try:

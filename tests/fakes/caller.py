@@ -9,7 +9,7 @@ from typing import Self
 from tests.rig import LOOPBACK
 
 
-def words(path: str, method: str = "GET", **headers: str) -> bytes:
+def raw_request(path: str, method: str = "GET", **headers: str) -> bytes:
     """Write the request of a client that goes on asking."""
     lines = [f"{method} {path} HTTP/1.1", "Host: proxy", *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()

@@ -222,7 +222,7 @@ class ShortChunked(Delivered):
 
 @dataclass(frozen=True)
 class Headers(Deed):
-    """Replace headers of the response, whatever else was done to it; None takes one away, a list repeats it."""
+    """Replace headers of the response, whatever else was done to it; None takes one away, a list cache it."""
 
     values: Mapping[str, str | list[str] | None]
 

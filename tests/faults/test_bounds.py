@@ -12,7 +12,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_INDEX
-from tests.fakes.caller import words
+from tests.fakes.caller import raw_request
 from tests.fakes.deeds import Hold, Lie, Stall, Status
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
@@ -90,7 +90,7 @@ async def test_n12_12_slow_readers_of_parts_leave_room_for_others(upstream: Fake
     stall = Stall(1000)
     upstream.misbehave(lambda entry: str(cold) in entry.path and entry.headers.get("range", "bytes=0-").startswith("bytes=0-"), stall)
     before = most_memory(program)
-    requests = [words(_path(cold), Range=f"bytes={1000 + number}-{size - 1}") for number in range(READERS)]
+    requests = [raw_request(_path(cold), Range=f"bytes={1000 + number}-{size - 1}") for number in range(READERS)]
     async with unread(program, requests) as readers:
         answers = [asyncio.create_task(reader.readexactly(1)) for reader in readers]
         await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
@@ -112,7 +112,7 @@ async def test_n12_12_many_who_want_a_thousand_parts_hold_nobody_up(upstream: Fa
     assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
     before, workers = most_memory(program), program.workers()
     parts = ",".join(f"{at * 2000}-{at * 2000 + 900}" for at in range(1024))
-    async with unread(program, [words(path, Range=f"bytes={parts}")] * 600) as readers:
+    async with unread(program, [raw_request(path, Range=f"bytes={parts}")] * 600) as readers:
         first = await asyncio.gather(*(reader.readexactly(12) for reader in readers))
         assert set(first) == {b"HTTP/1.1 206"}
         assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
@@ -136,7 +136,7 @@ async def test_n12_14_who_does_not_read_a_large_manifest_costs_little(upstream: 
     path = _tagged(upstream, "1", _index(4 * MIB, 1))
     assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
     before = most_memory(program)
-    async with unread(program, [words(path)] * 100) as readers:
+    async with unread(program, [raw_request(path)] * 100) as readers:
         await asyncio.gather(*(reader.readexactly(1) for reader in readers))
         assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
         assert grown(program, before) < 100 * len(program.workers())
@@ -144,7 +144,7 @@ async def test_n12_14_who_does_not_read_a_large_manifest_costs_little(upstream: 
 
 async def test_n12_14_who_asks_on_while_an_answer_is_due_costs_little(upstream: FakeRegistry, program: Program) -> None:
     upstream.misbehave("/manifests/", hold := Hold())
-    request = words(f"/v2/{NAME}/manifests/1", X_Long="a" * 60_000)
+    request = raw_request(f"/v2/{NAME}/manifests/1", X_Long="a" * 60_000)
     before = most_memory(program)
     async with unread(program, [request * 100] * 60):
         await hold.reached.wait()
@@ -159,7 +159,7 @@ async def test_n12_14_nor_of_many_large_manifests(upstream: FakeRegistry, progra
     """Others have theirs; whom it is too much for is told when to come back."""
     paths = [_tagged(upstream, f"{number}", _index(4 * MIB - 4096, number)) for number in range(40)]
     before = most_memory(program)
-    async with unread(program, [words(path) for path in paths[1:]]) as readers:
+    async with unread(program, [raw_request(path) for path in paths[1:]]) as readers:
         firsts = [asyncio.create_task(reader.readexactly(1)) for reader in readers]
         await asyncio.wait(firsts, return_when=asyncio.FIRST_COMPLETED)
         assert (await asked(program, get(paths[0]))).startswith(b"HTTP/1.1 200 ")
@@ -202,7 +202,7 @@ async def test_n12_14_large_lists_of_tags_are_bounded(upstream: FakeRegistry, pr
         upstream.misbehave(f"/app{number}/tags/", Lie(lists[number % len(lists)]))
     before = most_memory(program)
     paths = [f"/v2/library/app{number}/tags/list" for number in range(60)]
-    async with unread(program, [words(path) for path in paths]) as readers:
+    async with unread(program, [raw_request(path) for path in paths]) as readers:
         firsts = [asyncio.create_task(reader.readexactly(1)) for reader in readers]
         await asyncio.wait(firsts, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.gather(*firsts)

@@ -2,7 +2,7 @@
 
 What must hold whatever they do: no byte of a private repository for anybody, no permitted pull that fails, no worker that dies, no process
 that grows without a bound, no more questions to upstream than promised. REGPROXY_HOSTILE_SECONDS=3600 runs an hour; a failure names its
-seed, and REGPROXY_HOSTILE_SEED repeats what the clients choose.
+seed, and REGPROXY_HOSTILE_SEED cache what the clients choose.
 """
 
 import asyncio

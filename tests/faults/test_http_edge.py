@@ -17,14 +17,14 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
 from regproxy.policy.client_timeouts import ClientTimeouts
 from tests.clients.processes import Daemon, free_port, is_listening
 from tests.clients.programs import program
-from tests.fakes.caller import Caller, words
+from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.sockets import RawServer
 from tests.rig import LOOPBACK, Raw, Rig, get, raw, rig
 
 NAME = "library/app"
-PING = words("/v2/")
+PING = raw_request("/v2/")
 LAST = get("/v2/")
 
 
@@ -90,7 +90,7 @@ async def test_s34_a_body_of_a_get_is_no_second_request(proxy: Rig) -> None:
     assert answers(await raw(proxy.port, chunked + LAST)) == [200, 200]
 
 
-MANIFEST = words(f"/v2/{NAME}/manifests/1")
+MANIFEST = raw_request(f"/v2/{NAME}/manifests/1")
 SPLIT_AT = [1, 4, len(MANIFEST) - 4, len(MANIFEST) - 3, len(MANIFEST) - 2, len(MANIFEST) - 1]
 
 
@@ -235,7 +235,7 @@ async def test_c09_pipelined_requests_are_bounded_and_all_answered(proxy: Rig) -
 @pytest.mark.parametrize("is_hit", [False, True], ids=["ping", "hit"])
 async def test_c09_who_pipelines_and_does_not_read_is_not_read_either(upstream: FakeRegistry, proxy: Rig, is_hit: bool) -> None:
     digest = upstream.add_image(NAME, "1", [b"layer"]).digest
-    request = words(f"/v2/{NAME}/manifests/{digest}") if is_hit else PING
+    request = raw_request(f"/v2/{NAME}/manifests/{digest}") if is_hit else PING
     _, writer = await asyncio.open_connection(LOOPBACK, proxy.port, limit=1024)
     writer.transport.set_write_buffer_limits(high=0)
     sent = 0

@@ -20,7 +20,7 @@ from regproxy.server import sockets
 from regproxy.web.app import admin_port
 from regproxy.web.tls import Certificates
 from tests.fakes.authority import Authority, Pair
-from tests.fakes.caller import Caller, words
+from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Lie, Stall
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
@@ -220,11 +220,11 @@ async def test_n12_07_a_connection_ends_with_the_authority_of_its_client(
         reader, writer = await asyncio.open_connection(LOOPBACK, number, ssl=trusting(authority, clients.issue("client")))
         caller = Caller(reader, writer)
         for _ in range(3):
-            assert (await caller.ask(words(path))).startswith(b"HTTP/1.1 200")
+            assert (await caller.ask(raw_request(path))).startswith(b"HTTP/1.1 200")
         authority.issue("server", into=pair)  # that of the server may change: the clients' stands
-        assert (await caller.ask(words(path))).startswith(b"HTTP/1.1 200")
+        assert (await caller.ask(raw_request(path))).startswith(b"HTTP/1.1 200")
         trusted.write_bytes(others.ca.read_bytes() + b"\n")
-        writer.write(words(path))
+        writer.write(raw_request(path))
         async with asyncio.timeout(20):
             assert await reader.read() == b""
         writer.close()

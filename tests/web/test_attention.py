@@ -12,17 +12,17 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from regproxy.policy.client_timeouts import ClientTimeouts
-from regproxy.web.account import Account
-from regproxy.web.attention import Watch, words_of
-from regproxy.web.exchange import Exchange
-from regproxy.web.ready import Ready
-from regproxy.web.repeats import Repeats
-from tests.fakes.caller import words
+from regproxy.web.access_log import AccessLogEntry
+from regproxy.web.attention import Watch, raw_request_of
+from regproxy.web.buffered import BufferedResponse
+from regproxy.web.context import RequestContext
+from regproxy.web.response_cache import ResponseCache
+from tests.fakes.caller import raw_request
 from tests.rig import LOOPBACK
 
 LARGE = bytes(16 * 1024 * 1024)  # more than the kernel takes for a client that does not read
-ASK = words("/")
-AGAIN = words("/again")
+ASK = raw_request("/")
+AGAIN = raw_request("/again")
 
 
 @dataclass
@@ -64,19 +64,19 @@ class Subject:
 async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
     """Serve /: ok, /large: a large body, /held: ok once the gate is open, /again: ok, which is repeated."""
     now = [0.0]
-    repeats = Repeats()
+    cache = ResponseCache()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/held":
             subject.begun.set()
             await subject.gate.wait()
-        if request.path == "/again" and (words := words_of(request)) is not None:
-            again = Ready(200, CIMultiDict({"X-Request-Id": "1"}), b"ok", lambda: True)
-            repeats.learn(words, request, again, Account(request, Exchange(), again))
+        if request.path == "/again" and (raw_request := raw_request_of(request)) is not None:
+            again = BufferedResponse(200, CIMultiDict({"X-Request-Id": "1"}), b"ok", lambda: True)
+            cache.learn(raw_request, request, again, AccessLogEntry(request, RequestContext(), again))
             return again
         return web.Response(body=LARGE if request.path == "/large" else b"ok")
 
-    watch = Watch(answer, timeouts, repeats, lambda: now[0])
+    watch = Watch(answer, timeouts, cache, lambda: now[0])
     server = await asyncio.get_running_loop().create_server(watch, LOOPBACK, 0)
     subject = Subject(watch, server.sockets[0].getsockname()[1], now)
     try:

@@ -61,7 +61,7 @@ class Run:
                 group.create_task(actor)
 
     def check(self) -> None:
-        """Fail with all findings and the seed that repeats them."""
+        """Fail with all findings and the seed that cache them."""
         did = f"REGPROXY_HOSTILE_SEED={self._seed}: {dict(self.done)}"
         print(did)  # noqa: T201 -- what an hour by hand came to
         lines = [f"{rule} ({self._counts[rule]} times)\n    " + "\n    ".join(found) for rule, found in self._findings.items()]

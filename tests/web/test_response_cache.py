@@ -1,4 +1,4 @@
-"""Requests in words that were answered before: they are answered as if they had been read, and only where they would be answered so."""
+"""A repeated request is answered as if it had been parsed, and only if it would be answered so again."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ from regproxy.log import Lines
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
-from tests.fakes.caller import Caller, words
+from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Rig, metric, rig
@@ -81,16 +81,16 @@ def number(answer: bytes) -> bytes:
 
 
 ASKED = [
-    pytest.param(words(TAG), id="by tag"),
-    pytest.param(words(TAG, "HEAD"), id="HEAD"),
-    pytest.param(words(f"/v2/{NAME}/manifests/{{digest}}"), id="by digest"),
-    pytest.param(words(f"{TAG}?ns=docker.io"), id="with ns"),
-    pytest.param(words(f"/v2/docker.io/{NAME}/manifests/1", Accept="*/*", User_Agent="agent"), id="below a prefix"),
-    pytest.param(words(TAG, If_None_Match='"{digest}"'), id="not modified"),
-    pytest.param(words(TAG, If_None_Match='"other"'), id="modified"),
-    pytest.param(words(TAG, Range="bytes=0-1"), id="a range, which manifests have none of"),
-    pytest.param(words(TAG, Authorization="Basic YTpi"), id="credentials, which nobody asked for"),
-    pytest.param(words(TAG, Content_Length="0"), id="an empty body"),
+    pytest.param(raw_request(TAG), id="by tag"),
+    pytest.param(raw_request(TAG, "HEAD"), id="HEAD"),
+    pytest.param(raw_request(f"/v2/{NAME}/manifests/{{digest}}"), id="by digest"),
+    pytest.param(raw_request(f"{TAG}?ns=docker.io"), id="with ns"),
+    pytest.param(raw_request(f"/v2/docker.io/{NAME}/manifests/1", Accept="*/*", User_Agent="agent"), id="below a prefix"),
+    pytest.param(raw_request(TAG, If_None_Match='"{digest}"'), id="not modified"),
+    pytest.param(raw_request(TAG, If_None_Match='"other"'), id="modified"),
+    pytest.param(raw_request(TAG, Range="bytes=0-1"), id="a range, which manifests have none of"),
+    pytest.param(raw_request(TAG, Authorization="Basic YTpi"), id="credentials, which nobody asked for"),
+    pytest.param(raw_request(TAG, Content_Length="0"), id="an empty body"),
 ]
 
 
@@ -105,14 +105,14 @@ async def test_what_is_repeated_is_what_is_answered_to_who_is_read(subject: Subj
 
 
 OTHERS = [
-    pytest.param(words(f"/v2/{NAME}/manifests/none"), id="an error"),
-    pytest.param(words("/v2/"), id="a ping"),
-    pytest.param(words(f"/v2/{NAME}/tags/list"), id="a list"),
-    pytest.param(words(TAG, "POST"), id="a write"),
-    pytest.param(words(TAG, X=2048 * "a"), id="a long head"),
-    pytest.param(words(TAG, Content_Length="4") + b"body", id="a body"),
-    pytest.param(words(TAG, Transfer_Encoding="chunked") + b"0\r\n\r\n", id="an empty body in chunks"),
-    pytest.param(words(TAG) + b"\r\n", id="something after the head"),
+    pytest.param(raw_request(f"/v2/{NAME}/manifests/none"), id="an error"),
+    pytest.param(raw_request("/v2/"), id="a ping"),
+    pytest.param(raw_request(f"/v2/{NAME}/tags/list"), id="a list"),
+    pytest.param(raw_request(TAG, "POST"), id="a write"),
+    pytest.param(raw_request(TAG, X=2048 * "a"), id="a long head"),
+    pytest.param(raw_request(TAG, Content_Length="4") + b"body", id="a body"),
+    pytest.param(raw_request(TAG, Transfer_Encoding="chunked") + b"0\r\n\r\n", id="an empty body in chunks"),
+    pytest.param(raw_request(TAG) + b"\r\n", id="something after the head"),
 ]
 
 
@@ -127,9 +127,9 @@ async def test_all_else_is_read_each_time(subject: Subject, request_: bytes) -> 
 
 
 LAST = [
-    pytest.param(words(TAG, Connection="close"), id="close"),
-    pytest.param(words(TAG).replace(b"HTTP/1.1", b"HTTP/1.0"), id="1.0"),
-    pytest.param(words(TAG, Connection="upgrade", Upgrade="websocket"), id="another protocol"),
+    pytest.param(raw_request(TAG, Connection="close"), id="close"),
+    pytest.param(raw_request(TAG).replace(b"HTTP/1.1", b"HTTP/1.0"), id="1.0"),
+    pytest.param(raw_request(TAG, Connection="upgrade", Upgrade="websocket"), id="another protocol"),
 ]
 
 
@@ -145,7 +145,7 @@ async def test_who_wants_its_connection_closed_is_read(subject: Subject, request
 
 async def test_an_answer_that_upstream_had_a_part_in_is_not_repeated(subject: Subject) -> None:
     subject.upstream.add_image(NAME, "2", [b"other"])
-    request = words(f"/v2/{NAME}/manifests/2")
+    request = raw_request(f"/v2/{NAME}/manifests/2")
     statuses = [(await subject.caller.ask(request)).partition(b"Cache-Status: ")[2].partition(b"\r\n")[0] for _ in range(3)]
     assert statuses == [b"regproxy; fwd=miss", b"regproxy; hit", b"regproxy; hit"]
 
@@ -174,23 +174,23 @@ async def _move(subject: Subject) -> None:
 @pytest.mark.parametrize("change", [_grow_old, _freeze, _remove, _move])
 async def test_what_stands_no_longer_is_not_repeated(subject: Subject, change: Callable[[Subject], Awaitable[None]]) -> None:
     for _ in range(2):
-        old = await subject.caller.ask(words(TAG))
-    await subject.repeated(words(TAG))
+        old = await subject.caller.ask(raw_request(TAG))
+    await subject.repeated(raw_request(TAG))
     await change(subject)
     before = subject.read
-    new = await subject.caller.ask(words(TAG))
+    new = await subject.caller.ask(raw_request(TAG))
     assert subject.read == before + 1
     assert lasting(new) != lasting(old)
 
 
 async def test_what_was_frozen_and_let_go_is_as_before(subject: Subject) -> None:
-    hits = [await subject.caller.ask(words(TAG)) for _ in range(2)]
+    hits = [await subject.caller.ask(raw_request(TAG)) for _ in range(2)]
     await _freeze(subject)
-    frozen = [await subject.caller.ask(words(TAG)) for _ in range(3)]
-    assert b"detail=frozen" in await subject.repeated(words(TAG))
+    frozen = [await subject.caller.ask(raw_request(TAG)) for _ in range(3)]
+    assert b"detail=frozen" in await subject.repeated(raw_request(TAG))
     assert {lasting(answer) for answer in hits}.isdisjoint(lasting(answer) for answer in frozen)
     assert (await subject.proxy.admin(f"freezes?pattern=docker.io/{NAME}:1", "DELETE"))[0] == 204
-    assert lasting(await subject.caller.ask(words(TAG))) == lasting(hits[1])
+    assert lasting(await subject.caller.ask(raw_request(TAG))) == lasting(hits[1])
 
 
 @pytest.fixture(params=LAYERS, ids=["in memory", "in a file"])
@@ -202,7 +202,7 @@ def layer(request: pytest.FixtureRequest) -> bytes:
 @pytest.fixture
 async def blob(subject: Subject, layer: bytes) -> bytes:
     """Ask for a small blob until its response is repeated; return the request."""
-    request = words(f"/v2/{NAME}/blobs/{Digest.of(layer)}")
+    request = raw_request(f"/v2/{NAME}/blobs/{Digest.of(layer)}")
     await subject.caller.ask(request)
     await subject.proxy.settled()
     read = await subject.caller.ask(request)
@@ -258,7 +258,7 @@ async def test_a_small_blob_is_looked_for_anew_when_something_was_removed(subjec
 
 @pytest.mark.parametrize("more", [{"Range": "bytes=0-1"}, {"If_None_Match": "*"}], ids=["a part", "not modified"])
 async def test_of_a_small_blob_only_the_whole_is_repeated(subject: Subject, blob: bytes, more: dict[str, str]) -> None:
-    request = blob.removesuffix(b"\r\n") + words("", **more).partition(b"Host: proxy\r\n")[2]
+    request = blob.removesuffix(b"\r\n") + raw_request("", **more).partition(b"Host: proxy\r\n")[2]
     before = subject.read
     answers = [await subject.caller.ask(request) for _ in range(3)]
     assert {answer[:12] for answer in answers} <= {b"HTTP/1.1 206", b"HTTP/1.1 304"}
@@ -269,7 +269,7 @@ async def test_a_large_blob_is_not_repeated(subject: Subject) -> None:
     digest = subject.upstream.add_blob(NAME, bytes(256 * 1024 + 1))
     before = subject.read
     for _ in range(4):
-        await subject.caller.ask(words(f"/v2/{NAME}/blobs/{digest}"))
+        await subject.caller.ask(raw_request(f"/v2/{NAME}/blobs/{digest}"))
         await subject.proxy.settled()
     assert subject.read == before + 4
 
@@ -301,7 +301,7 @@ async def test_of_what_is_repeated_the_same_is_told(subject: Subject, log: io.St
         return [float(line.rpartition(" ")[2]) for line in metrics.splitlines() if line.startswith((HIT, TIMES))]
 
     before = counted(await subject.proxy.metrics())
-    request = words(TAG, User_Agent="agent")
+    request = raw_request(TAG, User_Agent="agent")
     answers = [await subject.caller.ask(request), await subject.repeated(request), await subject.repeated(request)]
     for handler in logging.getLogger().handlers:
         handler.flush()
@@ -322,11 +322,11 @@ async def test_what_is_repeated_counts_as_used(subject: Subject) -> None:
             last = (await response.text()).splitlines()[-1]
         return len(json.loads(last)["result"]["removed"])
 
-    await subject.caller.ask(words(TAG))
+    await subject.caller.ask(raw_request(TAG))
     assert await unused() == 0
     subject.now[0] += 100
     assert await unused() == 1
-    await subject.repeated(words(TAG))
+    await subject.repeated(raw_request(TAG))
     assert await unused() == 0
 
 
@@ -334,11 +334,11 @@ class TestOnTheWire:
     """What is repeated must be all that a client sent, and its turn."""
 
     async def test_requests_that_come_together_are_read_and_answered_in_their_order(self, subject: Subject) -> None:
-        caller, request = subject.caller, words(TAG)
+        caller, request = subject.caller, raw_request(TAG)
         await caller.ask(request)
         await subject.repeated(request)
         before = subject.read
-        caller.writer.write(request + words("/v2/") + request)
+        caller.writer.write(request + raw_request("/v2/") + request)
         answers = [await caller.answer() for _ in range(3)]
         assert [b"vnd.oci" in answer for answer in answers] == [True, False, True]
         assert subject.read == before + 3
@@ -347,22 +347,22 @@ class TestOnTheWire:
 
     async def test_nobody_is_answered_before_who_asked_earlier(self, subject: Subject) -> None:
         caller, gate = subject.caller, Hold()
-        await caller.ask(words(TAG))
-        await subject.repeated(words(TAG))
+        await caller.ask(raw_request(TAG))
+        await subject.repeated(raw_request(TAG))
         subject.upstream.misbehave("/manifests/none", gate)
-        caller.writer.write(words(f"/v2/{NAME}/manifests/none"))
+        caller.writer.write(raw_request(f"/v2/{NAME}/manifests/none"))
         await gate.reached.wait()
-        caller.writer.write(words(TAG))
+        caller.writer.write(raw_request(TAG))
         assert (await subject.proxy.ask(TAG)).status == 200, "others are not held up"
         gate.event.set()
         assert (await caller.answer()).startswith(b"HTTP/1.1 404 ")
-        assert lasting(await caller.answer()) == lasting(await caller.ask(words(TAG)))
+        assert lasting(await caller.answer()) == lasting(await caller.ask(raw_request(TAG)))
 
     async def test_what_is_asked_meanwhile_does_not_get_the_answer_before_it(self, subject: Subject) -> None:
-        caller, second = subject.caller, words(f"/v2/{NAME}/manifests/2")
+        caller, second = subject.caller, raw_request(f"/v2/{NAME}/manifests/2")
         await _freeze(subject)  # and so the index has to be asked again
         before = subject.read
-        caller.writer.write(words(TAG))
+        caller.writer.write(raw_request(TAG))
         await until(lambda: subject.read > before)
         caller.writer.write(second)
         for _ in range(2):
@@ -370,13 +370,13 @@ class TestOnTheWire:
         assert b"detail=frozen" not in await caller.ask(second)
 
     async def test_a_request_of_several_pieces_leaves_the_connection_as_it_was(self, subject: Subject) -> None:
-        await subject.caller.ask(words(TAG))
-        await subject.in_two(words(TAG))
-        await subject.repeated(words(TAG))
+        await subject.caller.ask(raw_request(TAG))
+        await subject.in_two(raw_request(TAG))
+        await subject.repeated(raw_request(TAG))
 
     async def test_who_does_not_read_is_not_repeated_to(self, subject: Subject) -> None:
         """What it was sent would wait in memory; the ordinary way waits for it to be taken."""
-        request, size = words(f"/v2/{NAME}/manifests/large"), 24 * 1024
+        request, size = raw_request(f"/v2/{NAME}/manifests/large"), 24 * 1024
         body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {}, "layers": [], "annotations": {"a": size * "a"}}
         subject.upstream.add_manifest(NAME, json.dumps(body).encode(), OCI_MANIFEST, "large")
         for _ in range(2):
@@ -399,7 +399,7 @@ class TestOnTheWire:
             assert subject.read == before + 1, "it was repeated"
             for _ in range(20):
                 deaf.writer.write(request)
-                await subject.caller.ask(words("/v2/"))
+                await subject.caller.ask(raw_request("/v2/"))
             assert wire.get_write_buffer_size() < 65536 + 2 * size
 
     @pytest.mark.parametrize("layer", LAYERS[1:], ids=["in a file"], indirect=True)
@@ -428,8 +428,8 @@ class TestOnTheWire:
         assert subject.proxy.watch._lent_bytes == 0
 
     async def test_who_is_to_leave_is_told(self, subject: Subject) -> None:
-        await subject.caller.ask(words(TAG))
-        assert b"Connection" not in await subject.repeated(words(TAG))
+        await subject.caller.ask(raw_request(TAG))
+        assert b"Connection" not in await subject.repeated(raw_request(TAG))
         subject.proxy.watch.is_leaving = True
-        assert b"Connection: close" in await subject.caller.ask(words(TAG))
+        assert b"Connection: close" in await subject.caller.ask(raw_request(TAG))
         assert await subject.caller.reader.read() == b""

@@ -20,7 +20,7 @@ def new_request_id() -> str:
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """What became known of a request while it was answered."""
 
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)

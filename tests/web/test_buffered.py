@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from regproxy.web.ready import Ready
+from regproxy.web.buffered import BufferedResponse
 from tests.rig import LOOPBACK, Raw, raw
 
 
@@ -19,7 +19,7 @@ class Answering:
         self.port = 0
 
     async def __call__(self, _: web.BaseRequest) -> web.StreamResponse:
-        return Ready(self.status, self.headers, b"body" if self.status == 200 else b"")
+        return BufferedResponse(self.status, self.headers, b"body" if self.status == 200 else b"")
 
     async def asked(self, request: str) -> Raw:
         return await raw(self.port, request.replace("\n", "\r\n").encode())

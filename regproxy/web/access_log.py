@@ -6,35 +6,35 @@ from aiohttp import web
 
 from regproxy import metrics
 from regproxy.log import AccessLine
-from regproxy.web.exchange import Exchange
-from regproxy.web.ready import Ready
+from regproxy.web.buffered import BufferedResponse
+from regproxy.web.context import RequestContext
 
 _requests = lru_cache(None)(metrics.REQUESTS.labels)
 _seconds = lru_cache(None)(metrics.SECONDS.labels)
 _sent = lru_cache(None)(metrics.SENT_BYTES.labels)
 
 
-class Account:
+class AccessLogEntry:
     """All that is told of an answer, but when, to whom and how soon it was given."""
 
     __slots__ = ("_bytes", "_line", "_requests", "_seconds", "_sent")
 
-    def __init__(self, request: web.BaseRequest, exchange: Exchange, response: web.StreamResponse | None) -> None:
+    def __init__(self, request: web.BaseRequest, context: RequestContext, response: web.StreamResponse | None) -> None:
         """Tell of a request and its answer; None is none, because the client left."""
         status = response.status if response is not None else 499  # nginx's word for it
-        outcome = exchange.outcome(status) if response is not None else "left"
-        self._requests = _requests(exchange.endpoint, exchange.upstream, outcome)
-        self._seconds = _seconds(exchange.endpoint)
-        self._bytes = response.sent_length(request) if isinstance(response, Ready) else 0  # others count as they send
-        self._sent = _sent(exchange.endpoint, outcome) if self._bytes else None
+        outcome = context.outcome(status) if response is not None else "left"
+        self._requests = _requests(context.endpoint, context.upstream, outcome)
+        self._seconds = _seconds(context.endpoint)
+        self._bytes = response.sent_length(request) if isinstance(response, BufferedResponse) else 0  # others count as they send
+        self._sent = _sent(context.endpoint, outcome) if self._bytes else None
         self._line = AccessLine(
             f"{request.method} {request.raw_path[:512]} {status}",
-            endpoint=exchange.endpoint,
-            upstream=exchange.upstream,
+            endpoint=context.endpoint,
+            upstream=context.upstream,
             outcome=outcome,
             bytes=response.content_length if response is not None else None,
             agent=request.headers.get("User-Agent", "")[:200],
-            failure=exchange.failure,
+            failure=context.failure,
         )
 
     def tell(self, request_id: str, client: str, seconds: float) -> None:

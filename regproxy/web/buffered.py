@@ -18,7 +18,7 @@ SHORTER = "the file is shorter than it was"
 _NO_BODY = 304
 
 
-class Ready(web.StreamResponse):
+class BufferedResponse(web.StreamResponse):
     """A head and a body in one write: aiohttp's own way to the same bytes takes longer than all else that a hit needs."""
 
     def __init__(
@@ -26,11 +26,11 @@ class Ready(web.StreamResponse):
         status: int,
         headers: CIMultiDictProxy[str] | CIMultiDict[str],
         body: bytes | Extent = b"",
-        stands: Callable[[], bool] | None = None,
+        is_current: Callable[[], bool] | None = None,
     ) -> None:
         """Take the response, and who tells later whether the same request would get it again."""
         super().__init__(status=status, headers=headers)
-        self.stands = stands
+        self.is_current = is_current
         self._content = body
         self._stays = False
         self._is_sent = False
