@@ -12,13 +12,13 @@ from regproxy.oci.digest import Digest
 from regproxy.ports import (
     Corrupt,
     Extent,
+    IngestStage,
+    IngestStatus,
     InvalidContent,
     LocalResourceError,
     NotFound,
-    IngestStatus,
     Refused,
     Rejected,
-    IngestStage,
     StoreError,
     Throttled,
     Unavailable,
@@ -117,7 +117,9 @@ class WatchedIngest:
 def _progress(facts: dict[str, Any], incoming: Reading | None) -> IngestStatus:
     written = 0 if incoming is None else incoming.written
     stage = IngestStage(facts.get("end", IngestStage.ASKING if incoming is None else IngestStage.COPYING))
-    return IngestStatus(stage, facts.get("repository", ""), facts.get("size"), written, _failure(facts) if stage is IngestStage.FAILED else None)
+    return IngestStatus(
+        stage, facts.get("repository", ""), facts.get("size"), written, _failure(facts) if stage is IngestStage.FAILED else None
+    )
 
 
 def told(error: UpstreamError) -> dict[str, object]:

@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "api.md").read_text()
 
 def test_every_route_of_the_admin_port_is_documented_and_no_other(proxy: Rig) -> None:
     parts = proxy.proxy
-    app = admin_app(parts.store, parts.registries, parts.freezes, parts.explainer, parts.holdings, lambda: True)
+    app = admin_app(parts.store, parts.registries, parts.freezes, parts.explainer, parts.inventory, lambda: True)
     routes = {f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource is not None}
     documented = re.findall(r"^### `([A-Z]+ \S+)`$", PAGE, re.MULTILINE)
     assert sorted(documented) == sorted(route for route in routes if not route.startswith("HEAD ") and not route.endswith("/api/v1"))

@@ -11,18 +11,18 @@ from regproxy.oci.reference import Repository
 from regproxy.policy.quota import Limits
 from regproxy.ports import (
     Corrupt,
+    IngestStage,
     InvalidContent,
     LocalResourceError,
     NotFound,
     Refused,
     Rejected,
-    IngestStage,
     Throttled,
     Unavailable,
     UnexpectedResponse,
     UpstreamError,
 )
-from regproxy.storage import lease
+from regproxy.storage import ingest_lock
 from regproxy.storage.disk import DiskStore
 
 DIGEST = Digest.of(b"a layer")
@@ -69,7 +69,7 @@ async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it
     """It locks its file and writes the first line: whoever looks in between would fetch the same blob a second time."""
     store = DiskStore(tmp_path, Limits())
     await store.prepare()
-    with (lease.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
+    with (ingest_lock.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         copy = await store.lease(DIGEST, REPOSITORY)
         assert copy is not None
@@ -87,7 +87,7 @@ async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it
 async def test_n12_02_a_holder_that_dies_before_it_says_who_it_is_is_over(tmp_path: Path) -> None:
     store = DiskStore(tmp_path, Limits())
     await store.prepare()
-    with (lease.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
+    with (ingest_lock.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         copy = await store.lease(DIGEST, REPOSITORY)
     assert copy is not None
