@@ -39,7 +39,7 @@ class Impostor(Listener):
 async def test_n12_18_what_is_no_redis_fails_no_pull_and_may_become_one(answer: bytes) -> None:
     async with Impostor(answer) as impostor, replica(f"redis://127.0.0.1:{impostor.port}") as fleet:
         assert (await fleet.token(KEY), await fleet.tag(REFERENCE)) == (None, None)
-        async with fleet.turn("work"):
+        async with fleet.lock("work"):
             pass
         knocks = impostor.connections
         await impostor.connected(knocks + 1)
