@@ -1,33 +1,118 @@
-"""Documents that are large are handled a few at a time, and read off the loop one after another: each takes many times its size."""
+"""Documents that are large: their bytes are bounded on all of their way, and they are parsed off the loop one after another.
+
+A manifest from upstream is received, parsed, written to the store and to the index. Were each step bounded for itself, documents would
+pile up between them, before a slow disk above all. So a document has an allocation, which ends with the last step. A parsed form takes
+some six times the size of its document, and there is one at a time.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
+from regproxy.client import client
 from regproxy.policy.sharing import Share
 from regproxy.slots import Slots
 
 LARGE = 128 * 1024  # bytes; what is smaller is read in a millisecond
-_MAX_AT_ONCE = Share.of(8)  # of this process; each is at most 8 MiB
-
+_MAX_BYTES = Share.of(32 * 1024 * 1024)  # of this process, in documents that are large; one has at most 8 MiB
 _MAX_READS = Share.of(4)  # of a thousand parts of a file each: others need threads, too
 
-_slots = Slots(_MAX_AT_ONCE)
+_bytes = Slots(_MAX_BYTES)
 _reads = Slots(_MAX_READS)
 _parser = ThreadPoolExecutor(1, "parser")
+_recording = Slots(Share.of(1))
 
 Result = TypeVar("Result")
 
 
+class Allocation:
+    """The bytes of memory that a document takes, until the last of those who need it has released them."""
+
+    def __init__(self) -> None:
+        """Allocate nothing yet, for the current client."""
+        self._owner = client.get()
+        self._size = 0
+        self._holders = 1
+
+    def __repr__(self) -> str:
+        return f"<Allocation {self._size} bytes, {self._holders} holders>"
+
+    @property
+    def is_open(self) -> bool:
+        return self._holders > 0
+
+    async def require(self, size: int) -> None:
+        """Wait until *size* bytes are allocated in all; what there is already is given back first, so that nobody waits with it."""
+        if size <= self._size:
+            return
+        self._give_back()
+        await _bytes.take(weight=size)
+        self._size, self._owner = size, client.get()
+        if not self.is_open:
+            self._give_back()
+
+    def share(self) -> None:
+        """Add a holder."""
+        self._holders += 1
+
+    def release(self, _: object = None) -> None:
+        """Remove a holder."""
+        self._holders -= 1
+        if not self.is_open:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        size, self._size = self._size, 0
+        if size:
+            _bytes.give_back(self._owner, size)
+
+
+_current: ContextVar[Allocation | None] = ContextVar("allocation", default=None)
+
+
+@asynccontextmanager
+async def allocation() -> AsyncIterator[Allocation]:
+    """Have the document that is `held` within stay allocated until this block ends, and whoever shares the allocation has released it."""
+    allocated = Allocation()
+    before = _current.set(allocated)
+    try:
+        yield allocated
+    finally:
+        _current.reset(before)
+        allocated.release()
+
+
+def current() -> Allocation | None:
+    """Return the allocation of the document that the current task handles."""
+    allocated = _current.get()
+    return allocated if allocated is not None and allocated.is_open else None
+
+
 @asynccontextmanager
 async def held(size: int) -> AsyncIterator[None]:
-    """Have a document of *size* bytes in memory that nobody has looked at yet; wait for one's turn where it is large."""
+    """Have a document of *size* bytes in memory; wait where it is large and there is too much of others."""
     if size <= LARGE:
         yield
         return
-    async with _slots.held():
+    if (outer := current()) is not None:
+        await outer.require(size)
+        yield
+        return
+    async with allocation() as own:
+        await own.require(size)
+        yield
+
+
+@asynccontextmanager
+async def recorded(size: int) -> AsyncIterator[None]:
+    """Have what a document of *size* bytes lists in memory, which takes as much again: one large document at a time."""
+    if size <= LARGE:
+        yield
+        return
+    async with _recording.held():
         yield
 
 

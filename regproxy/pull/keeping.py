@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Coroutine
 from typing import TypeVar
 
+from regproxy import large
 from regproxy.flights import drain
 from regproxy.log import fields
 from regproxy.ports import StoreError
@@ -43,8 +44,11 @@ class Behind:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def do(self, work: Coroutine[None, None, None]) -> None:
-        """Do it, and wait for it, but not for long."""
+        """Do it, and wait for it, but not for long; the document that is handled here stays allocated until it is done."""
         task = asyncio.create_task(work)
+        if (allocated := large.current()) is not None:
+            allocated.share()
+            task.add_done_callback(allocated.release)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         await asyncio.wait({task}, timeout=_SOON)

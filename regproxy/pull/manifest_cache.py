@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
@@ -50,6 +51,7 @@ class ManifestCache:
         self._clock = clock
         self._given: Memory[Reference, _Answer] = Memory(_BODIES, lambda: index.generation, _weight)
         self._bodies: LRUCache[Digest, Manifest] = LRUCache(_BODIES, getsizeof=lambda manifest: manifest.descriptor.size)
+        self._alive: WeakValueDictionary[Digest, Manifest] = WeakValueDictionary()  # those too that are only being sent: each is there once
 
     def repeated(self, reference: Reference) -> Pulled | None:
         """Give the answer that was given before, while it still needs nobody else."""
@@ -76,12 +78,18 @@ class ManifestCache:
         self._given.pop(reference)
 
     def body(self, digest: Digest) -> Manifest | None:
-        return self._bodies.get(digest)
+        return self._bodies.get(digest) or self._alive.get(digest)
 
-    def keep(self, manifest: Manifest) -> None:
-        """Have a verified manifest at hand."""
+    def shared(self, manifest: Manifest) -> Manifest:
+        """Return the verified manifest of these bytes that is in memory already, else *manifest*, which others then share."""
+        return self._alive.setdefault(manifest.descriptor.digest, manifest)
+
+    def keep(self, manifest: Manifest) -> Manifest:
+        """Have a verified manifest at hand; return the one to use."""
+        manifest = self.shared(manifest)
         if manifest.descriptor.size <= _BODIES:
             self._bodies[manifest.descriptor.digest] = manifest
+        return manifest
 
 
 def _weight(answer: _Answer) -> int:

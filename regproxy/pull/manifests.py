@@ -118,8 +118,9 @@ class Manifests:
 
     async def _by_digest(self, route: Route, reference: Reference, digest: Digest) -> Pulled:
         generation = self._index.generation
-        manifest = await self._held(reference.repository, digest)
-        until = await self._access.check(route, partial(self._confirm, reference), is_cached=manifest is not None)
+        is_cached = await self._held(reference.repository, digest) is not None
+        until = await self._access.check(route, partial(self._confirm, reference), is_cached=is_cached)
+        manifest = await self._held(reference.repository, digest)  # not kept meanwhile: upstream may take long, and many may wait for it
         if manifest is not None:
             return self._answers.remember(reference, Pulled(manifest, Provenance.HIT), generation, until)
         return await self._found_digest(reference, digest)
@@ -142,27 +143,29 @@ class Manifests:
             pulled = await self._by_digest(route, held_to, digest)
             until = await self._access.check(route, partial(self._confirm, held_to))
             return self._answers.remember(reference, Pulled(pulled.manifest, Provenance.FROZEN), generation, until)
-        known = await self._held(route.repository, record.descriptor.digest) if record else None
-        if record is None or known is None:
-            record = known = None
+        if record is not None and await self._held(route.repository, record.descriptor.digest) is None:
+            record = None  # what it names is not here
         missing = self._missing.get(reference)
         verdict = self._judged(reference, record, rule, missing)
         if verdict is Verdict.BEHIND and isinstance(said := await self._fleet.tag(reference), Missing | Denied):
             self._missing[reference] = missing = said  # another worker has heard that since
             verdict = self._judged(reference, record, rule, missing)
-        if known is not None and verdict is Verdict.FRESH:
+        if record is not None and verdict is Verdict.FRESH:
             asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
             until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
-            return self._answers.remember(reference, Pulled(known, Provenance.HIT), generation, until if asks else math.inf, record, rule)
-        if known is not None and verdict is Verdict.BEHIND:
+            if (known := await self._held(route.repository, record.descriptor.digest)) is not None:
+                pulled = Pulled(known, Provenance.HIT)
+                return self._answers.remember(reference, pulled, generation, until if asks else math.inf, record, rule)
+        if record is not None and verdict is Verdict.BEHIND:
             await self._access.check(route, partial(self._confirm, reference), is_cached=False)
-            self._flights.start(reference, lambda: self._ask(reference, rule, known))
-            return self._stale(route, reference, known, "upstream is asked behind this answer")
+            if (known := await self._held(route.repository, record.descriptor.digest)) is not None:
+                self._flights.start(reference, lambda: self._ask(reference, rule, record))
+                return self._stale(route, reference, known, "upstream is asked behind this answer")
         if missing is not None and verdict is Verdict.MISSING:
             raise self._denial(missing)
         if verdict is Verdict.OFFLINE:
             raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
-        return await self._asked(route, reference, rule, record, known)
+        return await self._asked(route, reference, rule, record)
 
     async def _frozen(self, reference: Reference, record: TagRecord | None) -> Digest | None:
         """Find the digest that a tag is frozen to; one that is not known yet is looked up as any other."""
@@ -170,20 +173,21 @@ class Manifests:
         on_record = record.descriptor.digest if record else None
         return (freeze.digest or on_record) if freeze is not None else None
 
-    async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None, known: Manifest | None) -> Pulled:
+    async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
         timeout = self._registries[route.upstream.name].revalidate_timeout
-        may_stand_in = known is not None and may_serve_stale(record, rule, self._clock(), self._missing.get(reference))
+        may_stand_in = may_serve_stale(record, rule, self._clock(), self._missing.get(reference))
         try:
             async with asyncio.timeout(timeout if may_stand_in and not rule.is_urgent else None):
-                return await self._flights.join(reference, lambda: self._ask(reference, rule, known))
+                return await self._flights.join(reference, lambda: self._ask(reference, rule, record))
         except (TimeoutError, Throttled, Unavailable, Corrupt, Refused) as error:
             if isinstance(error, Refused) and not error.whatever_asked:
                 raise  # an answer about this repository; that who we are is refused tells nothing of it
             missing = self._missing.get(reference)  # it may have been heard while we waited
             if record is not None and missing is not None and is_over(record, missing):
                 raise self._denial(missing) from error
-            if known is None or not may_stand_in or await self._held(route.repository, known.descriptor.digest) is None:
+            known = await self._held(route.repository, record.descriptor.digest) if record is not None and may_stand_in else None
+            if known is None:
                 raise
             reason = str(error) or f"{route.upstream.name} did not answer within {timeout:g} s"
             return self._stale(route, reference, known, reason)
@@ -204,11 +208,11 @@ class Manifests:
         _log.warning("stale served", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
         return Pulled(known, Provenance.STALE, f"{reference} may be stale: {reason}")
 
-    async def _ask(self, reference: Reference, rule: TagPolicy, known: Manifest | None) -> Pulled:
+    async def _ask(self, reference: Reference, rule: TagPolicy, known: TagRecord | None) -> Pulled:
         """Find out what a tag means now, from who asked meanwhile or from upstream, and remember it if there is none."""
         began = self._clock()
         try:
-            async with self._fleet.lock(f"tag {reference}"):
+            async with large.allocation(), self._fleet.lock(f"tag {reference}"):
                 pulled = await self._hear(reference, rule, began) or await self._look_up(reference, known)
         except Answer:
             self._answers.forget(reference)
@@ -239,7 +243,7 @@ class Manifests:
         await self._behind.do(self._put_tag(reference, answer))
         return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
 
-    async def _look_up(self, reference: Reference, known: Manifest | None) -> Pulled:
+    async def _look_up(self, reference: Reference, known: TagRecord | None) -> Pulled:
         """Ask upstream, and tell others where it knows no such tag, or does not give it."""
         try:
             return await self._resolved(reference, known)
@@ -249,24 +253,25 @@ class Manifests:
                 self._fleet.put_tag(reference, missing)
             raise
 
-    async def _resolved(self, reference: Reference, known: Manifest | None) -> Pulled:
+    async def _resolved(self, reference: Reference, known: TagRecord | None) -> Pulled:
         """Ask by HEAD where that can save a GET."""
         registry = self._registries[reference.repository.registry]
         if known is not None:
             digest = await registry.resolve(reference)
-            if digest == known.descriptor.digest:
-                return await self._recorded(reference, known, Provenance.REVALIDATED)
             if digest is not None and (manifest := await self._held(reference.repository, digest)) is not None:
                 return await self._recorded(reference, manifest, Provenance.REVALIDATED)
         return await self._recorded(reference, await registry.manifest(reference), Provenance.MISS)
 
     async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Fetch by digest, or only make sure that this repository holds what another one brought."""
-        manifest, provenance = await self._anywhere(digest), Provenance.REVALIDATED
-        if manifest is None or not await self._is_confirmed(reference, digest):
-            manifest, provenance = await self._registries[reference.repository.registry].manifest(reference), Provenance.MISS
-        await self._behind.do(self._keep(reference.repository, manifest))
-        return Pulled(manifest, provenance)
+        async with large.allocation():
+            manifest, provenance = await self._anywhere(digest), Provenance.REVALIDATED
+            if manifest is None or not await self._is_confirmed(reference, digest):
+                manifest = None  # there is to be one in memory
+                manifest, provenance = await self._registries[reference.repository.registry].manifest(reference), Provenance.MISS
+            manifest = self._answers.shared(manifest)
+            await self._behind.do(self._keep(reference.repository, manifest))
+            return Pulled(manifest, provenance)
 
     async def _is_confirmed(self, reference: Reference, digest: Digest) -> bool:
         """Say whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
@@ -298,14 +303,13 @@ class Manifests:
         except (StoreError, InvalidManifest) as error:
             _log.error("a cached manifest cannot be read", extra=fields(digest=str(digest), reason=str(error)))
             return None
-        if manifest is not None:
-            self._answers.keep(manifest)
-        return manifest
+        return self._answers.keep(manifest) if manifest is not None else None
 
     async def _record(self, reference: Reference) -> TagRecord | None:
         return await found(self._index.tag(reference), reference)
 
     async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
+        manifest = self._answers.shared(manifest)
         record = TagRecord(manifest.descriptor, self._clock())
         self._fleet.put_tag(reference, record)
 
@@ -324,8 +328,9 @@ class Manifests:
         """Store a manifest and who holds it; one that cannot be stored is served all the same."""
         descriptor = manifest.descriptor
         if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
-            children = await large.parsed(descriptor.size, lambda: [child.digest for child in manifest.children()])
-            await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
+            async with large.recorded(descriptor.size):
+                children = await large.parsed(descriptor.size, lambda: {child.digest for child in manifest.children()})
+                await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
 
 
 def _denial_of(error: Answer, now: float) -> Denial | None:

@@ -29,7 +29,8 @@ from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolve
 _PROXY_WANTS_A_USER = 407
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
 _FIELD_LIMIT = 32 * 1024  # signed Locations and tokens are longer than aiohttp's 8190
-_BUFFER = 256 * 1024  # bytes read ahead per response; twice that at most
+_BUFFER = 256 * 1024  # bytes of a blob read ahead per response; twice that at most
+_SMALL_BUFFER = 64 * 1024  # ... of all else, which may be many that wait for memory
 
 
 class Pool(Enum):
@@ -222,7 +223,7 @@ class Connections:
                 headers={"User-Agent": f"regproxy/{__version__}", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 requote_redirect_url=False,
-                read_bufsize=_BUFFER,
+                read_bufsize=_BUFFER if pool is Pool.BLOB else _SMALL_BUFFER,
                 max_line_size=_FIELD_LIMIT,
                 max_field_size=_FIELD_LIMIT,
             )
@@ -255,13 +256,13 @@ async def read_at_most(
 ) -> bytes:
     """Read a body of at most *limit* bytes; raise *over* at the first byte beyond.
 
-    One that turns out to be large waits for its turn, which lasts until *room* is left.
+    One that turns out to be large waits for memory, which is its own until *room* is left.
     """
     body, is_large = bytearray(), False
     async for chunk in response.content.iter_any():
         if room is not None and not is_large and len(body) + len(chunk) > large.LARGE:
             async with paused(response):
-                await room.enter_async_context(large.held(len(body) + len(chunk)))
+                await room.enter_async_context(large.held(min(response.content_length or limit, limit)))
             is_large = True
         body += chunk
         if len(body) > limit:
