@@ -6,6 +6,7 @@ import typer
 
 from regproxy import __version__
 from regproxy.cli.check import check
+from regproxy.cli.client_config import client_config
 from regproxy.cli.examples import examples
 from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
@@ -23,6 +24,13 @@ app.command(epilog=examples("regproxy explain nginx:1.27", "regproxy explain ghc
 )
 app.command(epilog=examples("regproxy freeze", "regproxy freeze nginx:1.27", "regproxy freeze 'docker.io/library/*'"))(freeze)
 app.command(epilog=examples("regproxy unfreeze nginx:1.27"))(unfreeze)
+app.command(
+    epilog=examples(
+        "regproxy client-config containerd --endpoint http://regproxy.example:5000 --apply",
+        "regproxy client-config docker --endpoint http://regproxy.example:5000 --check",
+        "regproxy client-config containerd --undo",
+    )
+)(client_config)
 app.add_typer(store_app)
 
 
