@@ -25,7 +25,7 @@ import yaml
 from bench.machine import described
 from bench.peers import RESULTS
 from bench.processes import cpu, peak
-from regproxy.state.sqlite import SqliteIndex
+from regproxy.index.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
 from tests.rig import free_port
 

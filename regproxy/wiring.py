@@ -9,26 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regproxy.config import Settings
+from regproxy.fill.fills import Fills
+from regproxy.fleet.memory import NullFleet
+from regproxy.index.sqlite import MAX_LISTING_BYTES, SqliteIndex
+from regproxy.maintenance.evictor import Evictor
+from regproxy.maintenance.inventory import Inventory
+from regproxy.maintenance.jobs import MaintenanceJobs
+from regproxy.maintenance.reconciler import Reconciler
+from regproxy.maintenance.scrubber import Scrubber
 from regproxy.oci.via import pseudonym
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Fleet, Index, Ledger, Registry
 from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.blobs import Blobs
-from regproxy.pull.evictor import Evictor
 from regproxy.pull.explain import Explainer
-from regproxy.pull.fills import Fills
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.inventory import Inventory
-from regproxy.pull.jobs import MaintenanceJobs
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
-from regproxy.pull.reconciler import Reconciler
 from regproxy.pull.recording import RecordingRegistry
-from regproxy.pull.scrubber import Scrubber
 from regproxy.pull.usage import Usage
-from regproxy.state.memory import NullFleet
-from regproxy.state.sqlite import MAX_LISTING_BYTES, SqliteIndex
 from regproxy.storage.disk import DiskStore
 from regproxy.storage.store_lock import claimed
 from regproxy.upstream.registry import UpstreamRegistry
@@ -110,7 +110,7 @@ def fleet_of(settings: Settings) -> Fleet:
     """Give those beyond this machine with whom it shares what it knows."""
     if settings.redis is None:
         return NullFleet()
-    from regproxy.state.fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without
+    from regproxy.fleet.redis_fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without
 
     return RedisFleet(settings.redis.url, settings.redis.key, timeout=settings.redis.timeout)
 

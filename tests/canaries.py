@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from regproxy import metrics
-from regproxy.log import JsonLines
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import JsonLines
 from tests.canary import found_below, told
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.shared import forget
+from regproxy.shm import forget
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from regproxy import large
-from regproxy.pull.keeping import Behind
+from regproxy.best_effort import Behind
 
 MIB = 1024 * 1024
 SIZE = 4 * MIB

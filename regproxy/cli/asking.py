@@ -17,12 +17,12 @@ from regproxy.cli.admin import NoAnswer, SaysNo, opened, store_served, url_of
 from regproxy.cli.configuration import loaded
 from regproxy.cli.progress import shown
 from regproxy.config import Settings
+from regproxy.maintenance.progress import JobProgress
 from regproxy.policy.routing import Routes
 from regproxy.ports import StoreError
-from regproxy.pull.progress import JobProgress
 
 if TYPE_CHECKING:  # not for commands that need no store
-    from regproxy.pull.inventory import Inventory
+    from regproxy.maintenance.inventory import Inventory
 
 Result = TypeVar("Result")
 
@@ -118,8 +118,8 @@ def _either(
     The answer is about the store that is meant, and never about another one: a server elsewhere is only asked where it is named, or where
     the configuration names no place for a store.
     """
-    from regproxy.pull.exporter import NotWhole  # noqa: PLC0415
-    from regproxy.pull.inventory import Staying  # noqa: PLC0415
+    from regproxy.maintenance.exporter import NotWhole  # noqa: PLC0415
+    from regproxy.maintenance.inventory import Staying  # noqa: PLC0415
 
     async def done() -> Result:
         async with _opened_here(target.settings) as inventory:
@@ -165,9 +165,9 @@ def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
 
 @contextlib.asynccontextmanager
 async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
-    from regproxy.pull.evictor import Evictor  # noqa: PLC0415
-    from regproxy.pull.inventory import Inventory  # noqa: PLC0415
-    from regproxy.pull.jobs import MaintenanceJobs  # noqa: PLC0415
+    from regproxy.maintenance.evictor import Evictor  # noqa: PLC0415
+    from regproxy.maintenance.inventory import Inventory  # noqa: PLC0415
+    from regproxy.maintenance.jobs import MaintenanceJobs  # noqa: PLC0415
     from regproxy.pull.usage import Usage  # noqa: PLC0415
     from regproxy.wiring import kept  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from regproxy.config.units import size_shown
-from regproxy.pull.progress import JobProgress
+from regproxy.maintenance.progress import JobProgress
 
 
 class _Rate(bars.ProgressColumn):

@@ -13,10 +13,9 @@ from functools import partial
 
 from cachetools import TTLCache
 
-from regproxy import metrics
+from regproxy.best_effort import Behind, found
 from regproxy.flights import Flights
-from regproxy.log import fields
-from regproxy.memory import Memory
+from regproxy.generation_cache import Memory
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Repository
@@ -26,7 +25,8 @@ from regproxy.policy.freshness import PullPolicy
 from regproxy.policy.routing import Route
 from regproxy.ports import Answer, Fleet, Index, InvalidContent, NotFound, Refused, Registry, UpstreamError
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.keeping import Behind, found
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 
 _MAX_REPOSITORIES = 10_000  # remembered by a worker; clients choose what they ask for
 _RETRY_AFTER = 15.0  # seconds between questions about a repository while upstream gives no answer

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from regproxy import large
+from regproxy.best_effort import found, kept
 from regproxy.client import client
 from regproxy.config import UncachedRanges
+from regproxy.fill.download import Download
+from regproxy.fill.fill import Fill, Follower
+from regproxy.fill.fills import BLOB_TYPE, Fills
 from regproxy.flights import Flights
 from regproxy.oci import byterange, errors
 from regproxy.oci.byterange import ByteRange
@@ -23,10 +27,6 @@ from regproxy.policy.routing import Route, check_denied
 from regproxy.policy.sharing import Share
 from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.access import Question, RepositoryAccess
-from regproxy.pull.download import Download
-from regproxy.pull.fill import Fill, Follower
-from regproxy.pull.fills import BLOB_TYPE, Fills
-from regproxy.pull.keeping import found, kept
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.usage import Usage
 from regproxy.slots import Slots

@@ -3,10 +3,10 @@
 import json
 from dataclasses import dataclass
 
+from regproxy.best_effort import found, kept
 from regproxy.oci.reference import Repository
 from regproxy.policy.paging import first_query
 from regproxy.ports import Index, TagPage
-from regproxy.pull.keeping import found, kept
 
 _MAX_PAGES = 1000  # that are joined to one list
 _MAX_COLLECTED = 8 * 1024 * 1024  # bytes of a joined list: 60,000 tags of the longest kind

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from regproxy.best_effort import found
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import Reference
 from regproxy.policy.freezing import Freeze, freeze_of, whole_pattern
 from regproxy.policy.routing import Routes
 from regproxy.ports import Index
-from regproxy.pull.keeping import found
 
 
 class Freezes:

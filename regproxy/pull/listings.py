@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from regproxy.best_effort import found, kept
 from regproxy.flights import Flights
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
@@ -16,7 +17,6 @@ from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query, page_s
 from regproxy.policy.routing import Route, Upstream, check_denied, check_listing_denied, denies_all
 from regproxy.ports import Corrupt, Index, NotFound, Refused, Registry, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.pull.collected_tags import Collected, CollectedTags
-from regproxy.pull.keeping import found, kept
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.provenance import Provenance
 

@@ -6,7 +6,7 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
-from regproxy.memory import Memory
+from regproxy.generation_cache import Memory
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference

@@ -8,9 +8,9 @@ from functools import partial
 
 from cachetools import LRUCache
 
-from regproxy import large, metrics
+from regproxy import large
+from regproxy.best_effort import Behind, found, kept
 from regproxy.flights import Flights
-from regproxy.log import fields
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
@@ -38,10 +38,11 @@ from regproxy.ports import (
 )
 from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.keeping import Behind, found, kept
 from regproxy.pull.manifest_cache import ManifestCache, Pulled
 from regproxy.pull.provenance import Provenance
 from regproxy.pull.usage import Usage
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 
 _MISSING = 10_000  # tags that upstream does not have or does not give; clients choose what they ask for, so it needs a bound
 

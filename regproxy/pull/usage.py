@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
+from regproxy.best_effort import kept
 from regproxy.oci.digest import Digest
 from regproxy.ports import Ledger
-from regproxy.pull.keeping import kept
 
 _MOST = 100_000  # digests between two records, some 20 MB; past that, uses are lost, and only the order of eviction suffers
 _EVERY = 10.0  # seconds between two records

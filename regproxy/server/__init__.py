@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
-from regproxy import log
 from regproxy.config import Settings
-from regproxy.counting import counting_together
 from regproxy.server.limits import fill_standard_streams
 from regproxy.storage.store_lock import claimed
+from regproxy.telemetry import log
+from regproxy.telemetry.multiprocess import counting_together
 
 
 def run(settings: Settings, reread: Callable[[], Settings]) -> None:

@@ -15,14 +15,14 @@ from collections.abc import Coroutine, Mapping
 from socket import socket, socketpair
 from typing import Any, Self
 
-from regproxy import metrics
 from regproxy.config import Settings
-from regproxy.counting import NAME
-from regproxy.log import fields
+from regproxy.fleet.rpc import SupervisorServer
 from regproxy.ports import Fleet
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
-from regproxy.state.rpc import SupervisorServer
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
+from regproxy.telemetry.multiprocess import NAME
 
 BEAT = 1.0  # seconds between two reports of a worker
 _SILENT = 6  # beats that may be missing; a loop that is only busy is never that late

@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 from regproxy import __version__
 from regproxy.config import ConfigError, Settings
 from regproxy.config.tls import cautions
-from regproxy.log import fields, is_console
+from regproxy.fleet.memory import SharedFleet
+from regproxy.maintenance.inventory import Inventory
+from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
-from regproxy.pull.inventory import Inventory
-from regproxy.pull.jobs import MaintenanceJobs
 from regproxy.server import sockets, systemd
 from regproxy.server.limits import cores, take_all_files
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import reported
 from regproxy.server.worker_pool import WorkerPool
-from regproxy.state.memory import SharedFleet
 from regproxy.storage.disk import DiskStore
+from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, slow_parser
 from regproxy.wiring import fleet_of, indexed, opened, serving, taking_stock, tending

@@ -14,9 +14,8 @@ import sys
 import time
 from socket import socket
 
-from regproxy import log, metrics
 from regproxy.config import Settings
-from regproxy.log import fields
+from regproxy.fleet.rpc import SupervisorClient
 from regproxy.ports import StoreError
 from regproxy.server import gc
 from regproxy.server.limits import take_all_files
@@ -24,8 +23,9 @@ from regproxy.server.loop import new_loop
 from regproxy.server.process import BEAT
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
-from regproxy.state.rpc import SupervisorClient
 from regproxy.storage.disk import DiskStore
+from regproxy.telemetry import log, metrics
+from regproxy.telemetry.log import fields
 from regproxy.web.app import registry_port
 from regproxy.wiring import Serving, joined, serving
 

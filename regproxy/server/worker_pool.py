@@ -10,14 +10,14 @@ import logging
 import time
 from collections.abc import Awaitable, Sequence
 
-from regproxy import metrics
 from regproxy.config import Settings
-from regproxy.log import fields
 from regproxy.policy.respawn import deaths_in_a_row, pause
 from regproxy.ports import Fleet
 from regproxy.server.process import BEAT, WorkerProcess
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 
 _BIRTH = 60.0  # seconds for a successor to accept; it takes one where a core is free
 _LOOK = 0.05  # seconds

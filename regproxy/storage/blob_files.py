@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from regproxy import metrics
-from regproxy.log import fields
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.ports import StoredBlob
 from regproxy.storage.opened import PUT_ASIDE
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 
 _QUARANTINED = 8  # files put aside and kept; they count as nobody's room, so they are few
 

@@ -21,7 +21,6 @@ from io import FileIO
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.quota import FileSystem, Limits, on_disk
@@ -37,6 +36,7 @@ from regproxy.storage.quota import Quota
 from regproxy.storage.spool import Spool
 from regproxy.storage.threads import DiskThreads
 from regproxy.storage.trouble import Trouble
+from regproxy.telemetry.log import fields
 
 _TIMEOUT = 10.0  # seconds for one call; a disk that is merely slow takes two for an fsync
 _LET_GO = 1.0  # seconds that removed content may take space because it was served not long ago

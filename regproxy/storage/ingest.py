@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from regproxy.log import fields
 from regproxy.oci.digest import Digest
 from regproxy.ports import Extent, Full, Gone, IngestStage, StoreError
 from regproxy.storage.blob_files import origin_of
@@ -17,6 +16,7 @@ from regproxy.storage.partial_file import PartialFile
 from regproxy.storage.ring_buffer import RingBuffer
 from regproxy.storage.threads import Runner
 from regproxy.storage.trouble import Trouble
+from regproxy.telemetry.log import fields
 
 _READ = 4 * 1024 * 1024
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
-from regproxy.shared import shared
+from regproxy.shm import shared
 
 _ALL = 16 * 1024  # bytes; a lease has a handful of lines
 

@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from regproxy.log import fields
 from regproxy.ports import StoreError
 from regproxy.storage.blob_files import remove
 from regproxy.storage.ownership import UNFINISHED, check_own, make_own, refuse_foreign
 from regproxy.storage.partial_file import remove_if_orphan, sync_directory
+from regproxy.telemetry.log import fields
 
 _LAYOUT = "regproxy store, layout 1\n"
 _LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it

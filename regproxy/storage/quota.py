@@ -5,10 +5,10 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 
-from regproxy import metrics
 from regproxy.policy.quota import FileSystem, Limits, capacity, on_disk, target
 from regproxy.ports import Full
 from regproxy.storage import shared_usage
+from regproxy.telemetry import metrics
 
 _LOOK = 0.1  # seconds between two looks at what other processes have done
 _TIMEOUT = 2.0  # seconds for an eviction to free space; it takes milliseconds, unless all there is is in use

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from regproxy.shared import shared
+from regproxy.shm import shared
 
 _ROWS = 128
 _HELD, _WRITING, _PROMISED, _WANTED = range(4)

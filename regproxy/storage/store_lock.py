@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from regproxy.ports import StoreError
-from regproxy.shared import begin, forget
+from regproxy.shm import begin, forget
 from regproxy.storage.ownership import check_contents, make_root, refuse_foreign
 
 

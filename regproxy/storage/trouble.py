@@ -4,9 +4,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from regproxy import metrics
-from regproxy.log import fields
 from regproxy.ports import StoreError
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 
 _EVERY = 60.0  # seconds between two lines of log: a full disk is no news at each pull
 

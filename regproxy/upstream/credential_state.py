@@ -5,8 +5,8 @@ from collections.abc import Callable, Hashable
 
 from cachetools import LRUCache
 
-from regproxy.log import fields
 from regproxy.policy.tokens import WRONG_FOR
+from regproxy.telemetry.log import fields
 
 _MAX_ACCOUNTS = 64  # refused at one host that are remembered
 _REMEMBERED = 2 * WRONG_FOR  # seconds after the last refusal: what is used is tried again by then, and what is not is over

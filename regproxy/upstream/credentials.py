@@ -16,9 +16,9 @@ from typing import TypeAlias
 from cachetools import TTLCache
 
 from regproxy.flights import Flights
-from regproxy.log import fields
 from regproxy.policy.keyring import Helper, InvalidKeyring, Keyring, told
 from regproxy.policy.routing import Credential, Host
+from regproxy.telemetry.log import fields
 
 _HELPER_PATIENCE = 5.0  # seconds; one that asks a cloud takes two
 _HELPER_BELIEVED = 300.0  # seconds; the shortest-lived secrets that helpers hand out live for an hour

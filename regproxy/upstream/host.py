@@ -11,7 +11,6 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from regproxy import metrics
 from regproxy.chain import chain
 from regproxy.config import Timeouts
 from regproxy.oci.challenge import parse_challenges
@@ -35,6 +34,7 @@ from regproxy.ports import (
     UnexpectedResponse,
     UpstreamError,
 )
+from regproxy.telemetry import metrics
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.throttle import Throttle, Throttles

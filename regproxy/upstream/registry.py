@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import aiohttp
 from cachetools import TTLCache
 
-from regproxy import large, metrics
+from regproxy import large
 from regproxy.config import Timeouts
 from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
@@ -39,6 +39,7 @@ from regproxy.ports import (
     UnexpectedResponse,
     UpstreamError,
 )
+from regproxy.telemetry import metrics
 from regproxy.upstream.body import HostBody, open_body
 from regproxy.upstream.connections import Pool, paused, read_at_most
 from regproxy.upstream.health import Health

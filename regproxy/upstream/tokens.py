@@ -14,13 +14,13 @@ from dataclasses import replace
 from cachetools import LRUCache
 from yarl import URL
 
-from regproxy import metrics
 from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import SETTLED_AFTER, Token
 from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError
 from regproxy.sized_cache import SizedCache
+from regproxy.telemetry import metrics
 from regproxy.upstream.connections import Connections, Pool
 from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.credentials import Credentials

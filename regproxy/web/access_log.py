@@ -4,8 +4,8 @@ from functools import lru_cache
 
 from aiohttp import web
 
-from regproxy import metrics
-from regproxy.log import AccessLine
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import AccessLine
 from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from regproxy import metrics
+from regproxy.maintenance.inventory import Inventory
 from regproxy.policy.admin_access import AdminAccess
 from regproxy.ports import BlobStore, StoreError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
-from regproxy.pull.inventory import Inventory
+from regproxy.telemetry import metrics
 from regproxy.web.admin_gate import gate
 from regproxy.web.api import add_listing, api_app
 from regproxy.web.dashboard import dashboard

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from regproxy.log import fields
 from regproxy.policy.admin_access import AdminAccess, AdminRequest
+from regproxy.telemetry.log import fields
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -22,11 +22,11 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from regproxy import metrics
-from regproxy.log import fields
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.client_timeouts import ClientTimeouts, SendProgress
 from regproxy.ports import Extent
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import read_whole, send_now
 from regproxy.web.context import RequestContext

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from regproxy import metrics
 from regproxy.client import client
 from regproxy.oci import errors
 from regproxy.policy.sharing import Share
 from regproxy.slots import Slots
+from regproxy.telemetry import metrics
 
 LARGE = 64 * 1024  # bytes; what is smaller is written at once, and mostly taken by the kernel
 _MAX_BYTES = Share.of(64 * 1024 * 1024)  # of a worker

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from regproxy.maintenance.progress import JobProgress
 from regproxy.ports import StoreError
-from regproxy.pull.progress import JobProgress
 from regproxy.web.admin_gate import OUTCOME
 
 _EVERY = 1.0  # seconds

@@ -7,11 +7,11 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from regproxy.log import fields
 from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import StoreError, UpstreamError
+from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.attention import raw_request_of
 from regproxy.web.buffered import BufferedResponse

@@ -19,13 +19,14 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from regproxy import large, metrics
+from regproxy import large
 from regproxy.oci.byterange import ByteRange, whole
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.blobs import Run
 from regproxy.pull.provenance import Provenance
+from regproxy.telemetry import metrics
 from regproxy.web.buffered import SHORTER, BufferedResponse, may_sendfile, read_whole, send_now
 
 _STRIDE = 1024 * 1024

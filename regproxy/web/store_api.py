@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-from regproxy.log import fields
+from regproxy.maintenance.exporter import NotWhole
+from regproxy.maintenance.images import UnknownImage
+from regproxy.maintenance.inventory import Inventory, Staying
 from regproxy.ports import Full, StoreError
-from regproxy.pull.exporter import NotWhole
-from regproxy.pull.images import UnknownImage
-from regproxy.pull.inventory import Inventory, Staying
+from regproxy.telemetry.log import fields
 from regproxy.web.admin_gate import ARGUMENTS, error
 from regproxy.web.long_work import told
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from regproxy.config.tls import ServerTls
-from regproxy.log import fields
+from regproxy.telemetry.log import fields
 
 _Version: TypeAlias = tuple[tuple[int, int, int, int], ...] | None
 

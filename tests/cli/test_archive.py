@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from regproxy.maintenance.archive import CHUNK, Unreadable, decompressed
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.layout import blob_path, image_of, written
 from regproxy.oci.manifest import OCI_INDEX, OCI_MANIFEST
-from regproxy.pull.archive import CHUNK, Unreadable, decompressed
 from regproxy.storage.blob_files import path_of
 from tests.cli.test_store import BASE, IMAGES, _name, _running, answered, filled, ran
 from tests.fakes.program import Program

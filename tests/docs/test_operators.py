@@ -4,7 +4,7 @@ import re
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from regproxy import metrics
+from regproxy.telemetry import metrics
 
 from .blocks import ROOT
 

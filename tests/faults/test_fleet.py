@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 import yaml
 
-from regproxy.state.redis import TIMEOUT
+from regproxy.fleet.redis import TIMEOUT
 from tests.clients.processes import Daemon, is_listening
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.relay import Relay
+from tests.fleet.redis_server import RedisServer
 from tests.rig import Answer, Rig, free_port, rig
-from tests.state.redis_server import RedisServer
 
 NAME = "library/app"
 PASSWORD = "canary-password-d10e"

@@ -264,7 +264,7 @@ async def test_hosts_tell_how_they_are_doing(mirror: FakeRegistry, upstream: Fak
 async def test_a_resume_is_logged_with_its_reason(upstream: FakeRegistry, proxy: Rig, caplog: pytest.LogCaptureFixture) -> None:
     digest = upstream.add_blob(NAME, BLOB)
     upstream.misbehave("/blobs/", Cut(1_000_000), times=1)
-    with caplog.at_level("INFO", "regproxy.pull.source"):
+    with caplog.at_level("INFO", "regproxy.fill.source"):
         await proxy.ask(_path(digest))
     (record,) = caplog.records
     told = vars(record)["fields"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.log import Lines
+from regproxy.telemetry.log import Lines
 from tests.fakes.deeds import Deed, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, raw, rig

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.index.database import Database
+from regproxy.index.retention import prepare
+from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
-from regproxy.state.database import Database
-from regproxy.state.retention import prepare
-from regproxy.state.sqlite import SqliteIndex
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, rig
 

@@ -15,8 +15,8 @@ from tests.fakes.deeds import Deed, Redirect, Status
 from tests.fakes.forward_proxy import ForwardProxy
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
+from tests.fleet.redis_server import RedisServer
 from tests.rig import free_port
-from tests.state.redis_server import RedisServer
 
 NAME = "library/app"
 PASSWORD = "canary-helper-9a1f"

@@ -10,8 +10,8 @@ import pytest
 from bench.storm import cost, shelved, storm
 from tests.fakes.deeds import Delay
 from tests.fakes.registry import FakeRegistry
+from tests.fleet.redis_server import RedisServer
 from tests.rig import Rig, rig
-from tests.state.redis_server import RedisServer
 
 IMAGES, NODES, BLOBS = 5, 30, 4
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from regproxy.config import load
+from regproxy.fleet.memory import NullFleet
 from regproxy.oci.reference import Repository
-from regproxy.state.memory import NullFleet
 from regproxy.upstream.registry import UpstreamRegistry
 from tests.fakes.registry import FakeRegistry
 

@@ -9,10 +9,10 @@ import pytest
 from yarl import URL
 
 from regproxy.config import Timeouts
+from regproxy.fleet.memory import NullFleet
 from regproxy.oci.challenge import Challenge, parse_challenges
 from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
 from regproxy.ports import Refused, Throttled, Unavailable, UpstreamError
-from regproxy.state.memory import NullFleet
 from regproxy.upstream.connections import Connections
 from regproxy.upstream.tokens import Tokens
 from tests.fakes.deeds import Hold, Redirect, Status

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.log import Lines
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
+from regproxy.telemetry.log import Lines
 from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry

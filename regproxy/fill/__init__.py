@@ -1,0 +1,1 @@
+"""Copying content in: one fill per blob, shared while it runs."""

@@ -1,0 +1,164 @@
+"""Fetches a blob into the store, and finds out who lied where it comes wrong."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from cachetools import LRUCache
+
+from regproxy.best_effort import found, kept
+from regproxy.config import Downloads
+from regproxy.fill import attribution
+from regproxy.fill.download import Download, First
+from regproxy.fill.fill import Fill
+from regproxy.fill.holdback import Exposed, Holdback, HoldbackBudget
+from regproxy.fill.writer import Writer
+from regproxy.oci.digest import Digest, DigestMismatch
+from regproxy.ports import (
+    BlobStore,
+    Corrupt,
+    Gone,
+    Incoming,
+    Ingest,
+    LocalResourceError,
+    NotFound,
+    Refused,
+    Registry,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
+
+_MAX_CORRUPT_COPIES = 3  # for one copy; whoever lied is asked last, so the next one is somebody else as long as there are others
+_DOUBTS = 1000  # blobs that came wrong from several hosts and were not asked for again since
+
+_log = logging.getLogger(__name__)
+
+
+class _EndlessError(Unavailable):
+    """What came told no length and did not end, and nobody goes on with it: it may be too much. Nobody has seen it but us."""
+
+
+class Fetcher:
+    """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
+
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads, first: Callable[[Fill], First]) -> None:
+        """Take the ports, how a blob is fetched, and who tells which come *first* of those who share a fill's line."""
+        self._first = first
+        self._registries = registries
+        self._store = store
+        self._downloads = downloads
+        self._budget = HoldbackBudget()
+        self._doubts: LRUCache[Digest, list[attribution.HashedRange]] = LRUCache(_DOUBTS)
+
+    async def copy(self, fill: Fill, *, is_locked: bool) -> bool:
+        """Fetch and verify the blob, and say whether the store kept it; go on with what an earlier fill left.
+
+        Other processes are told of it where it *is_locked*. Raise `UpstreamError` or `StoreError`.
+        """
+        start, has_run_on = await self._resumable(fill), False
+        for _ in range(_MAX_CORRUPT_COPIES):
+            try:
+                return await self._copy_from(fill, start, is_locked=is_locked)
+            except (Gone, Exposed, _EndlessError) as error:
+                if isinstance(error, _EndlessError) and has_run_on:
+                    raise
+                start, has_run_on = 0, has_run_on or isinstance(error, _EndlessError)
+                _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+        return await self._copy_from(fill, 0, is_locked=is_locked)
+
+    async def _resumable(self, fill: Fill) -> int:
+        """Tell how much of what an earlier fill left this one may use: that may have been brought for another repository."""
+        if fill.may_share is False:
+            return 0
+        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
+        if not start or fill.may_share or fill.has_begun:
+            return start
+        try:
+            await self._registries[fill.repository.registry].confirm(fill.repository, fill.digest)
+        except UpstreamError as error:
+            _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+            return 0
+        return start
+
+    async def finish(self, fill: Fill, begun: Incoming, start: int) -> bool:
+        """Pass on what comes after the first *start* bytes, which another process has *begun* to copy and has no room to go on with."""
+        return await self._copy_from(fill, start, begun)
+
+    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_locked: bool = False) -> bool:
+        connections = 1 if fill.digest in self._doubts else self._downloads.connections
+        registry = self._registries[fill.repository.registry]
+        stall_timeout, first = registry.progress_timeout, self._first(fill)
+        download = Download(
+            registry, fill.repository, fill.digest, start, connections=connections, stall_timeout=stall_timeout, first=first
+        )
+        holdback = Holdback(self._budget, download, fill.digest)
+        try:
+            await self._begin(download, fill)
+            await holdback.inspect()
+            ingest = await self._store.ingest(fill.digest, download.size, start, begun, is_locked=is_locked)
+            try:
+                fill.begin(ingest, download.size, start)
+                await _receive(download, holdback, fill, ingest)
+                await self._verify(fill, ingest, download)
+                attribution.report_verified(download.segments)
+                fill.verified()
+                return await kept(ingest.commit(), fill.digest)
+            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError) as error:
+                if _ran_on(error, download):
+                    raise _EndlessError(f"{fill.digest} came without a length and did not end: {error}") from error
+                ingest.leave()
+                raise
+            finally:
+                await ingest.discard()
+        finally:
+            await holdback.close()
+            await download.close()
+
+    async def _begin(self, download: Download, fill: Fill) -> None:
+        """Wait for the first answer; raise `Gone` where there is none because what an earlier fill left is more than there is."""
+        try:
+            await download.begin()
+        except Unavailable as error:
+            registry = self._registries[fill.repository.registry]
+            size = await registry.describe(fill.repository, fill.digest) if download.start else None
+            if size is not None and size <= download.start:
+                raise Gone(f"what was left of {fill.digest} is more than all of it") from error
+            raise
+
+    async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
+        """Raise `Corrupt` for wrong bytes, and find out who sent them."""
+        doubts = self._doubts.pop(fill.digest, None)
+        try:
+            ingest.verify()
+        except DigestMismatch as error:
+            metrics.CORRUPT.inc()
+            senders = attribution.senders(download.segments)
+            if len(senders) == 1 and not download.start:
+                download.segments[0].body.reject()
+            elif ingest.is_whole:
+                self._doubts[fill.digest] = await asyncio.to_thread(attribution.statements, ingest, download.segments)
+            kind = Corrupt if fill.is_seen else Exposed
+            raise kind(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
+        if doubts is not None and ingest.is_whole:
+            await asyncio.to_thread(attribution.identify_corrupt, ingest, doubts)
+
+
+def _ran_on(error: BaseException, download: Download) -> bool:
+    is_outage = isinstance(error, Unavailable) and not isinstance(error, LocalResourceError)
+    return is_outage and download.size is None and bool(download.segments)
+
+
+async def _receive(download: Download, holdback: Holdback, fill: Fill, ingest: Ingest) -> None:
+    def written(count: int) -> None:
+        fill.advance(count)
+        download.advance(count)
+
+    writer = Writer(ingest, written)
+    try:
+        await holdback.run(writer.put)
+        await writer.finish()
+    finally:
+        await writer.stop()

@@ -1,0 +1,225 @@
+"""One blob being copied into the store for one repository, read along by any number of clients.
+
+Only those who ask for it under that very repository follow it: what upstream gives to one it may keep from another. A fill of another
+repository reads along what this one copies once upstream has confirmed that it may.
+
+Its followers read the growing file at their own speed. None of them gets the last byte of its response before the digest is right, so a
+response that was wrong never looks complete.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from regproxy.notify import Notifier
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.policy.plan import FIRST
+from regproxy.ports import Extent, Incoming, Unavailable
+
+_STARTS_SOON = 0.5  # seconds
+_ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
+
+
+class Fill:
+    """A copy in progress, with followers."""
+
+    def __init__(self, digest: Digest, repository: Repository, may_share: bool | None, wake: Callable[[], None]) -> None:  # noqa: FBT001 -- three values
+        """Describe what is copied; `Fills` drives it. Call *wake* when somebody begins to wait for it."""
+        self.digest = digest
+        self.repository = repository
+        self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
+        self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
+        self._promised: int | None = None
+        self.written = 0
+        self._readers = 1  # the copy itself; the others follow
+        self._followers: set[Follower] = set()
+        self._asking = 0
+        self._wake = wake
+        self._verified = False
+        self._error: Exception | None = None
+        self._news = Notifier()
+
+    def __repr__(self) -> str:
+        of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
+        return f"<Fill {str(self.digest)[:15]}... {self.written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
+
+    @property
+    def _incoming(self) -> Incoming | None:
+        return self._sources[-1] if self._sources else None
+
+    @property
+    def size(self) -> int:
+        if self._promised is None:
+            raise RuntimeError("a fill has no size before it started")
+        return self._promised
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to read."""
+        return bool(self._sources)
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether a client may have some of it: none is given any before the size is known."""
+        return bool(self._promised and self.written)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._followers or self._asking)
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        self._asking += 1
+        self._wake()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+
+    def reads(self, incoming: Incoming) -> bool:
+        return self._incoming is incoming
+
+    async def ends_soon(self, stop: int) -> bool:
+        """Whether all of it comes with what is being asked for anyway: it has *stop* bytes at least. Raise as `started`.
+
+        That part of it is here helps nobody before: the last byte of a part, too, waits until all of it is verified. On a link that is
+        shared with other fills that may take seconds; then a part is there sooner by itself.
+        """
+        if stop > FIRST and not self.has_begun:
+            return False
+        try:
+            with self._asked():
+                async with asyncio.timeout(_STARTS_SOON) as deadline:
+                    await self.started()
+                    if self.size > self.written + FIRST:
+                        return False
+                    deadline.reschedule(asyncio.get_running_loop().time() + _ENDS_SOON)
+                    while not self._verified and self._error is None:
+                        await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def started(self) -> None:
+        """Wait until the size is known, or raise what keeps the blob from coming.
+
+        An empty blob has no last byte to hold back, so it starts when it is verified (distribution #4191: empty bodies served for years).
+        """
+        with self._asked():
+            while not self._promised and not self._verified:
+                if self._error is not None:
+                    raise self._error
+                await self._news.wait()
+
+    async def extent(self, start: int, stop: int) -> Extent:
+        """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
+        while True:
+            upto = min(self.written, stop) if self._verified else min(self.written, stop - 1)
+            if upto > start and self._incoming is not None:
+                return self._incoming.extent(start, upto)
+            if self._error is not None:
+                raise self._error
+            if self._verified:
+                raise Unavailable(f"{self.digest} is shorter than upstream promised")
+            await self._news.wait()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether somebody who joins now can have all of it."""
+        return self._incoming is None or self._incoming.is_whole
+
+    def follow(self) -> "Follower":
+        """Read along until `release`."""
+        self._readers += 1
+        follower = Follower(self)
+        self._followers.add(follower)
+        self._wake()
+        self.moved()
+        return follower
+
+    def leave(self, follower: "Follower") -> None:
+        self._followers.discard(follower)
+        self.moved()
+        self.release()
+
+    def moved(self) -> None:
+        """Tell the ingest that a reader has moved on or left."""
+        if self._incoming is not None:
+            self._incoming.moved()
+
+    def slowest(self) -> int | None:
+        return min((follower.position for follower in self._followers), default=None)
+
+    def release(self) -> None:
+        self._readers -= 1
+        if not self._readers:
+            for incoming in self._sources:
+                incoming.close()
+
+    def begin(self, incoming: Incoming, promised: int | None, written: int) -> None:
+        """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
+        before = self._incoming
+        self._sources.append(incoming)
+        if before is not None and self.is_seen and before.origin != incoming.origin:
+            raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
+        self._promised = promised
+        self.written = written
+        incoming.follow(self.slowest)
+        self._news.tell()
+
+    def advance(self, count: int) -> None:
+        self.reach(self.written + count)
+
+    def reach(self, written: int) -> None:
+        """Note that the first *written* bytes can be read."""
+        self.written = written
+        self._news.tell()
+
+    def verified(self) -> None:
+        """Let the last byte go: all of them are right."""
+        self._promised = self.written
+        self._verified = True
+        self._news.tell()
+
+    def fail(self, error: Exception) -> None:
+        self._error = error
+        self._news.tell()
+
+    def end(self) -> None:
+        """Say that nothing more will happen."""
+        if self._error is None and not self._verified:
+            self.fail(Unavailable(f"the copy of {self.digest} was given up"))
+        self.release()
+
+
+class Follower:
+    """One reader of a fill, and how far it is (port Content)."""
+
+    def __init__(self, fill: Fill) -> None:
+        """Begin at the beginning."""
+        self.position = 0
+        self._fill = fill
+
+    @property
+    def size(self) -> int:
+        return self._fill.size
+
+    @property
+    def is_kept(self) -> bool:
+        return False
+
+    async def started(self) -> None:
+        await self._fill.started()
+
+    async def extent(self, start: int, stop: int) -> Extent:
+        self.position = start
+        self._fill.moved()
+        return await self._fill.extent(start, stop)
+
+    async def spoiled(self) -> None:
+        """Leave it to the copy, which finds out for itself when it is written."""
+
+    def release(self) -> None:
+        self._fill.leave(self)

@@ -1,0 +1,280 @@
+"""The copies in progress: each is started once, and driven to its end.
+
+A copy belongs to nobody: it goes on when the client that caused it leaves, and when all have left.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from regproxy.best_effort import found, kept
+from regproxy.config import Downloads
+from regproxy.fill.fetcher import Fetcher
+from regproxy.fill.fill import Fill, Follower
+from regproxy.fill.passed_parts import PassedParts
+from regproxy.flights import Flights, drain
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.policy.precedence import max_wait
+from regproxy.ports import (
+    BlobStore,
+    Corrupt,
+    Incoming,
+    Index,
+    IngestStage,
+    IngestStatus,
+    Kind,
+    LocalResourceError,
+    PeerIngest,
+    Registry,
+    StoreError,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
+
+BLOB_TYPE = "application/octet-stream"
+_MAX_WAIT = 3.0  # seconds for the first byte that upstream sends to another repository: what it makes of that one is not known
+
+_log = logging.getLogger(__name__)
+
+
+class _NotBegunError(Exception):
+    """Upstream takes too long to answer another repository; this one asks for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _First:
+    """The parts that go before a fill that nobody waits for."""
+
+    parts: PassedParts
+    is_wanted: Callable[[], bool]
+
+    def holds(self) -> bool:
+        return self.parts.holds(self.is_wanted)
+
+    async def passed(self) -> None:
+        await self.parts.passed(self.is_wanted)
+
+
+class Fills:
+    """The fills in progress, one per repository and digest.
+
+    What upstream lets one repository have it may keep from another, and what it refuses to one it may give to another. So a fill belongs
+    to one repository, and is found under no other. Two that copy the same blob share its bytes as two processes do, by the lease: the
+    second reads along what the first one copies, once upstream has confirmed that it may.
+    """
+
+    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads) -> None:
+        """Take the ports, and how a blob is fetched."""
+        self.parts = {name: PassedParts(max_wait(registry.progress_timeout)) for name, registry in registries.items()}  # by upstream
+        self._fetcher = Fetcher(registries, store, downloads, self._first)
+        self._registries = registries
+        self._store = store
+        self._index = index
+        self._fills: dict[Digest, dict[Repository, Fill]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._confirmations: Flights[tuple[Repository, Digest], None] = Flights()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def find(self, repository: Repository, digest: Digest) -> Fill | None:
+        """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""
+        fill = self._fills.get(digest, {}).get(repository)
+        return fill if fill is not None and fill.is_whole else None
+
+    def copies(self, digest: Digest) -> bool:
+        """Whether *digest* is being copied for any repository."""
+        return digest in self._fills
+
+    async def confirmed(self, repository: Repository, digest: Digest) -> bool:
+        """Ask upstream whether *repository* may have what others brought; False where nobody who may say so answers.
+
+        Raise `NotFound` or `Refused` where it may not.
+        """
+        registry = self._registries[repository.registry]
+        try:
+            await self._confirmations.join((repository, digest), lambda: registry.confirm(repository, digest))
+        except (Throttled, Unavailable, Corrupt) as error:
+            if isinstance(error, LocalResourceError):
+                raise
+            _log.info("not confirmed", extra=fields(repository=str(repository), digest=str(digest), reason=str(error)))
+            return False
+        return True
+
+    def join(self, repository: Repository, digest: Digest, *, may_share: bool | None = None) -> Follower:
+        """Follow the fill of *digest* for *repository*, starting one if there is none; the caller releases it."""
+        metrics.FOLLOWERS.inc()
+        return self.begin(repository, digest, may_share=may_share).follow()
+
+    def begin(self, repository: Repository, digest: Digest, *, may_share: bool | None = None) -> Fill:
+        """Start the fill of *digest* for *repository* if there is none, and follow nothing; *may_share* is what `confirmed` said."""
+        fill = self.find(repository, digest)
+        if fill is None:
+            wake = self.parts[repository.registry].wake
+            fill = self._fills.setdefault(digest, {})[repository] = Fill(digest, repository, may_share, wake)
+            task = asyncio.create_task(self._run(fill), name=f"fill {digest}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return fill
+
+    async def idle(self) -> None:
+        """Wait until none is in progress."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def drain(self, grace: float) -> None:
+        """Let the fills end within *grace* seconds, then give them up."""
+        await drain(self._tasks, grace)
+        await self._confirmations.close()
+
+    async def _run(self, fill: Fill) -> None:
+        try:
+            is_locked = True
+            while (elsewhere := await self._elsewhere(fill)) is not None:
+                if isinstance(elsewhere, StoreError):
+                    is_locked = False
+                    break
+                if await self._read_along(fill, elsewhere):
+                    return
+            await self._bring(fill, is_locked=is_locked)
+        except (UpstreamError, StoreError) as error:
+            fill.fail(error)
+            _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
+        except Exception as error:
+            fill.fail(error)
+            _log.exception("fill broke", extra=fields(repository=str(fill.repository), fill=repr(fill)))
+        finally:
+            self._forget(fill)
+            fill.end()
+
+    def _first(self, fill: Fill) -> "_First":
+        """Give those who go before *fill*, unless somebody waits for it, or for another that reads along what it copies."""
+
+        def is_wanted() -> bool:
+            siblings = self._fills.get(fill.digest, {}).values()
+            return fill.is_wanted or any(each.is_wanted for each in siblings) or self._store.is_wanted(fill.digest)
+
+        return _First(self.parts[fill.repository.registry], is_wanted)
+
+    def _forget(self, fill: Fill) -> None:
+        fills = self._fills.get(fill.digest, {})
+        if fills.get(fill.repository) is fill:
+            del fills[fill.repository]
+            if not fills:
+                del self._fills[fill.digest]
+
+    async def _elsewhere(self, fill: Fill) -> PeerIngest | StoreError | None:
+        """Take the lease, or give what another fill copies, or what keeps us from knowing."""
+        try:
+            return await self._store.lease(fill.digest, fill.repository)
+        except StoreError as error:
+            _log.warning("could not be looked up", extra=fields(what=str(fill.digest), reason=str(error)))
+            return error
+
+    async def _bring(self, fill: Fill, *, is_locked: bool) -> None:
+        """Have the blob in the store, and its record in the index, before another fill may think that it has to."""
+        failure: UpstreamError | None = None
+        metrics.FILLS.inc()
+        try:
+            if await self._landed(fill) or await self._fetcher.copy(fill, is_locked=is_locked):
+                await self._record(fill)
+        except UpstreamError as error:
+            failure = error
+            raise
+        finally:
+            metrics.FILLS.dec()
+            if is_locked:
+                await kept(self._store.release(fill.digest, failure), fill.digest)
+
+    async def _landed(self, fill: Fill) -> bool:
+        """Read what another fill has brought since we looked for it, if it has, and if this repository may have it."""
+        known = await found(self._index.known(Kind.BLOB, fill.digest), fill.digest)
+        if known is None:
+            return False
+        is_held = await found(self._index.held(Kind.BLOB, fill.repository, fill.digest), fill.digest) is not None
+        if not is_held and not await self._may_share(fill):
+            return False
+        incoming = await found(self._store.landed(fill.digest, known.size), fill.digest)
+        if incoming is None:
+            return False
+        fill.begin(incoming, known.size, known.size)
+        fill.verified()
+        return True
+
+    async def _read_along(self, fill: Fill, elsewhere: PeerIngest) -> bool:
+        """Follow to its end what another fill copies; say False where it is for us to go on."""
+        has_begun, is_ours = False, True
+        try:
+            while (progress := await self._status(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
+                if fill.is_wanted:
+                    elsewhere.want()
+                is_ours = progress.repository == str(fill.repository)
+                if progress.error is not None:
+                    if is_ours:
+                        raise progress.error
+                    return False  # what was refused to another repository may be given to this one
+                if not is_ours and not (_is_of(fill.repository, progress) and await self._may_share(fill)):
+                    fill.may_share = False
+                    await self._bring(fill, is_locked=False)
+                    return True
+                if progress.stage is IngestStage.ALONE:
+                    await self._part(fill, elsewhere.incoming)
+                    return True
+                if elsewhere.incoming is not None and has_begun:
+                    fill.reach(progress.written)
+                elif elsewhere.incoming is not None:
+                    has_begun = True
+                    fill.begin(elsewhere.incoming, progress.size, progress.written)
+                if progress.stage in {IngestStage.KEPT, IngestStage.VERIFIED}:
+                    fill.verified()
+                    if progress.stage is IngestStage.KEPT:
+                        await self._record(fill)
+                    return True
+            return False
+        except _NotBegunError:
+            await self._bring(fill, is_locked=False)
+            return True
+        finally:
+            elsewhere.close()
+            if elsewhere.incoming is not None and not has_begun:
+                elsewhere.incoming.close()
+
+    async def _may_share(self, fill: Fill) -> bool:
+        """Ask once whether this repository may have what others brought; raise what upstream says where it may not."""
+        if fill.may_share is None:
+            fill.may_share = await self.confirmed(fill.repository, fill.digest)
+        return fill.may_share
+
+    async def _status(self, elsewhere: PeerIngest, fill: Fill, *, has_begun: bool) -> IngestStatus | None:
+        # Whoever copies has as much by itself, and is found dead within.
+        timeout = 2 * self._registries[fill.repository.registry].progress_timeout if has_begun else _MAX_WAIT
+        try:
+            async with asyncio.timeout(timeout):
+                return await elsewhere.status()
+        except TimeoutError as error:
+            if not has_begun:
+                raise _NotBegunError from error
+            raise Unavailable(f"no byte of {fill.digest} came for {timeout:g} s through the process that copies it") from error
+
+    async def _part(self, fill: Fill, begun: Incoming | None) -> None:
+        """Fetch by ourselves what the store does not take: nobody can read along."""
+        if begun is not None and fill.reads(begun):
+            await self._fetcher.finish(fill, begun, fill.written)
+        else:
+            await self._bring(fill, is_locked=False)
+
+    async def _record(self, fill: Fill) -> None:
+        """Index the blob under the repository that may have it."""
+        descriptor = Descriptor(BLOB_TYPE, fill.digest, fill.size)
+        await kept(self._index.put(Kind.BLOB, fill.repository, descriptor), fill.digest)
+
+
+def _is_of(repository: Repository, progress: IngestStatus) -> bool:
+    """Whether it is the same upstream that sends: the pace and the mistakes of another one are not for us to suffer."""
+    return progress.repository.startswith(f"{repository.registry}/")

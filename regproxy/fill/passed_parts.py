@@ -1,0 +1,55 @@
+"""The parts of blobs that are passed through: fills that nobody waits for let them go first.
+
+They come over the same line. Each worker counts its own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from regproxy.notify import Notifier
+from regproxy.policy.precedence import LINGER, Precedence
+
+_LOOK = 0.1  # seconds between two looks whether another process wants a fill, which sets no event of ours
+
+
+class PassedParts:
+    """How many parts of one upstream's blobs clients wait for now."""
+
+    def __init__(self, limit: float) -> None:
+        """Count none yet; a fill waits for *limit* seconds in a row at most."""
+        self._precedence = Precedence(limit, limit, 0.0)
+        self._count = 0
+        self._ended_at = -LINGER
+        self._news = Notifier()
+
+    def begin(self) -> None:
+        self._look()
+        self._count += 1
+
+    def end(self) -> None:
+        self._look()
+        self._count -= 1
+        self._ended_at = asyncio.get_running_loop().time()
+        self._news.tell()
+
+    def wake(self) -> None:
+        """Have fills that wait see whether somebody waits for them."""
+        self._news.tell()
+
+    def holds(self, is_wanted: Callable[[], bool]) -> bool:
+        """Whether a fill is to wait, unless it *is_wanted*."""
+        return self._look() > 0 and not is_wanted()
+
+    async def passed(self, is_wanted: Callable[[], bool]) -> None:
+        """Wait as long as `holds` says."""
+        while (seconds := self._look()) and not is_wanted():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(seconds, _LOOK)):
+                    await self._news.wait()
+
+    def _look(self) -> float:
+        now = asyncio.get_running_loop().time()
+        lingers = max(self._ended_at + LINGER - now, 0.0)
+        seconds = self._precedence.seconds(now, are_wanted=bool(self._count) or lingers > 0)
+        return seconds if self._count else min(seconds, lingers)

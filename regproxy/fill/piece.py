@@ -1,0 +1,153 @@
+"""A part of a blob on its way here: it goes on from where it broke, at whichever host is best then."""
+
+import asyncio
+import random
+from collections import deque
+from contextlib import aclosing
+from typing import Protocol
+
+from regproxy.fill.source import Late, ReceivedRange, Source
+from regproxy.notify import Notifier
+from regproxy.policy import failover
+from regproxy.ports import BlobBody, Unavailable, UpstreamError
+
+_AHEAD = 4 * 1024 * 1024  # bytes that a piece may be ahead of the disk, where nothing else bounds it
+
+
+class Order(Protocol):
+    """What a piece has to know of the others, and they of it."""
+
+    def is_front(self, piece: "PieceDownload") -> bool:
+        """Whether it is the one that everybody waits for."""
+
+    def due(self, piece: "PieceDownload") -> float | None:
+        """When, on the loop's clock, it is to be asked of somebody else; None: nothing else is better."""
+
+    def began(self, piece: "PieceDownload", body: BlobBody) -> None:
+        """Note that a host answers."""
+
+    def arrived(self, count: int) -> None:
+        """Note that bytes came."""
+
+    def gives_way(self) -> bool:
+        """Whether others go first."""
+
+    async def passed(self) -> None:
+        """Wait until others have gone first."""
+
+
+class PieceDownload:
+    """What has come of it, and what of that nobody has taken yet."""
+
+    def __init__(self, source: Source, order: Order, notifier: Notifier, start: int, stop: int | None, ahead: int | None) -> None:
+        """Ask nothing yet; without *stop* it goes to wherever its sender ends. About *ahead* bytes of it wait in memory, twice."""
+        self.start = start
+        self.stop = stop
+        self.reached = start
+        self.asked_at = 0.0  # when its present sender began
+        self.asked_from = start
+        self.is_whole = False
+        self.error: BaseException | None = None
+        self._ahead = ahead
+        self._source = source
+        self._order = order
+        self._notifier = notifier
+        self._unread: deque[bytes] = deque()
+        self._unread_bytes = 0
+        self._deadline: asyncio.Timeout | None = None
+        self._gives_way = False
+        self._last: str | None = None  # who was late with it
+
+    def __repr__(self) -> str:
+        return f"<PieceDownload {self.start}-{self.stop} at {self.reached}>"
+
+    def take(self) -> bytes | None:
+        """Give what came and was not taken; None where that is nothing."""
+        if not self._unread:
+            return None
+        chunk = self._unread.popleft()
+        self._unread_bytes -= len(chunk)
+        self._notifier.tell()
+        return chunk
+
+    def judge(self) -> None:
+        """See whether it is due at another time than before."""
+        if self._deadline is not None and not self._deadline.expired():  # its task may have yet to hear of it
+            self._deadline.reschedule(None if self._gives_way else self._order.due(self))
+
+    async def fetch(self) -> None:
+        """Bring all of it, from whomever, or leave the error that ends it."""
+        futile = 0
+        while not self.is_whole:
+            before = self.reached
+            try:
+                await self._fetch_some()
+            except UpstreamError as error:
+                futile = 0 if self.reached > before else futile + 1
+                if not self._source.may_go_on(futile):
+                    self.error = error
+                    return
+                self._source.tell_resume(self.reached, error)
+                await asyncio.sleep(failover.pause(futile, random.random()))  # noqa: S311 -- jitter
+
+    async def _fetch_some(self) -> None:
+        """Receive what one host sends of it; raise `UpstreamError` where that is not all."""
+        await self._give_way(None)
+        async with self._source.body(self.reached, self.stop, self._last) as body:
+            self._order.began(self, body)
+            self.asked_at, self.asked_from = asyncio.get_running_loop().time(), self.reached
+            try:
+                async with asyncio.timeout(None) as deadline:
+                    # Who sends the whole for a part has more to send than others: no reason to leave it.
+                    self._deadline = deadline if body.start == self.reached else None
+                    self.judge()
+                    await self._receive(body)
+            except TimeoutError as error:
+                self._last = str(body)
+                raise Late(f"{body} takes much longer for its part than others") from error
+            finally:
+                self._deadline = None
+                if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
+                    self._source.segments.append(ReceivedRange(self.asked_from, self.reached, body))
+
+    async def _receive(self, body: BlobBody) -> None:
+        position = body.start
+        while position < self.reached and not self._order.is_front(self):
+            await self._notifier.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
+        async with aclosing(body.chunks(self._ahead)) as chunks:
+            async for chunk in chunks:
+                fresh = chunk[max(self.reached - position, 0) :]  # the part we have is passed over; even so it is a sign of life
+                position += len(chunk)
+                if self.stop is not None:
+                    fresh = fresh[: self.stop - self.reached]
+                await self._arrived(fresh)
+                if self.reached == self.stop:
+                    break
+                await self._give_way(body)
+        if self.stop is not None and self.reached < self.stop:
+            raise Unavailable(f"{body} stopped {self.stop - self.reached} bytes short")
+        self.is_whole = True
+
+    async def _give_way(self, body: BlobBody | None) -> None:
+        """Let others go first where they do; that it takes longer then is not the fault of who sends it."""
+        if not self._order.gives_way():
+            return
+        if body is not None:
+            body.pause()
+        self._gives_way, began = True, asyncio.get_running_loop().time()
+        try:
+            self.judge()
+            await self._order.passed()
+        finally:
+            self._gives_way = False
+        self.asked_at += asyncio.get_running_loop().time() - began
+        self.judge()
+
+    async def _arrived(self, chunk: bytes) -> None:
+        self.reached += len(chunk)
+        self._unread.append(chunk)
+        self._unread_bytes += len(chunk)
+        self._order.arrived(len(chunk))
+        self._notifier.tell()
+        while self._unread_bytes > (self._ahead or _AHEAD):
+            await self._notifier.wait()

@@ -1,0 +1,1 @@
+"""The port Fleet: between workers by their supervisor, between replicas by Redis."""

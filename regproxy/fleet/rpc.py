@@ -1,0 +1,198 @@
+"""What a worker shares with the others of its machine, through their supervisor (port Fleet).
+
+A worker is born with a socket to its supervisor: no path to guess, no password, and nobody else at the other end. Over it go JSON lines,
+`[number, call, argument...]` to the supervisor and `[number, answer]` back; number 0 wants no answer. The socket of a worker that dies is
+closed by the kernel, and that ends its locks. A supervisor that is silent makes a worker ask for itself, as if it were alone.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from socket import socket
+from typing import Any, Self
+
+from regproxy.fleet.codec import reference_document, reference_of, tag_document, tag_of, token_document, token_of
+from regproxy.fleet.memory import LONGEST_WAIT
+from regproxy.oci.reference import Reference
+from regproxy.policy.freshness import TagAnswer
+from regproxy.policy.routing import Secret
+from regproxy.policy.tokens import Token
+from regproxy.ports import Fleet
+
+TIMEOUT = 1.0  # seconds for an answer; it takes a millisecond, and a tenth of a second where every core is taken
+_LONGEST_LINE = 1024 * 1024  # bytes; tokens are limited to a fraction of that
+
+_NO_ANSWER = 0
+
+
+class SupervisorClient:
+    """The supervisor as a worker sees it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Use `connected` instead."""
+        self._reader = reader
+        self._writer = writer
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._is_silent = False
+        self._listening = asyncio.create_task(self._listen(), name="supervisor's answers")
+
+    @classmethod
+    async def connected(cls, line: socket) -> Self:
+        """Take the worker's end of the socket."""
+        return cls(*await asyncio.open_unix_connection(sock=line, limit=_LONGEST_LINE))
+
+    async def token(self, key: Secret) -> Token | None:
+        return token_of(await self._ask(next(self._numbers), "token", key.value))
+
+    def put_token(self, key: Secret, token: Token) -> None:
+        self._tell("put_token", key.value, token_document(token))
+
+    async def tag(self, reference: Reference) -> TagAnswer | None:
+        return tag_of(await self._ask(next(self._numbers), "tag", reference_document(reference)))
+
+    def put_tag(self, reference: Reference, record: TagAnswer) -> None:
+        self._tell("put_tag", reference_document(reference), tag_document(record))
+
+    @asynccontextmanager
+    async def lock(self, name: str) -> AsyncIterator[None]:
+        """Take a lock: the supervisor says at once that it has heard, and then when the lock has come."""
+        number = next(self._numbers)
+        try:
+            if await self._ask(number, "lock", name):
+                await self._ask(number, "wait", timeout=LONGEST_WAIT)
+            yield
+        finally:
+            self._tell("end", number)
+
+    def report(self, document: dict[str, Any]) -> None:
+        """Say that this worker lives, and how it is doing."""
+        self._tell("report", document)
+
+    async def gone(self) -> None:
+        """Wait until the supervisor is."""
+        await asyncio.wait({self._listening})
+
+    async def close(self) -> None:
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    async def _ask(self, number: int, call: str, *arguments: object, timeout: float = TIMEOUT) -> Any:  # noqa: ANN401  JSON
+        """Wait for an answer, but not while an earlier one is overdue; None where there is none."""
+        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        self._send(number, call, *arguments)
+        try:
+            if self._is_silent or not await _is_done(answer, timeout):
+                self._is_silent = True
+                return None
+            return answer.result()
+        finally:
+            del self._answers[number]
+
+    def _tell(self, call: str, *arguments: object) -> None:
+        self._send(_NO_ANSWER, call, *arguments)
+
+    def _send(self, *message: object) -> None:
+        if not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            async for line in self._reader:
+                self._is_silent = False
+                number, found = json.loads(line)
+                if (answer := self._answers.get(number)) is not None and not answer.done():
+                    answer.set_result(found)
+
+
+class SupervisorServer:
+    """A worker as its supervisor sees it: what it asks is answered out of a fleet, what it reports is handed on."""
+
+    def __init__(self, fleet: Fleet, heard: Callable[[dict[str, Any]], None]) -> None:
+        """Take who knows, and whom to tell of reports."""
+        self._fleet = fleet
+        self._heard = heard
+        self._locks: dict[int, _Lock] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(self, line: socket) -> None:
+        """Answer until the worker is gone; then its locks end."""
+        reader, writer = await asyncio.open_unix_connection(sock=line, limit=_LONGEST_LINE)
+        try:
+            async for message in reader:
+                self._take(writer, *json.loads(message))
+        except (OSError, ValueError, TypeError):
+            pass  # it died in the middle of a line, or is no longer itself
+        finally:
+            for lock in self._locks.values():
+                lock.end()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            writer.close()
+
+    def _take(self, writer: asyncio.StreamWriter, number: int, call: str, *arguments: Any) -> None:  # noqa: ANN401  JSON
+        """Do at once what wants no answer: what is put before a lock ends must be there when it has ended."""
+        match call, *arguments:
+            case "report", document:
+                self._heard(document)
+            case "put_token", key, document if token := token_of(document):
+                self._fleet.put_token(Secret(key), token)
+            case "put_tag", name, document if record := tag_of(document):
+                self._fleet.put_tag(reference_of(name), record)
+            case "end", lock if lock in self._locks:
+                self._locks.pop(lock).end()
+            case "lock", name:
+                self._locks[number] = _Lock(self._fleet, name)
+                _say(writer, number, found=True)
+            case _ if number:
+                task = asyncio.create_task(self._answer(writer, number, call, *arguments), name=f"worker's {call}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, writer: asyncio.StreamWriter, number: int, call: str, *arguments: Any) -> None:  # noqa: ANN401  JSON
+        found: object = None
+        match call, *arguments:
+            case "token", key:
+                found = token_document(token) if (token := await self._fleet.token(Secret(key))) else None
+            case "tag", name:
+                found = tag_document(record) if (record := await self._fleet.tag(reference_of(name))) else None
+            case ["wait"] if number in self._locks:
+                await self._locks[number].has_come.wait()
+        _say(writer, number, found)
+
+
+class _Lock:
+    """A worker's lock, or its place in the queue for it."""
+
+    def __init__(self, fleet: Fleet, name: str) -> None:
+        self.has_come = asyncio.Event()
+        self._task = asyncio.create_task(self._hold(fleet, name), name=f"lock {name}")
+
+    def end(self) -> None:
+        self._task.cancel()
+
+    async def _hold(self, fleet: Fleet, name: str) -> None:
+        async with fleet.lock(name):
+            self.has_come.set()
+            await asyncio.get_running_loop().create_future()
+
+
+def _say(writer: asyncio.StreamWriter, number: int, found: object) -> None:
+    if not writer.is_closing():
+        writer.write(json.dumps([number, found]).encode() + b"\n")
+
+
+async def _is_done(answer: asyncio.Future[Any], timeout: float) -> bool:
+    """Wait for an answer, and look twice: where our own loop was late, it may lie there unread."""
+    for _ in range(2):
+        done, _pending = await asyncio.wait({answer}, timeout=timeout / 2)
+        if done:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""The port Index and Ledger in SQLite."""

@@ -1,0 +1,140 @@
+"""What the store holds and what of it is needed, in SQLite (port Ledger)."""
+
+import json
+from collections.abc import Collection, Iterable
+
+from regproxy.index import images
+from regproxy.index.database import Database, Row
+from regproxy.index.generation import Generation
+from regproxy.oci.digest import Digest
+from regproxy.policy.eviction import OCCASION, Candidate, Shares
+from regproxy.ports import Census, Image, Part, Record
+
+# A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
+# in: most of those that share it were not asked for.
+_TOUCH = """
+WITH RECURSIVE
+    above(digest) AS (SELECT value FROM json_each(?1) UNION SELECT parent FROM children JOIN above ON child = digest),
+    below(digest) AS (SELECT value FROM json_each(?1) UNION SELECT child FROM children JOIN below ON parent = digest)
+UPDATE content SET often = often OR used_at < ?3 - ?4, used_at = ?3
+WHERE digest IN (SELECT digest FROM above UNION SELECT digest FROM below UNION SELECT value FROM json_each(?2))
+"""
+# A clock that was ahead and is right again must not keep what was used then for ever.
+_SET_RIGHT = "UPDATE content SET used_at = ?1 - ?2 WHERE often IN (0, 1) AND used_at > ?1"
+# What nothing kept needs, and how much goes with it: what it alone lists.
+_LOOSE = """
+SELECT digest, used_at, size + (
+    SELECT coalesce(sum(listed.size), 0) FROM children JOIN content AS listed ON listed.digest = child
+    WHERE parent = content.digest
+        AND NOT EXISTS (SELECT 1 FROM children AS other WHERE other.child = listed.digest AND other.parent <> content.digest)
+)
+FROM content
+WHERE NOT EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest)
+    AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
+"""
+_IDLEST = f"{_LOOSE} AND often = ? ORDER BY used_at LIMIT ?"
+_UNUSED = f"{_LOOSE} AND used_at < ? ORDER BY used_at"
+_UNNEEDED = """
+SELECT DISTINCT digest FROM content
+WHERE digest IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest)
+    AND NOT EXISTS (SELECT 1 FROM children WHERE child = digest)
+"""
+
+
+class SqliteLedger:
+    """The books that a sweep goes by."""
+
+    def __init__(self, db: Database, generation: Generation) -> None:
+        """Take the database, and its generation, which ends when something is there no longer."""
+        self._db = db
+        self._generation = generation
+
+    async def census(self) -> Census:
+        rows = await self._db.rows("SELECT count, size FROM totals ORDER BY often")
+        (once, once_size), (often, often_size) = ((int(count), int(size)) for count, size in rows)
+        return Census(once + often, Shares(once_size, often_size))
+
+    async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
+        async with self._db.transaction():
+            await self._db.execute(_SET_RIGHT, now, OCCASION)
+            await self._db.execute(_TOUCH, _array(manifests), _array(blobs), now, OCCASION)
+
+    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
+        return [_candidate(row) for row in await self._db.rows(_IDLEST, often, most)]
+
+    async def forget(self, *digests: Digest) -> list[Digest]:
+        gone: list[Digest] = []
+        waiting = list(digests)
+        with self._generation.ending():
+            async with self._db.transaction():
+                while waiting:
+                    gone.append(waiting.pop())
+                    waiting += await self._forget_one(str(gone[-1]))
+        return gone
+
+    async def unused(self, since: float) -> list[Candidate]:
+        return [_candidate(row) for row in await self._db.rows(_UNUSED, since)]
+
+    async def images(self) -> list[Image]:
+        return await images.all_images(self._db)
+
+    async def image(self, name: str) -> Image | None:
+        return await images.named(self._db, name)
+
+    async def parts(self, image: Digest) -> list[Part]:
+        return await images.parts(self._db, image)
+
+    async def recorded(self, shard: str) -> dict[Digest, int]:
+        found: dict[Digest, int] = {}
+        for algorithm in ("sha256", "sha512"):
+            first = f"{algorithm}:{shard}"
+            rows = await self._db.rows("SELECT digest, size FROM content WHERE digest BETWEEN ? AND ?", first, f"{first}g")
+            found.update((Digest.parse(str(digest)), int(size)) for digest, size in rows)
+        return found
+
+    async def adopt(self, record: Record, used_at: float) -> None:
+        digest = str(record.descriptor.digest)
+        async with self._db.transaction():
+            await self._db.execute(
+                "INSERT OR IGNORE INTO content (digest, kind, media_type, size, used_at) VALUES (?, ?, ?, ?, ?)",
+                *(digest, record.kind.value, record.descriptor.media_type, record.descriptor.size, used_at),
+            )
+            await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in record.children])
+
+    async def lose(self, digests: Collection[Digest]) -> int:
+        with self._generation.ending():
+            async with self._db.transaction():
+                before = await self.census()
+                for statement in (
+                    "DELETE FROM children WHERE parent IN (SELECT value FROM json_each(?))",
+                    "DELETE FROM content WHERE digest IN (SELECT value FROM json_each(?))",
+                    "DELETE FROM holders WHERE digest IN (SELECT value FROM json_each(?))",
+                ):
+                    await self._db.execute(statement, _array(digests))
+                after = await self.census()
+        return before.size - after.size
+
+    async def pin(self, digest: Digest, *, pinned: bool) -> None:
+        await self._db.write("INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE digest = ?", str(digest))
+
+    async def _forget_one(self, digest: str) -> list[Digest]:
+        """Drop one record and list what nothing needs now."""
+        children = await self._db.rows("SELECT child FROM children WHERE parent = ?", digest)
+        for statement in (
+            "DELETE FROM children WHERE parent = ?",
+            "DELETE FROM content WHERE digest = ?",
+            "DELETE FROM holders WHERE digest = ?",
+            "DELETE FROM tags WHERE digest = ?",
+        ):
+            await self._db.execute(statement, digest)
+        unneeded = await self._db.rows(_UNNEEDED, json.dumps([child for (child,) in children]))
+        return [Digest.parse(str(child)) for (child,) in unneeded]
+
+
+def _candidate(row: Row) -> Candidate:
+    digest, used_at, size = row
+    return Candidate(Digest.parse(str(digest)), int(size), float(used_at))
+
+
+def _array(digests: Iterable[Digest]) -> str:
+    return json.dumps([str(digest) for digest in digests])

@@ -1,0 +1,260 @@
+"""The index of one machine, in SQLite (port Index).
+
+What repositories hold is remembered, so that a repeated hit reads no database.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from pathlib import Path
+from typing import Self
+
+from regproxy.generation_cache import Memory
+from regproxy.index import retention
+from regproxy.index.database import Database, Setup
+from regproxy.index.generation import Generation
+from regproxy.index.ledger import SqliteLedger
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository
+from regproxy.policy import access
+from regproxy.policy.access import Access
+from regproxy.policy.freezing import Freeze
+from regproxy.policy.freshness import TagRecord
+from regproxy.ports import Kind
+
+_REMEMBERED = 100_000  # about 30 MB of names in memory at most
+_MAX_LISTINGS = 10_000  # rows; clients choose what is listed, so it needs a bound
+MAX_LISTING_BYTES = 16 * 1024 * 1024  # of all lists, compressed; what can be asked again is worth no more of the disk
+_MAX_LISTING = 16 * 1024 * 1024  # bytes of one list that is not compressed yet
+_MAX_INLINE = 64 * 1024  # bytes that are compressed in a millisecond
+# One look at the index for each repository, however many manifests it holds. What begins with "name/" sorts before "name0".
+_REPOSITORIES = """
+WITH RECURSIVE found(name) AS (
+    SELECT min(repository) FROM holders WHERE kind = 'manifest' AND repository > ?1 AND repository < ?2
+    UNION ALL
+    SELECT (SELECT min(repository) FROM holders WHERE kind = 'manifest' AND repository > name AND repository < ?2)
+    FROM found WHERE name IS NOT NULL
+)
+SELECT name FROM found WHERE name IS NOT NULL LIMIT ?3
+"""
+# All that begins with a name and the character after it; keys are those of pull.listings.
+_FORGET_LISTINGS = """
+DELETE FROM listings WHERE key = ?1 OR (key > ?2 AND key < ?2 || char(0x10FFFF)) OR (key > ?3 AND key < ?3 || char(0x10FFFF))
+"""
+
+
+class SqliteIndex:
+    """Content, its holders, tags and listings, in one file."""
+
+    def __init__(
+        self, db: Database, generation: Generation, clock: Callable[[], float] = time.time, listing_bytes: int = MAX_LISTING_BYTES
+    ) -> None:
+        """Take the database, its generation, a clock of epoch seconds, and how many bytes listings may take."""
+        self._listing_bytes = listing_bytes
+        self._db = db
+        self._generation = generation
+        self._clock = clock
+        self._held: Memory[tuple[Kind, Repository, Digest], Descriptor] = Memory(_REMEMBERED, generation.current)
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        frozen: Sequence[Freeze] = (),
+        listing_bytes: int = MAX_LISTING_BYTES,
+    ) -> Self:
+        """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
+        return await cls._made(Database.open, path, clock, frozen, listing_bytes)
+
+    @classmethod
+    async def joined(
+        cls,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        frozen: Sequence[Freeze] = (),
+        listing_bytes: int = MAX_LISTING_BYTES,
+    ) -> Self:
+        """Open the index that another process of ours has opened."""
+        return await cls._made(Database.joined, path, clock, frozen, listing_bytes)
+
+    @classmethod
+    async def _made(
+        cls,
+        connected: Callable[[Path, Setup], Awaitable[Database]],
+        path: Path,
+        clock: Callable[[], float],
+        frozen: Sequence[Freeze],
+        listing_bytes: int,
+    ) -> Self:
+        generation = Generation(path)
+        try:
+            db = await connected(path, lambda connection: retention.prepare(connection, frozen))
+            return cls(db, generation, clock, listing_bytes)
+        except BaseException:
+            generation.close()
+            raise
+
+    async def close(self) -> None:
+        await self._db.close()
+        self._generation.close()
+
+    def ledger(self) -> SqliteLedger:
+        """Open the books in the same database."""
+        return SqliteLedger(self._db, self._generation)
+
+    @property
+    def generation(self) -> int:
+        return self._generation.current()
+
+    async def tag(self, reference: Reference) -> TagRecord | None:
+        row = await self._db.row("SELECT media_type, digest, size, checked_at FROM tags WHERE reference = ?", str(reference))
+        return TagRecord(_descriptor(row[0], row[1], row[2]), float(str(row[3]))) if row else None
+
+    async def put_tag(self, reference: Reference, record: TagRecord) -> None:
+        found = record.descriptor
+        row = (str(reference), found.media_type, str(found.digest), found.size, record.checked_at)
+        async with self._db.transaction():
+            await self._db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?, ?)", *row)  # no other process moves it from here on
+            before = await self.digest_named(str(reference))
+            await self._db.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", *row)
+        if before != found.digest:
+            self._generation.advance()
+
+    async def drop_tag(self, reference: Reference) -> None:
+        with self._generation.ending():
+            await self._db.write("DELETE FROM tags WHERE reference = ?", str(reference))
+
+    async def held(self, kind: Kind, repository: Repository, digest: Digest) -> Descriptor | None:
+        key, generation = (kind, repository, digest), self.generation
+        if (remembered := self._held.get(key)) is not None:
+            return remembered
+        row = await self._db.row(
+            "SELECT media_type, digest, size FROM content JOIN holders USING (digest, kind)"
+            " WHERE kind = ? AND digest = ? AND repository = ?"
+            " AND NOT EXISTS (SELECT 1 FROM access"
+            " WHERE access.repository = holders.repository AND refused_at > 0 AND refused_at >= confirmed_at)",
+            kind.value,
+            str(digest),
+            str(repository),
+        )
+        if row is None:
+            return None
+        found = _descriptor(*row)
+        self._held.put(key, found, generation)
+        return found
+
+    async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
+        row = await self._db.row("SELECT media_type, digest, size FROM content WHERE kind = ? AND digest = ?", kind.value, str(digest))
+        return _descriptor(*row) if row else None
+
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
+        digest = str(descriptor.digest)
+        async with self._db.transaction():
+            await self._db.execute(
+                "INSERT INTO content (digest, kind, media_type, size, used_at) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET media_type = excluded.media_type, size = excluded.size",
+                *(digest, kind.value, descriptor.media_type, descriptor.size, self._clock()),
+            )
+            await self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", digest, kind.value, str(repository))
+            await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in children])
+        self._held.pop((kind, repository, descriptor.digest))
+
+    async def access(self, repository: Repository) -> Access:
+        query = "SELECT confirmed_at, refused_at, reason, is_imported FROM access WHERE repository = ?"
+        row = await self._db.row(query, str(repository))
+        return Access(float(row[0]), float(row[1]), str(row[2]), bool(row[3])) if row else Access()
+
+    async def put_confirmed(self, repository: Repository, asked_at: float) -> bool:
+        before, after = await self._put_access(repository, lambda known: access.confirmed(known, asked_at, self._clock()))
+        return before.is_closed and not after.is_closed
+
+    async def put_refused(self, repository: Repository, reason: str) -> bool:
+        before, after = await self._put_access(repository, lambda known: access.refused(known, self._clock(), reason))
+        return after.is_closed and not before.is_closed
+
+    async def put_imported(self, repository: Repository) -> None:
+        await self._put_access(repository, lambda known: access.imported(known, self._clock()))
+
+    async def _put_access(self, repository: Repository, change: Callable[[Access], Access]) -> tuple[Access, Access]:
+        """Change what is on record, and tell what was before and what is now; a generation ends where that opens or closes it."""
+        name = str(repository)
+        before = after = Access()
+        try:
+            async with self._db.transaction():
+                await self._db.execute("INSERT OR IGNORE INTO access (repository) VALUES (?)", name)  # nobody else changes it from here on
+                before = await self.access(repository)
+                after = change(before)
+                row = (after.confirmed_at, after.refused_at, after.reason, after.is_imported, name)
+                statement = "UPDATE access SET confirmed_at = ?, refused_at = ?, reason = ?, is_imported = ? WHERE repository = ?"
+                await self._db.execute(statement, *row)
+                if after.is_closed:
+                    await self._db.execute(_FORGET_LISTINGS, f"tags {name}", f"tags {name}?", f"referrers {name} ")
+        except BaseException:
+            self._generation.advance()  # a commit that nobody waited for counts too
+            raise
+        if before.is_closed != after.is_closed:
+            self._generation.advance()
+        return before, after
+
+    async def manifests_of(self, repository: Repository, most: int) -> list[Digest]:
+        rows = await self._db.rows(
+            "SELECT digest FROM holders JOIN content USING (digest, kind) WHERE kind = 'manifest' AND repository = ?"
+            " ORDER BY used_at DESC LIMIT ?",
+            *(str(repository), most),
+        )
+        return [Digest.parse(str(digest)) for (digest,) in rows]
+
+    async def digest_named(self, reference: str) -> Digest | None:
+        row = await self._db.row("SELECT digest FROM tags WHERE reference = ?", reference)
+        return Digest.parse(str(row[0])) if row else None
+
+    async def repositories(self, registry: str, last: str, most: int) -> list[str]:
+        rows = await self._db.rows(_REPOSITORIES, f"{registry}/{last}", f"{registry}0", most)
+        return [str(name).removeprefix(f"{registry}/") for (name,) in rows]
+
+    async def freezes(self) -> list[Freeze]:
+        rows = await self._db.rows("SELECT pattern, digest FROM freezes ORDER BY pattern")
+        return [Freeze(str(pattern), Digest.parse(str(digest)) if digest else None) for pattern, digest in rows]
+
+    async def put_freeze(self, freeze: Freeze) -> None:
+        with self._generation.ending():
+            await self._db.write("INSERT OR REPLACE INTO freezes VALUES (?, ?)", *retention.row_of(freeze))
+
+    async def drop_freeze(self, pattern: str) -> bool:
+        was_there = await self._db.row("SELECT 1 FROM freezes WHERE pattern = ?", pattern) is not None
+        with self._generation.ending():
+            await self._db.write("DELETE FROM freezes WHERE pattern = ?", pattern)
+        return was_there
+
+    async def listing(self, key: str) -> bytes | None:
+        row = await self._db.row("SELECT body FROM listings WHERE key = ?", key)
+        if row is None or not isinstance(row[0], bytes):
+            return None
+        try:
+            return zlib.decompress(row[0])
+        except zlib.error:
+            return row[0]  # as it was written before lists were compressed
+
+    async def put_listing(self, key: str, body: bytes) -> None:
+        """Keep the last answer to a listing; those that were fetched longest ago make room for it."""
+        if len(body) > _MAX_LISTING:
+            return
+        small = await asyncio.to_thread(zlib.compress, body, 1) if len(body) > _MAX_INLINE else zlib.compress(body, 1)
+        if len(small) > self._listing_bytes // 2:
+            return
+        async with self._db.transaction():
+            await self._db.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", key, small, self._clock())
+            await self._db.execute(
+                "DELETE FROM listings WHERE key IN (SELECT key FROM (SELECT key,"
+                " sum(length(key) + length(body)) OVER newest AS size, row_number() OVER newest AS place FROM listings"
+                " WINDOW newest AS (ORDER BY fetched_at DESC, key)) WHERE size > ? OR place > ?)",
+                self._listing_bytes,
+                _MAX_LISTINGS,
+            )
+
+
+def _descriptor(media_type: object, digest: object, size: object) -> Descriptor:
+    return Descriptor(str(media_type), Digest.parse(str(digest)), int(str(size)))

@@ -1,0 +1,1 @@
+"""What tends the store beside the pulls: eviction, scrubbing, reconciliation, import and export."""

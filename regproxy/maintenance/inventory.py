@@ -1,0 +1,54 @@
+"""What an operator asks of the store: what is in it, what it costs, what may go. ManifestCache are for JSON."""
+
+from dataclasses import asdict
+
+from regproxy.maintenance.evictor import Evictor
+from regproxy.maintenance.images import image_named
+from regproxy.maintenance.jobs import MaintenanceJobs
+from regproxy.policy.routing import Routes
+from regproxy.ports import Image, Ledger
+
+
+class Staying(Exception):
+    """The image is pinned or frozen: to remove it would leave a promise to an operator behind that nobody keeps."""
+
+
+class Inventory:
+    """The store as its operator sees it."""
+
+    def __init__(self, ledger: Ledger, evictor: Evictor, jobs: MaintenanceJobs, routes: Routes) -> None:
+        """Take the books, who removes, who does what takes long, and what short names stand for."""
+        self.jobs = jobs
+        self._ledger = ledger
+        self._evictor = evictor
+        self._routes = routes
+
+    async def images(self) -> dict[str, object]:
+        """List all images, the most recently used first, and the totals."""
+        census = await self._ledger.census()
+        images = sorted(await self._ledger.images(), key=lambda image: -image.used_at)
+        return {"count": census.count, "bytes": census.size, "images": [_written(image) for image in images]}
+
+    async def show(self, image: str) -> dict[str, object]:
+        """Describe one image and its parts; raise `UnknownImage`."""
+        found = await image_named(self._ledger, self._routes, image)
+        parts = await self._ledger.parts(found.digest)
+        return {**_written(found), "parts": [{**asdict(part), "digest": str(part.digest)} for part in parts]}
+
+    async def remove(self, image: str, *, dry_run: bool = False) -> dict[str, object]:
+        """Remove an image and what only it needs; raise `UnknownImage` or `Staying`."""
+        found = await image_named(self._ledger, self._routes, image)
+        if found.is_pinned or found.is_frozen:
+            raise Staying(f"{image} is {'pinned: unpin' if found.is_pinned else 'frozen: unfreeze'} it first")
+        freed = found.alone if dry_run else await self._evictor.remove(found.digest)
+        return {"names": found.names, "digest": str(found.digest), "bytes": freed}
+
+    async def pin(self, image: str, *, pinned: bool) -> dict[str, object]:
+        """Keep an image whatever else goes, or no longer; raise `UnknownImage`."""
+        found = await image_named(self._ledger, self._routes, image)
+        await self._ledger.pin(found.digest, pinned=pinned)
+        return {"names": found.names, "digest": str(found.digest), "pinned": pinned}
+
+
+def _written(image: Image) -> dict[str, object]:
+    return {**asdict(image), "digest": str(image.digest)}

@@ -1,0 +1,124 @@
+"""Does the index say what the store holds? Asked at every start: a crash, an operator or a lost index makes them differ.
+
+The files are the truth. One that nobody recorded is read and hashed before it is believed; so is one that was written in the last minute
+before an unclean stop. A manifest is recorded with what it needs, so that a sweep knows.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+
+from regproxy.fill.fills import BLOB_TYPE
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import LIMIT, InvalidManifest, Manifest
+from regproxy.policy.quota import on_disk
+from regproxy.policy.scrubbing import SHARDS
+from regproxy.ports import BlobStore, Kind, Ledger, Record, StoredBlob, StoreError
+from regproxy.telemetry.log import fields
+
+_LATELY = 60.0  # seconds: file systems write out what they hold back every 5 to 30
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Makes the index agree with the files.
+
+    What is written meanwhile is left to whoever writes it: only what lay there before is adopted.
+    """
+
+    def __init__(self, store: BlobStore, ledger: Ledger, *, doubts_all: bool = False) -> None:
+        """Take the ports, and whether everything is to be read again."""
+        self._doubts_all = doubts_all
+        self._store = store
+        self._ledger = ledger
+        self.adopted = 0
+        self.lost = 0
+        self.damaged = 0
+
+    async def run(self) -> None:
+        """Compare all there is, once, and tell what differed."""
+        try:
+            for shard in SHARDS:
+                began = time.monotonic()
+                await self.take(shard)
+                await asyncio.sleep(time.monotonic() - began)  # half of the time is for those who are being served
+            self._store.mended()
+        except StoreError as error:
+            _log.error("reconciliation stopped", extra=fields(reason=str(error)))
+        if self.adopted or self.lost or self.damaged:
+            _log.warning(
+                "the index did not say what the store holds", extra=fields(adopted=self.adopted, lost=self.lost, damaged=self.damaged)
+            )
+
+    async def take(self, shard: str) -> None:
+        """Compare one shard. The records are read first: what is kept meanwhile is found stored, and not found missing."""
+        recorded = await self._ledger.recorded(shard)
+        stored = {each.digest: each for each in await self._store.list_shard(shard)}
+        await self._lose([digest for digest in recorded if digest not in stored])
+        for digest, each in stored.items():
+            if digest in recorded and (recorded[digest] != each.size or self._is_doubtful(each)):
+                await self._check(digest, recorded[digest])
+            elif digest not in recorded and each.modified_at < self._store.opened_at:
+                await self._adopt(each)
+
+    def _is_doubtful(self, stored: StoredBlob) -> bool:
+        interrupted_at = self._store.interrupted_at
+        return self._doubts_all or (interrupted_at is not None and stored.modified_at > interrupted_at - _LATELY)
+
+    async def _lose(self, digests: Collection[Digest]) -> None:
+        await lose(self._store, self._ledger, digests)
+        self.lost += len(digests)
+
+    async def _check(self, digest: Digest, size: int) -> None:
+        if await self._store.verify(digest) != size:
+            self.damaged += 1
+            await self._lose([digest])
+
+    async def _adopt(self, stored: StoredBlob) -> None:
+        size = await _recorded(self._store, self._ledger, stored)
+        if size is None:
+            self.damaged += 1
+            return
+        self._store.count(on_disk(size))
+        self.adopted += 1
+
+
+async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) -> int:
+    """Drop the records of content that was not there, and tell how many bytes they stood for.
+
+    A pull may have brought it since somebody looked: its file is counted, and its record may be among those dropped.
+    """
+    lost = await ledger.lose(digests) if digests else 0
+    store.count(-lost)
+    for shard in {digest.hex[:2] for digest in digests}:
+        for stored in await store.list_shard(shard):
+            if stored.digest in digests:
+                await _recorded(store, ledger, stored)
+    return lost
+
+
+async def _recorded(store: BlobStore, ledger: Ledger, stored: StoredBlob) -> int | None:
+    """Record what lies there, unless it is or turns out to be wrong; tell its size."""
+    size = await store.verify(stored.digest)
+    if size is not None:
+        body = await store.read(stored.digest, size) if size <= LIMIT else None
+        await ledger.adopt(described(stored.digest, size, body), stored.modified_at)
+    return size
+
+
+def described(digest: Digest, size: int, body: bytes | None) -> Record:
+    """Tell a manifest from a blob by its body: an image's config is JSON too, and even has a `config`, but no layers."""
+    blob = Record(Kind.BLOB, Descriptor(BLOB_TYPE, digest, size))
+    if body is None or not body.lstrip().startswith(b"{"):
+        return blob
+    try:
+        manifest = Manifest.verify(body, digest)
+    except InvalidManifest:
+        return blob
+    document = manifest.document
+    if document.get("schemaVersion") != 2 or {"manifests", "layers"}.isdisjoint(document):
+        return blob
+    return Record(Kind.MANIFEST, manifest.descriptor, tuple(child.digest for child in manifest.children()))

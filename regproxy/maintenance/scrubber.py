@@ -1,0 +1,44 @@
+"""Reads and hashes everything again, at an even rate: disks rot, and a cache that serves one wrong byte for ever is worse than none."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from regproxy.maintenance.reconciler import lose
+from regproxy.policy.scrubbing import turn
+from regproxy.ports import BlobStore, Ledger, StoredBlob, StoreError
+from regproxy.telemetry.log import fields
+
+_log = logging.getLogger(__name__)
+
+
+class Scrubber:
+    """Finds damage before a client does."""
+
+    def __init__(self, store: BlobStore, ledger: Ledger, period: float, clock: Callable[[], float]) -> None:
+        """Take the ports, the seconds in which everything is to be read once, and a clock of epoch seconds."""
+        self._store = store
+        self._ledger = ledger
+        self._period = period
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Scrub shard after shard, each in its turn, for ever."""
+        while True:
+            due = turn(self._clock(), self._period)
+            try:
+                await self.scrub(due.shard, due.ends_at)
+            except StoreError as error:
+                _log.error("the store cannot be scrubbed", extra=fields(reason=str(error)))
+            await asyncio.sleep(max(0.0, due.ends_at - self._clock()))
+
+    async def scrub(self, shard: str, ends_at: float) -> None:
+        """Verify what lies on a shard, spread over the time until *ends_at*; what is damaged is put aside, and a miss from now on."""
+        stored = await self._store.list_shard(shard)
+        for left, each in zip(range(len(stored), 0, -1), stored, strict=True):
+            await self._verify(each)
+            await asyncio.sleep(max(0.0, ends_at - self._clock()) / left)
+
+    async def _verify(self, stored: StoredBlob) -> None:
+        if await self._store.verify(stored.digest) is None and await lose(self._store, self._ledger, [stored.digest]):
+            _log.error("damage found", extra=fields(digest=str(stored.digest)))

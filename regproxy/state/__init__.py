@@ -1,1 +1,0 @@
-"""What is known about content and tags: the port Index."""

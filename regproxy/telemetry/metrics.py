@@ -1,0 +1,90 @@
+"""Every metric, declared once. Labels come from closed sets, never a repository, a digest or anything a client chose.
+
+Where the environment names a directory, each process counts in files of its own there, and any of them can tell the sum (prometheus_client,
+multiprocess mode). A process that takes the place of another takes over its name, and counts on.
+"""
+
+import os
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+from regproxy.ports import HostStatus
+from regproxy.telemetry.multiprocess import DIRECTORY, NAME
+
+if NAME in os.environ:
+    values.ValueClass = values.MultiProcessValue(os.environ[NAME].__str__)  # type: ignore[no-untyped-call]
+
+_Gauge = partial(Gauge, multiprocess_mode="livemostrecent")  # of all processes, what was said last
+
+REQUESTS = Counter("regproxy_requests_total", "Requests answered", ["endpoint", "upstream", "outcome"])
+SECONDS = Histogram(
+    "regproxy_request_seconds",
+    "From request to the last byte of the answer",
+    ["endpoint"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+SECONDS.labels("other")  # opens the file that histograms count in, while there is a descriptor left for it
+SENT_BYTES = Counter("regproxy_sent_bytes_total", "Body bytes sent to clients", ["endpoint", "source"])
+CLIENTS_DROPPED = Counter("regproxy_clients_dropped_total", "Connections ended because their clients made us wait", ["reason"])
+UPSTREAM_REQUESTS = Counter("regproxy_upstream_requests_total", "Requests sent upstream", ["upstream", "host", "endpoint", "outcome"])
+UPSTREAM_BYTES = Counter("regproxy_upstream_bytes_total", "Body bytes received from upstream", ["upstream", "host"])
+HOST_FIRST_BYTE = _Gauge("regproxy_upstream_first_byte_seconds", "Usual time to an answer", ["upstream", "host"])
+HOST_RATE = _Gauge("regproxy_upstream_connection_bytes_per_second", "Usual rate of one connection", ["upstream", "host"])
+HOST_RANK = _Gauge("regproxy_upstream_rank", "1: asked first for a blob", ["upstream", "host"])
+HOST_BACKOFF = _Gauge("regproxy_upstream_backoff_seconds", "How long it is still left alone after a failure", ["upstream", "host"])
+HOST_FAILURES = _Gauge("regproxy_upstream_failures", "Failures remembered; they fade", ["upstream", "host"])
+HOST_CORRUPT_RESPONSES = _Gauge("regproxy_upstream_corrupt_responses", "ManifestCache that were wrong", ["upstream", "host"])
+HOST_CREDENTIALS = _Gauge("regproxy_upstream_credentials_refused", "1 while our credentials are refused", ["upstream", "host"])
+RATELIMIT_REMAINING = _Gauge("regproxy_upstream_ratelimit_remaining", "Pulls left, as a host said last", ["upstream", "host"])
+TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["upstream", "outcome"])
+REDIS_ERRORS = Counter("regproxy_redis_errors_total", "Calls to Redis that came to nothing")
+FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store", multiprocess_mode="livesum")
+FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
+RESUMES = Counter("regproxy_fill_resumes_total", "Transfers that broke and were gone on with", ["reason"])
+STALE_SERVED = Counter("regproxy_stale_served_total", "ManifestCache given from an old record because upstream was out of reach")
+REPOSITORIES_CLOSED = Counter("regproxy_repositories_closed_total", "Repositories closed because upstream refuses them", ["upstream"])
+CORRUPT = Counter("regproxy_corrupt_total", "Content found to be wrong, in the store or from an upstream")
+STORE_BYTES = _Gauge("regproxy_store_bytes", "Bytes on the store's disk, in content and on its way in")
+STORE_BLOBS = _Gauge("regproxy_store_blobs", "Blobs and manifests in the store")
+STORE_REFUSING = Gauge(
+    "regproxy_store_refusing", "1 while the store takes nothing, and pulls go on from upstream", multiprocess_mode="livemax"
+)
+NOT_KEPT = Counter("regproxy_not_kept_total", "Blobs and manifests that were served and could not be kept")
+EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make room")
+LOOP_LAG = Gauge(
+    "regproxy_loop_lag_seconds", "How long the event loop of a worker stood still at worst in its last second", multiprocess_mode="livemax"
+)
+TASKS = Gauge("regproxy_tasks", "Tasks of the event loops of all processes", multiprocess_mode="livesum")
+WORKERS = _Gauge("regproxy_workers", "Workers that accept")
+RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they died, were silent, or the configuration changed", ["reason"])
+
+
+def tell_host(upstream: str, host: HostStatus) -> None:
+    """Say how a host is doing now: most of it changes by time alone."""
+    labels = upstream, host.url.partition("://")[2]
+    HOST_RANK.labels(*labels).set(host.rank)
+    HOST_BACKOFF.labels(*labels).set(host.backoff_seconds)
+    HOST_FAILURES.labels(*labels).set(host.failures)
+    HOST_CORRUPT_RESPONSES.labels(*labels).set(host.corrupt_responses)
+    HOST_CREDENTIALS.labels(*labels).set(bool(host.refused_credentials))
+    if host.first_byte is not None:
+        HOST_FIRST_BYTE.labels(*labels).set(host.first_byte)
+    if host.bytes_per_second is not None:
+        HOST_RATE.labels(*labels).set(host.bytes_per_second)
+
+
+def exposition() -> tuple[bytes, str]:
+    """Render all metrics, of all processes that count together; the second value is the Content-Type."""
+    if DIRECTORY not in os.environ:
+        return generate_latest(), CONTENT_TYPE_LATEST
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+def forget_process(name: str) -> None:
+    """Forget how things stood in a process that is gone; what it counted stays counted."""
+    mark_process_dead(name)  # type: ignore[no-untyped-call]

@@ -1,0 +1,180 @@
+"""Workers and their supervisor, over real sockets."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from regproxy.fleet.codec import token_of
+from regproxy.fleet.memory import NullFleet, SharedFleet
+from regproxy.fleet.rpc import SupervisorClient, SupervisorServer
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.freshness import Denied, Missing, TagRecord
+from regproxy.policy.routing import Secret
+from regproxy.policy.tokens import Token
+
+KEY = Secret("docker.io canary-password")
+TOKEN = Token(Secret("canary-token-77"), 100.0, 200.0)
+REFERENCE = Reference(Repository("docker.io", "library/app"), Tag("1"))
+BY_DIGEST = Reference(Repository("localhost:5000", "a/b"), Digest.of(b"x"))
+RECORD = TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0), 50.0)
+MISSING = Missing("docker.io has no such tag", 50.0)
+DENIED = Denied("docker.io answered 451", 51.0, 451, "DENIED")
+
+
+def ignored(_: dict[str, Any]) -> None: ...
+
+
+@asynccontextmanager
+async def worker(fleet: SharedFleet, heard: list[dict[str, Any]] | None = None) -> AsyncIterator[SupervisorClient]:
+    ours, theirs = socket.socketpair()
+    desk = asyncio.create_task(SupervisorServer(fleet, ignored if heard is None else heard.append).serve(ours))
+    machine = await SupervisorClient.connected(theirs)
+    try:
+        yield machine
+    finally:
+        await machine.close()
+        await desk
+
+
+async def test_what_one_worker_found_the_other_knows() -> None:
+    fleet = SharedFleet(NullFleet())
+    async with worker(fleet) as one, worker(fleet) as other:
+        assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
+        async with one.lock("x"):
+            one.put_token(KEY, TOKEN)
+            one.put_tag(REFERENCE, RECORD)
+            one.put_tag(BY_DIGEST, MISSING)
+        async with other.lock("x"):
+            assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, MISSING)
+            other.put_tag(BY_DIGEST, DENIED)
+        async with one.lock("x"):
+            assert await one.tag(BY_DIGEST) == DENIED
+
+
+async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:
+    fleet, order = SharedFleet(NullFleet()), list[str]()
+
+    async def wait(machine: SupervisorClient) -> None:
+        async with machine.lock("x"):
+            order.append("second")
+
+    async with worker(fleet) as one, worker(fleet) as other:
+        async with one.lock("x"):
+            waiting = asyncio.create_task(wait(other))
+            async with other.lock("y"):
+                order.append("another name")
+            order.append("first")
+        await waiting
+    assert order == ["another name", "first", "second"]
+
+
+async def test_a_worker_that_dies_has_no_turn_any_more() -> None:
+    fleet = SharedFleet(NullFleet())
+    async with worker(fleet) as other:
+        async with worker(fleet) as one:
+            dying = one.lock("x")
+            await dying.__aenter__()
+            waiting = asyncio.create_task(other.lock("x").__aenter__())
+            await other.token(KEY)
+            assert not waiting.done()
+        await waiting
+        await dying.__aexit__(None, None, None)
+
+
+async def test_a_supervisor_that_says_nothing_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One question takes a second, a hundred take no longer; when it speaks again, it is believed again."""
+    ours, theirs = socket.socketpair()
+    machine = await SupervisorClient.connected(theirs)
+    async with asyncio.timeout(300):
+        for _ in range(100):
+            async with machine.lock("x"):
+                assert await machine.tag(REFERENCE) is None
+    desk = asyncio.create_task(SupervisorServer(SharedFleet(NullFleet()), ignored).serve(ours))
+    async with asyncio.timeout(300):
+        while machine._is_silent:  # noqa: ASYNC110 -- another task is watched
+            await asyncio.sleep(0.01)
+    async with machine.lock("x"):
+        machine.put_token(KEY, TOKEN)
+        assert await machine.token(KEY) == TOKEN
+    await machine.close()
+    await desk
+    assert caplog.text == ""
+
+
+async def test_a_supervisor_that_is_gone_is_not_asked() -> None:
+    ours, theirs = socket.socketpair()
+    machine = await SupervisorClient.connected(theirs)
+    ours.close()
+    async with machine.lock("x"):
+        machine.put_token(KEY, TOKEN)
+        assert await machine.token(KEY) is None
+    await machine.close()
+
+
+async def test_a_report_is_handed_on() -> None:
+    heard: list[dict[str, Any]] = []
+    async with worker(SharedFleet(NullFleet()), heard) as machine:
+        machine.report({"is_ready": True})
+        await machine.token(KEY)
+    assert heard == [{"is_ready": True}]
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b"nonsense", json.dumps([1, "what is that"]).encode(), b'[0, "end", 7]'])
+async def test_a_worker_that_talks_nonsense_harms_nobody_else(line: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    fleet = SharedFleet(NullFleet())
+    desk = asyncio.create_task(SupervisorServer(fleet, ignored).serve(ours))
+    theirs.sendall(line + b"\n")
+    theirs.close()
+    await asyncio.wait_for(desk, 300)
+
+
+async def test_who_is_beyond_is_asked_first_and_told_all() -> None:
+    beyond = SharedFleet(NullFleet())
+    fleet = SharedFleet(beyond)
+    fleet.put_token(KEY, TOKEN)
+    newer = TagRecord(RECORD.descriptor, 60.0)
+    fleet.put_tag(REFERENCE, RECORD)
+    beyond.put_tag(REFERENCE, newer)
+    assert (await beyond.token(KEY), await fleet.tag(REFERENCE)) == (TOKEN, newer)
+
+
+async def test_a_turn_is_one_beyond_as_well() -> None:
+    beyond = SharedFleet(NullFleet())
+    fleet, reached = SharedFleet(beyond), asyncio.Event()
+
+    async def wait() -> None:
+        async with fleet.lock("x"):
+            reached.set()
+
+    async with beyond.lock("x"):
+        waiting = asyncio.create_task(wait())
+        async with fleet.lock("y"):
+            assert not reached.is_set()
+    await waiting
+
+
+async def test_n12_14_what_is_shared_is_bounded_by_its_size() -> None:
+    fleet = SharedFleet(NullFleet())
+    long = Token(Secret("a" * 16 * 1024), 100.0, 200.0)
+    for number in range(2000):
+        fleet.put_token(Secret(f"{number}"), long)
+        fleet.put_tag(Reference(Repository("docker.io", f"a/{number}"), Tag("1")), Missing("m" * 16 * 1024, 50.0))
+    kept = [await fleet.token(Secret(f"{number}")) for number in range(2000)]
+    tags = [await fleet.tag(Reference(Repository("docker.io", f"a/{number}"), Tag("1"))) for number in range(2000)]
+    for found in (kept, tags):
+        assert (found[0], found[-1] is not None) == (None, True)
+        assert sum(each is not None for each in found) * 16 * 1024 <= 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize("value", [None, 5, "", "a b", "a\n", "\u00e9", "a" * (16 * 1024 + 1)])
+def test_n12_14_what_is_no_token_is_not_taken_from_anybody(value: object) -> None:
+    assert token_of({"value": value, "renew_at": 1.0, "expires_at": 2.0}) is None
+    assert token_of({"value": "a", "renew_at": value, "expires_at": 2.0}) is None or value == 5
