@@ -6,6 +6,7 @@ import resource
 from pathlib import Path
 
 _STANDARD_ERROR = 2
+_USER_TIME = 11  # of the fields behind the name; the system's time follows
 _FEW_FILES = 4096  # each client is one, and each open blob; a cluster's restart is a few thousand
 
 _QUOTAS = (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"))
@@ -24,6 +25,15 @@ def take_all_files() -> str | None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     few = most != resource.RLIM_INFINITY and most < _FEW_FILES
     return f"only {most} open files are allowed: many clients at once will be turned away; raise the limit on nofile" if few else None
+
+
+def processor_seconds(process: int) -> float | None:
+    """Return how many seconds of processor time *process* has used (proc_pid_stat(5)); None where that cannot be read."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[_USER_TIME]) + int(fields[_USER_TIME + 1])) / os.sysconf("SC_CLK_TCK")
 
 
 def _quota() -> float | None:

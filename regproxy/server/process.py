@@ -17,7 +17,9 @@ from typing import Any, Self
 
 from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorServer
+from regproxy.policy.heartbeat import Heartbeat
 from regproxy.ports import Fleet
+from regproxy.server.limits import processor_seconds
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.telemetry import metrics
@@ -25,8 +27,6 @@ from regproxy.telemetry.log import fields
 from regproxy.telemetry.multiprocess import NAME
 
 BEAT = 1.0  # seconds between two reports of a worker
-_SILENT = 6  # beats that may be missing; a loop that is only busy is never that late
-_UNBORN = 20  # ... before the first: it takes one second of a core to load the program, and a starved machine gives a tenth of that
 _AFTER_DRAIN = 5.0  # seconds beside those that responses and fills are given
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class WorkerProcess:
         self.report: WorkerStatus | None = None
         self.is_silent = False
         self.born_at = time.monotonic()
-        self._missing = 0
+        self._heartbeat = Heartbeat()
         self._process = process
         self._accepting = asyncio.Event()
         self.ended = asyncio.create_task(self._live(SupervisorServer(fleet, self._hear).serve(line)), name=f"worker {name}")
@@ -81,11 +81,10 @@ class WorkerProcess:
         return self.is_accepting
 
     def beat(self) -> None:
-        """Count a beat of ours, and end a worker that has missed too many: we may have stood still as well, so no clock is asked."""
-        self._missing += 1
-        if self._missing > (_UNBORN if self.report is None else _SILENT) and not self.is_silent:
+        """Count a beat of ours, and end a worker that has missed too many."""
+        if self._heartbeat.missed(processor_seconds(self.pid)) and not self.is_silent:
             self.is_silent = True
-            _log.error("a worker is silent: killed", extra=fields(worker=self.name, process=self.pid))
+            _log.error("a worker is silent: killed", extra=fields(worker=self.name, process=self.pid, heartbeat=repr(self._heartbeat)))
             self.kill()
 
     async def drain(self, grace: float) -> None:
@@ -102,7 +101,7 @@ class WorkerProcess:
                 self._process.kill()
 
     def _hear(self, document: Mapping[str, Any]) -> None:
-        self._missing = 0
+        self._heartbeat.reported()
         self.report = WorkerStatus.parse(document)
         if self.report.is_accepting:
             self._accepting.set()
