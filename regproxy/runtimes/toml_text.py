@@ -61,14 +61,14 @@ def join(parts: Sequence[Part]) -> str:
     return "".join(part.text for part in parts)
 
 
-def set_value(text: str, table: Key, key: str, value: Value) -> str:
+def set_value(text: str, table: Key, key: str, value: Value, indent: str = "  ") -> str:
     """Give *key* of *table* a value, in the place where it stands or below the header; a table that is not there comes last."""
     parts = split(text)
     at = next((index for index, part in enumerate(parts) if part.key == table and not part.is_array), None)
     if at is None:
         between = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
-        return f"{text}{between}{header(table)}\n  {key} = {literal(value)}\n"
-    parts[at] = replace(parts[at], text=_set_in(parts[at], key, value))
+        return f"{text}{between}{header(table)}\n{indent}{key} = {literal(value)}\n"
+    parts[at] = replace(parts[at], text=_set_in(parts[at], key, value, indent))
     return join(parts)
 
 
@@ -110,7 +110,7 @@ def line_of(text: str, table: Key, key: str | None = None) -> int:
     return 1
 
 
-def _set_in(part: Part, key: str, value: Value) -> str:
+def _set_in(part: Part, key: str, value: Value, indent: str) -> str:
     lines = part.text.splitlines(keepends=True)
     said = f"{key} = {literal(value)}\n"
     for index, line in enumerate(lines):
@@ -119,8 +119,7 @@ def _set_in(part: Part, key: str, value: Value) -> str:
         end = index + 1
         while end < len(lines) and not _is_whole("".join(lines[index:end])):
             end += 1
-        indent = line[: len(line) - len(line.lstrip())]
-        return "".join([*lines[:index], indent + said, *lines[end:]])
+        return "".join([*lines[:index], line[: len(line) - len(line.lstrip())] + said, *lines[end:]])
     if not part.key:
         return (
             said + ("" if not part.text or part.text.startswith("\n") else "\n") + part.text
@@ -130,7 +129,7 @@ def _set_in(part: Part, key: str, value: Value) -> str:
     at = next((index for index, line in enumerate(lines) if _header(line) is not None), 0)
     if not lines[at].endswith("\n"):
         lines[at] += "\n"
-    return "".join([*lines[: at + 1], "  " + said, *lines[at + 1 :]])
+    return "".join([*lines[: at + 1], indent + said, *lines[at + 1 :]])
 
 
 def _is_whole(lines: str) -> bool:

@@ -48,8 +48,8 @@ def test_n13_03_a_block_of_configuration_loads(block: Block, tmp_path: Path) -> 
         assert set(document) == {"mirrors"}
         assert all(mirror["endpoint"] for mirror in document["mirrors"].values())
         return
-    if set(document) == {"proxy"}:  # dfdaemon.yaml of Dragonfly
-        assert set(document["proxy"]) == {"registryMirror", "rules"}
+    if set(document) == {"containerRuntime"}:  # dfinit.yaml of Dragonfly
+        assert set(document["containerRuntime"]["containerd"]) == {"registries", "proxyAllRegistries"}
         return
     loaded(block.text, tmp_path)
 

@@ -18,6 +18,8 @@ from typer.testing import CliRunner, Result
 
 from regproxy.cli import app
 from regproxy.runtimes.apply import BACKUP, RECORD
+from regproxy.runtimes.registered import RUNTIMES
+from tests.docs.blocks import fenced
 from tests.fakes.authority import Authority
 
 URL = "http://regproxy.example:5000"
@@ -25,6 +27,11 @@ HOST = "regproxy.example:5000"
 FRESH = f'[host."{URL}"]\n  capabilities = ["pull", "resolve"]\n  dial_timeout = "200ms"\n'
 HOSTS = "etc/containerd/certs.d/docker.io/hosts.toml"
 CONFIG = "etc/containerd/config.toml"
+REGISTRIES = "etc/rancher/k3s/registries.yaml"
+DAEMON = "etc/docker/daemon.json"
+DROP_IN = "etc/containers/registries.conf.d/regproxy.conf"
+BUILDKITD = "etc/buildkit/buildkitd.toml"
+DFINIT = "etc/dragonfly/dfinit.yaml"
 CRI = "io.containerd.grpc.v1.cri"
 IMAGES = "io.containerd.cri.v1.images"
 
@@ -107,6 +114,117 @@ ROWS: dict[str, Row] = {
         ),
         ("--edit-config",),
     ),
+    "k3s, nothing there": Row("k3s", {}, lambda after: after["etc/rancher/k3s/registries.yaml"] == {"mirrors": {"*": {"endpoint": [URL]}}}),
+    "k3s, other mirrors": Row(
+        "k3s",
+        {
+            REGISTRIES: 'mirrors: # of ours\n  docker.io:\n    endpoint:\n      - "https://m1"   # old\n      - https://m2\n'
+            "configs:\n  m1:\n    auth: {username: bob}\n"
+        },
+        lambda after: (
+            after[REGISTRIES]
+            == {
+                "mirrors": {"docker.io": {"endpoint": [URL, "https://m1", "https://m2"]}, "quay.io": {"endpoint": [URL]}},
+                "configs": {"m1": {"auth": {"username": "bob"}}},
+            }
+        ),
+        ("--registry", "docker.io", "--registry", "quay.io"),
+    ),
+    "k3s, a flow list and no final newline": Row(
+        "k3s",
+        {REGISTRIES: 'mirrors:\n  "*": {endpoint: ["https://m1"]}'},
+        lambda after: after[REGISTRIES] == {"mirrors": {"*": {"endpoint": [URL, "https://m1"]}}},
+    ),
+    "k3s, ours behind": Row(
+        "k3s",
+        {REGISTRIES: f'mirrors:\n  "*":\n    endpoint: ["https://m1", "{URL}"]\n'},
+        lambda after: after[REGISTRIES] == {"mirrors": {"*": {"endpoint": [URL, "https://m1"]}}},
+    ),
+    "RKE2, mirrors that are empty, strict": Row(
+        "rke2",
+        {"etc/rancher/rke2/registries.yaml": "# todo\nmirrors:\n"},
+        lambda after: (
+            after["etc/rancher/rke2/registries.yaml"] == {"mirrors": {"*": {"endpoint": [URL]}}}
+            and after["etc/rancher/rke2/config.yaml.d/regproxy.yaml"] == {"disable-default-registry-endpoint": True}
+        ),
+        ("--strict",),
+    ),
+    "docker, nothing there": Row("docker", {}, lambda after: after[DAEMON] == {"registry-mirrors": [URL], "insecure-registries": [HOST]}),
+    "docker, other keys and mirrors": Row(
+        "docker",
+        {DAEMON: '{\n\t"log-driver": "journald",\n\t"registry-mirrors": ["https://m1/"],\n\t"insecure-registries": ["m2"]\n}\n'},
+        lambda after: (
+            after[DAEMON] == {"log-driver": "journald", "registry-mirrors": [URL, "https://m1/"], "insecure-registries": ["m2", HOST]}
+        ),
+    ),
+    "podman, nothing there": Row(
+        "podman",
+        {},
+        lambda after: (
+            [table["prefix"] for table in after[DROP_IN]["registry"]][:2] == ["docker.io", "quay.io"]
+            and after[DROP_IN]["registry"][1]["mirror"] == [{"location": f"{HOST}/quay.io", "insecure": True}]
+        ),
+    ),
+    "podman, others mirror it": Row(
+        "podman",
+        {
+            "etc/containers/registries.conf": 'unqualified-search-registries = ["docker.io"]\n'
+            '[[registry]]\nlocation = "quay.io"\nblocked = false\n[[registry.mirror]]\nlocation = "m1"\n',
+            "etc/containers/registries.conf.d/000-shortnames.conf": '[aliases]\n"busybox" = "docker.io/library/busybox"\n',
+        },
+        lambda after: (
+            after[DROP_IN]["registry"]
+            == [
+                {
+                    "prefix": "quay.io",
+                    "location": "quay.io",
+                    "blocked": False,
+                    "mirror": [{"location": f"{HOST}/quay.io", "insecure": True}, {"location": "m1"}],
+                }
+            ]
+        ),
+        ("--registry", "quay.io"),
+    ),
+    "CRI-O, strict": Row(
+        "cri-o",
+        {},
+        lambda after: after[DROP_IN]["registry"] == [{"prefix": "quay.io", "location": f"{HOST}/quay.io", "insecure": True}],
+        ("--registry", "quay.io", "--strict"),
+    ),
+    "BuildKit, nothing there": Row(
+        "buildkit",
+        {},
+        lambda after: (
+            after[BUILDKITD]["registry"]["quay.io"] == {"mirrors": [HOST]} and after[BUILDKITD]["registry"][HOST] == {"http": True}
+        ),
+    ),
+    "BuildKit, other keys and mirrors": Row(
+        "buildkit",
+        {BUILDKITD: 'debug = true\n\n[worker.oci]\n  gc = false\n\n[registry."docker.io"]\n  mirrors = ["m1"] # old\n  http = false\n'},
+        lambda after: (
+            after[BUILDKITD]
+            == {
+                "debug": True,
+                "worker": {"oci": {"gc": False}},
+                "registry": {"docker.io": {"mirrors": [HOST, "m1"], "http": False}, HOST: {"http": True}},
+            }
+        ),
+        ("--registry", "docker.io"),
+    ),
+    "Dragonfly, another registry": Row(
+        "dragonfly",
+        {
+            DFINIT: "proxy:\n  addr: http://127.0.0.1:4001\ncontainerRuntime:\n  containerd:\n    registries:\n"
+            "    - hostNamespace: ghcr.io\n      serverAddr: https://ghcr.io\n"
+        },
+        lambda after: (
+            after[DFINIT]["proxy"] == {"addr": "http://127.0.0.1:4001"}
+            and [(each["hostNamespace"], each["serverAddr"]) for each in after[DFINIT]["containerRuntime"]["containerd"]["registries"]]
+            == [("ghcr.io", "https://ghcr.io"), ("docker.io", URL)]
+        ),
+        ("--registry", "docker.io"),
+    ),
+    "Spegel": Row("spegel", {}, lambda after: after["etc/spegel/values.yaml"] == {"spegel": {"additionalMirrorTargets": [URL]}}),
 }
 
 
@@ -296,6 +414,62 @@ def test_n15_03_a_link_is_followed_within_the_host_and_stays_a_link(root: Path) 
     assert ((root / HOSTS).is_symlink(), snapshot(root / "opt")) == (True, before)
 
 
+def test_n15_03_comments_of_others_stay(root: Path) -> None:
+    files = {
+        REGISTRIES: "# k3s\nmirrors: # of ours\n  docker.io:\n    endpoint:\n      - https://m1 # old\n",
+        BUILDKITD: "# buildkit\ndebug = true # for now\n",
+        HOSTS: '# containerd\n[host."https://m1"] # old\n',
+    }
+    fill(root, files)
+    for runtime in ("k3s", "buildkit", "containerd"):
+        assert command(runtime, root, "--registry", "docker.io", "--apply").exit_code == 0
+    for path, text in files.items():
+        assert [line for line in text.splitlines() if line not in (root / path).read_text().splitlines()] == []
+
+
+@pytest.mark.parametrize(
+    ("runtime", "options", "file", "said"),
+    [
+        ("k3s", [], "etc/rancher/k3s/regproxy-ca.crt", "ca_file: "),
+        ("docker", [], "etc/docker/certs.d/regproxy.example/ca.crt", ""),
+        ("podman", [], "etc/containers/certs.d/regproxy.example/ca.crt", ""),
+        ("buildkit", [], "etc/buildkit/regproxy-ca.crt", 'ca = ["/etc/buildkit/regproxy-ca.crt"]'),
+    ],
+)
+def test_n15_03_certificates_lie_where_each_runtime_looks(
+    runtime: str, options: list[str], file: str, said: str, root: Path, tmp_path: Path
+) -> None:
+    certificate = Authority(tmp_path).issue("server").certificate
+    words = [*options, "--registry", "docker.io", "--ca", str(certificate)]
+    applied = command(runtime, root, *words, "--apply", endpoint="https://regproxy.example")
+    assert (applied.exit_code, (root / file).read_bytes()) == (0, certificate.read_bytes()), applied.output
+    assert command(runtime, root, *words, "--check", endpoint="https://regproxy.example").exit_code == 0
+    printed = command(runtime, root, *words, endpoint="https://regproxy.example").stdout
+    assert (said in printed, "insecure" in printed, "http = true" in printed) == (True, False, False)
+    assert command(runtime, root, "--undo").exit_code == 0
+    assert [path for path in root.rglob("*") if path.is_file()] == []
+
+
+def test_n15_03_what_the_pages_show_is_what_is_written(tmp_path: Path) -> None:
+    def printed(runtime: str, *registries: str, options: tuple[str, ...] = ()) -> str:
+        (tmp_path / "etc").mkdir(exist_ok=True)
+        words = [word for name in registries for word in ("--registry", name)]
+        return command(runtime, tmp_path, *words, *options).stdout
+
+    shown = {block.text for block in fenced() if block.path.name in {"clients.md", "README.md"}}
+    for text in (
+        printed("containerd"),
+        printed("containerd", "docker.io", options=("--strict",)),
+        printed("k3s"),
+        printed("rke2"),
+        printed("docker"),
+        printed("podman", "docker.io", "quay.io", "ghcr.io", "registry.k8s.io"),
+        printed("buildkit", "docker.io", "quay.io"),
+        printed("dragonfly", "docker.io", "quay.io"),
+    ):
+        assert text in shown
+
+
 REFUSED = {
     "not TOML": ({HOSTS: "[host\n"}, ["--registry", "docker.io"], "is not TOML"),
     "inline tables": ({HOSTS: 'host = {"https://m1" = {}}\n'}, ["--registry", "docker.io"], "By hand"),
@@ -307,6 +481,14 @@ REFUSED = {
         ["--edit-config"],
         "move them to hosts.toml",
     ),
+    "JSON that is none": ({DAEMON: "{"}, ["docker"], "is not JSON"),
+    "docker and quay.io": ({}, ["docker", "--registry", "quay.io"], "docker mirrors only Docker Hub"),
+    "docker, strict": ({}, ["docker", "--strict"], "there is no --strict"),
+    "YAML that is none": ({REGISTRIES: "mirrors: ["}, ["k3s"], "is not YAML"),
+    "a list for a mapping": ({REGISTRIES: "- mirrors"}, ["k3s"], "is not a mapping"),
+    "the old registries.conf": ({"etc/containers/registries.conf": "[registries.search]\nregistries = []\n"}, ["podman"], "first version"),
+    "a port in a path": ({}, ["podman", "--registry", "registry.example:5000"], "has a port"),
+    "a name that is none": ({}, ["containerd", "--registry", "../etc"], "is not a registry"),
     "no certificates": ({}, ["--ca", os.devnull], "--ca is for an https endpoint"),
 }
 
@@ -319,9 +501,10 @@ def test_n15_03_what_cannot_be_done_without_a_loss_is_refused_in_words(
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(text.encode(errors="surrogateescape"))
     before = snapshot(root)
-    refused = command("containerd", root, *options, "--apply")
+    runtime, *others = options if options[0] in RUNTIMES else ["containerd", *options]
+    refused = command(runtime, root, *others, "--apply")
     assert (refused.exit_code, said in refused.stderr, snapshot(root)) == (1, True, before), refused.stderr
-    assert command("containerd", root, *options, "--check").exit_code == 2
+    assert command(runtime, root, *others, "--check").exit_code == 2
 
 
 @pytest.mark.parametrize(
