@@ -30,7 +30,7 @@ def report_corrupt(segments: Sequence[ReceivedRange]) -> None:
     for body in bodies:
         if len(bodies) == 1:
             body.reject()
-        elif body.is_from_a_stranger:
+        elif body.is_untrusted:
             body.suspect()
 
 

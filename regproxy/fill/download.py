@@ -60,7 +60,7 @@ class Download:
         self._first = first
         self._waiting = 0  # pieces that let others go first
         self._waiting_since = 0.0
-        self.is_from_a_stranger = False  # the first answer
+        self.is_untrusted = False  # the first answer
         self._has_begun = False
         self._plan: Plan | None = None
         self._notifier = Notifier()
@@ -123,7 +123,7 @@ class Download:
             self._has_begun = True
             self.stop = _least(self.stop, body.size)
             self.is_ranged = body.start == self.start
-            self.is_from_a_stranger = body.is_from_a_stranger
+            self.is_untrusted = body.is_untrusted
             piece.stop = _least(self.stop, body.stop)
             if self.stop is not None and piece.stop is not None:
                 self._plan = Plan(self.stop, piece.stop, self._connections)

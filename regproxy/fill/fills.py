@@ -145,10 +145,10 @@ class Fills:
             await self._bring(fill, is_locked=is_locked)
         except (UpstreamError, StoreError) as error:
             fill.fail(error)
-            _log.warning("fill failed", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
+            _log.warning("fill failed: upstream error", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
         except Exception as error:
             fill.fail(error)
-            _log.exception("fill broke", extra=fields(repository=str(fill.repository), fill=repr(fill)))
+            _log.exception("fill failed: internal error", extra=fields(repository=str(fill.repository), fill=repr(fill)))
         finally:
             self._forget(fill)
             fill.end()

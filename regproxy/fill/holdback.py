@@ -55,7 +55,7 @@ class Holdback:
     async def inspect(self) -> None:
         """Hold what comes from a stranger until it is known to be right, or for a while; raise `Exposed`."""
         size = self._download.size
-        if not self._download.is_from_a_stranger or self._download.start or size is None or size > LIMIT or not self._budget.take(size):
+        if not self._download.is_untrusted or self._download.start or size is None or size > LIMIT or not self._budget.take(size):
             return
         self._taken = size
         self._running = asyncio.create_task(self._download.run(self._take), name=f"holdback of {self._digest}")

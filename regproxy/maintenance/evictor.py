@@ -68,7 +68,7 @@ class Evictor:
         metrics.STORE_BLOBS.set(census.count)
         before, self._difference = self._difference, census.size - self._store.counted
         if self._difference and self._difference == before:
-            _log.info("the room is counted anew", extra=fields(difference=self._difference))
+            _log.info("corrected disk usage accounting", extra=fields(difference=self._difference))
             self._store.count(self._difference)
             self._difference = 0
 

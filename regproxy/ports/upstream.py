@@ -38,7 +38,7 @@ class BlobBody(Protocol):
         """Have the host wait with the rest until more is asked for; little of what is on its way comes before."""
 
     @property
-    def is_from_a_stranger(self) -> bool:
+    def is_untrusted(self) -> bool:
         """Whether its host is not trusted with more than content, and has sent nothing yet that was known to be right."""
 
     def confirm(self) -> None:

@@ -19,6 +19,7 @@ from regproxy.fill.fills import BLOB_TYPE, Fills
 from regproxy.flights import Flights
 from regproxy.oci import byterange, errors
 from regproxy.oci.byterange import ByteRange
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
@@ -27,7 +28,6 @@ from regproxy.policy.routing import Route, check_denied
 from regproxy.policy.sharing import Share
 from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.access import Question, RepositoryAccess
-from regproxy.pull.provenance import Provenance
 from regproxy.pull.usage import Usage
 from regproxy.slots import Slots
 
@@ -44,7 +44,7 @@ class Opened:
     """Content to be sent and released, where it comes from, and who tells whether `open` would give it again without asking anybody."""
 
     content: Content
-    provenance: Provenance
+    cache_status: CacheStatus
     is_current: Callable[[], bool] | None = None
 
 
@@ -71,7 +71,7 @@ class Passing:
     runs: Sequence[Run]
     parts: Sequence[ByteRange]
     end: Callable[[], None]
-    provenance: Provenance = Provenance.PASSED
+    cache_status: CacheStatus = CacheStatus.PASSED
 
     async def close(self) -> None:
         try:
@@ -86,7 +86,7 @@ class Described:
     """A blob's size in bytes, and who told."""
 
     size: int
-    provenance: Provenance
+    cache_status: CacheStatus
 
 
 class Blobs:
@@ -126,7 +126,7 @@ class Blobs:
             content, until = await self._permitted(route, digest)
             if content is not None:
                 self._usage.of_blob(digest)
-                return Opened(content, Provenance.HIT, partial(self._is_current, digest, content, generation, until))
+                return Opened(content, CacheStatus.HIT, partial(self._is_current, digest, content, generation, until))
             if wanted is not None and (passing := await self._passed(route.repository, digest, wanted)) is not None:
                 return passing
             return await self._fetched(route, digest)
@@ -141,13 +141,13 @@ class Blobs:
             content, _ = await self._permitted(route, digest)
             if content is not None:
                 content.release()
-                return Described(content.size, Provenance.HIT)
+                return Described(content.size, CacheStatus.HIT)
             size = await self._ask(repository, digest)
             if size is not None:
-                return Described(size, Provenance.MISS)
+                return Described(size, CacheStatus.MISS)
             opened = await self._fetched(route, digest)
             opened.content.release()
-            return Described(opened.content.size, opened.provenance)
+            return Described(opened.content.size, opened.cache_status)
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error
 
@@ -187,13 +187,13 @@ class Blobs:
         repository, may_share = route.repository, None
         if self._fills.find(repository, digest) is None and (self._fills.copies(digest) or await self._known(digest) is not None):
             if (content := await self._stored(repository, digest)) is not None:  # another worker has brought it since we looked
-                return Opened(content, Provenance.HIT)
+                return Opened(content, CacheStatus.HIT)
             may_share = await self._fills.confirmed(repository, digest)
             if may_share and (content := await self._borrowed(repository, digest)) is not None:
-                return Opened(content, Provenance.REVALIDATED)
+                return Opened(content, CacheStatus.REVALIDATED)
         await self._access.check(route, self._question(repository, digest), is_cached=False)  # it may have been closed meanwhile
-        provenance = Provenance.COLLAPSED if self._fills.copies(digest) else Provenance.MISS
-        return await self._follow(self._fills.join(repository, digest, may_share=may_share), provenance)
+        cache_status = CacheStatus.COLLAPSED if self._fills.copies(digest) else CacheStatus.MISS
+        return await self._follow(self._fills.join(repository, digest, may_share=may_share), cache_status)
 
     async def _known(self, digest: Digest) -> Descriptor | None:
         return await found(self._index.known(Kind.BLOB, digest), digest)
@@ -304,13 +304,13 @@ class Blobs:
             await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size)), digest)
         return content
 
-    async def _follow(self, follower: Follower, provenance: Provenance) -> Opened:
+    async def _follow(self, follower: Follower, cache_status: CacheStatus) -> Opened:
         try:
             await follower.started()
         except BaseException:
             follower.release()
             raise
-        return Opened(follower, provenance)
+        return Opened(follower, cache_status)
 
     async def _ask(self, repository: Repository, digest: Digest) -> int | None:
         """Ask upstream for the size of the blob."""

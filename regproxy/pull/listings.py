@@ -9,6 +9,7 @@ from typing import TypeVar
 from regproxy.best_effort import found, kept
 from regproxy.flights import Flights
 from regproxy.oci import errors
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.manifest import OCI_INDEX
@@ -18,7 +19,6 @@ from regproxy.policy.routing import Route, Upstream, check_denied, check_listing
 from regproxy.ports import Corrupt, Index, NotFound, Refused, Registry, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.pull.collected_tags import Collected, CollectedTags
 from regproxy.pull.manifests import Manifests
-from regproxy.pull.provenance import Provenance
 
 _MAX_PAGES = 100  # of a list, read to find the place where a client is: 10,000 tags where upstream gives 100 at a time
 _CATALOG_ROWS = 1000  # read at once, at least: those that are denied are dropped
@@ -46,7 +46,7 @@ class ListedTags:
 
     tags: tuple[str, ...]
     cursor: Cursor | None
-    provenance: Provenance
+    cache_status: CacheStatus
     warning: str | None = None
 
 
@@ -55,7 +55,7 @@ class ListedReferrers:
     """An image index of referrers and where it came from."""
 
     body: bytes
-    provenance: Provenance
+    cache_status: CacheStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Listings:
         self._manifests = manifests
         self._collected = CollectedTags(index)
         self._flights: Flights[tuple[Repository, str, str], TagPage | None] = Flights()
-        self._asking: Flights[str, tuple[str, Provenance]] = Flights()
+        self._asking: Flights[str, tuple[str, CacheStatus]] = Flights()
         self._turns = {name: asyncio.Semaphore(_MAX_LISTS) for name in registries}
 
     async def close(self) -> None:
@@ -98,7 +98,7 @@ class Listings:
         """List the tags that are asked for, in upstream's order; raise `RegistryError` or `UpstreamError`."""
         check_listing_denied(route)
         if asked.most == 0:
-            return ListedTags((), None, Provenance.HIT)  # distribution-spec: an empty list and no Link
+            return ListedTags((), None, CacheStatus.HIT)  # distribution-spec: an empty list and no Link
         try:
             page = await self._page(route, asked)
         except NotFound as error:
@@ -112,7 +112,7 @@ class Listings:
             await self._collected.put_whole(route.repository, page.page.tags)
         elif page.page.next_query is None:
             await self._collected.put_end(route.repository, first_query(asked.most))
-        return _listed(page, asked, Provenance.MISS)
+        return _listed(page, asked, CacheStatus.MISS)
 
     async def _page(self, route: Route, asked: TagQuery) -> _Page:
         """Find the page that a client asks for, and go on to the next while it is empty."""
@@ -206,7 +206,7 @@ class Listings:
                 return None
             tags = rest if rest is not None else tuple(tag for tag in tags if tag > asked.last)
         page = _Page(TagPage(tags, "", None), first_query(asked.most), is_cut=True)
-        listed = _listed(page, asked, Provenance.STALE)
+        listed = _listed(page, asked, CacheStatus.STALE)
         return replace(listed, warning=_warning(route, collected, reason, is_end=listed.cursor is None))
 
     async def catalog(self, upstream: Upstream, last: str, most: int) -> tuple[list[str], bool]:
@@ -227,42 +227,42 @@ class Listings:
         """List what refers to *digest* as an image index, of one *artifact_type* if given."""
         check_denied(route, digest)
 
-        async def ask() -> tuple[str, Provenance]:
-            listed, provenance = await self._referrers(route, digest)
-            return json.dumps(listed), provenance
+        async def ask() -> tuple[str, CacheStatus]:
+            listed, cache_status = await self._referrers(route, digest)
+            return json.dumps(listed), cache_status
 
         key = f"referrers {route.repository} {digest}"
-        text, provenance = await self._asking.join(key, lambda: self._remembered(key, ask))
+        text, cache_status = await self._asking.join(key, lambda: self._remembered(key, ask))
         listed = [item for item in json.loads(text) if not artifact_type or item.get("artifactType") == artifact_type]
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
-        return ListedReferrers(json.dumps(index).encode(), provenance)
+        return ListedReferrers(json.dumps(index).encode(), cache_status)
 
-    async def _referrers(self, route: Route, digest: Digest) -> tuple[list[object], Provenance]:
+    async def _referrers(self, route: Route, digest: Digest) -> tuple[list[object], CacheStatus]:
         """Ask the API, else read the index that clients keep under a tag where there is none (Referrers Tag Schema)."""
         listed = await self._registries[route.upstream.name].referrers(route.repository, digest)
         if listed is not None:
-            return list(listed), Provenance.MISS
+            return list(listed), CacheStatus.MISS
         try:
             pulled = await self._manifests.get(route, Tag(f"{digest.algorithm[:32]}-{digest.hex[:64]}"))
         except RegistryError as error:
             if error.status == 404:
-                return [], Provenance.MISS
+                return [], CacheStatus.MISS
             raise
-        provenance = Provenance.STALE if pulled.provenance is Provenance.STALE else Provenance.MISS
+        cache_status = CacheStatus.STALE if pulled.cache_status is CacheStatus.STALE else CacheStatus.MISS
         manifests = pulled.manifest.document.get("manifests")
-        return [item for item in manifests if isinstance(item, dict)] if isinstance(manifests, list) else [], provenance
+        return [item for item in manifests if isinstance(item, dict)] if isinstance(manifests, list) else [], cache_status
 
-    async def _remembered(self, key: str, ask: Callable[[], Awaitable[tuple[str, Provenance]]]) -> tuple[str, Provenance]:
+    async def _remembered(self, key: str, ask: Callable[[], Awaitable[tuple[str, CacheStatus]]]) -> tuple[str, CacheStatus]:
         """Ask upstream, or recall its last answer where it is out of reach."""
         try:
-            text, provenance = await ask()
+            text, cache_status = await ask()
         except (Throttled, Unavailable, Corrupt, Refused) as error:
             known = None if _is_answer(error) else await found(self._index.listing(key), key)
             if known is None:
                 raise
-            return known.decode(), Provenance.STALE
+            return known.decode(), CacheStatus.STALE
         await kept(self._index.put_listing(key, text.encode()), key)
-        return text, provenance
+        return text, cache_status
 
 
 def _is_answer(error: UpstreamError) -> bool:
@@ -270,17 +270,17 @@ def _is_answer(error: UpstreamError) -> bool:
     return isinstance(error, Refused) and not error.whatever_asked
 
 
-def _listed(page: _Page, asked: TagQuery, provenance: Provenance) -> ListedTags:
+def _listed(page: _Page, asked: TagQuery, cache_status: CacheStatus) -> ListedTags:
     """Cut a page to the size that was asked for: some registries ignore `n`."""
     tags, host = page.page.tags, page.page.host
     if asked.most is not None and len(tags) > asked.most:
         shown = tags[: asked.most]
-        return ListedTags(shown, Cursor(host, page.query, shown[-1], is_same_page=True), provenance)
+        return ListedTags(shown, Cursor(host, page.query, shown[-1], is_same_page=True), cache_status)
     if page.page.next_query is None or not tags:
-        return ListedTags(tags, None, provenance)
+        return ListedTags(tags, None, cache_status)
     if len(page.page.next_query) > MAX_QUERY:
-        return ListedTags(tags, Cursor("", "", tags[-1], is_same_page=True), provenance)
-    return ListedTags(tags, Cursor(host, page.page.next_query, tags[-1]), provenance)
+        return ListedTags(tags, Cursor("", "", tags[-1], is_same_page=True), cache_status)
+    return ListedTags(tags, Cursor(host, page.page.next_query, tags[-1]), cache_status)
 
 
 def _warning(route: Route, collected: Collected, reason: str, *, is_end: bool) -> str:

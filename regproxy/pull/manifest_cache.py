@@ -7,12 +7,12 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from regproxy.generation_cache import Memory
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.ports import Index
-from regproxy.pull.provenance import Provenance
 
 _BODIES = 32 * 1024 * 1024  # bytes of manifests; an image's is 2 KiB
 _NAMES = 1024  # bytes that an answer takes beside its manifest
@@ -23,7 +23,7 @@ class Pulled:
     """A manifest, where it came from, and what the client should be warned of."""
 
     manifest: Manifest
-    provenance: Provenance
+    cache_status: CacheStatus
     warning: str | None = None
 
 

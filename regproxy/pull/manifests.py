@@ -12,6 +12,7 @@ from regproxy import large
 from regproxy.best_effort import Behind, found, kept
 from regproxy.flights import Flights
 from regproxy.oci import errors
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.ratelimit import RateLimit
@@ -39,7 +40,6 @@ from regproxy.ports import (
 from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifest_cache import ManifestCache, Pulled
-from regproxy.pull.provenance import Provenance
 from regproxy.pull.usage import Usage
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -123,13 +123,13 @@ class Manifests:
         until = await self._access.check(route, partial(self._confirm, reference), is_cached=is_cached)
         manifest = await self._held(reference.repository, digest)  # not kept meanwhile: upstream may take long, and many may wait for it
         if manifest is not None:
-            return self._answers.remember(reference, Pulled(manifest, Provenance.HIT), generation, until)
+            return self._answers.remember(reference, Pulled(manifest, CacheStatus.HIT), generation, until)
         return await self._found_digest(reference, digest)
 
     async def _found_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Give what is cached under a repository that upstream has just given an answer about, or fetch it."""
         if (manifest := await self._held(reference.repository, digest)) is not None:
-            return Pulled(manifest, Provenance.HIT)
+            return Pulled(manifest, CacheStatus.HIT)
         return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
 
     async def _confirm(self, reference: Reference) -> None:
@@ -143,7 +143,7 @@ class Manifests:
             held_to = Reference(route.repository, digest)
             pulled = await self._by_digest(route, held_to, digest)
             until = await self._access.check(route, partial(self._confirm, held_to))
-            return self._answers.remember(reference, Pulled(pulled.manifest, Provenance.FROZEN), generation, until)
+            return self._answers.remember(reference, Pulled(pulled.manifest, CacheStatus.FROZEN), generation, until)
         if record is not None and await self._held(route.repository, record.descriptor.digest) is None:
             record = None  # what it names is not here
         missing = self._missing.get(reference)
@@ -155,7 +155,7 @@ class Manifests:
             asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
             until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
             if (known := await self._held(route.repository, record.descriptor.digest)) is not None:
-                pulled = Pulled(known, Provenance.HIT)
+                pulled = Pulled(known, CacheStatus.HIT)
                 return self._answers.remember(reference, pulled, generation, until if asks else math.inf, record, rule)
         if record is not None and verdict is Verdict.BEHIND:
             await self._access.check(route, partial(self._confirm, reference), is_cached=False)
@@ -207,7 +207,7 @@ class Manifests:
     def _stale(self, route: Route, reference: Reference, known: Manifest, reason: str) -> Pulled:
         metrics.STALE_SERVED.inc()
         _log.warning("stale served", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
-        return Pulled(known, Provenance.STALE, f"{reference} may be stale: {reason}")
+        return Pulled(known, CacheStatus.STALE, f"{reference} may be stale: {reason}")
 
     async def _ask(self, reference: Reference, rule: TagPolicy, known: TagRecord | None) -> Pulled:
         """Find out what a tag means now, from who asked meanwhile or from upstream, and remember it if there is none."""
@@ -242,7 +242,7 @@ class Manifests:
         digest = answer.descriptor.digest
         pulled = await self._found_digest(Reference(reference.repository, digest), digest)
         await self._behind.do(self._put_tag(reference, answer))
-        return Pulled(pulled.manifest, Provenance.REVALIDATED if pulled.provenance is Provenance.HIT else pulled.provenance)
+        return Pulled(pulled.manifest, CacheStatus.REVALIDATED if pulled.cache_status is CacheStatus.HIT else pulled.cache_status)
 
     async def _look_up(self, reference: Reference, known: TagRecord | None) -> Pulled:
         """Ask upstream, and tell others where it knows no such tag, or does not give it."""
@@ -260,19 +260,19 @@ class Manifests:
         if known is not None:
             digest = await registry.resolve(reference)
             if digest is not None and (manifest := await self._held(reference.repository, digest)) is not None:
-                return await self._recorded(reference, manifest, Provenance.REVALIDATED)
-        return await self._recorded(reference, await registry.manifest(reference), Provenance.MISS)
+                return await self._recorded(reference, manifest, CacheStatus.REVALIDATED)
+        return await self._recorded(reference, await registry.manifest(reference), CacheStatus.MISS)
 
     async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Fetch by digest, or only make sure that this repository holds what another one brought."""
         async with large.allocation():
-            manifest, provenance = await self._anywhere(digest), Provenance.REVALIDATED
+            manifest, cache_status = await self._anywhere(digest), CacheStatus.REVALIDATED
             if manifest is None or not await self._is_confirmed(reference, digest):
                 manifest = None  # there is to be one in memory
-                manifest, provenance = await self._registries[reference.repository.registry].manifest(reference), Provenance.MISS
+                manifest, cache_status = await self._registries[reference.repository.registry].manifest(reference), CacheStatus.MISS
             manifest = self._answers.shared(manifest)
             await self._behind.do(self._keep(reference.repository, manifest))
-            return Pulled(manifest, provenance)
+            return Pulled(manifest, cache_status)
 
     async def _is_confirmed(self, reference: Reference, digest: Digest) -> bool:
         """Say whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
@@ -309,18 +309,18 @@ class Manifests:
     async def _record(self, reference: Reference) -> TagRecord | None:
         return await found(self._index.tag(reference), reference)
 
-    async def _recorded(self, reference: Reference, manifest: Manifest, provenance: Provenance) -> Pulled:
+    async def _recorded(self, reference: Reference, manifest: Manifest, cache_status: CacheStatus) -> Pulled:
         manifest = self._answers.shared(manifest)
         record = TagRecord(manifest.descriptor, self._clock())
         self._fleet.put_tag(reference, record)
 
         async def put() -> None:
             await self._put_tag(reference, record)  # first: records are written in the order in which they come, files may be not
-            if provenance is Provenance.MISS:
+            if cache_status is CacheStatus.MISS:
                 await self._keep(reference.repository, manifest)
 
         await self._behind.do(put())
-        return Pulled(manifest, provenance)
+        return Pulled(manifest, cache_status)
 
     async def _put_tag(self, reference: Reference, record: TagRecord) -> None:
         await kept(self._index.put_tag(reference, record), reference)

@@ -123,6 +123,6 @@ def _list_shard(algorithm: str, entry: os.DirEntry[str]) -> StoredBlob | None:
     try:
         digest, status = Digest.parse(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False)
     except (InvalidDigest, FileNotFoundError):
-        _log.warning("not ours, left alone", extra=fields(path=entry.path[-200:]))
+        _log.warning("ignoring unrecognized file in store", extra=fields(path=entry.path[-200:]))
         return None
     return StoredBlob(digest, status.st_size, status.st_mtime)

@@ -43,7 +43,7 @@ TOKEN_REQUESTS = Counter("regproxy_token_requests_total", "Tokens asked for", ["
 REDIS_ERRORS = Counter("regproxy_redis_errors_total", "Calls to Redis that came to nothing")
 FILLS = Gauge("regproxy_fills_in_progress", "Blobs being copied into the store", multiprocess_mode="livesum")
 FOLLOWERS = Counter("regproxy_fill_followers_total", "Responses fed from a fill in progress")
-RESUMES = Counter("regproxy_fill_resumes_total", "Transfers that broke and were gone on with", ["reason"])
+RESUMES = Counter("regproxy_fill_resumes_total", "Transfers that broke and were resumed", ["reason"])
 STALE_SERVED = Counter("regproxy_stale_served_total", "ManifestCache given from an old record because upstream was out of reach")
 REPOSITORIES_CLOSED = Counter("regproxy_repositories_closed_total", "Repositories closed because upstream refuses them", ["upstream"])
 CORRUPT = Counter("regproxy_corrupt_total", "Content found to be wrong, in the store or from an upstream")
@@ -54,9 +54,7 @@ STORE_REFUSING = Gauge(
 )
 NOT_KEPT = Counter("regproxy_not_kept_total", "Blobs and manifests that were served and could not be kept")
 EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make room")
-LOOP_LAG = Gauge(
-    "regproxy_loop_lag_seconds", "How long the event loop of a worker stood still at worst in its last second", multiprocess_mode="livemax"
-)
+LOOP_LAG = Gauge("regproxy_loop_lag_seconds", "Longest event loop lag of a worker in its last second", multiprocess_mode="livemax")
 TASKS = Gauge("regproxy_tasks", "Tasks of the event loops of all processes", multiprocess_mode="livesum")
 WORKERS = _Gauge("regproxy_workers", "Workers that accept")
 RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they died, were silent, or the configuration changed", ["reason"])

@@ -92,7 +92,7 @@ class HostBody:
         return slow_timeout(self._timeouts.slow_for, has_others=self._health.has_others(self._client.host))
 
     @property
-    def is_from_a_stranger(self) -> bool:
+    def is_untrusted(self) -> bool:
         host = self._client.host
         return Trust.RESOLVE not in host.trust and not self._health[host].is_proven
 

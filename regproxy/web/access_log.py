@@ -22,7 +22,7 @@ class AccessLogEntry:
     def __init__(self, request: web.BaseRequest, context: RequestContext, response: web.StreamResponse | None) -> None:
         """Tell of a request and its answer; None is none, because the client left."""
         status = response.status if response is not None else 499  # nginx's word for it
-        outcome = context.outcome(status) if response is not None else "left"
+        outcome = context.outcome(status) if response is not None else "client_closed"
         self._requests = _requests(context.endpoint, context.upstream, outcome)
         self._seconds = _seconds(context.endpoint)
         self._bytes = response.sent_length(request) if isinstance(response, BufferedResponse) else 0  # others count as they send

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from multidict import CIMultiDict
 
-from regproxy.pull.provenance import Provenance
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.web.not_found_limiter import Reservation
 
 _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
@@ -27,15 +27,15 @@ class RequestContext:
     endpoint: str = "other"
     namespace: str | None = None  # the registry that is meant, as the client calls it or by its own name
     upstream: str = ""
-    provenance: Provenance | None = None
+    cache_status: CacheStatus | None = None
     failure: str | None = None
     reservation: Reservation | None = None
     request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.perf_counter)
 
-    def found(self, provenance: Provenance) -> None:
+    def found(self, cache_status: CacheStatus) -> None:
         """Note where the answer comes from: what was asked for exists."""
-        self.provenance = provenance
+        self.cache_status = cache_status
         if self.reservation is not None:
             self.reservation.end()
 
@@ -50,9 +50,9 @@ class RequestContext:
     def outcome(self, status: int) -> str:
         """Sum up, in words of a closed set."""
         if self.failure is not None and status < 400:
-            return "cut"
-        if status < 400 and self.provenance is not None:
-            return self.provenance.value
+            return "aborted"
+        if status < 400 and self.cache_status is not None:
+            return self.cache_status.value
         return {404: "unknown", 403: "denied"}.get(status, "ok" if status < 400 else "invalid" if status < 500 else "failed")
 
     def decorate(self, headers: CIMultiDict[str]) -> None:

@@ -13,6 +13,7 @@ from regproxy import large
 from regproxy.chain import chain
 from regproxy.client import client
 from regproxy.oci import byterange, errors
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
@@ -27,7 +28,6 @@ from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings, TagQuery
 from regproxy.pull.manifest_cache import Pulled
 from regproxy.pull.manifests import Manifests
-from regproxy.pull.provenance import Provenance
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
 from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext
@@ -35,7 +35,7 @@ from regproxy.web.failures import upstream_failure
 from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_buffered
 
-_FROM_UPSTREAM = frozenset({Provenance.MISS, Provenance.REVALIDATED, Provenance.STALE})  # what upstream said of its pulls is news there
+_FROM_UPSTREAM = frozenset({CacheStatus.MISS, CacheStatus.REVALIDATED, CacheStatus.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
 _CATALOG_PAGE = 1000  # repositories, where a client does not say how many
 _MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
@@ -134,7 +134,7 @@ class Handlers:
 
     async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, context: RequestContext) -> web.StreamResponse:
         pulled = await self.manifests.get(route, pull.target)
-        context.found(pulled.provenance)
+        context.found(pulled.cache_status)
         descriptor = pulled.manifest.descriptor
         if descriptor.size > LARGE and request.method != "HEAD" and not matches(request.headers.get("If-None-Match"), descriptor.digest):
             if self.bodies.may_hold(descriptor.digest, descriptor.size):
@@ -144,9 +144,9 @@ class Handlers:
                 return await self._large_manifest(request, route, await self.manifests.get(route, pull.target), context, room)
         is_current = partial(self.manifests.is_current, Reference(route.repository, pull.target), pulled)
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
-            response = BufferedResponse(304, content_headers(descriptor.digest, pulled.provenance), is_current=is_current)
+            response = BufferedResponse(304, content_headers(descriptor.digest, pulled.cache_status), is_current=is_current)
         else:
-            headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
+            headers = content_headers(descriptor.digest, pulled.cache_status, descriptor.media_type)
             response = BufferedResponse(200, headers, pulled.manifest.body, is_current)
         self._note(response, route, pulled)
         return response
@@ -155,14 +155,14 @@ class Handlers:
         """Tell what the client should be warned of, and how many pulls upstream leaves us."""
         if pulled.warning is not None:
             response.headers["Warning"] = _warning(pulled.warning)
-        if pulled.provenance in _FROM_UPSTREAM and (quota := self.manifests.quota(route)) is not None:
+        if pulled.cache_status in _FROM_UPSTREAM and (quota := self.manifests.quota(route)) is not None:
             response.headers.update(quota.headers())
 
     async def _large_manifest(
         self, request: web.BaseRequest, route: Route, pulled: Pulled, context: RequestContext, room: Reservation | None = None
     ) -> web.StreamResponse:
         descriptor = pulled.manifest.descriptor
-        headers = content_headers(descriptor.digest, pulled.provenance, descriptor.media_type)
+        headers = content_headers(descriptor.digest, pulled.cache_status, descriptor.media_type)
         response = BodyResponse(headers, descriptor.size)
         self._note(response, route, pulled)
         return await self._send_large(request, response, descriptor.digest, pulled.manifest.body, context, room)
@@ -193,16 +193,16 @@ class Handlers:
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, context: RequestContext) -> web.StreamResponse:
         if request.method == "HEAD":
             described = await self.blobs.describe(route, pull.digest)
-            context.found(described.provenance)
-            response = web.StreamResponse(headers=blob_headers(pull.digest, described.provenance))
+            context.found(described.cache_status)
+            response = web.StreamResponse(headers=blob_headers(pull.digest, described.cache_status))
             response.content_length = described.size
             return response
         opened = await self.blobs.open(route, pull.digest, _wanted(request, pull.digest))
-        context.found(opened.provenance)
+        context.found(opened.cache_status)
         if isinstance(opened, Passing):
             return await self._pass(request, pull, opened, context)
         try:
-            headers = blob_headers(pull.digest, opened.provenance)
+            headers = blob_headers(pull.digest, opened.cache_status)
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
             ranges = await _ranges(request, pull.digest, opened.content.size)
@@ -213,16 +213,16 @@ class Handlers:
                 return ready
             sending = ContentResponse(opened.content, ranges, headers)
             context.decorate(sending.headers)
-            context.failure = await sending.send(request, context.endpoint, opened.provenance.value)
+            context.failure = await sending.send(request, context.endpoint, opened.cache_status.value)
             return sending
         finally:
             opened.content.release()
 
     async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, context: RequestContext) -> web.StreamResponse:
         try:
-            sending = PassedResponse(passing.parts, blob_headers(pull.digest, passing.provenance))
+            sending = PassedResponse(passing.parts, blob_headers(pull.digest, passing.cache_status))
             context.decorate(sending.headers)
-            context.failure = await sending.send(request, passing.runs, context.endpoint, passing.provenance.value)
+            context.failure = await sending.send(request, passing.runs, context.endpoint, passing.cache_status.value)
             return sending
         finally:
             await passing.close()
@@ -230,8 +230,8 @@ class Handlers:
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, context: RequestContext) -> web.Response:
         query = TagQuery(_page_size(context.parameter("n")), context.parameter("last") or "", _cursor(context.parameter("cursor")))
         listed = await self.listings.tags(route, query)
-        context.found(listed.provenance)
-        headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status()})
+        context.found(listed.cache_status)
+        headers = CIMultiDict({"Cache-Status": listed.cache_status.header()})
         if listed.cursor is not None:
             namespace = context.parameter("ns")
             following = {"n": str(query.most)} if query.most is not None else {}
@@ -252,8 +252,8 @@ class Handlers:
         most = _page_size(context.parameter("n"))
         last, at_most = context.parameter("last") or "", _CATALOG_PAGE if most is None else most
         names, has_more = await self.listings.catalog(upstream, last, at_most)
-        context.provenance = Provenance.HIT
-        headers = CIMultiDict({"Cache-Status": Provenance.HIT.cache_status()})
+        context.cache_status = CacheStatus.HIT
+        headers = CIMultiDict({"Cache-Status": CacheStatus.HIT.header()})
         if has_more and names:
             following = ({"n": str(most)} if most is not None else {}) | {"last": names[-1]} | ({"ns": namespaces[0]} if namespaces else {})
             headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
@@ -262,8 +262,8 @@ class Handlers:
     async def _referrers(self, route: Route, asked: ReferrerList, context: RequestContext) -> web.Response:
         wanted = context.parameter("artifactType")
         listed = await self.listings.referrers(route, asked.digest, wanted)
-        context.found(listed.provenance)
-        headers = CIMultiDict({"Cache-Status": listed.provenance.cache_status(), "Content-Type": OCI_INDEX})
+        context.found(listed.cache_status)
+        headers = CIMultiDict({"Cache-Status": listed.cache_status.header(), "Content-Type": OCI_INDEX})
         if wanted:
             headers["OCI-Filters-Applied"] = "artifactType"
         return web.Response(body=listed.body, headers=headers)

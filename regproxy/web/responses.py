@@ -21,11 +21,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from regproxy import large
 from regproxy.oci.byterange import ByteRange, whole
+from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.blobs import Run
-from regproxy.pull.provenance import Provenance
 from regproxy.telemetry import metrics
 from regproxy.web.buffered import SHORTER, BufferedResponse, may_sendfile, read_whole, send_now
 
@@ -47,18 +47,18 @@ def error_response(error: RegistryError) -> web.Response:
 
 
 @lru_cache(_REMEMBERED)
-def content_headers(digest: Digest, provenance: Provenance, media_type: str | None = None) -> CIMultiDictProxy[str]:
+def content_headers(digest: Digest, cache_status: CacheStatus, media_type: str | None = None) -> CIMultiDictProxy[str]:
     """Name the content, where it came from, and what it is."""
     typed = {"Content-Type": media_type} if media_type is not None else {}
-    named = {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"', "Cache-Status": provenance.cache_status()}
+    named = {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"', "Cache-Status": cache_status.header()}
     return CIMultiDictProxy(CIMultiDict({**named, **typed}))
 
 
 @lru_cache(_REMEMBERED)
-def blob_headers(digest: Digest, provenance: Provenance) -> CIMultiDictProxy[str]:
+def blob_headers(digest: Digest, cache_status: CacheStatus) -> CIMultiDictProxy[str]:
     """Say of a blob what `content_headers` says, and that it can be asked for in parts."""
     parts = {"Accept-Ranges": "bytes", "Cache-Control": _YEAR}
-    return CIMultiDictProxy(CIMultiDict({**content_headers(digest, provenance, "application/octet-stream"), **parts}))
+    return CIMultiDictProxy(CIMultiDict({**content_headers(digest, cache_status, "application/octet-stream"), **parts}))
 
 
 def matches(header: str | None, digest: Digest) -> bool:

@@ -47,7 +47,7 @@ class FakeBody:
         if self.start + self.sent < stop:
             raise Unavailable("broke off")
 
-    is_from_a_stranger = False
+    is_untrusted = False
 
     def pause(self) -> None: ...
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from regproxy.pull.provenance import Provenance
+from regproxy.oci.cache_status import CacheStatus
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Rig, rig
 
@@ -57,7 +57,7 @@ async def test_every_path_it_fetches_answers(proxy: Rig) -> None:
 async def test_every_outcome_of_a_pull_has_its_color(proxy: Rig) -> None:
     _, page = await fetched(proxy)
     drawn = page[page.index("const OUTCOMES") : page.index("];\n", page.index("const OUTCOMES"))]
-    assert {provenance.value for provenance in Provenance} <= set(re.findall(r'"(\w+)"', drawn))
+    assert {cache_status.value for cache_status in CacheStatus} <= set(re.findall(r'"(\w+)"', drawn))
 
 
 async def test_a_browser_runs_nothing_else_and_asks_nobody_else(proxy: Rig) -> None:

@@ -15,7 +15,16 @@ MIB = 1024 * 1024
 _MOST_MEMORY = 300  # MiB of any one process; at rest it has 75
 _LOOK = 0.5  # seconds
 _REQUESTS = 2  # that one question takes at most: HEAD and GET, or the referrers API and the tag that stands in for it
-_OURS = ("this is a bug", "fill broke", "Traceback", "Task exception", "was never retrieved", "was destroyed", "a worker died", "is stuck")
+_OURS = (
+    "this is a bug",
+    "internal error",
+    "Traceback",
+    "Task exception",
+    "was never retrieved",
+    "was destroyed",
+    "a worker died",
+    "is stuck",
+)
 
 
 async def watched(run: Run, program: Program) -> None:

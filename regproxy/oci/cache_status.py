@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Provenance(Enum):
+class CacheStatus(Enum):
     """How much upstream had to do with an answer."""
 
     HIT = "hit"  # nothing
@@ -14,17 +14,17 @@ class Provenance(Enum):
     FROZEN = "frozen"  # upstream has no say in it
     STALE = "stale"  # upstream is out of reach, this is what we knew
 
-    def cache_status(self) -> str:
-        """Write the value of `Cache-Status`."""
+    def header(self) -> str:
+        """Return the value of `Cache-Status`."""
         return f"regproxy; {_PARAMETERS[self]}"
 
 
 _PARAMETERS = {
-    Provenance.HIT: "hit",
-    Provenance.MISS: "fwd=miss",
-    Provenance.COLLAPSED: "fwd=miss; collapsed",
-    Provenance.PASSED: "fwd=miss; detail=unverified",
-    Provenance.REVALIDATED: "fwd=stale; fwd-status=200",
-    Provenance.FROZEN: "hit; detail=frozen",
-    Provenance.STALE: "fwd=stale; detail=upstream-out-of-reach",
+    CacheStatus.HIT: "hit",
+    CacheStatus.MISS: "fwd=miss",
+    CacheStatus.COLLAPSED: "fwd=miss; collapsed",
+    CacheStatus.PASSED: "fwd=miss; detail=unverified",
+    CacheStatus.REVALIDATED: "fwd=stale; fwd-status=200",
+    CacheStatus.FROZEN: "hit; detail=frozen",
+    CacheStatus.STALE: "fwd=stale; detail=upstream-out-of-reach",
 }
