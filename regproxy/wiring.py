@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.maintenance.scrubber import Scrubber
 from regproxy.oci.via import pseudonym
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, Fleet, Index, Ledger, Registry
@@ -67,7 +68,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
+async def kept(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open the store and its index, for this process alone; raise `StoreError`."""
     with claimed(settings.store.root, require_mount=settings.store.require_mount):
         async with opened(settings, clock) as both:
@@ -75,7 +76,7 @@ async def kept(settings: Settings, clock: Callable[[], float] = time.time) -> As
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
+async def opened(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open a store that is claimed, put it in order, and count what it holds; raise `StoreError`."""
     store = DiskStore(settings.store.root, settings.store.limits())
     try:
@@ -88,7 +89,7 @@ async def opened(settings: Settings, clock: Callable[[], float] = time.time) -> 
 
 
 @asynccontextmanager
-async def joined(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
+async def joined(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open a store that another process has opened and tends; raise `StoreError`."""
     store = DiskStore(settings.store.root, settings.store.limits())
     try:
@@ -100,7 +101,7 @@ async def joined(settings: Settings, clock: Callable[[], float] = time.time) -> 
 
 
 @asynccontextmanager
-async def indexed(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[SqliteIndex]:
+async def indexed(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[SqliteIndex]:
     """Open an index that is open already; raise `StoreError`."""
     async with _closing(await SqliteIndex.joined(_index(settings), clock, _configured(settings), _listing_bytes(settings))) as index:
         yield index
@@ -117,7 +118,7 @@ def fleet_of(settings: Settings) -> Fleet:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, store: BlobStore, index: SqliteIndex, fleet: Fleet, clock: Callable[[], float] = time.time
+    settings: Settings, store: BlobStore, index: SqliteIndex, fleet: Fleet, clock: WallClock = time.time
 ) -> AsyncIterator[Serving]:
     """Join all that answers pulls, and in the end let fills finish within the time to drain."""
     async with AsyncExitStack() as stack:
@@ -148,7 +149,7 @@ async def serving(
 
 @asynccontextmanager
 async def tending(
-    settings: Settings, store: BlobStore, ledger: Ledger, serving: Serving, clock: Callable[[], float] = time.time
+    settings: Settings, store: BlobStore, ledger: Ledger, serving: Serving, clock: WallClock = time.time
 ) -> AsyncIterator[Evictor]:
     """Keep the store small enough and sound, once for all who use it."""
     evictor = Evictor(store, ledger, serving.usage, clock)
@@ -164,7 +165,7 @@ async def taking_stock(store: BlobStore, ledger: Ledger) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def assembled(settings: Settings, clock: Callable[[], float] = time.time) -> AsyncIterator[Proxy]:
+async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[Proxy]:
     """Open store and index, join them to the use cases, and take everything apart in the end."""
     async with AsyncExitStack() as stack:
         store, index = await stack.enter_async_context(kept(settings, clock))

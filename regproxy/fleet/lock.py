@@ -10,12 +10,13 @@ Redis but has no key cannot hold a lock, and one that goes on showing an old mar
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from regproxy.fleet.encryption import Encryption
 from regproxy.fleet.redis import RedisConnection
+from regproxy.policy.clock import WallClock
 
 _LIFE = 3  # calls of Redis that a lock lives for if it is not renewed; with _LOOK the 200 ms that a pull may be late
 _BEAT = 0.05  # seconds between two renewals: one may be lost
@@ -43,7 +44,7 @@ class _Lock:
 class RedisLocks:
     """Takes locks with whoever shares a Redis."""
 
-    def __init__(self, connection: RedisConnection, encryption: Encryption | None, clock: Callable[[], float]) -> None:
+    def __init__(self, connection: RedisConnection, encryption: Encryption | None, clock: WallClock) -> None:
         """Take the way to Redis, the keys that marks are made with, if there are any, and a clock of epoch seconds."""
         self._life = _LIFE * connection.timeout
         self._longest_wait = _LONGEST_WAIT * connection.timeout

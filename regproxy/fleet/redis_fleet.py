@@ -7,7 +7,6 @@ key nothing could be told from a forgery: then replicas share locks alone, which
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -16,6 +15,7 @@ from regproxy.fleet.encryption import Encryption
 from regproxy.fleet.lock import RedisLocks
 from regproxy.fleet.redis import TIMEOUT, RedisConnection, ranges
 from regproxy.oci.reference import Reference
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
 from regproxy.policy.tokens import Token
@@ -28,7 +28,7 @@ _MAX_AGE = {"tag": _TAGS_KEPT, "token": 12 * 3600}  # seconds since it was seale
 class RedisFleet:
     """The replicas that share one Redis and, if they have one, a key."""
 
-    def __init__(self, url: str, key: str | None, clock: Callable[[], float] = time.time, timeout: float = TIMEOUT) -> None:
+    def __init__(self, url: str, key: str | None, clock: WallClock = time.time, timeout: float = TIMEOUT) -> None:
         """Connect to nothing yet; a call of Redis has *timeout* seconds."""
         self.connection = RedisConnection(url, timeout)
         self._encryption = Encryption(key) if key is not None else None

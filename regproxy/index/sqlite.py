@@ -20,6 +20,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy import access
 from regproxy.policy.access import Access
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Kind
@@ -48,9 +49,7 @@ DELETE FROM listings WHERE key = ?1 OR (key > ?2 AND key < ?2 || char(0x10FFFF))
 class SqliteIndex:
     """Content, its holders, tags and listings, in one file."""
 
-    def __init__(
-        self, db: Database, generation: Generation, clock: Callable[[], float] = time.time, listing_bytes: int = MAX_LISTING_BYTES
-    ) -> None:
+    def __init__(self, db: Database, generation: Generation, clock: WallClock = time.time, listing_bytes: int = MAX_LISTING_BYTES) -> None:
         """Take the database, its generation, a clock of epoch seconds, and how many bytes listings may take."""
         self._listing_bytes = listing_bytes
         self._db = db
@@ -62,7 +61,7 @@ class SqliteIndex:
     async def open(
         cls,
         path: Path,
-        clock: Callable[[], float] = time.time,
+        clock: WallClock = time.time,
         frozen: Sequence[Freeze] = (),
         listing_bytes: int = MAX_LISTING_BYTES,
     ) -> Self:
@@ -73,7 +72,7 @@ class SqliteIndex:
     async def joined(
         cls,
         path: Path,
-        clock: Callable[[], float] = time.time,
+        clock: WallClock = time.time,
         frozen: Sequence[Freeze] = (),
         listing_bytes: int = MAX_LISTING_BYTES,
     ) -> Self:
@@ -85,7 +84,7 @@ class SqliteIndex:
         cls,
         connected: Callable[[Path, Setup], Awaitable[Database]],
         path: Path,
-        clock: Callable[[], float],
+        clock: WallClock,
         frozen: Sequence[Freeze],
         listing_bytes: int,
     ) -> Self:

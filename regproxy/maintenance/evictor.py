@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from regproxy.oci.digest import Digest
+from regproxy.policy.clock import WallClock
 from regproxy.policy.eviction import Candidate, choose, sweeps_often_used
 from regproxy.ports import BlobStore, Ledger, StoreError
 from regproxy.pull.usage import Usage
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 class Evictor:
     """Removes what is needed least, when room is short."""
 
-    def __init__(self, store: BlobStore, ledger: Ledger, usage: Usage, clock: Callable[[], float], leisure: float = _LEISURE) -> None:
+    def __init__(self, store: BlobStore, ledger: Ledger, usage: Usage, clock: WallClock, leisure: float = _LEISURE) -> None:
         """Take the ports, a clock of epoch seconds, and how many times as long as it works it rests, where nobody waits for room."""
         self._store = store
         self._ledger = ledger

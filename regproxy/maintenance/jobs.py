@@ -1,7 +1,7 @@
 """What an operator asks of the store and takes long: all of it read again, what is old removed, images out of it and into it."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
 from regproxy.maintenance.archive import Archive, decompressed
@@ -12,6 +12,7 @@ from regproxy.maintenance.importer import Importer
 from regproxy.maintenance.progress import JobProgress
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.oci.digest import Digest
+from regproxy.policy.clock import WallClock
 from regproxy.policy.eviction import Candidate
 from regproxy.policy.routing import Routes
 from regproxy.policy.scrubbing import SHARDS
@@ -21,9 +22,7 @@ from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
 class MaintenanceJobs:
     """Long work on the store, beside all that is served from it."""
 
-    def __init__(
-        self, store: BlobStore, index: Index, ledger: Ledger, evictor: Evictor, clock: Callable[[], float], routes: Routes
-    ) -> None:
+    def __init__(self, store: BlobStore, index: Index, ledger: Ledger, evictor: Evictor, clock: WallClock, routes: Routes) -> None:
         """Take the ports, who removes, a clock of epoch seconds, and what short names stand for."""
         self._store = store
         self._index = index

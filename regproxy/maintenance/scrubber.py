@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from regproxy.maintenance.reconciler import lose
+from regproxy.policy.clock import WallClock
 from regproxy.policy.scrubbing import turn
 from regproxy.ports import BlobStore, Ledger, StoredBlob, StoreError
 from regproxy.telemetry.log import fields
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 class Scrubber:
     """Finds damage before a client does."""
 
-    def __init__(self, store: BlobStore, ledger: Ledger, period: float, clock: Callable[[], float]) -> None:
+    def __init__(self, store: BlobStore, ledger: Ledger, period: float, clock: WallClock) -> None:
         """Take the ports, the seconds in which everything is to be read once, and a clock of epoch seconds."""
         self._store = store
         self._ledger = ledger

@@ -20,6 +20,7 @@ from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.access import Access, Standing, is_offline, standing
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import touches
 from regproxy.policy.freshness import PullPolicy
 from regproxy.policy.routing import Route
@@ -50,7 +51,7 @@ class RepositoryAccess:
         index: Index,
         freezes: Freezes,
         fleet: Fleet,
-        clock: Callable[[], float],
+        clock: WallClock,
         reconfirm_after: float,
     ) -> None:
         """Take a *clock* of epoch seconds, and for how many of them an answer is believed."""

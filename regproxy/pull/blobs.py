@@ -23,6 +23,7 @@ from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
+from regproxy.policy.clock import WallClock
 from regproxy.policy.coalescing import Place, coalesced
 from regproxy.policy.routing import Route, check_denied
 from regproxy.policy.sharing import Share
@@ -101,7 +102,7 @@ class Blobs:
         usage: Usage,
         uncached_ranges: UncachedRanges,
         access: RepositoryAccess,
-        clock: Callable[[], float],
+        clock: WallClock,
     ) -> None:
         """Take the ports, where usage are noted, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
         self._access = access

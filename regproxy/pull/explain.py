@@ -3,7 +3,7 @@
 The failures are named as kubelet names them, each with what to do about it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Tag
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.policy.routing import Route, Routes, Trust, check_denied
 from regproxy.ports import (
@@ -81,7 +82,7 @@ class Explainer:
         registries: Mapping[str, Watched],
         manifests: Manifests,
         freezes: Freezes,
-        clock: Callable[[], float],
+        clock: WallClock,
     ) -> None:
         """Take what pulls are made with."""
         self._routes = routes

@@ -1,6 +1,5 @@
 """Manifests at hand, and the answers to references that needed nobody else: all that a repeated hit asks."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -11,6 +10,7 @@ from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
 from regproxy.ports import Index
 
@@ -45,7 +45,7 @@ class _Answer:
 class ManifestCache:
     """What one worker remembers of manifests."""
 
-    def __init__(self, index: Index, clock: Callable[[], float]) -> None:
+    def __init__(self, index: Index, clock: WallClock) -> None:
         """Take the index, whose generation answers are bound to, and a clock of epoch seconds."""
         self._index = index
         self._clock = clock

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from cachetools import LRUCache
@@ -17,6 +17,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository, Tag, Target
+from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import Denial, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import (
@@ -60,7 +61,7 @@ class Manifests:
         usage: Usage,
         freezes: Freezes,
         fleet: Fleet,
-        clock: Callable[[], float],
+        clock: WallClock,
         access: RepositoryAccess,
     ) -> None:
         """Take the ports, where usage are noted, and a clock of epoch seconds."""

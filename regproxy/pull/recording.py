@@ -1,6 +1,6 @@
 """A registry that tells what its answers say about the repository that they are about (port Registry)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Trust, Upstream
 from regproxy.ports import Answer, BlobBody, HostFinding, HostStatus, Registry, TagPage
 from regproxy.pull.access import RepositoryAccess
@@ -18,7 +19,7 @@ Result = TypeVar("Result")
 class RecordingRegistry:
     """Passes every question on. Only the word of hosts that are trusted to resolve counts, whether they give or refuse."""
 
-    def __init__(self, registry: Registry, upstream: Upstream, access: RepositoryAccess, clock: Callable[[], float]) -> None:
+    def __init__(self, registry: Registry, upstream: Upstream, access: RepositoryAccess, clock: WallClock) -> None:
         """Take the registry of *upstream*, who is told, and a *clock* of epoch seconds."""
         self._registry = registry
         self._access = access

@@ -1,10 +1,10 @@
 """What was used, written down now and then: a hit must not wait for a database."""
 
 import asyncio
-from collections.abc import Callable
 
 from regproxy.best_effort import kept
 from regproxy.oci.digest import Digest
+from regproxy.policy.clock import WallClock
 from regproxy.ports import Ledger
 
 _MOST = 100_000  # digests between two records, some 20 MB; past that, uses are lost, and only the order of eviction suffers
@@ -14,7 +14,7 @@ _EVERY = 10.0  # seconds between two records
 class Usage:
     """The content that was used since the last record."""
 
-    def __init__(self, ledger: Ledger, clock: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, clock: WallClock) -> None:
         """Take the books and a clock of epoch seconds."""
         self._ledger = ledger
         self._clock = clock

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
 
+from regproxy.policy.clock import MonotonicClock
 from regproxy.ports import StoreError
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 class Trouble:
     """The last reason why something was not kept, until something is kept again."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: MonotonicClock = time.monotonic) -> None:
         """Take a clock of seconds."""
         self.reason: str | None = None
         self._clock = clock

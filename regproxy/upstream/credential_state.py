@@ -1,10 +1,11 @@
 """Whether a host takes our credentials: told in the log when that changes, and for as long as they are refused in `/readyz`."""
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 
 from cachetools import LRUCache
 
+from regproxy.policy.clock import WallClock
 from regproxy.policy.tokens import WRONG_FOR
 from regproxy.telemetry.log import fields
 
@@ -17,7 +18,7 @@ _log = logging.getLogger(__name__)
 class CredentialState:
     """The credentials that one host refuses."""
 
-    def __init__(self, upstream: str, host: str, clock: Callable[[], float]) -> None:
+    def __init__(self, upstream: str, host: str, clock: WallClock) -> None:
         """Take the names by which the host is told of, and a clock of epoch seconds."""
         self._upstream = upstream
         self._host = host

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 from cachetools import LRUCache
 
+from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Credential
 from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, WRONG_FOR
 from regproxy.ports import Refused, Throttled, UpstreamError
@@ -50,7 +51,7 @@ _UNKNOWN = _Verdict(0, None)
 class Failures:
     """What went wrong lately: for one request, or for whoever uses the same credential at the same place."""
 
-    def __init__(self, clock: Callable[[], float], login: Login, state: CredentialState) -> None:
+    def __init__(self, clock: WallClock, login: Login, state: CredentialState) -> None:
         self._clock = clock
         self._login = login
         self._state = state

@@ -1,12 +1,13 @@
 """What is remembered of an upstream's hosts, with a clock: the policy decides, this keeps and tells."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 
 from cachetools import LRUCache
 
 from regproxy.policy import failover
+from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.failover import HostRecord
 from regproxy.policy.routing import Host, Trust, Upstream
 from regproxy.ports import Answer, Corrupt, HostStatus, LocalResourceError, Throttled, Unavailable, UnexpectedResponse, UpstreamError
@@ -17,7 +18,7 @@ _MAX_ORIGINS = 256  # that an upstream's hosts redirect to, and that are remembe
 class Health:
     """One record per host, and one per origin that it redirects to: what goes wrong there says nothing of the host's own answers."""
 
-    def __init__(self, upstream: Upstream, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, upstream: Upstream, clock: MonotonicClock = time.monotonic) -> None:
         """Know nothing of any host."""
         self._upstream = upstream
         self._clock = clock

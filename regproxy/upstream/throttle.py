@@ -4,13 +4,14 @@ One throttle for manifests and one for blobs: Docker Hub counts only manifests, 
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 
 from regproxy.oci.ratelimit import RateLimit
+from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.limits import is_scarce, pause_after
 from regproxy.ports import Throttled
 
@@ -23,7 +24,7 @@ Kind = TypeVar("Kind")
 class Throttle:
     """Knows how many pulls are left, and until when nobody goes through."""
 
-    def __init__(self, host: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, host: str, clock: MonotonicClock = time.monotonic) -> None:
         """Stand open."""
         self._host = host
         self._clock = clock

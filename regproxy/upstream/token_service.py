@@ -15,6 +15,7 @@ from yarl import URL
 
 from regproxy.oci.retry_after import parse_retry_after
 from regproxy.policy import tokens
+from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Credential, CredentialKind, Secret
 from regproxy.policy.tokens import Token
 from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError
@@ -55,7 +56,7 @@ class TokenRequest:
 class TokenService:
     """Asks for tokens on behalf of one upstream."""
 
-    def __init__(self, upstream: str, connections: Connections, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+    def __init__(self, upstream: str, connections: Connections, clock: WallClock, chance: Callable[[], float]) -> None:
         """Take a clock of epoch seconds, and the chance that spreads renewals."""
         self._upstream = upstream
         self._connections = connections

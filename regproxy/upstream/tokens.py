@@ -16,6 +16,7 @@ from yarl import URL
 
 from regproxy.flights import Flights
 from regproxy.oci.challenge import Challenge, Scope, parse_scopes
+from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import SETTLED_AFTER, Token
 from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError
@@ -47,7 +48,7 @@ class Tokens:
         host: Host,
         connections: Connections,
         fleet: Fleet,
-        clock: Callable[[], float] = time.time,
+        clock: WallClock = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Know nothing; the first challenge tells."""

@@ -24,6 +24,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.client_timeouts import ClientTimeouts, SendProgress
+from regproxy.policy.clock import MonotonicClock
 from regproxy.ports import Extent
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -150,7 +151,7 @@ class Watch(web.Server):
         handler: Handler,
         timeouts: ClientTimeouts,
         cache: ResponseCache,
-        clock: Callable[[], float] = time.monotonic,
+        clock: MonotonicClock = time.monotonic,
         vouches: Vouches | None = None,
     ) -> None:
         """Call *handler* for each request that *cache* cannot answer; a client that leaves cancels it, and nothing else.

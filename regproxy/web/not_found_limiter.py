@@ -5,12 +5,12 @@ The cost is reserved before upstream is asked and refunded if the content exists
 
 import math
 import time
-from collections.abc import Callable
 
 from cachetools import LRUCache, TTLCache
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
+from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.token_bucket import Rate, TokenBucket
 
 _CLIENTS = 10_000  # addresses in memory
@@ -21,7 +21,7 @@ _REMEMBERED = 5.0  # seconds for which an answer holds that there is no such thi
 class NotFoundLimiter:
     """The token buckets of all clients."""
 
-    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Rate, clock: MonotonicClock = time.monotonic) -> None:
         self._rate = rate
         self._clock = clock
         self._buckets: LRUCache[str, TokenBucket] = LRUCache(_CLIENTS)

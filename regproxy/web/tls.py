@@ -5,11 +5,11 @@ import os
 import ssl
 import time
 from asyncio import BaseTransport
-from collections.abc import Callable
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from regproxy.config.tls import ServerTls
+from regproxy.policy.clock import WallClock
 from regproxy.telemetry.log import fields
 
 _Version: TypeAlias = tuple[tuple[int, int, int, int], ...] | None
@@ -24,7 +24,7 @@ class Certificates:
     session keys of its own: a client whose authority is gone resumes nothing that was begun while it counted.
     """
 
-    def __init__(self, tls: ServerTls, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, tls: ServerTls, clock: WallClock = time.time) -> None:
         """Read the files; raise `ValueError`. The *clock* gives epoch seconds."""
         self._tls = tls
         self._clock = clock
