@@ -20,7 +20,7 @@ from regproxy.policy.client_timeouts import ClientTimeouts
 from regproxy.server import sockets
 from regproxy.web.admin import admin_app
 from regproxy.web.app import admin_port, registry_port
-from regproxy.web.attention import Watch
+from regproxy.web.server import RegistryServer
 from regproxy.wiring import Proxy, assembled
 from tests.canary import told
 
@@ -47,7 +47,7 @@ class Rig:
     port: int
     admin_port: int
     session: aiohttp.ClientSession = field(repr=False)
-    watch: Watch = field(repr=False)
+    server: RegistryServer = field(repr=False)
     tls: ssl.SSLContext | None = None  # by which it is asked, if it is to be by https
 
     async def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
@@ -115,12 +115,12 @@ async def rig(
         async with (
             assembled(configured, clock) as proxy,
             admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.inventory, lambda: True), admin),
-            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts) as watch,
+            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts) as server,
             aiohttp.ClientSession(
                 auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
             ) as session,
         ):
-            yield Rig(proxy, port, admin_number, session, watch)
+            yield Rig(proxy, port, admin_number, session, server)
     assert _left_behind() == []
 
 

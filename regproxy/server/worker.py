@@ -57,8 +57,8 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
     dying = asyncio.create_task(_die_with(supervisor))
     async with joined(settings) as (store, index), serving(settings, store, index, supervisor) as proxy:
         reporting = asyncio.create_task(_report(supervisor, proxy, store, stop))
-        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as watch:
-            collecting = asyncio.create_task(gc.collect(lambda: len(watch.connections)))
+        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as server:
+            collecting = asyncio.create_task(gc.collect(lambda: len(server.connections)))
             await stop.wait()
     collecting.cancel()
     reporting.cancel()

@@ -13,10 +13,10 @@ from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
 from regproxy.policy.client_timeouts import ClientTimeouts
-from regproxy.web.attention import Vouches, Watch
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
 from regproxy.web.response_cache import ResponseCache
+from regproxy.web.server import ClientCheck, RegistryServer
 from regproxy.web.tls import Certificates
 
 _AT_ONCE = 64  # connections accepted in one turn of the loop: asyncio takes as many as it believes the backlog to be
@@ -29,7 +29,7 @@ _OTHER_FILES = 1024  # descriptors that clients leave to content, upstreams and 
 @asynccontextmanager
 async def registry_port(
     handlers: Handlers, listeners: Sequence[socket], drain: float, tls: ServerTls | None = None, timeouts: ClientTimeouts | None = None
-) -> AsyncIterator[Watch]:
+) -> AsyncIterator[RegistryServer]:
     """Serve the registry API at sockets that are closed in the end; then responses may take *drain* seconds to finish.
 
     Give who watches its clients. A connection is told that it ends by the last answer on it: one that is just closed may have a request on
@@ -37,14 +37,14 @@ async def registry_port(
     """
     cache = ResponseCache()
     certificates = Certificates(tls) if tls else None
-    watch = Watch(observed(handlers, cache), timeouts or _timeouts(), cache, vouches=_asked_again(certificates))
-    runner = web.ServerRunner(watch, shutdown_timeout=drain)
-    async with watch.looking(), _listening(runner, listeners, certificates):
-        yield watch
-        watch.is_leaving = True
+    server = RegistryServer(observed(handlers, cache), timeouts or _timeouts(), cache, is_trusted=_client_check(certificates))
+    runner = web.ServerRunner(server, shutdown_timeout=drain)
+    async with server.watchdog.running(), _listening(runner, listeners, certificates):
+        yield server
+        server.is_leaving = True
         for site in list(runner.sites):
             await site.stop()
-        await _left(watch, min(_LAST_REQUEST, drain))
+        await _left(server, min(_LAST_REQUEST, drain))
 
 
 @asynccontextmanager
@@ -53,8 +53,8 @@ async def admin_port(
 ) -> AsyncIterator[None]:
     """Serve the admin application at sockets that are closed in the end; then answers may take *drain* seconds, unless we are cancelled."""
     certificates = Certificates(tls) if tls else None
-    if (vouches := _asked_again(certificates)) is not None:
-        app.middlewares.insert(0, _only(vouches))
+    if (is_trusted := _client_check(certificates)) is not None:
+        app.middlewares.insert(0, _only(is_trusted))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=ClientTimeouts().idle)
     async with _listening(runner, listeners, certificates):
         yield
@@ -78,17 +78,17 @@ async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], certif
         await runner.cleanup()
 
 
-def _asked_again(certificates: Certificates | None) -> Vouches | None:
+def _client_check(certificates: Certificates | None) -> ClientCheck | None:
     """Give whom to ask with each request whether its client may go on, where clients have to be vouched for."""
-    return certificates.vouches if certificates is not None and certificates.asks_clients else None
+    return certificates.is_trusted if certificates is not None and certificates.asks_clients else None
 
 
-def _only(vouches: Vouches) -> Middleware:
-    """Make the middleware that ends the connection of a client that nobody vouches for any more; to begin anew is its own affair."""
+def _only(is_trusted: ClientCheck) -> Middleware:
+    """Make the middleware that ends the connection of a client that is no longer trusted; to begin anew is its own affair."""
 
     @web.middleware
     async def end(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
-        if request.transport is None or vouches(request.transport):
+        if request.transport is None or is_trusted(request.transport):
             return await handler(request)
         request.protocol.force_close()
         return web.Response(status=403)  # nobody gets it

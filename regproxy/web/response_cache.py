@@ -17,7 +17,7 @@ from regproxy.web.buffered import BufferedResponse, date, stays
 from regproxy.web.context import new_request_id
 
 _MOST = 16 * 1024 * 1024  # bytes of answers, and of the requests for them; one for an image takes 5 KiB
-_BESIDE = 2048  # bytes that each takes beside the answer, and no less than a request may have (attention.py)
+_BESIDE = 2048  # bytes that each takes beside the answer, and no less than a request may have (server.py)
 _LONGEST = 32 * 1024  # bytes of an answer that is given again: it waits in memory for a client that does not read, others in the kernel
 _NUMBER = b"\r\nX-Request-Id: "
 

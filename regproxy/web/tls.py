@@ -47,7 +47,7 @@ class Certificates:
             self._renew(version)
         return self._current
 
-    def vouches(self, transport: BaseTransport) -> bool:
+    def is_trusted(self, transport: BaseTransport) -> bool:
         """Say whether the client of a connection would still be taken: its authority counts, and its certificate's time is not over."""
         if self._tls.client_ca is None:
             return True

@@ -103,7 +103,7 @@ class TestRepeatedWords:
         async with rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy, Caller.connected(proxy.port) as caller:
             for _ in range(3):
                 assert b" 200 OK" in await caller.ask(MANIFEST)
-            assert proxy.watch.requests_count < 3, "they are repeated by now"
+            assert proxy.server.requests_count < 3, "they are repeated by now"
             self.proxy = proxy
             yield caller
 

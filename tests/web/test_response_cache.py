@@ -19,7 +19,7 @@ from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Rig, metric, rig
-from tests.web.test_attention import until
+from tests.web.test_server import until
 
 NAME = "library/app"
 TAG = f"/v2/{NAME}/manifests/1"
@@ -42,7 +42,7 @@ class Subject:
     @property
     def read(self) -> int:
         """The requests that were read so far; those that were repeated are not."""
-        return self.proxy.watch.requests_count
+        return self.proxy.server.requests_count
 
     async def repeated(self, request: bytes) -> bytes:
         """Ask, and see to it that the answer was repeated."""
@@ -54,7 +54,7 @@ class Subject:
     async def in_two(self, request: bytes, at: int = 9) -> bytes:
         """Ask in two pieces, which have to be read."""
         self.caller.writer.write(request[:at])
-        await until(lambda: bool(self.proxy.watch._owing))
+        await until(lambda: bool(self.proxy.server.watchdog._heads))
         self.caller.writer.write(request[at:])
         return await self.caller.answer(has_body=not request.startswith(b"HEAD"))
 
@@ -382,12 +382,12 @@ class TestOnTheWire:
         for _ in range(2):
             await subject.caller.ask(request)
         await subject.repeated(request)
-        others = set(subject.proxy.watch._looks)
+        others = set(subject.proxy.server.watchdog._checks)
         async with Caller.connected(subject.proxy.port, takes=4096) as deaf:  # a kernel takes megabytes, and minutes for them
             assert isinstance(deaf.writer.transport, asyncio.Transport)
             deaf.writer.transport.pause_reading()
-            await until(lambda: subject.proxy.watch._looks.keys() > others)
-            (wire,) = (each.wire for each in subject.proxy.watch._looks if each not in others)
+            await until(lambda: subject.proxy.server.watchdog._checks.keys() > others)
+            (wire,) = (each.wire for each in subject.proxy.server.watchdog._checks if each not in others)
             wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             before = subject.read
             deaf.writer.write(request)
@@ -405,18 +405,18 @@ class TestOnTheWire:
     @pytest.mark.parametrize("layer", LAYERS[1:], ids=["in a file"], indirect=True)
     async def test_who_reads_late_has_every_byte_of_a_file(self, subject: Subject, blob: bytes, layer: bytes) -> None:
         """What the kernel does not take waits in memory, so the next request is read, and waits for it to be taken."""
-        others = set(subject.proxy.watch._looks)
+        others = set(subject.proxy.server.watchdog._checks)
         async with Caller.connected(subject.proxy.port, takes=4096) as late:
             assert isinstance(late.writer.transport, asyncio.Transport)
             late.writer.transport.pause_reading()
-            await until(lambda: subject.proxy.watch._looks.keys() > others)
-            (connection,) = (each for each in subject.proxy.watch._looks if each not in others)
+            await until(lambda: subject.proxy.server.watchdog._checks.keys() > others)
+            (connection,) = (each for each in subject.proxy.server.watchdog._checks if each not in others)
             connection.wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             before = subject.read
             late.writer.write(blob)
             await until(lambda: connection.wire.get_write_buffer_size() > 0)
             assert subject.read == before, "it was not repeated"
-            assert 0 < subject.proxy.watch._lent_bytes <= len(layer)
+            assert 0 < subject.proxy.server.watchdog._lent_bytes <= len(layer)
             late.writer.write(blob)
             await until(lambda: subject.read > before)
             late.writer.transport.resume_reading()
@@ -424,12 +424,12 @@ class TestOnTheWire:
                 assert (await late.answer()).endswith(b"\r\n\r\n" + layer)
             late.writer.write(blob)
             assert (await late.answer()).endswith(b"\r\n\r\n" + layer)
-        await until(lambda: connection not in subject.proxy.watch._looks)
-        assert subject.proxy.watch._lent_bytes == 0
+        await until(lambda: connection not in subject.proxy.server.watchdog._checks)
+        assert subject.proxy.server.watchdog._lent_bytes == 0
 
     async def test_who_is_to_leave_is_told(self, subject: Subject) -> None:
         await subject.caller.ask(raw_request(TAG))
         assert b"Connection" not in await subject.repeated(raw_request(TAG))
-        subject.proxy.watch.is_leaving = True
+        subject.proxy.server.is_leaving = True
         assert b"Connection: close" in await subject.caller.ask(raw_request(TAG))
         assert await subject.caller.reader.read() == b""

@@ -1,18 +1,9 @@
-"""Clients that make us wait: aiohttp limits neither how long a request's head may take nor how long a response may go unread.
-
-Connections are watched, not responses: what a client has taken is what its kernel has acknowledged, whoever sent it and however. A look
-costs two system calls, four times a minute and connection.
-"""
+"""The server of the registry port: aiohttp's, with its connections watched and repeated requests answered before they are parsed."""
 
 import asyncio
-import fcntl
 import logging
-import socket
-import struct
-import termios
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -26,36 +17,33 @@ from regproxy.oci.errors import RegistryError
 from regproxy.policy.client_timeouts import ClientTimeouts, SendProgress
 from regproxy.policy.clock import MonotonicClock
 from regproxy.ports import Extent
-from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import read_whole, send_now
 from regproxy.web.context import RequestContext
 from regproxy.web.response_cache import CachedResponse, ResponseCache
 from regproxy.web.responses import error_response
+from regproxy.web.watchdog import Watchdog
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Vouches: TypeAlias = Callable[[asyncio.BaseTransport], bool]
+ClientCheck: TypeAlias = Callable[[asyncio.BaseTransport], bool]
 
 _log = logging.getLogger(__name__)
 
 _END = b"\r\n\r\n"
 _MAX_HEAD = 64 * 1024  # bytes: a Range of 1,024 parts takes 20 KiB, and some tokens as much
 _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
-_BYTES_ACKED = 120  # offset in Linux's struct tcp_info (include/uapi/linux/tcp.h); 64 bits
-_MAX_LENT_BYTES = 16 * 1024 * 1024  # of files that wait in memory for clients, of a worker; beyond it they wait in their files
-_INFO_SIZE = _BYTES_ACKED + 8
 
 
 class Connection(RequestHandler):
     """A client's connection, which tells what happens to it."""
 
-    __slots__ = ("_head_bytes", "_is_between", "_payload", "_watch", "answered", "client", "progress", "raw_request", "wire")
+    __slots__ = ("_head_bytes", "_is_between", "_payload", "_server", "answered", "client", "progress", "raw_request", "wire")
 
-    def __init__(self, watch: "Watch", **how: Any) -> None:  # noqa: ANN401  aiohttp's
-        super().__init__(watch, **how)
+    def __init__(self, server: "RegistryServer", **how: Any) -> None:  # noqa: ANN401  aiohttp's
+        super().__init__(server, **how)
         self._msg_queue_resume_size = 0  # aiohttp's: it reads on when so many requests wait
-        self._watch = watch
+        self._server = server
         self.answered = 0
         self.client = ""
         self.raw_request: bytes | None = None  # the request that is being answered, where it came alone and in one piece
@@ -70,18 +58,18 @@ class Connection(RequestHandler):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
         self.wire = transport
         self.client = (transport.get_extra_info("peername") or ("",))[0]
-        self._watch.opened(self)
+        self._server.watchdog.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Answer what was asked before in the same raw_request; what the parser would make of them now is what it made of them then."""
         is_next = self._is_between and self._waiter is not None and not self._waiter.done()
-        if is_next and (answer := self._watch.repeated(self, data)) is not None:
+        if is_next and (answer := self._server.repeated(self, data)) is not None:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
             self.wire.write(answer.written)
             if answer.file is not None:
                 self._send_file(answer.file, data)
             return
-        self._watch.received(self)
+        self._server.watchdog.received(self)
         before = self._request_count
         super().data_received(data)
         if self._request_count == before:
@@ -95,14 +83,14 @@ class Connection(RequestHandler):
             self._pause_reading_for_buffer()  # aiohttp would have 32 of them wait, of 64 KiB each
 
     def _send_file(self, file: Extent, raw_request: bytes) -> None:
-        """Send a small file at once; what the socket does not take waits in memory, which the watch lends."""
+        """Send a small file at once; what the socket does not take waits in memory, which the watchdog counts."""
         try:
             sent = send_now(self.wire, file)
             if sent < file.length:
                 self.wire.write(read_whole(replace(file, offset=file.offset + sent, length=file.length - sent)))
-                self._watch.lend(self, file.length - sent)
+                self._server.watchdog.lend(self, file.length - sent)
         except OSError as error:
-            self._watch.failed(raw_request, error)
+            self._server.failed(raw_request, error)
             self.force_close()
 
     def _check_head(self, count: int) -> None:
@@ -125,7 +113,7 @@ class Connection(RequestHandler):
         return None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._watch.closed(self)
+        self._server.watchdog.closed(self)
         super().connection_lost(exc)
 
     def handle_error(
@@ -143,8 +131,8 @@ class Connection(RequestHandler):
         return response
 
 
-class Watch(web.Server):
-    """The server of a port: who owes us the head of a request, who is idle, and how all of them take what they are sent."""
+class RegistryServer(web.Server):
+    """Makes connections, and answers what comes on them."""
 
     def __init__(
         self,
@@ -152,11 +140,11 @@ class Watch(web.Server):
         timeouts: ClientTimeouts,
         cache: ResponseCache,
         clock: MonotonicClock = time.monotonic,
-        vouches: Vouches | None = None,
+        is_trusted: ClientCheck | None = None,
     ) -> None:
         """Call *handler* for each request that *cache* cannot answer; a client that leaves cancels it, and nothing else.
 
-        A connection that *vouches* says no to is ended at its next request.
+        A connection whose client *is_trusted* no longer is closed at its next request.
         """
         super().__init__(
             self._attending(handler),
@@ -168,81 +156,29 @@ class Watch(web.Server):
             max_field_size=_MAX_HEAD,
         )
         self.is_leaving = False  # then each answer says that it is the last on its connection
-        self._timeouts = timeouts
+        self.watchdog = Watchdog(timeouts, clock)
         self._cache = cache
-        self._clock = clock
-        self._vouches = vouches
-        self._owing: dict[Connection, float] = {}  # since when; the longest first
-        self._lent: dict[Connection, int] = {}  # bytes
-        self._lent_bytes = 0  # in all
-        self._idle: dict[Connection, None] = {}  # the longest first
-        self._looks: dict[Connection, float] = {}  # when to look at it next; the soonest first
+        self._is_trusted = is_trusted
 
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 
-    @asynccontextmanager
-    async def looking(self) -> AsyncIterator[None]:
-        """Look at the connections, ten times in the time that the shortest limit has."""
-        task = asyncio.create_task(self._look_for_ever())
-        try:
-            yield
-        finally:
-            task.cancel()
-
-    def opened(self, connection: Connection) -> None:
-        now = self._clock()
-        connection.progress = SendProgress(now)
-        self._owing[connection] = now
-        self._looks[connection] = now + self._timeouts.look
-        if len(self._looks) > self._timeouts.connections:
-            self._make_room()
-
-    def received(self, connection: Connection) -> None:
-        if connection in self._idle:
-            del self._idle[connection]
-            self._owing[connection] = self._clock()
-
     def repeated(self, connection: Connection, raw_request: bytes) -> CachedResponse | None:
-        """Give the answer to what was answered before, unless the client has yet to take another, or has to be told that we leave."""
+        """Return the response to a repeated request, unless the client has yet to take another, or has to be told that we leave."""
         if self.is_leaving or connection.wire.get_write_buffer_size():
             return None
-        if self._vouches is not None and not self._vouches(connection.wire):
+        if self._is_trusted is not None and not self._is_trusted(connection.wire):
             return None
-        self._taken(connection)
-        answer = self._cache.answer(raw_request, connection.client, _MAX_LENT_BYTES - self._lent_bytes)
+        self.watchdog.returned(connection)
+        answer = self._cache.answer(raw_request, connection.client, self.watchdog.lendable_bytes)
         if answer is not None:
-            self._owing.pop(connection, None)
-            self._idle.pop(connection, None)
-            self._idle[connection] = None
+            self.watchdog.answered(connection)
         return answer
-
-    def lend(self, connection: Connection, count: int) -> None:
-        """Count *count* bytes of a file that wait in memory for the client."""
-        self._lent[connection] = count
-        self._lent_bytes += count
 
     def failed(self, raw_request: bytes, error: OSError) -> None:
         """Read the file the ordinary way next time, which finds out what is wrong with it."""
         self._cache.forget(raw_request)
         _log.warning("a cached file could not be sent", extra=fields(reason=str(error)))
-
-    def _taken(self, connection: Connection) -> None:
-        self._lent_bytes -= self._lent.pop(connection, 0)
-
-    def closed(self, connection: Connection) -> None:
-        self._taken(connection)
-        self._owing.pop(connection, None)
-        self._idle.pop(connection, None)
-        self._looks.pop(connection, None)
-
-    def look(self) -> None:
-        """Drop whoever has made us wait too long."""
-        now = self._clock()
-        while self._owing and (longest := next(iter(self._owing.items())))[1] + self._timeouts.head <= now:
-            self._leave(longest[0], "head")
-        while self._looks and (next_one := next(iter(self._looks.items())))[1] <= now:
-            self._look_at(next_one[0], now)
 
     def _asked(self, message: RawRequestMessage, *others: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's
         ends = self.is_leaving or message.upgrade  # behind what we do not become, aiohttp reads no further request
@@ -252,9 +188,8 @@ class Watch(web.Server):
         async def attend(request: web.BaseRequest) -> web.StreamResponse:
             connection = request.protocol
             assert isinstance(connection, Connection)  # noqa: S101  we made it
-            self._owing.pop(connection, None)
-            self._idle.pop(connection, None)
-            if self._vouches is not None and not self._vouches(connection.wire):
+            self.watchdog.answering(connection)
+            if self._is_trusted is not None and not self._is_trusted(connection.wire):
                 connection.force_close()
                 return web.Response(status=403)  # nobody gets it
             try:
@@ -262,36 +197,9 @@ class Watch(web.Server):
             finally:
                 connection.raw_request = None
                 connection.answered += 1
-                if connection in self._looks:
-                    self._idle[connection] = None
+                self.watchdog.answered(connection)
 
         return attend
-
-    async def _look_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(min(self._timeouts.head, self._timeouts.progress) / 10)
-            self.look()
-
-    def _look_at(self, connection: Connection, now: float) -> None:
-        del self._looks[connection]
-        sock = connection.wire.get_extra_info("socket")
-        if not (unsent := connection.wire.get_write_buffer_size()):
-            self._taken(connection)
-        waiting = unsent + _unacknowledged(sock)
-        if connection.progress.stuck_for(now, _acknowledged(sock), waiting) >= self._timeouts.progress:
-            metrics.CLIENTS_DROPPED.labels("progress").inc()
-            _cut(sock)
-        self._looks[connection] = now + self._timeouts.look
-
-    def _make_room(self) -> None:
-        """Let go of whoever needs its connection least."""
-        self._leave(next(iter(self._idle or self._owing)), "room")
-
-    def _leave(self, connection: Connection, reason: str) -> None:
-        metrics.CLIENTS_DROPPED.labels(reason).inc()
-        self._owing.pop(connection, None)
-        self._idle.pop(connection, None)
-        connection.force_close()
 
 
 def _ends_a_head(data: bytes) -> bool:
@@ -303,20 +211,3 @@ def raw_request_of(request: web.BaseRequest) -> bytes | None:
     """Give the bytes of a request that came alone and in one piece."""
     connection = request.protocol
     return connection.raw_request if isinstance(connection, Connection) else None
-
-
-def _acknowledged(sock: socket.socket) -> int:
-    count: int = struct.unpack_from("Q", sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_SIZE), _BYTES_ACKED)[0]
-    return count
-
-
-def _unacknowledged(sock: socket.socket) -> int:
-    count: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-    return count
-
-
-def _cut(sock: socket.socket) -> None:
-    """End a connection that cannot be closed, as its client takes nothing; whoever is sending gets an error, not a closed descriptor."""
-    with suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # what was not taken is dropped
-        sock.shutdown(socket.SHUT_RDWR)

@@ -13,10 +13,10 @@ from multidict import CIMultiDict
 
 from regproxy.policy.client_timeouts import ClientTimeouts
 from regproxy.web.access_log import AccessLogEntry
-from regproxy.web.attention import Watch, raw_request_of
 from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext
 from regproxy.web.response_cache import ResponseCache
+from regproxy.web.server import RegistryServer, raw_request_of
 from tests.fakes.caller import raw_request
 from tests.rig import LOOPBACK
 
@@ -29,7 +29,7 @@ AGAIN = raw_request("/again")
 class Subject:
     """A watched server, and its clock."""
 
-    watch: Watch
+    server: RegistryServer
     port: int = 0
     now: list[float] = field(default_factory=lambda: [0.0])
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -38,10 +38,10 @@ class Subject:
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, and wait until the server knows of it."""
-        before = len(self.watch.connections)
+        before = len(self.server.connections)
         opened = await asyncio.open_connection(LOOPBACK, self.port)
         self.writers.append(opened[1])
-        await until(lambda: len(self.watch.connections) > before)
+        await until(lambda: len(self.server.connections) > before)
         return opened
 
     async def asked(self, request: bytes = ASK) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -57,7 +57,7 @@ class Subject:
 
     def later(self, seconds: float) -> None:
         self.now[0] += seconds
-        self.watch.look()
+        self.server.watchdog.check()
 
 
 @asynccontextmanager
@@ -76,16 +76,16 @@ async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
             return again
         return web.Response(body=LARGE if request.path == "/large" else b"ok")
 
-    watch = Watch(answer, timeouts, cache, lambda: now[0])
-    server = await asyncio.get_running_loop().create_server(watch, LOOPBACK, 0)
-    subject = Subject(watch, server.sockets[0].getsockname()[1], now)
+    registry = RegistryServer(answer, timeouts, cache, lambda: now[0])
+    server = await asyncio.get_running_loop().create_server(registry, LOOPBACK, 0)
+    subject = Subject(registry, server.sockets[0].getsockname()[1], now)
     try:
         yield subject
     finally:
         for writer in subject.writers:
             writer.close()
         server.close()
-        await watch.shutdown(0)
+        await registry.shutdown(0)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -120,7 +120,7 @@ async def test_s33_a_head_in_small_portions_has_no_more_time() -> None:
         reader, writer = await subject.asked()
         for byte in b"GET / HTTP":
             writer.write(bytes([byte]))
-            await until(lambda: bool(subject.watch._owing))
+            await until(lambda: bool(subject.server.watchdog._heads))
             subject.later(1)
         assert await ended(reader) == b""
 
@@ -147,7 +147,7 @@ async def test_s33_a_connection_of_repeated_requests_is_not_idle() -> None:
         until_then = asyncio.get_running_loop().time() + 2.5
         while asyncio.get_running_loop().time() < until_then:
             await subject.ask(reader, writer, AGAIN)
-        assert subject.watch.requests_count == 1
+        assert subject.server.requests_count == 1
 
 
 async def test_s33_who_was_answered_by_repeating_owes_us_no_head() -> None:
@@ -156,9 +156,9 @@ async def test_s33_who_was_answered_by_repeating_owes_us_no_head() -> None:
         reader, writer = await subject.asked(AGAIN)
         subject.later(70)
         await subject.ask(reader, writer, AGAIN)
-        assert subject.watch.requests_count == 1
+        assert subject.server.requests_count == 1
         writer.write(b"GET / HT")
-        await until(lambda: bool(subject.watch._owing))
+        await until(lambda: bool(subject.server.watchdog._heads))
         subject.later(10)
         assert await ended(reader) == b""
 
@@ -234,7 +234,7 @@ async def test_c11_those_who_are_served_are_not_ended_for_newcomers() -> None:
         held = [await subject.connect() for _ in range(3)]
         for _, writer in held:
             writer.write(ASK.replace(b"GET /", b"GET /held"))
-        await until(lambda: not subject.watch._owing)
+        await until(lambda: not subject.server.watchdog._heads)
         newcomer, writer = await asyncio.open_connection(LOOPBACK, subject.port)
         assert await ended(newcomer) == b""
         writer.close()
