@@ -36,7 +36,7 @@ class Probe:
 
     def worst(self) -> str:
         """Tell what was worst since the last time."""
-        found = f"the loop stood still for {max(self._lags) * 1000:.0f} ms, and a hit took {max(self._waits) * 1000:.0f} ms"
+        found = f"the event loop lagged for {max(self._lags) * 1000:.0f} ms, and a hit took {max(self._waits) * 1000:.0f} ms"
         self._lags.clear()
         self._waits.clear()
         return found

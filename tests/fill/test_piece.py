@@ -68,7 +68,7 @@ class Silent:
 
 
 async def test_n12_a_part_that_is_late_may_be_judged_until_it_has_heard_of_it() -> None:
-    """Others judge it when bytes of theirs come; a timeout that has passed takes no other time, and their fill broke."""
+    """Others judge it when bytes of theirs come; a timeout that has passed takes no other time, and their fill failed."""
     upstream = Silent()
     piece = PieceDownload(Source(upstream, Repository("docker.io", "library/app"), DIGEST), DueAtOnce(), Notifier(), 0, 4, None)
     upstream.body.piece = piece
