@@ -89,9 +89,11 @@ class NotFoundLimit(Model):
 class RedisSettings(Model):
     """Where replicas share what they know, and the key that nobody else has; without one they take turns, and share nothing."""
 
-    url: RedisUrl = Field(repr=False)
-    key: Keys | None = Field(None, repr=False)
-    timeout: Annotated[Seconds, Field(gt=0, le=60)] = 0.05
+    url: RedisUrl = Field(repr=False, description="Where Redis is, with its password and database.")
+    key: Keys | None = Field(
+        default=None, repr=False, description="Encrypts and authenticates all that is shared. None: only locks are shared."
+    )
+    timeout: Annotated[Seconds, Field(gt=0, le=60, description="How long a call may take before a pull goes on without it.")] = 0.05
 
 
 class Basics(Model):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from cryptography import x509
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from regproxy.config.model import Model, Whole
 
@@ -14,9 +14,11 @@ from regproxy.config.model import Model, Whole
 class ServerTls(Model):
     """The certificate of a port of ours, its key, and the authority that its clients must be vouched for by, all in PEM files."""
 
-    certificate: Whole
-    key: Whole
-    client_ca: Whole | None = None
+    certificate: Whole = Field(description="The certificate and its chain, a PEM file.")
+    key: Whole = Field(description="Its private key, a PEM file without a password.")
+    client_ca: Whole | None = Field(
+        default=None, description="Only clients with a certificate of this authority are served. None: everybody."
+    )
 
     @property
     def files(self) -> tuple[Path, ...]:

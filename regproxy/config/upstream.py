@@ -34,10 +34,16 @@ def _with_file(value: dict[str, str], found: ValidationInfo) -> dict[str, str]:
 class CredentialEntry(Model):
     """A user of an upstream, or of one host."""
 
-    docker_config: Whole | None = None
-    username: Annotated[Filled | None, AfterValidator(_half)] = None
-    password: Annotated[Filled | None, AfterValidator(_half)] = Field(None, repr=False)
-    helper_env: Annotated[dict[VariableName, str], AfterValidator(_with_file)] = Field({}, repr=False)
+    docker_config: Whole | None = Field(default=None, description="A file of docker or podman with the credentials or their helpers.")
+    username: Annotated[Filled | None, AfterValidator(_half)] = Field(
+        None, description="Together with `password`, without `docker_config`."
+    )
+    password: Annotated[Filled | None, AfterValidator(_half)] = Field(
+        default=None, repr=False, description="A password or an access token."
+    )
+    helper_env: Annotated[dict[VariableName, str], AfterValidator(_with_file)] = Field(
+        default={}, repr=False, description="Environment variables for the helpers of `docker_config`, beside PATH and HOME."
+    )
 
     def credential(self) -> Credential | None:
         return Credential(self.username, Secret(self.password)) if self.username and self.password else None
@@ -62,10 +68,10 @@ Readable: TypeAlias = Annotated[str, AfterValidator(_readable)]
 class TlsEntry(Model):
     """How a host is known, and how we are known to it."""
 
-    ca: Readable | None = None
-    certificate: Readable | None = None
-    key: Readable | None = None
-    insecure: bool = False
+    ca: Readable | None = Field(default=None, description="Authorities that replace those of this machine, a PEM file.")
+    certificate: Readable | None = Field(default=None, description="Our certificate, where the host asks for one, a PEM file.")
+    key: Readable | None = Field(default=None, description="The private key of `certificate`, a PEM file; None: it is in the same file.")
+    insecure: bool = Field(default=False, description="Accept any certificate: whoever is on the way may read and change what is sent.")
 
     @model_validator(mode="after")
     def _key_fits(self) -> "TlsEntry":
@@ -95,7 +101,7 @@ class HostEntry(Model):
 class TagEntry(Model):
     """The rule for some tags."""
 
-    match: Filled = "*"
+    match: Filled = Field(default="*", description="Matched against repository:tag; `*` matches anything.")
     policy: PullPolicy = PullPolicy.ALWAYS
     fresh_for: Seconds = 300.0
     stale_for: Seconds = 7 * DAY
@@ -108,8 +114,8 @@ class TagEntry(Model):
 class FreezeEntry(Model):
     """Tags that stay what they are."""
 
-    match: Filled
-    digest: ContentDigest | None = None
+    match: Filled = Field(description="Matched against repository:tag; `*` matches anything.")
+    digest: ContentDigest | None = Field(default=None, description="What the tag means. None: what it means when it is first pulled.")
 
     def freeze(self, upstream: str) -> Freeze:
         digest = Digest.parse(self.digest) if self.digest else None
