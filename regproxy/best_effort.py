@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 async def kept(work: Awaitable[None], what: object) -> bool:
-    """Keep something if the disk lets us, and say whether it did."""
+    """Keep something if the disk lets us, and report whether it did."""
     try:
         await work
     except StoreError as error:

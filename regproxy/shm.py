@@ -21,7 +21,7 @@ _held: dict[str, int] = {}  # the directories that this process uses, and the de
 
 
 def shared(root: Path) -> Path:
-    """Give the directory for those who use the store at *root*, made if need be; raise `OSError`."""
+    """Return the directory for those who use the store at *root*, made if need be; raise `OSError`."""
     variable = _variable(root)
     if (path := os.environ.get(variable)) is None:
         path = os.environ[variable] = _made()

@@ -39,7 +39,7 @@ class Slots:
             self.give_back(owner)
 
     def take_now(self, weight: int = 1) -> bool:
-        """Take *weight* for the current client, and say whether there was as much."""
+        """Take *weight* for the current client, and report whether there was as much."""
         may_take = self.may_take(weight)
         if may_take:
             self._grant(client.get(), weight)
@@ -71,7 +71,7 @@ class Slots:
             raise
 
     def give_back(self, owner: str, weight: int = 1) -> None:
-        """Give back what was taken for *owner*."""
+        """Release what was taken for *owner*."""
         self._drop(owner, weight)
         self._serve()
 

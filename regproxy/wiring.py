@@ -108,7 +108,7 @@ async def indexed(settings: Settings, clock: WallClock = time.time) -> AsyncIter
 
 
 def fleet_of(settings: Settings) -> Fleet:
-    """Give those beyond this machine with whom it shares what it knows."""
+    """Return those beyond this machine with whom it shares what it knows."""
     if settings.redis is None:
         return NullFleet()
     from regproxy.fleet.redis_fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without

@@ -81,7 +81,7 @@ def _sent(settings: Settings, admin: str | None, request: urllib.request.Request
 
 
 def _size(body: bytes | BinaryIO) -> int:
-    """Tell how long a body is; a file is left at its beginning."""
+    """Return how long a body is; a file is left at its beginning."""
     if isinstance(body, bytes):
         return len(body)
     size = body.seek(0, os.SEEK_END)

@@ -138,7 +138,7 @@ def _either(
 
 
 def _is_elsewhere(target: Target, *, may_begin: bool) -> bool:
-    """Say whether the server at the configured admin port is to be asked, and tell of the store where it is not the configured one.
+    """Report whether the server at the configured admin port is to be asked, and tell of the store where it is not the configured one.
 
     Raise `SaysNo` where there is no store to work in: none is made by asking for it.
     """

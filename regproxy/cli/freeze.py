@@ -35,7 +35,7 @@ def unfreeze(image: Image, config: ConfigFile = None, admin: Admin = None) -> No
 
 
 def _meaning(pattern: str) -> str:
-    """Say what tags without a digest are held to; a single tag without one is not known yet, or it would have one."""
+    """Return what tags without a digest are held to; a single tag without one is not known yet, or it would have one."""
     if any(sign in pattern for sign in "*?["):
         return "each tag is held to what it means now"
     return "not known here yet: it will be held to what its first pull finds"

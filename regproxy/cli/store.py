@@ -35,7 +35,7 @@ def list_images(*, config: ConfigFile = None, admin: Admin = None, json: Json = 
 
 @app.command("du", epilog=examples("regproxy store du"))
 def usage(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
-    """Tell what each image costs: alone, which is what removing it frees, and shared with others."""
+    """Return what each image costs: alone, which is what removing it frees, and shared with others."""
     answer = ask(target(config, admin), "images")
     if json:
         tables.as_json(answer)

@@ -36,7 +36,7 @@ def size(count: int) -> str:
 
 
 def ago(then: float) -> str:
-    """Say how long ago something was, in its largest unit."""
+    """Return how long ago something was, in its largest unit."""
     seconds = max(0.0, time.time() - then)
     count, unit = next(((seconds // each, unit) for each, unit in _UNITS if seconds >= each), (0, "s"))
     return f"{count:.0f} {unit} ago"

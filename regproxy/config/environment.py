@@ -29,7 +29,7 @@ def fill(tree: Tree, environ: Mapping[str, str], unset: dict[Place, list[str]], 
 
 
 def override(tree: Tree, environ: Mapping[str, str]) -> tuple[Tree, dict[Place, str], list[str]]:
-    """Put the values of `REGPROXY__...` in; tell which variable went where, and which could not."""
+    """Put the values of `REGPROXY__...` in; return which variable went where, and which could not."""
     origins: dict[Place, str] = {}
     misfits: list[str] = []
     for name, value in sorted(environ.items()):

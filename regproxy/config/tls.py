@@ -50,7 +50,7 @@ class ServerTls(Model):
         return context
 
     def caution(self, now: datetime) -> str | None:
-        """Tell why clients will refuse the certificate, if its time is over or has not come."""
+        """Return why clients will refuse the certificate, if its time is over or has not come."""
         leaf = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
         if now > leaf.not_valid_after_utc:
             return f"{self.certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
@@ -65,7 +65,7 @@ class ServerTls(Model):
 
 
 def cautions(*ports: ServerTls | None) -> list[str]:
-    """Tell what is no mistake, but no client will take."""
+    """Return what is no mistake, but no client will take."""
     now = datetime.now(UTC)
     return [caution for tls in ports if tls is not None and (caution := tls.caution(now)) is not None]
 

@@ -35,7 +35,7 @@ def report_corrupt(segments: Sequence[ReceivedRange]) -> None:
 
 
 def report_verified(segments: Iterable[ReceivedRange]) -> None:
-    """Tell of everyone that what they sent was right."""
+    """Record of every sender that what they sent was right."""
     for body in {str(segment.body): segment.body for segment in segments}.values():
         body.confirm()
 

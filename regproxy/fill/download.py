@@ -85,7 +85,7 @@ class Download:
             await self._notifier.wait()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give all bytes to *put*, in order, and `begin` where that was not done; raise `UpstreamError`, or what *put* raises."""
+        """Pass all bytes to *put*, in order, and `begin` where that was not done; raise `UpstreamError`, or what *put* raises."""
         if not self._has_begun:
             await self.begin()
         while await self._has_more():
@@ -104,7 +104,7 @@ class Download:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def advance(self, count: int) -> None:
-        """Note that bytes are on disk: there is room for others."""
+        """Record that bytes are on disk: there is room for others."""
         self.front += count
         self._extend()
         self._notifier.tell()
@@ -118,7 +118,7 @@ class Download:
         return self._plan.due(piece.asked_at, piece.stop - piece.asked_from)
 
     def began(self, piece: PieceDownload, body: BlobBody) -> None:
-        """Learn from the first answer how long it all is."""
+        """Record from the first answer how long it all is."""
         if not self._has_begun:
             self._has_begun = True
             self.stop = _least(self.stop, body.size)

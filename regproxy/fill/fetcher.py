@@ -54,7 +54,7 @@ class Fetcher:
         self._doubts: LRUCache[Digest, list[attribution.HashedRange]] = LRUCache(_DOUBTS)
 
     async def copy(self, fill: Fill, *, is_locked: bool) -> bool:
-        """Fetch and verify the blob, and say whether the store kept it; go on with what an earlier fill left.
+        """Fetch and verify the blob, and report whether the store kept it; go on with what an earlier fill left.
 
         Other processes are told of it where it *is_locked*. Raise `UpstreamError` or `StoreError`.
         """
@@ -70,7 +70,7 @@ class Fetcher:
         return await self._copy_from(fill, 0, is_locked=is_locked)
 
     async def _resumable(self, fill: Fill) -> int:
-        """Tell how much of what an earlier fill left this one may use: that may have been brought for another repository."""
+        """Return how much of what an earlier fill left this one may use: that may have been brought for another repository."""
         if fill.may_share is False:
             return 0
         start = await found(self._store.resumable(fill.digest), fill.digest) or 0

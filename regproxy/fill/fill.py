@@ -114,7 +114,7 @@ class Fill:
                 await self._news.wait()
 
     async def extent(self, start: int, stop: int) -> Extent:
-        """Wait for bytes from *start* on, and tell where they lie; raise what keeps them from coming."""
+        """Wait for bytes from *start* on, and return where they lie; raise what keeps them from coming."""
         while True:
             upto = min(self.written, stop) if self._verified else min(self.written, stop - 1)
             if upto > start and self._incoming is not None:
@@ -145,7 +145,7 @@ class Fill:
         self.release()
 
     def moved(self) -> None:
-        """Tell the ingest that a reader has moved on or left."""
+        """Notify the ingest that a reader has moved on or left."""
         if self._incoming is not None:
             self._incoming.moved()
 
@@ -173,7 +173,7 @@ class Fill:
         self.reach(self.written + count)
 
     def reach(self, written: int) -> None:
-        """Note that the first *written* bytes can be read."""
+        """Record that the first *written* bytes can be read."""
         self.written = written
         self._news.tell()
 

@@ -84,7 +84,7 @@ class Fills:
         return len(self._tasks)
 
     def find(self, repository: Repository, digest: Digest) -> Fill | None:
-        """Give the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""
+        """Return the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""
         fill = self._fills.get(digest, {}).get(repository)
         return fill if fill is not None and fill.is_whole else None
 
@@ -154,7 +154,7 @@ class Fills:
             fill.end()
 
     def _first(self, fill: Fill) -> "_First":
-        """Give those who go before *fill*, unless somebody waits for it, or for another that reads along what it copies."""
+        """Return those who go before *fill*, unless somebody waits for it, or for another that reads along what it copies."""
 
         def is_wanted() -> bool:
             siblings = self._fills.get(fill.digest, {}).values()

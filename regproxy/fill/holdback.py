@@ -68,7 +68,7 @@ class Holdback:
             )
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give all bytes to *put*, in order; raise as `Download.run`."""
+        """Pass all bytes to *put*, in order; raise as `Download.run`."""
         if self._running is None:
             await self._download.run(put)
             return

@@ -24,10 +24,10 @@ class Order(Protocol):
         """When, on the loop's clock, it is to be asked of somebody else; None: nothing else is better."""
 
     def began(self, piece: "PieceDownload", body: BlobBody) -> None:
-        """Note that a host answers."""
+        """Record that a host answers."""
 
     def arrived(self, count: int) -> None:
-        """Note that bytes came."""
+        """Record that bytes came."""
 
     def gives_way(self) -> bool:
         """Whether others go first."""
@@ -62,7 +62,7 @@ class PieceDownload:
         return f"<PieceDownload {self.start}-{self.stop} at {self.reached}>"
 
     def take(self) -> bytes | None:
-        """Give what came and was not taken; None where that is nothing."""
+        """Return what came and was not taken; None where that is nothing."""
         if not self._unread:
             return None
         chunk = self._unread.popleft()

@@ -42,7 +42,7 @@ class Encryption:
         return head + nonce + self._values[0].encrypt(nonce, value, head + place.encode())
 
     def opened(self, place: str, sealed: bytes, now: float, max_age: float) -> bytes | None:
-        """Give what was sealed for this very *place* at most *max_age* seconds ago; None for everything else."""
+        """Return what was sealed for this very *place* at most *max_age* seconds ago; None for everything else."""
         head, nonce, rest = sealed[: _HEAD.size], sealed[_HEAD.size : _HEAD.size + _NONCE], sealed[_HEAD.size + _NONCE :]
         if not _is_current(head, now, max_age):
             return None
@@ -59,7 +59,7 @@ class Encryption:
         return head + _mac(self._marks[0], place, head)
 
     def is_mark(self, place: str, mark: bytes, now: float, max_age: float) -> bool:
-        """Say whether a mark was made for *place* at most *max_age* seconds ago, or as much in the future."""
+        """Report whether a mark was made for *place* at most *max_age* seconds ago, or as much in the future."""
         head, mac = mark[:-_MAC], mark[-_MAC:]
         is_ours = any(hmac.compare_digest(_mac(key, place, head), mac) for key in self._marks)
         return is_ours and _is_current(head[: _HEAD.size], now, max_age, max_age)

@@ -67,7 +67,7 @@ class RedisLocks:
             self._connection.call_behind(lambda redis: redis.eval(_RELEASE, 1, key, lock.mark))
 
     async def _is_taken(self, lock: _Lock) -> bool:
-        """Say whether the lock is ours; if not, we go on without one."""
+        """Report whether the lock is ours; if not, we go on without one."""
         # Without a key anybody may have written it, and what its holder finds is not shared.
         deadline = time.monotonic() + (self._longest_wait if self._encryption else self._life)
         seen, seen_at = b"", time.monotonic()

@@ -47,7 +47,7 @@ class Unusable(sqlite3.DatabaseError):
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Tell a file that is wrong from a disk that is full or fails."""
+    """Distinguish a file that is wrong from a disk that is full or fails."""
     return isinstance(error, Unusable) or getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

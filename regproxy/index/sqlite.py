@@ -178,7 +178,7 @@ class SqliteIndex:
         await self._put_access(repository, lambda known: access.imported(known, self._clock()))
 
     async def _put_access(self, repository: Repository, change: Callable[[Access], Access]) -> tuple[Access, Access]:
-        """Change what is on record, and tell what was before and what is now; a generation ends where that opens or closes it."""
+        """Change what is on record, and return what was before and what is now; a generation ends where that opens or closes it."""
         name = str(repository)
         before = after = Access()
         try:

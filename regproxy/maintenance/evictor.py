@@ -74,7 +74,7 @@ class Evictor:
             self._difference = 0
 
     async def sweep(self, excess: int) -> int:
-        """Remove images until *excess* bytes are gone or nothing may go; tell how many went."""
+        """Remove images until *excess* bytes are gone or nothing may go; return how many went."""
         await self._usage.record()
         freed = 0
         while freed < excess and (chosen := await self._choose(excess - freed)):
@@ -97,7 +97,7 @@ class Evictor:
         return freed
 
     async def remove(self, *images: Digest) -> int:
-        """Remove images and what only they need; tell how many bytes that frees."""
+        """Remove images and what only they need; return how many bytes that frees."""
         freed = 0
         for each in await self._ledger.forget(*images):
             freed += await self._store.remove(each)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 def _nobody(_: "JobProgress") -> None:
-    """Tell nobody."""
+    """Notify nobody."""
 
 
 @dataclass(slots=True)

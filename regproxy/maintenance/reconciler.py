@@ -39,7 +39,7 @@ class Reconciler:
         self.damaged = 0
 
     async def run(self) -> None:
-        """Compare all there is, once, and tell what differed."""
+        """Compare all there is, once, and return what differed."""
         try:
             for shard in SHARDS:
                 began = time.monotonic()
@@ -87,7 +87,7 @@ class Reconciler:
 
 
 async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) -> int:
-    """Drop the records of content that was not there, and tell how many bytes they stood for.
+    """Drop the records of content that was not there, and return how many bytes they stood for.
 
     A pull may have brought it since somebody looked: its file is counted, and its record may be among those dropped.
     """
@@ -101,7 +101,7 @@ async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) ->
 
 
 async def _recorded(store: BlobStore, ledger: Ledger, stored: StoredBlob) -> int | None:
-    """Record what lies there, unless it is or turns out to be wrong; tell its size."""
+    """Record what lies there, unless it is or turns out to be wrong; return its size."""
     size = await store.verify(stored.digest)
     if size is not None:
         body = await store.read(stored.digest, size) if size <= LIMIT else None
@@ -110,7 +110,7 @@ async def _recorded(store: BlobStore, ledger: Ledger, stored: StoredBlob) -> int
 
 
 def described(digest: Digest, size: int, body: bytes | None) -> Record:
-    """Tell a manifest from a blob by its body: an image's config is JSON too, and even has a `config`, but no layers."""
+    """Distinguish a manifest from a blob by its body: an image's config is JSON too, and even has a `config`, but no layers."""
     blob = Record(Kind.BLOB, Descriptor(BLOB_TYPE, digest, size))
     if body is None or not body.lstrip().startswith(b"{"):
         return blob

@@ -67,7 +67,7 @@ Endpoint: TypeAlias = Root | Ping | ManifestPull | BlobPull | TagList | Referrer
 
 
 def parse(method: str, path: str) -> Endpoint:
-    """Say what is asked; raise `RegistryError` for a write, a name that is none, or a path that is not ours."""
+    """Return what is asked; raise `RegistryError` for a write, a name that is none, or a path that is not ours."""
     if path == "/" and method in _READS:
         return Root()
     if match := _PREFIXED.fullmatch(path):

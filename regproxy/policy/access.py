@@ -29,7 +29,7 @@ class Access:
 
 
 def is_offline(rules: Iterable[TagPolicy], name: str) -> bool:
-    """Say whether *rules* keep a tag of the repository *name* from being asked for, and so what that tag needs."""
+    """Report whether *rules* keep a tag of the repository *name* from being asked for, and so what that tag needs."""
     for rule in rules:
         if rule.policy is PullPolicy.NEVER and touches(rule.match, name):
             return True
@@ -47,7 +47,7 @@ class Standing(Enum):
 
 
 def standing(access: Access, now: float, reconfirm_after: float) -> Standing:
-    """Say where a repository stands."""
+    """Return where a repository stands."""
     if access.is_closed:
         return Standing.CLOSED
     if access.is_imported or abs(now - access.confirmed_at) < reconfirm_after:
@@ -56,17 +56,17 @@ def standing(access: Access, now: float, reconfirm_after: float) -> Standing:
 
 
 def confirmed(access: Access, asked_at: float, now: float) -> Access:
-    """Note that upstream let the repository be read when it was *asked_at*; a refusal since then stands."""
+    """Record that upstream let the repository be read when it was *asked_at*; a refusal since then stands."""
     refused_at = 0.0 if access.refused_at > now else access.refused_at  # from the future
     confirmed_at = asked_at if access.confirmed_at > now else max(access.confirmed_at, asked_at)
     return replace(access, confirmed_at=confirmed_at, refused_at=refused_at)
 
 
 def refused(access: Access, now: float, reason: str) -> Access:
-    """Note that upstream refuses the repository *now*."""
+    """Record that upstream refuses the repository *now*."""
     return replace(access, confirmed_at=min(access.confirmed_at, now), refused_at=now, reason=reason)
 
 
 def imported(access: Access, now: float) -> Access:
-    """Note that an operator puts content into the repository, whatever upstream has said of it before."""
+    """Record that an operator puts content into the repository, whatever upstream has said of it before."""
     return replace(access, confirmed_at=now, refused_at=0.0, is_imported=True)

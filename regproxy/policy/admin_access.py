@@ -57,7 +57,7 @@ class AdminAccess:
     writes_anywhere: bool = False
 
     def refusal(self, request: AdminRequest) -> Refusal | None:
-        """Say why *request* is refused; None where it may be answered."""
+        """Return why *request* is refused; None where it may be answered."""
         return self._of_host(request) or self._of_page(request) or self._of_change(request)
 
     def _of_host(self, request: AdminRequest) -> Refusal | None:
@@ -137,7 +137,7 @@ def _port(authority: str, default: int) -> int:
 
 
 def _plain(address: _Address) -> _Address:
-    """Tell IPv4 by its own name, whoever wrote it as IPv6."""
+    """Name IPv4 by its own name, whoever wrote it as IPv6."""
     return getattr(address, "ipv4_mapped", None) or address
 
 

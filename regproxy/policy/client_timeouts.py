@@ -28,7 +28,7 @@ class SendProgress:
     taken: int = 0
 
     def stuck_for(self, now: float, taken: int, waiting: int) -> float:
-        """Learn that *taken* bytes have arrived in all and *waiting* have not; say for how long nothing has moved."""
+        """Record that *taken* bytes have arrived in all and *waiting* have not; return for how long nothing has moved."""
         if taken != self.taken or waiting == 0:
             self.taken, self.since = taken, now
         return now - self.since

@@ -33,7 +33,7 @@ class Shares:
 
 
 def sweeps_often_used(shares: Shares) -> bool:
-    """Say which queue pays: the often used only where the others are already down to their share."""
+    """Return which queue pays: the often used only where the others are already down to their share."""
     return shares.often > 0 and shares.once <= _ONCE_SHARE * (shares.once + shares.often)
 
 

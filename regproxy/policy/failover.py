@@ -58,24 +58,24 @@ class HostRecord:
 
 
 def asked(record: HostRecord, now: float) -> HostRecord:
-    """Note a question; a host whose rest is over is tried by this one alone, and rests for all others until it answers."""
+    """Record a question; a host whose rest is over is tried by this one alone, and rests for all others until it answers."""
     is_probe = record.in_a_row > 0 and not record.is_backing_off(now)
     return replace(record, asked_at=now, backoff_until=now + _PROBE if is_probe else record.backoff_until)
 
 
 def answered(record: HostRecord, seconds: float) -> HostRecord:
-    """Note that headers came after *seconds*: whatever was wrong is over, except after a corrupt response."""
+    """Record that headers came after *seconds*: whatever was wrong is over, except after a corrupt response."""
     backoff_until = record.backoff_until if record.corrupt_responses else -math.inf
     return replace(record, first_byte=_blend(record.first_byte, seconds), in_a_row=0, backoff_until=backoff_until)
 
 
 def sent(record: HostRecord, count: int, seconds: float) -> HostRecord:
-    """Note that *count* bytes of a body took *seconds* of waiting."""
+    """Record that *count* bytes of a body took *seconds* of waiting."""
     return replace(record, rate=_blend(record.rate, count / max(seconds, 1e-6)))
 
 
 def failed(record: HostRecord, now: float, why: str, pause: float | None = None) -> HostRecord:
-    """Note a failure; each one in a row doubles the rest, unless the host said itself how long it wants to be left alone."""
+    """Record a failure; each one in a row doubles the rest, unless the host said itself how long it wants to be left alone."""
     rest = min(BACKOFF_AFTER_FAILURE * 2**record.in_a_row, _MAX_BACKOFF) if pause is None else pause
     return replace(
         record,
@@ -88,12 +88,12 @@ def failed(record: HostRecord, now: float, why: str, pause: float | None = None)
 
 
 def spoke(record: HostRecord) -> HostRecord:
-    """Note an answer about one thing: the host works, whatever it says, so its backoff ends unless it sent a corrupt response."""
+    """Record an answer about one thing: the host works, whatever it says, so its backoff ends unless it sent a corrupt response."""
     return replace(record, in_a_row=0, backoff_until=record.backoff_until if record.corrupt_responses else -math.inf)
 
 
 def disappointed(record: HostRecord, now: float, why: str) -> HostRecord:
-    """Note a response that was none to what was asked: others are preferred for a while, but there is no rest, and nothing goes stale."""
+    """Record a response that was none to what was asked: others are preferred for a while, but there is no rest, and nothing goes stale."""
     return replace(record, failures=record.remembered_failures(now) + 1, failed_at=now, last_error=why)
 
 
@@ -156,7 +156,7 @@ class Budget:
         self.left = min(self.left + self.share, self._most)
 
     def spend(self) -> bool:
-        """Take one, and say whether there was one."""
+        """Take one, and report whether there was one."""
         if self.left < 1:
             return False
         self.left -= 1

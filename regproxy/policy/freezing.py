@@ -24,12 +24,12 @@ class Freeze:
 
 
 def covers(pattern: str, tag: str) -> bool:
-    """Say whether a tag, written in full, is one of those that *pattern* names."""
+    """Report whether a tag, written in full, is one of those that *pattern* names."""
     return fnmatchcase(tag, pattern)
 
 
 def touches(pattern: str, repository: str) -> bool:
-    """Say whether *pattern* may name a tag of *repository*, written in full."""
+    """Report whether *pattern* may name a tag of *repository*, written in full."""
     return covers(pattern, f"{repository}:*") or fnmatchcase(repository, pattern.rpartition(":")[0])
 
 

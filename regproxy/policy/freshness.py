@@ -99,7 +99,7 @@ def judge(
     is_scarce: bool = False,
     missing: Denial | None = None,
 ) -> Verdict:
-    """Say what the rule asks for, given what is known.
+    """Return what the rule asks for, given what is known.
 
     *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
     *is_scarce*: few pulls are left. Tags stay fresh for longer, and nobody waits while a record may stand in.
@@ -132,12 +132,12 @@ def judge(
 
 
 def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float, missing: Denial | None = None) -> bool:
-    """Say whether a record may stand in for an upstream that is out of reach, and was heard to say *missing*."""
+    """Report whether a record may stand in for an upstream that is out of reach, and was heard to say *missing*."""
     return record is not None and _age(record, now) < rule.fresh_for + rule.stale_for and not is_over(record, missing)
 
 
 def is_over(record: TagRecord, missing: Denial | None) -> bool:
-    """Say whether upstream took back what is on record."""
+    """Report whether upstream took back what is on record."""
     return missing is not None and missing.checked_at >= record.checked_at
 
 

@@ -26,7 +26,7 @@ class Heartbeat:
         self._missed = self._idle = 0
 
     def missed(self, used: float | None) -> bool:
-        """Count a beat, at which the worker has *used* so many seconds of processor time in all, and say whether it is hung."""
+        """Count a beat, at which the worker has *used* so many seconds of processor time in all, and report whether it is hung."""
         self._missed += 1
         if used is None or used == self._used or self._used is None:
             self._idle += 1

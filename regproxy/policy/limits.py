@@ -8,14 +8,14 @@ STRETCH = 6.0  # how many times as long a tag stays fresh while pulls are scarce
 
 
 def is_scarce(quota: RateLimit | None, age: float) -> bool:
-    """Say whether so few pulls are left, as upstream said *age* seconds ago, that stale answers come first."""
+    """Report whether so few pulls are left, as upstream said *age* seconds ago, that stale answers come first."""
     if quota is None or (quota.window is not None and age >= quota.window):
         return False
     return quota.remaining <= _FLOOR * quota.limit
 
 
 def pause_after(quota: RateLimit | None, *, refused: bool, asked_for: float | None = None) -> float:
-    """Say for how many seconds upstream is left alone after an answer; 0 is not at all.
+    """Return for how many seconds upstream is left alone after an answer; 0 is not at all.
 
     *refused*: the answer was 429; *asked_for* is what its Retry-After said.
     """

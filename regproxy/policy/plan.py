@@ -121,7 +121,7 @@ class Plan:
         return min(self.width + max(self.width // 2, 2), self.most) if self.stage is Stage.SETTLED else self.most
 
     def received(self, count: int, now: float) -> None:
-        """Note that bytes came, and see whether it is time to change the width."""
+        """Record that bytes came, and see whether it is time to change the width."""
         self._meter.add(count, now)
         if not self._meter.tells(self.stage, now, self._settled_look):
             return
@@ -143,12 +143,12 @@ class Plan:
         self._meter = Meter()
 
     def waited(self, seconds: float) -> None:
-        """Note that we received nothing for so long because we did not want to."""
+        """Record that we received nothing for so long because we did not want to."""
         if self._meter.began is not None:
             self._meter.began += seconds
 
     def ended(self, count: int, seconds: float) -> None:
-        """Note that a piece is whole, its last *count* bytes from one host in so many seconds.
+        """Record that a piece is whole, its last *count* bytes from one host in so many seconds.
 
         A first piece that came too quickly to tell anything is fast: one connection does.
         """
@@ -158,7 +158,7 @@ class Plan:
             self._go(Stage.SETTLED, 1)
 
     def due(self, began: float, size: int) -> float | None:
-        """Say when a piece of *size* bytes that somebody began to send then is late; None where there is nothing to compare it with.
+        """Return when a piece of *size* bytes that somebody began to send then is late; None where there is nothing to compare it with.
 
         A piece larger than the first waits for our disk too, which is not its sender's fault.
         """

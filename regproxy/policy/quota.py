@@ -27,7 +27,7 @@ class FileSystem:
 
 
 def capacity(limits: Limits, disk: FileSystem, held: int) -> int:
-    """Say how many bytes the store may hold, given that it holds *held* now."""
+    """Return how many bytes the store may hold, given that it holds *held* now."""
     return _least(limits.max_size, held + disk.free - round(disk.size * (1 - limits.high)))
 
 

@@ -11,5 +11,5 @@ def deaths_in_a_row(before: int, lived: float) -> int:
 
 
 def pause(deaths: int) -> float:
-    """Tell how many seconds to wait after so many deaths in a row: none after the first, for clients are waiting."""
+    """Return how many seconds to wait after so many deaths in a row: none after the first, for clients are waiting."""
     return 0.0 if deaths <= 1 else float(min(_LONGEST, _FIRST * 2 ** min(deaths - 2, 10)))

@@ -266,7 +266,7 @@ def check_listing_denied(route: Route) -> None:
 
 
 def denies_all(upstream: Upstream, name: str) -> bool:
-    """Say whether some pattern forbids every tag of repository *name*."""
+    """Report whether some pattern forbids every tag of repository *name*."""
     return any(pattern.endswith("*") and fnmatchcase(f"{name}:", pattern) for pattern in upstream.deny)
 
 
@@ -276,7 +276,7 @@ def _name_at(upstream: Upstream, name: str) -> str:
 
 
 def _is_registry(first: str, rest: str) -> bool:
-    """Say whether the first part of an image's name is a registry, by docker's rule."""
+    """Report whether the first part of an image's name is a registry, by docker's rule."""
     return bool(rest) and ("." in first or ":" in first or first == "localhost")
 
 

@@ -17,7 +17,7 @@ class Turn:
 
 
 def turn(now: float, period: float) -> Turn:
-    """Say which shard's turn it is, if each has one in every *period* seconds."""
+    """Return which shard's turn it is, if each has one in every *period* seconds."""
     length = period / len(SHARDS)
     number = int(now // length)
     return Turn(SHARDS[number % len(SHARDS)], (number + 1) * length)

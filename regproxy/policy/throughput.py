@@ -7,7 +7,7 @@ BESIDE_OTHERS = 5.0  # seconds of a trickle; where somebody else can send the re
 
 
 def slow_timeout(configured: float, *, has_others: bool) -> float:
-    """Say for how many seconds in a row a trickle is borne."""
+    """Return for how many seconds in a row a trickle is borne."""
     return min(configured, BESIDE_OTHERS) if has_others else configured
 
 
@@ -21,7 +21,7 @@ class Throughput:
     slow_for: float = 0.0
 
     def received(self, count: int, seconds: float) -> None:
-        """Note that *count* bytes came after *seconds* of waiting."""
+        """Record that *count* bytes came after *seconds* of waiting."""
         self.count += count
         self.seconds += seconds
 

@@ -24,12 +24,12 @@ class TokenBucket:
         self.at = now
 
     def give_back(self, rate: Rate, now: float) -> None:
-        """Give back what was spent on what turned out to cost nothing."""
+        """Refund what was spent on what turned out to cost nothing."""
         self.left = min(self._grown(rate, now) + 1, rate.burst)
         self.at = now
 
     def pause(self, rate: Rate, now: float) -> float:
-        """Say in how many seconds one more is allowed; 0 is now."""
+        """Return in how many seconds one more is allowed; 0 is now."""
         return max(0.0, (1 - self._grown(rate, now)) / rate.per_second)
 
     def _grown(self, rate: Rate, now: float) -> float:

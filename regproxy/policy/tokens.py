@@ -37,7 +37,7 @@ class Token:
 
 
 def is_token(value: object) -> TypeGuard[str]:
-    """Say whether *value* can be sent as a bearer token, and is no longer than one may be."""
+    """Report whether *value* can be sent as a bearer token, and is no longer than one may be."""
     return isinstance(value, str) and 0 < len(value) <= _MAX_TOKEN_BYTES and value.isascii() and value.isprintable() and " " not in value
 
 

@@ -31,7 +31,7 @@ class NotFound(Answer):
     """It has no such thing."""
 
     def __init__(self, message: str, *, is_repository: bool = False) -> None:
-        """Say whether there is no such repository, or none that we are shown."""
+        """Report whether there is no such repository, or none that we are shown."""
         super().__init__(message)
         self.is_repository = is_repository
 
@@ -40,7 +40,7 @@ class Refused(Answer):
     """It will not give it to us."""
 
     def __init__(self, message: str, *, whatever_asked: bool = False) -> None:
-        """Say whether it would give us nothing else either: who we say we are is wrong."""
+        """Report whether it would give us nothing else either: who we say we are is wrong."""
         super().__init__(message)
         self.whatever_asked = whatever_asked
 
@@ -72,7 +72,7 @@ class Unavailable(UpstreamError):
     """It did not answer, or not in time, or with an error of its own."""
 
     def __init__(self, message: str, *, timed_out: bool = False) -> None:
-        """Say whether it was silent rather than broken."""
+        """Report whether it was silent rather than broken."""
         super().__init__(message)
         self.timed_out = timed_out
 

@@ -46,13 +46,13 @@ class Index(Protocol):
         """Record that *repository* holds the content, which needs *children*."""
 
     async def access(self, repository: Repository) -> Access:
-        """Tell what upstream said last of whether *repository* may be read."""
+        """Return what upstream said last of whether *repository* may be read."""
 
     async def put_confirmed(self, repository: Repository, asked_at: float) -> bool:
-        """Record that upstream lets *repository* be read, and say whether that opens it; what was asked before a refusal does not."""
+        """Record that upstream lets *repository* be read, and report whether that opens it; what was asked before a refusal does not."""
 
     async def put_refused(self, repository: Repository, reason: str) -> bool:
-        """Record that upstream refuses *repository* now, and say whether that closes it.
+        """Record that upstream refuses *repository* now, and report whether that closes it.
 
         A closed repository holds nothing, and its listings are forgotten.
         """
@@ -64,7 +64,7 @@ class Index(Protocol):
         """List at most so many manifests of *repository*, closed or not; those used last come first."""
 
     async def digest_named(self, reference: str) -> Digest | None:
-        """Give the digest that a tag has on record, where *reference* names exactly one."""
+        """Return the digest that a tag has on record, where *reference* names exactly one."""
 
     async def repositories(self, registry: str, last: str, most: int) -> Sequence[str]:
         """List repositories of *registry* of which manifests are held, by name, those after *last*, at most *most*."""
@@ -75,9 +75,9 @@ class Index(Protocol):
     async def put_freeze(self, freeze: Freeze) -> None: ...
 
     async def drop_freeze(self, pattern: str) -> bool:
-        """Forget a freeze, and say whether there was one."""
+        """Forget a freeze, and report whether there was one."""
 
     async def listing(self, key: str) -> bytes | None:
-        """Give the last answer to a listing, for when upstream is down."""
+        """Return the last answer to a listing, for when upstream is down."""
 
     async def put_listing(self, key: str, body: bytes) -> None: ...

@@ -87,7 +87,7 @@ class Ledger(Protocol):
         """Record content that nobody is known to hold."""
 
     async def lose(self, digests: Collection[Digest]) -> int:
-        """Drop the records of content that is not there, and of nothing else; tell how many bytes on the disk they stood for."""
+        """Drop the records of content that is not there, and of nothing else; return how many bytes on the disk they stood for."""
 
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
         """Keep content, and all it needs, whatever else goes; or no longer."""

@@ -31,7 +31,7 @@ class Content(Protocol):
         """Whether it is in the store, as it was when it was opened."""
 
     async def extent(self, start: int, stop: int) -> Extent:
-        """Wait for bytes from *start* on, and tell where some of those before *stop* lie that may be sent.
+        """Wait for bytes from *start* on, and return where some of those before *stop* lie that may be sent.
 
         Asking says that what is before *start* will not be asked for again. Raise what keeps the bytes from coming.
         """
@@ -54,13 +54,13 @@ class Incoming(Protocol):
         """What is equal for two that read the very same bytes."""
 
     def extent(self, start: int, stop: int) -> Extent:
-        """Tell where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
+        """Return where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
 
     def follow(self, slowest: Callable[[], int | None]) -> None:
-        """Learn how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
+        """Set how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
 
     def moved(self) -> None:
-        """Learn that a reader has moved on or left."""
+        """Record that a reader has moved on or left."""
 
     def close(self) -> None: ...
 
@@ -121,7 +121,7 @@ class PeerIngest(Protocol):
         """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
 
     def want(self) -> None:
-        """Tell whoever copies that a client of ours waits."""
+        """Notify whoever copies that a client of ours waits."""
 
     def close(self) -> None:
         """Look no more; what it reads from, if it does, is closed by itself."""
@@ -172,13 +172,13 @@ class BlobStore(Protocol):
         """Keep small content; raise `DigestMismatch` or `StoreError`."""
 
     async def resumable(self, digest: Digest) -> int:
-        """Tell how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
+        """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
 
     async def lease(self, digest: Digest, repository: Repository) -> PeerIngest | None:
         """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
-        """Give that right back, if we have it, and tell those who watch what went wrong."""
+        """Release that right, if we have it, and tell those who watch what went wrong."""
 
     async def ingesting(self) -> Collection[Digest]:
         """List what is being copied in; raise `StoreError`."""
@@ -205,16 +205,16 @@ class BlobStore(Protocol):
         """Notice, for ever, what other processes have removed, so that its room is free."""
 
     async def remove(self, digest: Digest) -> int:
-        """Remove content, and tell how many bytes that frees; those who read it read on. Raise `StoreError`."""
+        """Remove content, and return how many bytes that frees; those who read it read on. Raise `StoreError`."""
 
     async def list_shard(self, shard: str) -> list[StoredBlob]:
         """List all content whose digest begins with the two digits *shard*; raise `StoreError`."""
 
     async def verify(self, digest: Digest) -> int | None:
-        """Read and hash content and tell its size; put it aside and say None where it is not right. Raise `StoreError`."""
+        """Read and hash content and return its size; put it aside and say None where it is not right. Raise `StoreError`."""
 
     def mended(self) -> None:
-        """Learn that what an interruption may have damaged has been looked at."""
+        """Record that what an interruption may have damaged has been looked at."""
 
     @property
     def counted(self) -> int:
@@ -228,10 +228,10 @@ class BlobStore(Protocol):
         """Whether somebody waits until there is room."""
 
     async def shortage(self) -> int:
-        """Wait until content has to go, and tell how many bytes of it."""
+        """Wait until content has to go, and return how many bytes of it."""
 
     async def look(self) -> None:
         """Look at what others have left of the file system; raise `StoreError`."""
 
     async def check(self) -> str | None:
-        """Read for real, or raise `StoreError`; tell why nothing can be kept at the moment."""
+        """Read for real, or raise `StoreError`; return why nothing can be kept at the moment."""

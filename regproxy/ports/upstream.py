@@ -42,13 +42,13 @@ class BlobBody(Protocol):
         """Whether its host is not trusted with more than content, and has sent nothing yet that was known to be right."""
 
     def confirm(self) -> None:
-        """Tell that the bytes were right."""
+        """Record that the bytes were right."""
 
     def reject(self) -> None:
-        """Tell that the bytes were wrong: whoever sent them is asked last for a long while."""
+        """Record that the bytes were wrong: whoever sent them is asked last for a long while."""
 
     def suspect(self) -> None:
-        """Tell that the bytes may have been wrong: whoever sent them is asked last for a short while."""
+        """Record that the bytes may have been wrong: whoever sent them is asked last for a short while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Watched(Protocol):
         """Ask every host by HEAD, changing nothing; raise nothing."""
 
     def hosts(self) -> list[HostStatus]:
-        """Tell of each host how it is doing, best first."""
+        """Return of each host how it is doing, best first."""
 
 
 class Registry(Watched, Protocol):
@@ -146,7 +146,7 @@ class Registry(Watched, Protocol):
         """Whether whoever is best for a blob is so near and fast that one request for all of it is the best plan."""
 
     def may_repeat(self) -> bool:
-        """Take the right to ask once more after a request that brought nothing, and say whether there was one: they are few."""
+        """Take the right to ask once more after a request that brought nothing, and report whether there was one: they are few."""
 
     def blob(
         self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None

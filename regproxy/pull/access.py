@@ -216,7 +216,7 @@ class RepositoryAccess:
 
 
 def _is_refusal(error: Answer) -> bool:
-    """Tell what may be said of a whole repository from what is said of one thing, or of our credentials."""
+    """Return what may be said of a whole repository from what is said of one thing, or of our credentials."""
     match error:
         case Refused(whatever_asked=whatever_asked):
             return not whatever_asked

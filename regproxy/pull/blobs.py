@@ -61,7 +61,7 @@ class Run:
         return self.download.start
 
     async def send(self, put: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give all bytes to *put*, in order; raise `UpstreamError`, or what *put* raises."""
+        """Pass all bytes to *put*, in order; raise `UpstreamError`, or what *put* raises."""
         await self.download.run(put)
 
 
@@ -135,7 +135,7 @@ class Blobs:
             raise errors.blob_unknown(str(error)) from error
 
     async def describe(self, route: Route, digest: Digest) -> Described:
-        """Tell the blob's size without fetching it; raise as `open`."""
+        """Return the blob's size without fetching it; raise as `open`."""
         check_denied(route, digest)
         repository = route.repository
         try:
@@ -177,7 +177,7 @@ class Blobs:
         return None if held is None else await found(self._store.open(digest, held.size), digest)
 
     def _is_current(self, digest: Digest, content: Content, generation: int, until: float) -> bool:
-        """Say whether *content* is still what there is since *generation*, and not yet later than *until*; then it was used once more."""
+        """Report whether *content* is still what there is since *generation*, and not yet later than *until*; then it counts as used."""
         if self._index.generation != generation or not content.is_kept or self._clock() >= until:
             return False
         self._usage.of_blob(digest)
@@ -290,7 +290,7 @@ class Blobs:
         return None
 
     async def _size(self, repository: Repository, digest: Digest, fill: Fill | None) -> int:
-        """Learn the size from whoever is asked for the blob anyway."""
+        """Determine the size from whoever is asked for the blob anyway."""
         if fill is None and (size := await self._ask(repository, digest)) is not None:
             return size
         fill = fill or self._fills.begin(repository, digest)
@@ -320,7 +320,7 @@ class Blobs:
 
 
 def _places(wanted: str, size: int) -> list[Place]:
-    """Say from where to where the parts go, if there are any."""
+    """Return from where to where the parts go, if there are any."""
     with suppress(byterange.UnsatisfiableRange):
         return [(part.start, part.stop) for part in byterange.parse(wanted, size)]
     return []

@@ -109,7 +109,7 @@ class Explainer:
         return Explanation(explanation.image, steps, *_outcome(findings, is_held=held))
 
     async def _cached(self, route: Route, reference: Reference, steps: list[Step]) -> bool:
-        """Tell what the cache knows and what the policy makes of it; say whether it can answer."""
+        """Return what the cache knows and what the policy makes of it; report whether it can answer."""
         if isinstance(reference.target, Digest):
             is_held = await self._manifests.holds(reference.repository, reference.target)
             steps.append(Step("cache", Mark.GOOD if is_held else Mark.NOTE, "the manifest is here" if is_held else "not cached"))
@@ -159,7 +159,7 @@ def _host_steps(finding: HostFinding) -> list[Step]:
 
 
 def _diagnosis(failure: UpstreamError) -> tuple[str, str]:
-    """Name a failure as kubelet does, and say what to do."""
+    """Name a failure as kubelet does, and return what to do."""
     match failure:
         case NotFound():
             return "ErrImagePull, missing image", "check the name and the tag; some registries say so of private ones too"

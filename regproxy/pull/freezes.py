@@ -44,7 +44,7 @@ class Freezes:
         return freeze
 
     async def lift(self, pattern: str) -> bool:
-        """Lift a freeze that an operator set, and say whether there was one."""
+        """Lift a freeze that an operator set, and report whether there was one."""
         return await self._index.drop_freeze(self._complete(pattern))
 
     def _complete(self, pattern: str) -> str:

@@ -158,7 +158,7 @@ class Listings:
         return _Page(TagPage(tags, "", None), first_query(asked.most), is_cut=True)
 
     async def _ignores_last(self, route: Route, asked: TagQuery, page: TagPage) -> bool:
-        """Say whether a page is the first one, whatever `last` was; tags that are not after it may be in an order of upstream's own."""
+        """Report whether a page is the first one, whatever `last` was; tags that are not after it may be in an order of upstream's own."""
         if all(tag > asked.last for tag in page.tags):
             return False
         first = await self._ask(route, first_query(asked.most), "")
@@ -210,7 +210,7 @@ class Listings:
         return replace(listed, warning=_warning(route, collected, reason, is_end=listed.cursor is None))
 
     async def catalog(self, upstream: Upstream, last: str, most: int) -> tuple[list[str], bool]:
-        """List the repositories of *upstream* that are cached and may be pulled, after *last*, and say whether there are more.
+        """List the repositories of *upstream* that are cached and may be pulled, after *last*, and report whether there are more.
 
         Raise `StoreError`.
         """
@@ -266,7 +266,7 @@ class Listings:
 
 
 def _is_answer(error: UpstreamError) -> bool:
-    """Say whether it is about what was asked for; that our credential is refused tells nothing of it."""
+    """Report whether it is about what was asked for; that our credential is refused tells nothing of it."""
     return isinstance(error, Refused) and not error.whatever_asked
 
 

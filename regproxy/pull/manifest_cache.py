@@ -54,7 +54,7 @@ class ManifestCache:
         self._alive: WeakValueDictionary[Digest, Manifest] = WeakValueDictionary()  # those too that are only being sent: each is there once
 
     def repeated(self, reference: Reference) -> Pulled | None:
-        """Give the answer that was given before, while it still needs nobody else."""
+        """Return the answer that was given before, while it still needs nobody else."""
         answer = self._given.get(reference)
         return answer.pulled if answer is not None and answer.is_good(self._clock()) else None
 

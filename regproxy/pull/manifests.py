@@ -86,18 +86,18 @@ class Manifests:
         return pulled
 
     def quota(self, route: Route) -> RateLimit | None:
-        """Tell how many pulls upstream has left for us, as far as it said."""
+        """Return how many pulls upstream has left for us, as far as it said."""
         return self._registries[route.upstream.name].quota
 
     def is_current(self, reference: Reference, pulled: Pulled) -> bool:
-        """Say whether *pulled* is what `get` would answer again without asking anybody; then it was used once more."""
+        """Report whether *pulled* is what `get` would answer again without asking anybody; then it counts as used."""
         if self._answers.repeated(reference) is not pulled:
             return False
         self._usage.of_manifest(pulled.manifest.descriptor.digest)
         return True
 
     async def known(self, reference: Reference) -> TagRecord | None:
-        """Tell what is on record about a tag whose manifest is here."""
+        """Return what is on record about a tag whose manifest is here."""
         record = await self._record(reference)
         return record if record and await self.holds(reference.repository, record.descriptor.digest) else None
 
@@ -128,7 +128,7 @@ class Manifests:
         return await self._found_digest(reference, digest)
 
     async def _found_digest(self, reference: Reference, digest: Digest) -> Pulled:
-        """Give what is cached under a repository that upstream has just given an answer about, or fetch it."""
+        """Return what is cached under a repository that upstream has just given an answer about, or fetch it."""
         if (manifest := await self._held(reference.repository, digest)) is not None:
             return Pulled(manifest, CacheStatus.HIT)
         return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
@@ -276,7 +276,7 @@ class Manifests:
             return Pulled(manifest, cache_status)
 
     async def _is_confirmed(self, reference: Reference, digest: Digest) -> bool:
-        """Say whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
+        """Report whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
         try:
             return await self._registries[reference.repository.registry].resolve(reference) == digest
         except LocalResourceError:
@@ -285,7 +285,7 @@ class Manifests:
             return False
 
     async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """Give a manifest that *repository* is known to hold, if its bytes are here and right."""
+        """Return a manifest that *repository* is known to hold, if its bytes are here and right."""
         descriptor = await found(self._index.held(Kind.MANIFEST, repository, digest), digest)
         return None if descriptor is None else await self._read(digest, descriptor.size)
 

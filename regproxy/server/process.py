@@ -74,7 +74,7 @@ class WorkerProcess:
         return self._accepting.is_set() and not self.ended.done()
 
     async def accepts(self, within: float) -> bool:
-        """Wait until it accepts clients, and say whether it came to that."""
+        """Wait until it accepts clients, and report whether it came to that."""
         accepting = asyncio.create_task(self._accepting.wait())
         await asyncio.wait({accepting, self.ended}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         accepting.cancel()

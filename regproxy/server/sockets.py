@@ -30,7 +30,7 @@ def opened(address: Address, workers: int = 1, given: Listeners = ()) -> list[Li
 
 
 def port(listeners: Listeners) -> int:
-    """Tell which port it is, for those who asked for any."""
+    """Return which port it is, for those who asked for any."""
     number: int = listeners[0].getsockname()[1]
     return number
 

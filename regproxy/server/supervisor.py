@@ -128,13 +128,13 @@ class _Maintenance:
 
 
 def admin_access(settings: Settings, addresses: Sequence[str]) -> AdminAccess:
-    """Say who may use the admin port, which listens at *addresses*."""
+    """Return who may use the admin port, which listens at *addresses*."""
     names = frozenset(name.removesuffix(".") for name in (*settings.admin_hosts, settings.admin_listen.host))
     return AdminAccess(tuple(addresses), names, settings.admin_tls is not None, settings.admin_writes == "anywhere")
 
 
 def _for_people(settings: Settings) -> dict[str, str]:
-    """Say where the store and the page are, and on a terminal what to do next."""
+    """Return where the store and the page are, and on a terminal what to do next."""
     page = f"{'https' if settings.admin_tls else 'http'}://{settings.admin_listen.from_here()}/"
     told = {"store": str(settings.store.root), "page": page}
     if not is_console(settings.log_format):

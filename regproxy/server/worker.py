@@ -81,7 +81,7 @@ async def _report(supervisor: SupervisorClient, proxy: Serving, store: DiskStore
 
 
 async def _longest_lag() -> float:
-    """Wait for a beat, and tell how late the loop was at worst: for so long it stood still."""
+    """Wait for a beat, and return how late the loop was at worst: for so long it stood still."""
     longest, until = 0.0, time.monotonic() + BEAT
     while (before := time.monotonic()) < until:
         await asyncio.sleep(_LOOK)

@@ -48,11 +48,11 @@ class WorkerPool:
         self._is_stopping = False
 
     def reports(self) -> list[WorkerStatus]:
-        """Tell what the workers that accept said last."""
+        """Return what the workers that accept said last."""
         return [worker.report for worker in self._accepting() if worker.report is not None]
 
     def trouble(self) -> str | None:
-        """Tell why the store takes nothing from one of them."""
+        """Return why the store takes nothing from one of them."""
         return next((report.trouble for report in self.reports() if report.trouble is not None), None)
 
     def is_accepting(self) -> bool:

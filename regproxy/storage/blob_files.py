@@ -74,7 +74,7 @@ class BlobFiles:
             remove(old)
 
     def remove(self, digest: Digest) -> int:
-        """Remove content, and tell how many bytes it had."""
+        """Remove content, and return how many bytes it had."""
         path = path_of(self._root, digest)
         try:
             size = path.stat().st_size
@@ -105,7 +105,7 @@ def _plain(path: str, flags: int) -> int:
 
 
 def origin_of(file: BinaryIO) -> object:
-    """Tell a file from all others, by whatever name it was opened."""
+    """Distinguish a file from all others, by whatever name it was opened."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino
 

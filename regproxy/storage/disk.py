@@ -270,7 +270,7 @@ class DiskStore:
 
 
 def _note_nothing(**facts: object) -> None:
-    """Tell nobody: what is copied here is not what others watch."""
+    """Notify nobody: what is copied here is not what others watch."""
 
 
 def _renew(path: Path) -> None:

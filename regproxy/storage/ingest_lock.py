@@ -73,7 +73,7 @@ class Watched:
         return None if is_over and "end" not in self._facts else self._facts
 
     def want(self) -> None:
-        """Tell its holder that a client waits for what it copies; raise `StoreError`."""
+        """Notify its holder that a client waits for what it copies; raise `StoreError`."""
         with _failing():
             facts = self.facts()
             if facts and "is_wanted" not in facts:  # before its holder's first line it would be taken for a dead one's
@@ -112,7 +112,7 @@ class IngestLocks:
         return None
 
     def note(self, digest: Digest, **facts: object) -> None:
-        """Tell those who watch, if the lease is ours."""
+        """Notify those who watch, if the lease is ours."""
         with _failing():
             if digest in self._ours:
                 self._ours[digest].note(**facts)
@@ -123,7 +123,7 @@ class IngestLocks:
             return digest in self._ours and self._ours[digest].is_wanted
 
     def release(self, digest: Digest) -> None:
-        """Give the lease back, if it is ours."""
+        """Return the lease back, if it is ours."""
         with _failing():
             if digest in self._ours:
                 self._ours.pop(digest).release()
@@ -135,7 +135,7 @@ class IngestLocks:
 
 
 def place(root: Path) -> Path:
-    """Give the directory for those who use the store at *root*, made if need be; raise `OSError`."""
+    """Return the directory for those who use the store at *root*, made if need be; raise `OSError`."""
     locks = shared(root) / "locks"
     locks.mkdir(mode=0o700, exist_ok=True)
     return locks

@@ -29,7 +29,7 @@ class OpenBlob:
         return not self.file.closed and self.is_intact(self.size)
 
     def is_intact(self, size: int) -> bool:
-        """Say whether the file is still there, still *size* bytes long and not put aside: one fstat, no thread."""
+        """Report whether the file is still there, still *size* bytes long and not put aside: one fstat, no thread."""
         status = os.fstat(self.file.fileno())
         return status.st_size == size and status.st_nlink > 0 and status.st_mode != PUT_ASIDE
 

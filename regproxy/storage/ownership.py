@@ -101,7 +101,7 @@ def _check_owner(found: os.stat_result, path: Path) -> None:
 
 
 def _alone_here() -> bool:
-    """Say whether we are in a container that nobody shares: its first process is us, or of our own user and that is not root.
+    """Report whether we are in a container that nobody shares: its first process is us, or of our own user and that is not root.
 
     There a volume may be writable by everybody (Kubernetes' emptyDir, fsGroup), and its mode not be ours to change.
     """

@@ -29,11 +29,11 @@ class PartialFile:
         self.is_committed = False
 
     def write(self, piece: memoryview, offset: int) -> int:
-        """Write what comes first of it, and tell how much that is."""
+        """Write what comes first of it, and return how much that is."""
         return os.pwrite(self.file.fileno(), piece[:_AT_ONCE], offset)
 
     def commit(self) -> int:
-        """Make durable, then give it its name; tell the size of what it replaced."""
+        """Make durable, then give it its name; return the size of what it replaced."""
         if self._path is None:
             raise FileNotFoundError("it was discarded")
         os.fsync(self.file.fileno())

@@ -59,14 +59,14 @@ class Quota:
             self._short.set()
 
     async def shortage(self) -> int:
-        """Wait until bytes have to go, and tell how many."""
+        """Wait until bytes have to go, and return how many."""
         while not (self._short.is_set() or self.excess()):
             await _either(self._short)
         self._short.clear()
         return self.excess()
 
     def excess(self) -> int:
-        """Tell how many bytes have to go; 0 as long as everything fits."""
+        """Return how many bytes have to go; 0 as long as everything fits."""
         needed = self.held + self.promised + self.usage.wanted
         if needed <= self._capacity():
             return 0
@@ -80,7 +80,7 @@ class Quota:
         return fits
 
     def put(self, size: int) -> None:
-        """Note that *size* more bytes lie on the disk, or less where it is negative."""
+        """Record that *size* more bytes lie on the disk, or less where it is negative."""
         self.usage.hold(size)
         if size < 0:
             self.freed()

@@ -31,7 +31,7 @@ class RingBuffer:
         return max(self._begin, self.end - WINDOW)
 
     def moved(self) -> None:
-        """Learn that a reader has moved on or left."""
+        """Record that a reader has moved on or left."""
         self._has_moved.set()
 
     async def write(self, piece: memoryview) -> bool:
@@ -47,7 +47,7 @@ class RingBuffer:
         return True
 
     def extent(self, start: int, stop: int) -> Extent:
-        """Tell where the bytes from *start* on lie: some of them, at most up to *stop*."""
+        """Return where the bytes from *start* on lie: some of them, at most up to *stop*."""
         at = start % WINDOW
         return Extent(self.file, at, min(stop - start, WINDOW - at, _STEP), is_lasting=False)
 
@@ -55,7 +55,7 @@ class RingBuffer:
         self.file.close()
 
     async def _room(self) -> int:
-        """Wait until there is some, and tell how much; 0 once nobody reads."""
+        """Wait until there is some, and return how much; 0 once nobody reads."""
         while (slowest := self._slowest()) is not None:
             if (room := WINDOW - (self.end - max(self._begin, slowest))) > 0:
                 return min(room, WINDOW)

@@ -79,7 +79,7 @@ class SharedUsage:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Give the row back; who is not done yet counts for himself."""
+        """Release the row; who is not done yet counts for himself."""
         files, self._file, self._lock = (self._file, self._lock), None, None
         for descriptor in files:
             if descriptor is not None:

@@ -41,7 +41,7 @@ class DiskThreads:
 
     @property
     def trouble(self) -> str | None:
-        """Tell of calls that do not come back."""
+        """Report calls that do not come back."""
         return f"the store at {self._root} does not answer, {len(self._overdue)} calls are overdue" if self._overdue else None
 
     async def __call__(self, call: Callable[..., Result], *args: object, undo: Callable[[Any], object] | None = None) -> Result:
@@ -68,7 +68,7 @@ class DiskThreads:
 
 
 def _leave(work: Future[Result], undo: Callable[[Result], object] | None) -> bool:
-    """Wait no longer, and say whether it goes on: only what has not begun can be withdrawn."""
+    """Wait no longer, and report whether it goes on: only what has not begun can be withdrawn."""
     if work.cancel():
         return False
     if undo is not None:

@@ -158,7 +158,7 @@ def fields(**values: object) -> dict[str, dict[str, object]]:
 
 
 def is_console(log_format: str) -> bool:
-    """Say whether the log is for people; with `auto`, whether standard output is a terminal."""
+    """Report whether the log is for people; with `auto`, whether standard output is a terminal."""
     return log_format == "console" or (log_format == "auto" and os.isatty(_STANDARD_OUTPUT))
 
 

@@ -61,7 +61,7 @@ RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they die
 
 
 def tell_host(upstream: str, host: HostStatus) -> None:
-    """Say how a host is doing now: most of it changes by time alone."""
+    """Return how a host is doing now: most of it changes by time alone."""
     labels = upstream, host.url.partition("://")[2]
     HOST_RANK.labels(*labels).set(host.rank)
     HOST_BACKOFF.labels(*labels).set(host.backoff_seconds)

@@ -61,7 +61,7 @@ class HostBody:
                 self._health.sent(self._client.host, pace.count, pace.seconds)
 
     async def _next(self, read: Callable[[], Awaitable[bytes]], pace: Throughput) -> bytes:
-        """Wait for more, and tell how fast it comes; raise `Unavailable` for a trickle."""
+        """Wait for more, and return how fast it comes; raise `Unavailable` for a trickle."""
         began, chunk = time.monotonic(), b""
         try:
             async with asyncio.timeout(self._timeouts.silence):
@@ -119,7 +119,7 @@ class HostBody:
         self._held = connection
 
     async def close(self) -> None:
-        """Give the connection back, or end it where the rest of the body is not wanted."""
+        """Return the connection back, or end it where the rest of the body is not wanted."""
         if not self._response.content.at_eof():
             self._response.close()
         await self._held.aclose()

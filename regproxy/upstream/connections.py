@@ -207,7 +207,7 @@ class Connections:
             await session.close()
 
     def _settle(self, response: aiohttp.ClientResponse) -> None:
-        """Learn where the host lives from where it answers, not from what a name server says; a proxy's address tells nothing."""
+        """Determine where the host lives from where it answers, not from what a name server says; a proxy's address tells nothing."""
         is_direct = self._host.proxy is None and response.url.host == self._home.host
         if is_direct and isinstance(response, _Response) and response.peer is not None:
             self._guard.settle(response.peer)
@@ -271,7 +271,7 @@ async def read_at_most(
 
 
 def _context(tls: Tls) -> ssl.SSLContext | bool:
-    """Say how the host is verified; redirects of the host are followed under the same rules."""
+    """Return how the host is verified; redirects of the host are followed under the same rules."""
     if tls == Tls():
         return True
     context = ssl.create_default_context(cafile=tls.ca)

@@ -26,7 +26,7 @@ class CredentialState:
         self._refused: LRUCache[Hashable, tuple[float, str]] = LRUCache(_MAX_ACCOUNTS)
 
     def refused(self, account: Hashable, reason: str) -> None:
-        """Note that an account was refused, whatever was asked for."""
+        """Record that an account was refused, whatever was asked for."""
         if not self.reason:
             _log.error(
                 "credentials refused: asking anonymously, which some registries limit (Docker Hub)",
@@ -35,12 +35,12 @@ class CredentialState:
         self._refused[account] = (self._clock(), reason)
 
     def accepted(self, account: Hashable) -> None:
-        """Note that an account is taken."""
+        """Record that an account is taken."""
         if self._refused.pop(account, None) is not None and not self.reason:
             _log.info("credentials accepted again", extra=fields(upstream=self._upstream, host=self._host))
 
     @property
     def reason(self) -> str:
-        """Say why credentials are refused; empty where none are."""
+        """Return why credentials are refused; empty where none are."""
         now = self._clock()
         return next((reason for since, reason in self._refused.values() if now - since < _REMEMBERED), "")

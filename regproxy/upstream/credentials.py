@@ -75,7 +75,7 @@ class Credentials:
         self._told.clear()
 
     def _complain(self, path: Path, reason: str | None) -> None:
-        """Tell once, not at every request."""
+        """Log once, not at every request."""
         if reason != self._complaint:
             self._complaint = reason
             _log.warning("credentials cannot be read", extra=fields(path=str(path), host=str(self._host), reason=reason))
@@ -114,7 +114,7 @@ class Credentials:
 
 
 async def _answer(process: asyncio.subprocess.Process, server: str) -> bytes:
-    """Tell a helper the server and read what it says, as far as that has a use."""
+    """Notify a helper the server and read what it says, as far as that has a use."""
     assert process.stdin is not None  # noqa: S101 -- both are pipes
     assert process.stdout is not None  # noqa: S101
     with suppress(ConnectionError):  # it may answer, or fail, without having listened

@@ -63,7 +63,7 @@ class Failures:
 
     @asynccontextmanager
     async def noted(self, request: TokenRequest) -> AsyncIterator[None]:
-        """Learn how an exchange ends; raise what became of the one it waited for."""
+        """Record how an exchange ends; raise what became of the one it waited for."""
         account = _account(request)
         async with AsyncExitStack() as alone:
             if account is not None and not self._is_right(account):
@@ -82,11 +82,11 @@ class Failures:
         self.worked(request)
 
     async def refused(self, request: TokenRequest, error: Refused, began: int) -> None:
-        """Learn that a credential that was sent as it is, after the number *began*, was refused."""
+        """Record that a credential that was sent as it is, after the number *began*, was refused."""
         await self._learned(request, _account(request), error, began)
 
     def worked(self, request: TokenRequest) -> None:
-        """Learn that a credential was taken: whatever was said of it before is over."""
+        """Record that a credential was taken: whatever was said of it before is over."""
         if (account := _account(request)) is not None:
             self._verdicts[account] = _Verdict(next(self._numbers), is_right=True, scopes=request.scopes)
             self._failures.pop(account, None)

@@ -107,13 +107,13 @@ class Guard:
         self._home: AddressClass | None = None
 
     def settle(self, address: str) -> None:
-        """Learn from where the configured host answered: of all such addresses the most public counts."""
+        """Record from where the configured host answered: of all such addresses the most public counts."""
         kind = address_class(ipaddress.ip_address(address))
         if self._home is None or _KINDS.index(kind) < _KINDS.index(self._home):
             self._home = kind
 
     def allows(self, text: str) -> bool:
-        """Say whether the host may send us to this address."""
+        """Report whether the host may send us to this address."""
         address = ipaddress.ip_address(text)
         match address_class(address):
             case AddressClass.METADATA:
@@ -126,7 +126,7 @@ class Guard:
                 return kind is self._home or self._is_listed(address)
 
     def allows_named(self, name: str, text: str) -> bool:
-        """Say whether a *name* that the configuration has may have this address."""
+        """Report whether a *name* that the configuration has may have this address."""
         address = ipaddress.ip_address(text)
         is_ours = name == self._proxy or name == text or is_internal_name(name)
         match address_class(address):

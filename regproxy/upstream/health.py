@@ -50,7 +50,7 @@ class Health:
             self._elsewhere[key] = failover.asked(self._elsewhere[key], self._clock())
 
     def led(self, host: Host, origin: str | None) -> None:
-        """Note from where the host has a blob sent, and that it comes."""
+        """Record from where the host has a blob sent, and that it comes."""
         self._leads_to[host] = origin
         key = self._target(host)
         if key is not None:
@@ -63,11 +63,11 @@ class Health:
         self._note(host, failover.sent(self._records[host], count, seconds))
 
     def proven(self, host: Host) -> None:
-        """Note that what the host sent was right."""
+        """Record that what the host sent was right."""
         self._note(host, replace(self._records[host], is_proven=True))
 
     def ranged(self, host: Host, *, honoured: bool) -> None:
-        """Note whether a range that was asked for is what came."""
+        """Record whether a range that was asked for is what came."""
         self._note(host, replace(self._records[host], honours_ranges=honoured))
 
     def failed(self, host: Host, error: UpstreamError) -> None:
@@ -113,7 +113,7 @@ class Health:
         return replace(record, failures=failures, failed_at=now, backoff_until=max(record.backoff_until, target.backoff_until))
 
     def statuses(self) -> list[HostStatus]:
-        """Tell of each host, best for a blob first; those that send none come last."""
+        """Return of each host, best for a blob first; those that send none come last."""
         ranked = self.candidates(Trust.PULL)
         ranked += [host for host in self._upstream.hosts if host not in ranked]
         return [self._status(host, rank) for rank, host in enumerate(ranked, start=1)]

@@ -18,7 +18,7 @@ async def first_answer(
     may_hedge: Callable[[], bool],
     drop: Callable[[Result], Awaitable[None]],
 ) -> Result | Failures:
-    """Give the first answer, or why there was none; an answer that comes too late is dropped.
+    """Return the first answer, or why there was none; an answer that comes too late is dropped.
 
     *hedge_after* says after how many seconds of silence from a host the next one is asked as well, provided that *may_hedge* then.
     """

@@ -121,7 +121,7 @@ class HostClient:
 
     @property
     def refused_credentials(self) -> str:
-        """Say why our credentials are refused; empty where they are not."""
+        """Return why our credentials are refused; empty where they are not."""
         return self._tokens.refused_credentials
 
     async def close(self) -> None:

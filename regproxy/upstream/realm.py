@@ -15,7 +15,7 @@ _HOME = ".home.arpa"  # RFC 8375; the list has it as a suffix
 
 
 def is_allowed_realm(realm: URL, registry: URL, allowed: Collection[str]) -> bool:
-    """Say whether *realm* shares the registry's origin or registrable domain, or is among the *allowed* hosts (`host` or `host:port`)."""
+    """Report whether *realm* shares the registry's origin or registrable domain, or is among *allowed*, as `host` or `host:port`."""
     if realm.scheme not in {"http", "https"} or realm.user is not None or realm.password is not None or not realm.host:
         return False
     if registry.scheme == "https" and realm.scheme != "https":
@@ -35,7 +35,7 @@ def allowed_hosts(realm: URL) -> set[str]:
 
 
 def is_internal_name(host: str) -> bool:
-    """Say whether a host name lies below no public suffix, so that it means something only here: `registry`, `harbor.corp.internal`."""
+    """Report whether a host name lies below no public suffix, so that it means something only here: `registry`, `harbor.corp.internal`."""
     name = host.lower().rstrip(".")
     return "." not in name or name.endswith(_HOME) or _SUFFIXES.publicsuffix(name, accept_unknown=False) is None
 

@@ -368,7 +368,7 @@ def _verified(host: Host, reference: Reference, body: bytes, claimed: Digest | N
 
 
 def _is_authors(body: bytes, claimed: Digest | None) -> bool:
-    """Tell what a registry was given as a manifest from a web page, and from one that was cut on its way."""
+    """Return what a registry was given as a manifest from a web page, and from one that was cut on its way."""
     if not body.lstrip().startswith(b"{"):
         return False
     if claimed is not None and claimed == Digest.of(body, claimed.algorithm):
@@ -397,7 +397,7 @@ def _claimed_digest(response: aiohttp.ClientResponse) -> Digest | None:
 
 
 def _named_otherwise(claimed: Digest | None) -> Digest | None:
-    """Give the digest that upstream names a tag's manifest by, where that is not the usual sha256: it may know it by no other."""
+    """Return the digest that upstream names a tag's manifest by, where that is not the usual sha256: it may know it by no other."""
     return claimed if claimed is not None and claimed.algorithm != "sha256" else None
 
 
@@ -425,7 +425,7 @@ def _tags(found: object) -> tuple[str, ...]:
 
 
 def _token(host: Host) -> str:
-    """Tell hosts of an upstream apart without telling clients their addresses."""
+    """Distinguish hosts of an upstream without telling clients their addresses."""
     return sha256(f"{host.url}/{host.prefix}".encode()).hexdigest()[:16]
 
 

@@ -57,7 +57,7 @@ class Throttle:
             self._is_probed = False
 
     def note(self, quota: RateLimit | None, *, refused: bool, asked_for: float | None = None) -> None:
-        """Learn from an answer."""
+        """Record from an answer."""
         if quota is not None:
             self.quota, self._seen_at = quota, self._clock()
         pause = pause_after(self.quota if quota is None and refused else quota, refused=refused, asked_for=asked_for)

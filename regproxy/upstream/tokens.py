@@ -69,7 +69,7 @@ class Tokens:
         self._sent: LRUCache[tuple[URL, str], TokenRequest] = LRUCache(_MAX_SENT)  # what is sent as it is
 
     async def authorization(self, url: URL, name: str) -> str | None:
-        """Give the header for a request about repository *name*, as far as this origin's challenge is known."""
+        """Return the header for a request about repository *name*, as far as this origin's challenge is known."""
         challenge = self._challenges.get(url.origin())
         return None if challenge is None else await self._authorize(challenge, url, name, rejected=None)
 
@@ -90,7 +90,7 @@ class Tokens:
         return header
 
     async def refusal(self, url: URL, name: str) -> Refused | None:
-        """Tell that our credential for *name* is refused, so that what *url* answered was an answer to nobody."""
+        """Record that our credential for *name* is refused, so that what *url* answered was an answer to nobody."""
         challenge = self._challenges.get(url.origin())
         credential = await self._credentials.find(name) if url.origin() == self._home else None
         if challenge is None or credential is None:
@@ -107,7 +107,7 @@ class Tokens:
         return None
 
     def accepted(self, url: URL, header: str | None) -> None:
-        """Learn that *url* took a header: a password that was sent as it is, is right."""
+        """Record that *url* took a header: a password that was sent as it is, is right."""
         if header is not None and (request := self._sent.get((url.origin(), header))) is not None:
             self._failures.worked(request)
 
@@ -118,7 +118,7 @@ class Tokens:
 
     @property
     def refused_credentials(self) -> str:
-        """Say why our credentials are refused; empty where they are not."""
+        """Return why our credentials are refused; empty where they are not."""
         return self._state.reason
 
     async def identity(self, name: str) -> tuple[str, str]:
@@ -130,7 +130,7 @@ class Tokens:
         return who, shown(challenge.realm, with_path=True) if challenge and challenge.scheme == "bearer" else ""
 
     async def tells_secret(self, text: str, name: str) -> bool:
-        """Say whether *text* shows our credential for *name*."""
+        """Report whether *text* shows our credential for *name*."""
         credential = await self._credentials.find(name)
         return credential is not None and credential.password.value in text
 

@@ -20,7 +20,7 @@ class AccessLogEntry:
     __slots__ = ("_bytes", "_line", "_requests", "_seconds", "_sent")
 
     def __init__(self, request: web.BaseRequest, context: RequestContext, response: web.StreamResponse | None) -> None:
-        """Tell of a request and its answer; None is none, because the client left."""
+        """Report a request and its answer; None is none, because the client left."""
         status = response.status if response is not None else 499  # nginx's word for it
         outcome = context.outcome(status) if response is not None else "client_closed"
         self._requests = _requests(context.endpoint, context.upstream, outcome)
@@ -38,7 +38,7 @@ class AccessLogEntry:
         )
 
     def tell(self, request_id: str, client: str, seconds: float) -> None:
-        """Tell that it was given to *client*, once more."""
+        """Record that it was given to *client*, once more."""
         self._requests.inc()
         self._seconds.observe(seconds)
         if self._sent is not None:

@@ -84,7 +84,7 @@ async def _audited(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _audit(request: web.Request, result: str, status: int, **more: object) -> None:
-    """Tell of a change in one line: who, from where, what, and what came of it."""
+    """Report a change in one line: who, from where, what, and what came of it."""
     named = [*request.query.items(), *request.get(ARGUMENTS, {}).items()][:_MAX_ARGUMENTS]
     arguments = {name[:_MAX_SHOWN]: str(value)[:_MAX_SHOWN] for name, value in named}
     action = f"{request.method} {request.path[:_MAX_SHOWN]}"
@@ -98,7 +98,7 @@ def _who(request: web.Request) -> dict[str, object]:
 
 
 def _certificate(request: web.Request) -> dict[str, Any]:
-    """Give the certificate that a client has shown, and that our `client_ca` vouches for."""
+    """Return the certificate that a client has shown, and that our `client_ca` vouches for."""
     transport = request.transport
     return (transport.get_extra_info("peercert") if transport is not None else None) or {}
 

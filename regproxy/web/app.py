@@ -79,7 +79,7 @@ async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], certif
 
 
 def _client_check(certificates: Certificates | None) -> ClientCheck | None:
-    """Give whom to ask with each request whether its client may go on, where clients have to be vouched for."""
+    """Return whom to ask with each request whether its client may go on, where clients have to be vouched for."""
     return certificates.is_trusted if certificates is not None and certificates.asks_clients else None
 
 

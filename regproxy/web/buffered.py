@@ -117,7 +117,7 @@ def may_sendfile(transport: asyncio.BaseTransport, extent: Extent) -> bool:
 
 
 def stays(request: web.BaseRequest) -> bool:
-    """Say whether the connection is kept for the next request."""
+    """Report whether the connection is kept for the next request."""
     return request.keep_alive and request.version == HttpVersion11
 
 

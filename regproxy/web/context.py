@@ -34,7 +34,7 @@ class RequestContext:
     began: float = field(default_factory=time.perf_counter)
 
     def found(self, cache_status: CacheStatus) -> None:
-        """Note where the answer comes from: what was asked for exists."""
+        """Record where the answer comes from: what was asked for exists."""
         self.cache_status = cache_status
         if self.reservation is not None:
             self.reservation.end()
@@ -44,7 +44,7 @@ class RequestContext:
         return time.perf_counter() - self.began
 
     def parameter(self, name: str) -> str | None:
-        """Give a query parameter's first value."""
+        """Return a query parameter's first value."""
         return next(iter(self.query.get(name, ())), None)
 
     def outcome(self, status: int) -> str:

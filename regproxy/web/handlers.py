@@ -114,14 +114,14 @@ class Handlers:
                 assert_never(never)
 
     def _passed(self, request: web.BaseRequest) -> Hops:
-        """Tell which caches have asked on the way here; raise `RegistryError` where we were one of them."""
+        """Return which caches have asked on the way here; raise `RegistryError` where we were one of them."""
         hops = parse_via(request.headers.getall("Via", ()))
         if self.name in hops or len(hops) >= _MOST_HOPS:
             raise errors.loop_detected(f"caches ask each other in a circle: this question came through {', '.join(hops)}")
         return hops
 
     async def _is_here(self, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList) -> bool:
-        """Say whether it can be answered without asking upstream for what it may not have."""
+        """Report whether it can be answered without asking upstream for what it may not have."""
         match endpoint:
             case ManifestPull(target=Digest() as digest):
                 return await self.manifests.holds(route.repository, digest)
@@ -152,7 +152,7 @@ class Handlers:
         return response
 
     def _note(self, response: web.StreamResponse, route: Route, pulled: Pulled) -> None:
-        """Tell what the client should be warned of, and how many pulls upstream leaves us."""
+        """Return what the client should be warned of, and how many pulls upstream leaves us."""
         if pulled.warning is not None:
             response.headers["Warning"] = _warning(pulled.warning)
         if pulled.cache_status in _FROM_UPSTREAM and (quota := self.manifests.quota(route)) is not None:
@@ -300,7 +300,7 @@ def _wanted(request: web.BaseRequest, digest: Digest) -> str | None:
 
 
 def _range(request: web.BaseRequest, digest: Digest) -> str | None:
-    """Give `Range`, unless `If-Range` names another representation (RFC 9110, 13.1.5)."""
+    """Return `Range`, unless `If-Range` names another representation (RFC 9110, 13.1.5)."""
     wanted = request.headers.get("Range")
     if wanted is None or request.headers.get("If-Range", f'"{digest}"').strip() != f'"{digest}"':
         return None

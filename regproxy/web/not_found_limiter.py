@@ -30,7 +30,7 @@ class NotFoundLimiter:
         self._asked: dict[str, int] = {}  # names that are being asked for, and by how many
 
     def answer(self, name: str) -> RegistryError | None:
-        """Give the answer to *name* that upstream gave a moment ago, if it was that there is no such thing."""
+        """Return the answer to *name* that upstream gave a moment ago, if it was that there is no such thing."""
         known = self._answers.get(name)
         return RegistryError(known.code, known.status, known.message, known.headers) if known is not None else None
 
@@ -48,7 +48,7 @@ class NotFoundLimiter:
         return Reservation(self, client, name, costs=costs)
 
     def settle(self, client: str, name: str, *, costs: bool, missing: bool, answer: RegistryError | None) -> None:
-        """Learn what became of a question; where it was not in vain, what it *costs* is given back.
+        """Record what became of a question; where it was not in vain, what it *costs* is given back.
 
         *answer* is to be given again for a moment.
         """
@@ -81,6 +81,6 @@ class Reservation:
             self._questions.settle(self._client, self._name, costs=self._costs, missing=missing, answer=answer)
 
     def leave(self) -> None:
-        """Give nothing back where it is still open: whoever asks and leaves has asked."""
+        """Refund nothing where it is still open: whoever asks and leaves has asked."""
         self._costs = False
         self.end()

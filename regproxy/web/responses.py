@@ -62,7 +62,7 @@ def blob_headers(digest: Digest, cache_status: CacheStatus) -> CIMultiDictProxy[
 
 
 def matches(header: str | None, digest: Digest) -> bool:
-    """Say whether `If-None-Match` names the digest; clients send it quoted, weak and bare (RFC 9110, 13.1.2)."""
+    """Report whether `If-None-Match` names the digest; clients send it quoted, weak and bare (RFC 9110, 13.1.2)."""
     if header is None:
         return False
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")}
@@ -95,7 +95,7 @@ class _PartsResponse(web.StreamResponse):
     """The whole of something, a part of it, or several in their frames."""
 
     def __init__(self, ranges: Sequence[ByteRange], size: int, headers: CIMultiDictProxy[str]) -> None:
-        """Say what comes; no ranges means the whole."""
+        """Return what comes; no ranges means the whole."""
         super().__init__(status=206 if ranges else 200, headers=headers)
         self._parts = ranges or [whole(size)]
         self._frame, self._end = _framing(self.headers) if len(ranges) > 1 else ("", b"")
@@ -117,7 +117,7 @@ class ContentResponse(_PartsResponse):
         self._content = content
 
     async def send(self, request: web.BaseRequest, endpoint: str, source: str) -> str | None:
-        """Send it; where that fails on the way, end the connection short of the length and tell why.
+        """Send it; where that fails on the way, end the connection short of the length and return why.
 
         Ending short, by FIN, is the only sign left once headers are out; containerd goes on from there with a Range.
         """
@@ -170,7 +170,7 @@ class PassedResponse(_PartsResponse):
         super().__init__(parts, parts[0].size, headers)
 
     async def send(self, request: web.BaseRequest, runs: Sequence[Run], endpoint: str, source: str) -> str | None:
-        """Let each of *runs* give its parts; where one fails on the way, end the connection short of the length and tell why."""
+        """Let each of *runs* give its parts; where one fails on the way, end the connection short of the length and return why."""
         sent = metrics.SENT_BYTES.labels(endpoint, source)
         await self.prepare(request)
         begun = 0
@@ -247,7 +247,7 @@ def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
 
 
 async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> int:
-    """Send it by sendfile, or some of it by reading where that does not do (TLS), and tell how much.
+    """Send it by sendfile, or some of it by reading where that does not do (TLS), and return how much.
 
     Raise `OSError` where the file cannot be read or is shorter. asyncio says the same of a sendfile that this file system lacks, a disk
     that fails and a client that left; reading finds out which.

@@ -203,11 +203,11 @@ class RegistryServer(web.Server):
 
 
 def _ends_a_head(data: bytes) -> bool:
-    """Say whether there is nothing behind the first end of a head in *data*."""
+    """Report whether there is nothing behind the first end of a head in *data*."""
     return data.find(_END, 0, _LONGEST) == len(data) - len(_END) >= 0
 
 
 def raw_request_of(request: web.BaseRequest) -> bytes | None:
-    """Give the bytes of a request that came alone and in one piece."""
+    """Return the bytes of a request that came alone and in one piece."""
     connection = request.protocol
     return connection.raw_request if isinstance(connection, Connection) else None

@@ -41,14 +41,14 @@ class Certificates:
         return self._tls.client_ca is not None
 
     def current(self) -> ssl.SSLContext:
-        """Give the context of the files as they are now, or of the last ones that could be used."""
+        """Return the context of the files as they are now, or of the last ones that could be used."""
         version = _version(self._tls)
         if version != self._version:
             self._renew(version)
         return self._current
 
     def is_trusted(self, transport: BaseTransport) -> bool:
-        """Say whether the client of a connection would still be taken: its authority counts, and its certificate's time is not over."""
+        """Report whether the client of a connection would still be taken: its authority counts, and its certificate's time is not over."""
         if self._tls.client_ca is None:
             return True
         self.current()
@@ -101,7 +101,7 @@ def _authorities(tls: ServerTls) -> bytes | None:
 
 
 def _version(tls: ServerTls) -> _Version:
-    """Tell the files from what they were; None where one is missing. A copy may keep all but the time of its inode's change."""
+    """Distinguish the files from what they were; None where one is missing. A copy may keep all but the time of its inode's change."""
     try:
         return tuple((found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size) for found in map(os.stat, tls.files))
     except OSError:
