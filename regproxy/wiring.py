@@ -143,7 +143,16 @@ async def serving(
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, index, manifests)
         stack.push_async_callback(listings.close)
-        handlers = Handlers(routes, manifests, blobs, listings, NotFoundLimiter(settings.not_found_limit.rate()), name, settings.catalog)
+        handlers = Handlers(
+            routes,
+            manifests,
+            blobs,
+            listings,
+            NotFoundLimiter(settings.not_found_limit.rate()),
+            name,
+            settings.catalog,
+            cluster=settings.cluster,
+        )
         yield Serving(routes, handlers, fills, asked, freezes, manifests, usage)
 
 

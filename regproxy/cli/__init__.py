@@ -7,6 +7,7 @@ import typer
 from regproxy import __version__
 from regproxy.cli.check import check
 from regproxy.cli.client_config import client_config
+from regproxy.cli.doctor import doctor
 from regproxy.cli.examples import examples
 from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
@@ -31,6 +32,7 @@ app.command(
         "regproxy client-config containerd --undo",
     )
 )(client_config)
+app.command(epilog=examples("regproxy doctor", "regproxy doctor containerd --endpoint http://regproxy.example:5000 --json"))(doctor)
 app.add_typer(store_app)
 
 

@@ -12,7 +12,7 @@ from regproxy.runtimes.registered import RUNTIMES
 
 RuntimeName = Enum("RuntimeName", {name: name for name in RUNTIMES})  # type: ignore[misc]  # typer wants an enumeration
 
-_ROOT = "A host's file system (a directory with `etc` in it), or the runtime's own directory, such as certs.d."
+ROOT_HELP = "A host's file system (a directory with `etc` in it), or the runtime's own directory, such as certs.d."
 
 
 def client_config(
@@ -24,7 +24,7 @@ def client_config(
     check: Annotated[
         bool, typer.Option("--check", help="Say what is not as it should be. Exit with 0: all is; 1: not; 2: cannot tell.")
     ] = False,
-    root: Annotated[Path, typer.Option(metavar="DIR", help=_ROOT)] = Path("/"),
+    root: Annotated[Path, typer.Option(metavar="DIR", help=ROOT_HELP)] = Path("/"),
     registry: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="One registry, such as docker.io; may be repeated. Without it, all.")
     ] = None,
@@ -43,7 +43,7 @@ def client_config(
             return
         if endpoint is None:
             _fail("--endpoint is missing: the URL of the cache as this machine reaches it, such as http://regproxy.example:5000", 2)
-        wanted = Wanted(Endpoint.parse(endpoint), tuple(registry or ()), _certificates(ca), strict, edit_config, _known())
+        wanted = Wanted(Endpoint.parse(endpoint), tuple(registry or ()), _certificates(ca), strict, edit_config, known_registries())
         if check:
             _check(chosen, host, wanted)
             return
@@ -105,7 +105,8 @@ def _certificates(path: Path | None) -> str | None:
         raise CannotApply(f"cannot read {path}, the certificates of --ca: {error}") from None
 
 
-def _known() -> tuple[str, ...]:
+def known_registries() -> tuple[str, ...]:
+    """List the registries that are served unless configured otherwise."""
     from regproxy.config.builtin import BUILTIN  # noqa: PLC0415  not for the other commands
 
     return tuple(BUILTIN)

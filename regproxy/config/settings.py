@@ -113,6 +113,7 @@ class Basics(Model):
     downloads: Downloads = Downloads()
     not_found_limit: NotFoundLimit = NotFoundLimit()
     catalog: bool = False
+    cluster: Annotated[str, Field(max_length=100)] = ""
     reconfirm_after: Annotated[Seconds, Field(ge=0)] = 3600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"

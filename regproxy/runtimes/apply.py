@@ -114,9 +114,26 @@ class Host:
         """Read a file; None where there is none."""
         return _read(self.locate(path))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a whole file system."""
+        return self._directory is None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the file system of this very process."""
+        return self.is_whole and self._root == Path("/")
+
+    def has(self, path: str) -> bool:
+        return self.locate(path).exists()
+
+    def read(self, patterns: Sequence[str]) -> Files:
+        """Read the files that match, of a pattern in the order of their names."""
+        return {path: _text(path, content) for path in self._found(patterns) if (content := self.bytes_of(path)) is not None}
+
     def current(self, runtime: Runtime, wanted: Wanted) -> Files:
         """Read what stands there now."""
-        return {path: _text(path, content) for path in self._found(runtime.reads(wanted)) if (content := self.bytes_of(path)) is not None}
+        return self.read(runtime.reads(wanted))
 
     def originals(self, current: Files) -> Files:
         """Take from *current* what we wrote, and put the originals in its place, so that another endpoint replaces the first one."""

@@ -38,6 +38,15 @@ def registry_table(document: toml_text.Table) -> toml_text.Key:
     return ("plugins", PLUGINS[version], "registry")
 
 
+def imports(text: str) -> list[str]:
+    """List the files, or patterns, that config.toml takes in, as paths below the host's root; a file that is no TOML takes in none."""
+    try:
+        said = tomllib.loads(text).get("imports", [])
+    except tomllib.TOMLDecodeError:
+        return []
+    return [each.lstrip("/") for each in said if isinstance(each, str) and each.startswith("/")] if isinstance(said, list) else []
+
+
 def configure(files: Files, wanted: Wanted) -> Plan:
     names = wanted.registries or (DEFAULT,)
     changes: list[PlannedFile] = []

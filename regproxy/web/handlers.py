@@ -53,11 +53,13 @@ class Handlers:
     name: str  # among caches
     has_catalog: bool = False
     bodies: BodyBudget = field(default_factory=BodyBudget)
+    cluster: str = ""  # whose cache it is, as it tells whoever asks
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, context: RequestContext) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
         if isinstance(endpoint, Root):
-            return web.json_response({"name": "regproxy", "about": "a pull-through cache for container registries", "api": "/v2/"})
+            about = {"name": "regproxy", "about": "a pull-through cache for container registries", "api": "/v2/"}
+            return web.json_response(about | ({"cluster": self.cluster} if self.cluster else {}))
         if isinstance(endpoint, Ping):
             return web.Response(body=b"{}", content_type="application/json")
         if isinstance(endpoint, Catalog):
