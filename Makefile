@@ -23,10 +23,10 @@ clients: $(VENV)/.ready-dev
 	$(BIN)/pip install --quiet --group clients
 	$(BIN)/python -m tests.clients.go_programs
 
-# The documentation site, into docs/_build. A broken link or any other warning is an error.
+# The documentation site, into build/site. A broken link or any other warning is an error.
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.configuration
-	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . docs/_build
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . build/site
 
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench
@@ -43,4 +43,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) build docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -36,7 +36,7 @@ class CredentialEntry(Model):
 
     docker_config: Whole | None = Field(default=None, description="A file of docker or podman with the credentials or their helpers.")
     username: Annotated[Filled | None, AfterValidator(_half)] = Field(
-        None, description="Together with `password`, without `docker_config`."
+        default=None, description="Needs `password`; not with `docker_config`."
     )
     password: Annotated[Filled | None, AfterValidator(_half)] = Field(
         default=None, repr=False, description="A password or an access token."
