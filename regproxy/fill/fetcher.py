@@ -15,11 +15,11 @@ from regproxy.fill.holdback import Exposed, Holdback, HoldbackBudget
 from regproxy.fill.writer import Writer
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.ports import (
-    BlobStore,
     Corrupt,
     Gone,
     Incoming,
     Ingest,
+    Ingester,
     LocalResourceError,
     NotFound,
     Refused,
@@ -44,7 +44,7 @@ class _EndlessError(Unavailable):
 class Fetcher:
     """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, downloads: Downloads, first: Callable[[Fill], First]) -> None:
+    def __init__(self, registries: Mapping[str, Registry], store: Ingester, downloads: Downloads, first: Callable[[Fill], First]) -> None:
         """Take the ports, how a blob is fetched, and who tells which come *first* of those who share a fill's line."""
         self._first = first
         self._registries = registries

@@ -19,7 +19,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.precedence import max_wait
 from regproxy.ports import (
-    BlobStore,
+    ContentStore,
     Corrupt,
     Incoming,
     Index,
@@ -66,11 +66,11 @@ class Fills:
     """The fills in progress, one per repository and digest.
 
     What upstream lets one repository have it may keep from another, and what it refuses to one it may give to another. So a fill belongs
-    to one repository, and is found under no other. Two that copy the same blob share its bytes as two processes do, by the lease: the
+    to one repository, and is found under no other. Two that copy the same blob share its bytes as two processes do, by the lock: the
     second reads along what the first one copies, once upstream has confirmed that it may.
     """
 
-    def __init__(self, registries: Mapping[str, Registry], store: BlobStore, index: Index, downloads: Downloads) -> None:
+    def __init__(self, registries: Mapping[str, Registry], store: ContentStore, index: Index, downloads: Downloads) -> None:
         """Take the ports, and how a blob is fetched."""
         self.parts = {name: PassedParts(max_wait(registry.progress_timeout)) for name, registry in registries.items()}  # by upstream
         self._fetcher = Fetcher(registries, store, downloads, self._first)
@@ -171,9 +171,9 @@ class Fills:
                 del self._fills[fill.digest]
 
     async def _elsewhere(self, fill: Fill) -> PeerIngest | StoreError | None:
-        """Take the lease, or give what another fill copies, or what keeps us from knowing."""
+        """Take the lock, or give what another fill copies, or what keeps us from knowing."""
         try:
-            return await self._store.lease(fill.digest, fill.repository)
+            return await self._store.acquire(fill.digest, fill.repository)
         except StoreError as error:
             _log.warning("could not be looked up", extra=fields(what=str(fill.digest), reason=str(error)))
             return error

@@ -16,7 +16,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, LIMIT, OCI_INDEX, OCI_MANIFEST, Manifest
 from regproxy.oci.reference import Repository
 from regproxy.policy.freshness import TagRecord
-from regproxy.ports import BlobStore, Index, Kind
+from regproxy.ports import Index, Ingester, Kind
 
 _MANIFESTS = frozenset({OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST})
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -33,7 +33,7 @@ _ReadManifest: TypeAlias = Callable[[], Manifest]
 class Importer:
     """Takes images out of one tar."""
 
-    def __init__(self, store: BlobStore, index: Index, tar: Archive, now: float, progress: JobProgress) -> None:
+    def __init__(self, store: Ingester, index: Index, tar: Archive, now: float, progress: JobProgress) -> None:
         """Take where to keep them, the tar, the time in epoch seconds, and where to say how far we are."""
         self._store = store
         self._index = index

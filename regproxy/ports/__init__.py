@@ -1,5 +1,6 @@
 """The doors between deciding and acting: what the use cases ask of the world, and what it may answer."""
 
+from regproxy.ports.content import Content, ContentReader, Extent
 from regproxy.ports.errors import (
     Answer,
     Corrupt,
@@ -19,8 +20,9 @@ from regproxy.ports.errors import (
 )
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
+from regproxy.ports.ingest import Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
 from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
-from regproxy.ports.store import BlobStore, Content, Extent, Incoming, Ingest, IngestStage, IngestStatus, PeerIngest, Spool, StoredBlob
+from regproxy.ports.store import BlobStore, ContentStore, Space, StoredBlob, StoreMaintenance
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "BlobStore",
     "Census",
     "Content",
+    "ContentReader",
+    "ContentStore",
     "Corrupt",
     "Extent",
     "Fleet",
@@ -40,8 +44,10 @@ __all__ = [
     "Incoming",
     "Index",
     "Ingest",
+    "IngestLocks",
     "IngestStage",
     "IngestStatus",
+    "Ingester",
     "InvalidContent",
     "Kind",
     "Ledger",
@@ -54,8 +60,10 @@ __all__ = [
     "Refused",
     "Registry",
     "Rejected",
+    "Space",
     "Spool",
     "StoreError",
+    "StoreMaintenance",
     "StoredBlob",
     "TagCache",
     "TagPage",

@@ -1,141 +1,11 @@
-"""Content: how it is kept, and how it is given."""
+"""A store of content by digest, its space and its maintenance."""
 
-from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from regproxy.oci.digest import Digest
-from regproxy.oci.reference import Repository
-from regproxy.ports.errors import UpstreamError
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Where bytes lie: a file, an offset in it, how many, and whether they stay as they are."""
-
-    file: BinaryIO
-    offset: int
-    length: int
-    is_lasting: bool = True  # else they must be copied: what sendfile has sent refers to its pages until the client has it
-
-
-class Content(Protocol):
-    """Bytes that lie in files, all of them or those that have arrived; release it when done."""
-
-    @property
-    def size(self) -> int: ...
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it is in the store, as it was when it was opened."""
-
-    async def extent(self, start: int, stop: int) -> Extent:
-        """Wait for bytes from *start* on, and return where some of those before *stop* lie that may be sent.
-
-        Asking says that what is before *start* will not be asked for again. Raise what keeps the bytes from coming.
-        """
-
-    async def spoiled(self) -> None:
-        """Put it aside: its bytes cannot be read."""
-
-    def release(self) -> None: ...
-
-
-class Incoming(Protocol):
-    """Where the bytes of content on its way in are read."""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether all that was written can still be read, by somebody who joins now."""
-
-    @property
-    def origin(self) -> object:
-        """What is equal for two that read the very same bytes."""
-
-    def extent(self, start: int, stop: int) -> Extent:
-        """Return where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
-
-    def follow(self, slowest: Callable[[], int | None]) -> None:
-        """Set how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
-
-    def moved(self) -> None:
-        """Record that a reader has moved on or left."""
-
-    def close(self) -> None: ...
-
-
-class Ingest(Incoming, Protocol):
-    """Content on its way in, invisible until `commit`.
-
-    Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
-    slowest of them reads, and `commit` says why it was not kept.
-    """
-
-    async def write(self, chunks: Sequence[bytes]) -> None:
-        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
-
-    def verify(self) -> None:
-        """Raise `DigestMismatch` unless what was written is what it should be."""
-
-    async def commit(self) -> None:
-        """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
-
-    def leave(self) -> None:
-        """Keep what was written so far for somebody to go on with, whatever `discard` says later."""
-
-    async def discard(self) -> None:
-        """Forget what was not committed; those who read it may read on."""
-
-
-class IngestStage(Enum):
-    """How far a copy is."""
-
-    ASKING = "asking"
-    COPYING = "copying"
-    ALONE = "alone"  # the store takes no more of it: nobody else can read what comes
-    KEPT = "kept"
-    VERIFIED = "verified"  # right, and yet not kept
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class IngestStatus:
-    """How far another process's copy is: under which name it asked, of how many bytes, how many are written, what ended it."""
-
-    stage: IngestStage
-    repository: str
-    size: int | None
-    written: int
-    error: UpstreamError | None = None
-
-
-class PeerIngest(Protocol):
-    """Content that another process of this machine copies in."""
-
-    @property
-    def incoming(self) -> Incoming | None:
-        """Where its bytes are read; None before there are any."""
-
-    async def status(self) -> IngestStatus | None:
-        """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
-
-    def want(self) -> None:
-        """Notify whoever copies that a client of ours waits."""
-
-    def close(self) -> None:
-        """Look no more; what it reads from, if it does, is closed by itself."""
-
-
-class Spool(Protocol):
-    """A file without a name, for what has to be read here and there before it can be kept; it takes room until it is closed."""
-
-    file: BinaryIO
-
-    async def write(self, chunk: bytes) -> None:
-        """Append; raise `StoreError`."""
-
-    def close(self) -> None: ...
+from regproxy.ports.content import ContentReader
+from regproxy.ports.ingest import Ingester, IngestLocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,74 +17,8 @@ class StoredBlob:
     modified_at: float
 
 
-class BlobStore(Protocol):
-    """Content by digest. Nothing in it is unverified."""
-
-    @property
-    def place(self) -> str:
-        """Where it is kept, for people."""
-
-    @property
-    def opened_at(self) -> float:
-        """When this process began to use the store, in epoch seconds of its file system."""
-
-    @property
-    def interrupted_at(self) -> float | None:
-        """When the last process to use the store was last seen alive, in epoch seconds, if it did not end in order."""
-
-    async def open(self, digest: Digest, size: int) -> Content | None:
-        """Open content of exactly *size* bytes; None where there is none such, whatever lies in its place."""
-
-    async def read(self, digest: Digest, size: int) -> bytes | None:
-        """Read and verify small content; None where there is none such."""
-
-    async def write(self, digest: Digest, body: bytes) -> None:
-        """Keep small content; raise `DigestMismatch` or `StoreError`."""
-
-    async def resumable(self, digest: Digest) -> int:
-        """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
-
-    async def lease(self, digest: Digest, repository: Repository) -> PeerIngest | None:
-        """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
-
-    async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
-        """Release that right, if we have it, and tell those who watch what went wrong."""
-
-    async def ingesting(self) -> Collection[Digest]:
-        """List what is being copied in; raise `StoreError`."""
-
-    def is_wanted(self, digest: Digest) -> bool:
-        """Whether another process has a client that waits for content that we copy in."""
-
-    async def landed(self, digest: Digest, size: int) -> Incoming | None:
-        """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
-
-    async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_locked: bool = False
-    ) -> Ingest:
-        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
-
-        After what another process has *begun* and has no room for, nothing is kept. Those who watch the lease are told how it goes where
-        it *is_locked* for this very copy: another one of this process may have the lease.
-        """
-
-    async def spool(self, size: int) -> Spool:
-        """Take room for *size* bytes; raise `StoreError`."""
-
-    async def let_go(self) -> None:
-        """Notice, for ever, what other processes have removed, so that its room is free."""
-
-    async def remove(self, digest: Digest) -> int:
-        """Remove content, and return how many bytes that frees; those who read it read on. Raise `StoreError`."""
-
-    async def list_shard(self, shard: str) -> list[StoredBlob]:
-        """List all content whose digest begins with the two digits *shard*; raise `StoreError`."""
-
-    async def verify(self, digest: Digest) -> int | None:
-        """Read and hash content and return its size; put it aside and say None where it is not right. Raise `StoreError`."""
-
-    def mended(self) -> None:
-        """Record that what an interruption may have damaged has been looked at."""
+class Space(Protocol):
+    """How many bytes a store holds, and how they become fewer."""
 
     @property
     def counted(self) -> int:
@@ -233,5 +37,44 @@ class BlobStore(Protocol):
     async def look(self) -> None:
         """Look at what others have left of the file system; raise `StoreError`."""
 
+    async def let_go(self) -> None:
+        """Notice, for ever, what other processes have removed, so that its room is free."""
+
+    async def remove(self, digest: Digest) -> int:
+        """Remove content, and return how many bytes that frees; those who read it read on. Raise `StoreError`."""
+
+
+class StoreMaintenance(Protocol):
+    """What is known of a store as a whole, and how damage is found."""
+
+    @property
+    def place(self) -> str:
+        """Where it is kept, for people."""
+
+    @property
+    def opened_at(self) -> float:
+        """When this process began to use the store, in epoch seconds of its file system."""
+
+    @property
+    def interrupted_at(self) -> float | None:
+        """When the last process to use the store was last seen alive, in epoch seconds, if it did not end in order."""
+
+    async def list_shard(self, shard: str) -> list[StoredBlob]:
+        """List all content whose digest begins with the two digits *shard*; raise `StoreError`."""
+
+    async def verify(self, digest: Digest) -> int | None:
+        """Read and hash content and return its size; put it aside and say None where it is not right. Raise `StoreError`."""
+
+    def mended(self) -> None:
+        """Record that what an interruption may have damaged has been looked at."""
+
     async def check(self) -> str | None:
         """Read for real, or raise `StoreError`; return why nothing can be kept at the moment."""
+
+
+class ContentStore(ContentReader, Ingester, IngestLocks, Protocol):
+    """All that answers and fills need of a store."""
+
+
+class BlobStore(ContentStore, Space, StoreMaintenance, Protocol):
+    """A whole store."""

@@ -27,7 +27,7 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.coalescing import Place, coalesced
 from regproxy.policy.routing import Route, check_denied
 from regproxy.policy.sharing import Share
-from regproxy.ports import BlobStore, Content, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
+from regproxy.ports import Content, ContentReader, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.access import Question, RepositoryAccess
 from regproxy.pull.usage import Usage
 from regproxy.slots import Slots
@@ -96,7 +96,7 @@ class Blobs:
     def __init__(
         self,
         registries: Mapping[str, Registry],
-        store: BlobStore,
+        store: ContentReader,
         index: Index,
         fills: Fills,
         usage: Usage,

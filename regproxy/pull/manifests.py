@@ -22,7 +22,7 @@ from regproxy.policy.freshness import Denial, Denied, Missing, PullPolicy, TagPo
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import (
     Answer,
-    BlobStore,
+    ContentStore,
     Corrupt,
     Fleet,
     Index,
@@ -56,7 +56,7 @@ class Manifests:
     def __init__(
         self,
         registries: Mapping[str, Registry],
-        store: BlobStore,
+        store: ContentStore,
         index: Index,
         usage: Usage,
         freezes: Freezes,

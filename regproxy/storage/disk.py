@@ -111,7 +111,7 @@ class DiskStore:
             await ingest.discard()
             ingest.close()
 
-    async def lease(self, digest: Digest, repository: Repository) -> WatchedIngest | None:
+    async def acquire(self, digest: Digest, repository: Repository) -> WatchedIngest | None:
         other = self._locks.take(digest, str(repository))
         return None if other is None else WatchedIngest(self._root, digest, other, self._run)
 

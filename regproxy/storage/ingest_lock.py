@@ -21,7 +21,7 @@ from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
 from regproxy.shm import shared
 
-_ALL = 16 * 1024  # bytes; a lease has a handful of lines
+_ALL = 16 * 1024  # bytes; a lock has a handful of lines
 
 
 class IngestLock:
@@ -39,7 +39,7 @@ class IngestLock:
         return os.fstat(self._descriptor).st_size > self._noted
 
     def open_for(self, repository: str) -> None:
-        """Write the first line, which also takes the page that all further lines fit in; the lease is given back where that fails."""
+        """Write the first line, which also takes the page that all further lines fit in; the lock is given back where that fails."""
         try:
             self.note(repository=repository)
         except BaseException:
@@ -55,7 +55,7 @@ class IngestLock:
 
 
 class Watched:
-    """Another process's lease."""
+    """Another process's lock."""
 
     def __init__(self, descriptor: int) -> None:
         """Own the descriptor of its file."""
@@ -99,31 +99,31 @@ class IngestLocks:
         self._ours: dict[Digest, IngestLock] = {}
 
     def take(self, digest: Digest, repository: str) -> Watched | None:
-        """Take the lease of *digest* for *repository*, or give a view of whoever has it."""
+        """Take the lock of *digest* for *repository*, or give a view of whoever has it."""
         while self._place is not None:
             with _failing():
                 path = self._place / str(digest)
-                if (lease := _taken(path)) is not None:
-                    lease.open_for(repository)
-                    self._ours[digest] = lease
+                if (lock := _taken(path)) is not None:
+                    lock.open_for(repository)
+                    self._ours[digest] = lock
                     return None
                 if (other := _watched(path)) is not None:
                     return other
         return None
 
     def note(self, digest: Digest, **facts: object) -> None:
-        """Notify those who watch, if the lease is ours."""
+        """Notify those who watch, if the lock is ours."""
         with _failing():
             if digest in self._ours:
                 self._ours[digest].note(**facts)
 
     def is_wanted(self, digest: Digest) -> bool:
-        """Whether the lease is ours, and somebody who watches it said that a client waits."""
+        """Whether the lock is ours, and somebody who watches it said that a client waits."""
         with _failing():
             return digest in self._ours and self._ours[digest].is_wanted
 
     def release(self, digest: Digest) -> None:
-        """Return the lease back, if it is ours."""
+        """Release the lock, if it is ours."""
         with _failing():
             if digest in self._ours:
                 self._ours.pop(digest).release()
@@ -142,9 +142,9 @@ def place(root: Path) -> Path:
 
 
 def reset(root: Path) -> None:
-    """Remove what dead processes have left, before the first process of all takes a lease; raise `OSError`."""
-    for lease in place(root).iterdir():
-        lease.unlink()
+    """Remove what dead processes have left, before the first process of all takes a lock; raise `OSError`."""
+    for lock in place(root).iterdir():
+        lock.unlink()
 
 
 def _taken(path: Path) -> IngestLock | None:

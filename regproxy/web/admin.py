@@ -6,7 +6,7 @@ from aiohttp import web
 
 from regproxy.maintenance.inventory import Inventory
 from regproxy.policy.admin_access import AdminAccess
-from regproxy.ports import BlobStore, StoreError, Watched
+from regproxy.ports import StoreError, StoreMaintenance, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
 from regproxy.telemetry import metrics
@@ -17,7 +17,7 @@ from regproxy.web.store_api import add_store_api
 
 
 def admin_app(
-    store: BlobStore,
+    store: StoreMaintenance,
     registries: Mapping[str, Watched],
     freezes: Freezes,
     explainer: Explainer,

@@ -17,9 +17,9 @@ MIB = 1024 * 1024
 
 
 def _holder(digest: Digest) -> int | None:
-    """Tell which process has the lease of *digest*; nobody is told the name of the program's directory."""
-    (lease,) = Path("/dev/shm").glob(f"regproxy-*/leases/{digest}")
-    inode = lease.stat().st_ino
+    """Tell which process has the lock of *digest*; nobody is told the name of the program's directory."""
+    (lock,) = Path("/dev/shm").glob(f"regproxy-*/locks/{digest}")
+    inode = lock.stat().st_ino
     for line in Path("/proc/locks").read_text().splitlines():
         words = line.split()
         if words[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and words[5].endswith(f":{inode}"):

@@ -125,7 +125,7 @@ async def test_others_read_what_is_there_while_more_is_on_its_way(tmp_path: Path
 
 
 async def test_who_was_given_up_on_is_succeeded_where_it_stood(tmp_path: Path) -> None:
-    """A worker that ends leaves its lease to the kernel and its file to whoever reads along; those notice nothing."""
+    """A worker that ends leaves its lock to the kernel and its file to whoever reads along; those notice nothing."""
     async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream) as (one, other):
         digest = upstream.add_blob("library/app", BLOB)
         upstream.misbehave(on("GET", "/blobs/"), Stall(3 * MIB), times=1)
@@ -186,7 +186,7 @@ async def test_who_reads_along_when_the_disk_is_full_gets_the_rest(tmp_path: Pat
 
 
 async def test_what_another_process_brought_meanwhile_is_not_fetched_again(tmp_path: Path) -> None:
-    """Between looking into the store and taking the lease, another process may have come to the end of it."""
+    """Between looking into the store and taking the lock, another process may have come to the end of it."""
     async with FakeRegistry() as upstream, processes(tmp_path / "store", upstream) as (one, other):
         digest = upstream.add_blob("library/app", BLOB)
         assert await one.pull(digest) == BLOB

@@ -51,8 +51,8 @@ async def test_n13_13_a_failure_means_the_same_to_another_process(tmp_path: Path
     one, other = (DiskStore(tmp_path, Limits()) for _ in range(2))
     await one.prepare()
     await other.join()
-    assert await one.lease(DIGEST, REPOSITORY) is None
-    copy = await other.lease(DIGEST, REPOSITORY)
+    assert await one.acquire(DIGEST, REPOSITORY) is None
+    copy = await other.acquire(DIGEST, REPOSITORY)
     assert copy is not None
     await one.release(DIGEST, failure)
     progress = await copy.status()
@@ -71,7 +71,7 @@ async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it
     await store.prepare()
     with (ingest_lock.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        copy = await store.lease(DIGEST, REPOSITORY)
+        copy = await store.acquire(DIGEST, REPOSITORY)
         assert copy is not None
         status = asyncio.create_task(copy.status())
         await asyncio.sleep(0)  # it has looked
@@ -89,9 +89,9 @@ async def test_n12_02_a_holder_that_dies_before_it_says_who_it_is_is_over(tmp_pa
     await store.prepare()
     with (ingest_lock.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        copy = await store.lease(DIGEST, REPOSITORY)
+        copy = await store.acquire(DIGEST, REPOSITORY)
     assert copy is not None
     assert await copy.status() is None
     copy.close()
-    assert await store.lease(DIGEST, REPOSITORY) is None
+    assert await store.acquire(DIGEST, REPOSITORY) is None
     store.close()

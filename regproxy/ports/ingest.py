@@ -1,0 +1,148 @@
+"""Content on its way in: written by one process of a machine, read along by all."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import BinaryIO, Protocol
+
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.ports.content import Extent
+from regproxy.ports.errors import UpstreamError
+
+
+class Incoming(Protocol):
+    """Where the bytes of content on its way in are read."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was written can still be read, by somebody who joins now."""
+
+    @property
+    def origin(self) -> object:
+        """What is equal for two that read the very same bytes."""
+
+    def extent(self, start: int, stop: int) -> Extent:
+        """Return where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
+
+    def follow(self, slowest: Callable[[], int | None]) -> None:
+        """Set how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
+
+    def moved(self) -> None:
+        """Record that a reader has moved on or left."""
+
+    def close(self) -> None: ...
+
+
+class Ingest(Incoming, Protocol):
+    """Content on its way in, invisible until `commit`.
+
+    Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
+    slowest of them reads, and `commit` says why it was not kept.
+    """
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
+
+    def verify(self) -> None:
+        """Raise `DigestMismatch` unless what was written is what it should be."""
+
+    async def commit(self) -> None:
+        """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
+
+    def leave(self) -> None:
+        """Keep what was written so far for somebody to go on with, whatever `discard` says later."""
+
+    async def discard(self) -> None:
+        """Forget what was not committed; those who read it may read on."""
+
+
+class IngestStage(Enum):
+    """How far a copy is."""
+
+    ASKING = "asking"
+    COPYING = "copying"
+    ALONE = "alone"  # the store takes no more of it: nobody else can read what comes
+    KEPT = "kept"
+    VERIFIED = "verified"  # right, and yet not kept
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStatus:
+    """How far another process's copy is: under which name it asked, of how many bytes, how many are written, what ended it."""
+
+    stage: IngestStage
+    repository: str
+    size: int | None
+    written: int
+    error: UpstreamError | None = None
+
+
+class PeerIngest(Protocol):
+    """Content that another process of this machine copies in."""
+
+    @property
+    def incoming(self) -> Incoming | None:
+        """Where its bytes are read; None before there are any."""
+
+    async def status(self) -> IngestStatus | None:
+        """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
+
+    def want(self) -> None:
+        """Notify whoever copies that a client of ours waits."""
+
+    def close(self) -> None:
+        """Look no more; what it reads from, if it does, is closed by itself."""
+
+
+class Spool(Protocol):
+    """A file without a name, for what has to be read here and there before it can be kept; it takes room until it is closed."""
+
+    file: BinaryIO
+
+    async def write(self, chunk: bytes) -> None:
+        """Append; raise `StoreError`."""
+
+    def close(self) -> None: ...
+
+
+class Ingester(Protocol):
+    """Writes content, which is visible once it is verified."""
+
+    async def write(self, digest: Digest, body: bytes) -> None:
+        """Keep small content; raise `DigestMismatch` or `StoreError`."""
+
+    async def resumable(self, digest: Digest) -> int:
+        """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
+
+    async def ingest(
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_locked: bool = False
+    ) -> Ingest:
+        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
+
+        After what another process has *begun* and has no room for, nothing is kept. Those who watch the lease are told how it goes where
+        it *is_locked* for this very copy: another one of this process may have the lease.
+        """
+
+    async def spool(self, size: int) -> Spool:
+        """Take room for *size* bytes; raise `StoreError`."""
+
+
+class IngestLocks(Protocol):
+    """Who on this machine may copy which content in, and what the others see of it."""
+
+    async def acquire(self, digest: Digest, repository: Repository) -> PeerIngest | None:
+        """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
+
+    async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
+        """Release that right, if we have it, and tell those who watch what went wrong."""
+
+    async def ingesting(self) -> Collection[Digest]:
+        """List what is being copied in; raise `StoreError`."""
+
+    def is_wanted(self, digest: Digest) -> bool:
+        """Whether another process has a client that waits for content that we copy in."""
+
+    async def landed(self, digest: Digest, size: int) -> Incoming | None:
+        """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
