@@ -7,6 +7,7 @@ the young, who are most of the garbage, are looked at often and so are few; and 
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable
 from itertools import count
 
@@ -15,18 +16,24 @@ _MIDDLING = 3  # looks until one at what has outlived a look
 _OLD = 3_000  # ... until one at everything: a minute
 _FEW = 200  # clients, for whom that takes 12 ms
 _OVERDUE = 10 * _OLD  # looks until one at everything whoever waits: ten minutes, as each connection that ends leaves a kilobyte
+_COUNTED = 50  # looks until memory is counted: a second, as that takes a tenth of a millisecond
+_MAX_GROWTH = 500_000  # blocks of memory, some 100 MB, after which everything is looked at sooner, whoever waits: clients choose what ends
 
 
-async def collect(clients: Callable[[], int], every: float = _EVERY) -> None:
-    """Look for garbage for ever, knowing how many clients are connected; what there is already is not looked at again."""
+async def collect(clients: Callable[[], int], every: float = _EVERY, max_growth: int = _MAX_GROWTH) -> None:
+    """Look for garbage for ever, knowing how many clients are connected; what there is already is not looked at again.
+
+    Garbage that has outlived two looks takes *max_growth* blocks at most.
+    """
     gc.disable()
     gc.collect()
     gc.freeze()
-    due = _OLD
+    due, blocks = _OLD, sys.getallocatedblocks()
     for look in count(1):
         await asyncio.sleep(every)
-        if look >= due and (clients() < _FEW or look >= due + _OVERDUE):
+        has_grown = look % _COUNTED == 0 and sys.getallocatedblocks() > blocks + max_growth
+        if has_grown or (look >= due and (clients() < _FEW or look >= due + _OVERDUE)):
             gc.collect()
-            due = look + _OLD
+            due, blocks = look + _OLD, sys.getallocatedblocks()
         else:
             gc.collect(0 if look % _MIDDLING else 1)

@@ -36,9 +36,9 @@ def looks() -> Iterator[list[int]]:
     gc.enable()
 
 
-async def _while_collecting(clients: int, seen: Callable[[], bool]) -> None:
+async def _while_collecting(clients: int, seen: Callable[[], bool], max_growth: int = 10**9) -> None:
     """Collect for so many clients until something is seen."""
-    collecting = asyncio.create_task(collector.collect(lambda: clients, ALMOST_NO_TIME))
+    collecting = asyncio.create_task(collector.collect(lambda: clients, ALMOST_NO_TIME, max_growth))
     async with asyncio.timeout(300):
         while not seen():  # noqa: ASYNC110 -- nobody tells
             await asyncio.sleep(0.001)
@@ -67,3 +67,22 @@ async def test_nobody_is_made_to_wait_for_a_look_at_everything(looks: list[int])
 async def test_everything_is_looked_at_while_few_clients_are_connected(looks: list[int]) -> None:
     await _while_collecting(3, lambda: looks.count(2) > 2)
     assert looks.count(0) > looks.count(1) > looks.count(2)
+
+
+async def test_n12_14_garbage_that_outlives_two_looks_is_bounded_while_many_clients_are_connected(looks: list[int]) -> None:
+    """Connections that ended would pile up for ten minutes, for as long as somebody holds enough of them open."""
+    young: list[Knot] = []
+    old: list[weakref.ref[Knot]] = []
+
+    def is_found() -> bool:
+        if len(looks) > 100 and not old:
+            if not young:
+                young.extend(Knot() for _ in range(20_000))
+                looks.clear()
+                return False
+            old.append(weakref.ref(young[0]))
+            young.clear()
+        return bool(old) and old[0]() is None
+
+    await _while_collecting(5000, is_found, max_growth=10_000)
+    assert looks.index(2) < 1_000, "and not when it is overdue"
