@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from regproxy import __version__
+from regproxy.cli.admission import admission
 from regproxy.cli.check import check
 from regproxy.cli.client_config import client_config
 from regproxy.cli.doctor import doctor
 from regproxy.cli.examples import examples
 from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
+from regproxy.cli.node_config import app as node_config_app
 from regproxy.cli.serve import serve
 from regproxy.cli.store import app as store_app
 
@@ -20,6 +22,11 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="regproxy", no_args_is_help=True, pretty_exceptions_enable=False, context_settings=_HELP)
 app.command(epilog=examples("regproxy serve", "regproxy serve --config /etc/regproxy/regproxy.yaml"))(serve)
 app.command(epilog=examples("regproxy check --config regproxy.yaml"))(check)
+app.command(
+    epilog=examples(
+        "regproxy admission --certificate tls.crt --key tls.key --registry http://regproxy.example:5000 --own-namespace regproxy"
+    )
+)(admission)
 app.command(epilog=examples("regproxy explain nginx:1.27", "regproxy explain ghcr.io/org/app:2 --admin http://regproxy.example:5001"))(
     explain
 )
@@ -34,6 +41,7 @@ app.command(
 )(client_config)
 app.command(epilog=examples("regproxy doctor", "regproxy doctor containerd --endpoint http://regproxy.example:5000 --json"))(doctor)
 app.add_typer(store_app)
+app.add_typer(node_config_app, name="node-config")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

@@ -13,6 +13,7 @@ from regproxy.config.model import Model, Place, Whole
 from regproxy.config.timeouts import Timeouts
 from regproxy.config.tls import ServerTls
 from regproxy.config.units import (
+    EVERYWHERE,
     Address,
     HostName,
     Keys,
@@ -33,7 +34,7 @@ from regproxy.policy.routing import DOCKER_HUB, Upstream
 from regproxy.policy.token_bucket import Rate
 
 _MOST_WORKERS = 256
-_WILDCARDS = frozenset({"0.0.0.0", "::"})
+_WILDCARDS = frozenset({"0.0.0.0", "::", EVERYWHERE})
 
 
 def _workers(value: object) -> object:

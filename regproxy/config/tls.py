@@ -49,9 +49,16 @@ class ServerTls(Model):
         context.load_cert_chain(self.certificate, self.key, password=_no_password)
         return context
 
+    def ends_at(self) -> float:
+        """Return when the certificate's time is over, in epoch seconds."""
+        return self._leaf().not_valid_after_utc.timestamp()
+
+    def _leaf(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
+
     def caution(self, now: datetime) -> str | None:
         """Return why clients will refuse the certificate, if its time is over or has not come."""
-        leaf = x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
+        leaf = self._leaf()
         if now > leaf.not_valid_after_utc:
             return f"{self.certificate} expired on {leaf.not_valid_after_utc:%Y-%m-%d}"
         if now < leaf.not_valid_before_utc:

@@ -35,9 +35,12 @@ _MIN_SIGNS = 8  # different ones: a key of one letter is long, and no secret
 _WHOLE = 100
 
 
+EVERYWHERE = "*"  # the host of an address: all interfaces, of both families
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen. Port 0 is any free one."""
+    """Where to listen; the host `*` is all interfaces, IPv4 and IPv6. Port 0 is any free one."""
 
     host: str
     port: int
@@ -47,15 +50,15 @@ class Address:
 
     def from_here(self) -> "Address":
         """Return where whoever is on this machine reaches it, also where it is all interfaces."""
-        return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)
+        return Address({"0.0.0.0": "127.0.0.1", EVERYWHERE: "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)
 
 
 def address(value: object) -> Address:
     if isinstance(value, Address):
         return value
     host, _, port = str(value).rpartition(":")
-    if not _is_host(host) or not _is_port(port):
-        raise ValueError("is not an address such as 0.0.0.0:5000 or [::]:5000")
+    if (host != EVERYWHERE and not _is_host(host)) or not _is_port(port):
+        raise ValueError("is not an address such as 0.0.0.0:5000, [::]:5000 or *:5000")
     return Address(host.strip("[]"), int(port))
 
 

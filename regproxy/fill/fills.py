@@ -33,7 +33,6 @@ from regproxy.ports import (
     Throttled,
     Unavailable,
     UpstreamError,
-    detached,
 )
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -192,7 +191,6 @@ class Fills:
             metrics.FILLS.dec()
             if is_locked:
                 await kept(self._store.release(fill.digest, failure), fill.digest)
-            failure = None  # its traceback keeps this frame
 
     async def _landed(self, fill: Fill) -> bool:
         """Read what another fill has brought since we looked for it, if it has, and if this repository may have it."""
@@ -219,7 +217,7 @@ class Fills:
                 is_ours = progress.repository == str(fill.repository)
                 if progress.error is not None:
                     if is_ours:
-                        raise detached(progress.error)
+                        raise progress.error
                     return False  # what was refused to another repository may be given to this one
                 if not is_ours and not (_is_of(fill.repository, progress) and await self._may_share(fill)):
                     fill.may_share = False

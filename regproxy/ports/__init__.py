@@ -16,7 +16,6 @@ from regproxy.ports.errors import (
     Unavailable,
     UnexpectedResponse,
     UpstreamError,
-    detached,
 )
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
@@ -73,5 +72,4 @@ __all__ = [
     "UnexpectedResponse",
     "UpstreamError",
     "Watched",
-    "detached",
 ]

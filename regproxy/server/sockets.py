@@ -7,6 +7,7 @@ from socket import AF_INET6, AI_PASSIVE, IPPROTO_IPV6, IPV6_V6ONLY, SO_REUSEADDR
 from typing import TypeAlias
 
 from regproxy.config import Address
+from regproxy.config.units import EVERYWHERE
 
 _BACKLOG = 4096  # a mass restart connects all at once; the kernel caps it at somaxconn
 
@@ -51,16 +52,22 @@ def _shared(given: Listeners, workers: int) -> list[Listeners]:
 
 def _listeners(address: Address, *, is_shared: bool) -> Listeners:
     found: list[socket] = []
+    host = None if address.host == EVERYWHERE else address.host
     try:
-        for family, kind, protocol, _, place in getaddrinfo(address.host, address.port, type=SOCK_STREAM, flags=AI_PASSIVE):
-            each = socket(family, kind, protocol)
+        for family, kind, protocol, _, place in getaddrinfo(host, address.port, type=SOCK_STREAM, flags=AI_PASSIVE):
+            try:
+                each = socket(family, kind, protocol)
+            except OSError as error:
+                if host is None and error.errno == errno.EAFNOSUPPORT:
+                    continue  # a kernel without IPv6
+                raise
             found.append(each)
             each.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
             if is_shared:
                 each.setsockopt(SOL_SOCKET, SO_REUSEPORT, 1)
             if family == AF_INET6:
                 each.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
-            each.bind(place)
+            each.bind((place[0], address.port or port(found), *place[2:]))  # any free port is the same for all
             each.listen(_BACKLOG)
             each.settimeout(0)
     except OSError as error:

@@ -54,6 +54,7 @@ STORE_REFUSING = Gauge(
 )
 NOT_KEPT = Counter("regproxy_not_kept_total", "Blobs and manifests that were served and could not be kept")
 EVICTED_BYTES = Counter("regproxy_evicted_bytes_total", "Bytes removed to make room")
+CERTIFICATE_ENDS = _Gauge("regproxy_certificate_ends_timestamp_seconds", "When the certificate of a port ends", ["port"])
 LOOP_LAG = Gauge("regproxy_loop_lag_seconds", "Longest event loop lag of a worker in its last second", multiprocess_mode="livemax")
 TASKS = Gauge("regproxy_tasks", "Tasks of the event loops of all processes", multiprocess_mode="livesum")
 WORKERS = _Gauge("regproxy_workers", "Workers that accept")

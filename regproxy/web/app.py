@@ -13,6 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
 from regproxy.policy.client_timeouts import ClientTimeouts
+from regproxy.telemetry import metrics
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
 from regproxy.web.response_cache import ResponseCache
@@ -36,7 +37,7 @@ async def registry_port(
     its way.
     """
     cache = ResponseCache()
-    certificates = Certificates(tls) if tls else None
+    certificates = Certificates(tls, report_end=metrics.CERTIFICATE_ENDS.labels("registry").set) if tls else None
     server = RegistryServer(observed(handlers, cache), timeouts or _timeouts(), cache, is_trusted=_client_check(certificates))
     runner = web.ServerRunner(server, shutdown_timeout=drain)
     async with server.watchdog.running(), _listening(runner, listeners, certificates):
@@ -52,7 +53,7 @@ async def admin_port(
     app: web.Application, listeners: Sequence[socket], tls: ServerTls | None = None, drain: float = 0.0
 ) -> AsyncIterator[None]:
     """Serve the admin application at sockets that are closed in the end; then answers may take *drain* seconds, unless we are cancelled."""
-    certificates = Certificates(tls) if tls else None
+    certificates = Certificates(tls, report_end=metrics.CERTIFICATE_ENDS.labels("admin").set) if tls else None
     if (is_trusted := _client_check(certificates)) is not None:
         app.middlewares.insert(0, _only(is_trusted))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=ClientTimeouts().idle)

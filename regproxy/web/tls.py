@@ -5,6 +5,7 @@ import os
 import ssl
 import time
 from asyncio import BaseTransport
+from collections.abc import Callable
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -24,13 +25,15 @@ class Certificates:
     session keys of its own: a client whose authority is gone resumes nothing that was begun while it counted.
     """
 
-    def __init__(self, tls: ServerTls, clock: WallClock = time.time) -> None:
-        """Read the files; raise `ValueError`. The *clock* gives epoch seconds."""
+    def __init__(self, tls: ServerTls, clock: WallClock = time.time, report_end: Callable[[float], None] = lambda _: None) -> None:
+        """Read the files; raise `ValueError`. The *clock* gives epoch seconds, and *report_end* takes when a certificate in use ends."""
         self._tls = tls
+        self._report_end = report_end
         self._clock = clock
         self._version = self._told = _version(tls)
         self._authorities = _authorities(tls)
         self._current = tls.context()
+        report_end(tls.ends_at())
         self._vouching = WeakSet([self._current])  # the contexts that take the same clients as the current one
         self._ends: WeakKeyDictionary[BaseTransport, float] = WeakKeyDictionary()
         self.context = _Renewed(self)
@@ -62,6 +65,7 @@ class Certificates:
         try:
             authorities = _authorities(self._tls)
             context = self._tls.context()
+            ends_at = self._tls.ends_at()
         except (OSError, ValueError) as error:
             if version != self._told:
                 self._told = version
@@ -72,6 +76,7 @@ class Certificates:
             self._vouching.clear()
         self._current, self._authorities = context, authorities
         self._vouching.add(context)
+        self._report_end(ends_at)
         _log.info("a certificate was renewed", extra=fields(path=str(self._tls.certificate)))
 
 

@@ -14,8 +14,9 @@ from .proxy import Proxy
 
 @pytest.mark.parametrize("name", [name for module in MODULES for name in module.programs if name != "conformance"])
 def test_n13_02_a_program_says_what_it_is(name: str) -> None:
-    word = "version" if name in {"crane", "oras", "regctl"} else "-v" if name == "containerd-shim-runc-v2" else "--version"
-    said = subprocess.run([go_program(name), word], capture_output=True, text=True, check=True)
+    words = dict.fromkeys(("crane", "helm", "oras", "regctl"), "version")
+    words |= dict.fromkeys(("containerd-shim-runc-v2", "kubeconform"), "-v")
+    said = subprocess.run([go_program(name), words.get(name, "--version")], capture_output=True, text=True, check=True)
     assert (said.stdout + said.stderr).strip()
 
 

@@ -30,3 +30,13 @@ def test_a_port_that_another_of_us_shares_is_refused() -> None:
         sockets.opened(Address("127.0.0.1", sockets.port(found[0])), 2)
     first.close()
     second.close()
+
+
+def test_n15_01_everywhere_is_both_families_at_one_port() -> None:
+    [found] = sockets.opened(Address("*", 0))
+    families = {each.family for each in found}
+    ports = {each.getsockname()[1] for each in found}
+    for each in found:
+        each.close()
+    assert socket.AF_INET in families
+    assert len(ports) == 1

@@ -1,0 +1,350 @@
+{{- define "regproxy.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "regproxy.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "regproxy.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "regproxy.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "regproxy.hasCluster" -}}{{- if ne .Values.mode "node" -}}true{{- end -}}{{- end -}}
+{{- define "regproxy.hasNodes" -}}{{- if ne .Values.mode "cluster" -}}true{{- end -}}{{- end -}}
+
+{{- define "regproxy.selector" -}}
+app.kubernetes.io/name: {{ include "regproxy.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "regproxy.labels" -}}
+{{ include "regproxy.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "regproxy.image" -}}
+{{- $image := .Values.image -}}
+{{- if not $image.repository }}{{ fail "image.repository is missing: where you pushed the image that the Dockerfile makes" }}{{ end -}}
+{{- if $image.digest -}}{{ $image.repository }}@{{ $image.digest }}{{- else -}}{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}{{- end -}}
+{{- end -}}
+
+{{- define "regproxy.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}{{ .Values.serviceAccount.name | default (include "regproxy.fullname" .) }}{{- else -}}{{ .Values.serviceAccount.name | default "default" }}{{- end -}}
+{{- end -}}
+
+{{- define "regproxy.service" -}}
+{{ include "regproxy.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+
+{{- define "regproxy.scheme" -}}{{ if .Values.tls.existingSecret }}https{{ else }}http{{ end }}{{- end -}}
+
+{{/* All interfaces, of the families that the cluster has. */}}
+{{- define "regproxy.wildcard" -}}
+{{- if gt (len .Values.ipFamilies) 1 -}}*{{- else if eq (first .Values.ipFamilies) "IPv6" -}}[::]{{- else -}}0.0.0.0{{- end -}}
+{{- end -}}
+
+{{- define "regproxy.families" -}}
+ipFamilyPolicy: {{ if gt (len .Values.ipFamilies) 1 }}PreferDualStack{{ else }}SingleStack{{ end }}
+ipFamilies: {{ toJson .Values.ipFamilies }}
+{{- end -}}
+
+{{- define "regproxy.trafficDistribution" -}}
+{{- $wanted := .Values.service.trafficDistribution -}}
+{{- if $wanted -}}{{ if ne $wanted "none" }}trafficDistribution: {{ $wanted }}{{ end }}
+{{- else if semverCompare ">=1.34.0-0" .Capabilities.KubeVersion.Version -}}trafficDistribution: PreferSameZone
+{{- else if semverCompare ">=1.31.0-0" .Capabilities.KubeVersion.Version -}}trafficDistribution: PreferClose
+{{- end -}}
+{{- end -}}
+
+{{/* What nobody but the chart may set, as the Services and probes depend on it. */}}
+{{- define "regproxy.checkConfig" -}}
+{{- range $place, $config := dict "config" .Values.config "node.config" .Values.node.config -}}
+{{- range tuple "listen" "admin_listen" "tls" -}}
+{{- if hasKey $config . -}}{{- fail (printf "%s.%s is set by the chart: use ipFamilies, service.port, node.port and tls.existingSecret" $place .) -}}{{- end -}}
+{{- end -}}
+{{- if hasKey ($config.store | default dict) "root" -}}{{- fail (printf "%s.store.root is set by the chart: use persistence or node.hostPath" $place) -}}{{- end -}}
+{{- end -}}
+{{- if and .Values.clientConfig.enabled (eq .Values.mode "cluster") (ne .Values.service.type "NodePort") (not .Values.clientConfig.endpoint) -}}
+{{- fail "clientConfig.endpoint is missing: nodes know no name of the cluster, so give service.type NodePort, or the URL by which nodes reach the Service" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names by which Prometheus or a person may call the admin port. */}}
+{{- define "regproxy.adminHosts" -}}
+{{- $service := printf "%s-metrics" (include "regproxy.fullname" .) -}}
+{{- $own := list $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) (printf "%s.%s.svc.cluster.local" $service .Release.Namespace) -}}
+{{- toJson (concat $own (.Values.config.admin_hosts | default list) | uniq) -}}
+{{- end -}}
+
+{{- define "regproxy.tlsConfig" -}}
+{{- if .Values.tls.existingSecret }}
+tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
+{{- end }}
+{{- end -}}
+
+{{- define "regproxy.clusterConfig" -}}
+{{- $credentials := dict -}}
+{{- range $name, $_ := .Values.upstreamCredentials -}}
+{{- $_ := set $credentials $name (dict "credentials" (dict "docker_config" (printf "/etc/regproxy/credentials/%s/.dockerconfigjson" (sha256sum $name | trunc 12)))) -}}
+{{- end -}}
+{{- $own := dict "listen" (printf "%s:5000" (include "regproxy.wildcard" .)) "admin_listen" (printf "%s:5001" (include "regproxy.wildcard" .)) "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" (dict "root" "/var/lib/regproxy/store") -}}
+{{- if $credentials }}{{- $_ := set $own "upstreams" $credentials }}{{- end -}}
+{{- $tls := include "regproxy.tlsConfig" . | fromYaml -}}
+{{- mustMergeOverwrite (dict "log_format" "json") (deepCopy .Values.config) $own $tls | toYaml -}}
+{{- end -}}
+
+{{- define "regproxy.nodeConfig" -}}
+{{- $address := include "regproxy.wildcard" . -}}
+{{- $port := 5000 -}}
+{{- $admin := printf "%s:5001" $address -}}
+{{- if .Values.node.hostNetwork -}}
+{{- $address = .Values.node.hostIP | contains ":" | ternary (printf "[%s]" .Values.node.hostIP) .Values.node.hostIP -}}
+{{- $port = int .Values.node.port -}}
+{{- $admin = printf "%s:%d" $address (int .Values.node.adminPort) -}}
+{{- end -}}
+{{- $own := dict "listen" (printf "%s:%d" $address $port) "admin_listen" $admin "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" (dict "root" "/var/lib/regproxy/store") -}}
+{{- if eq .Values.mode "both" -}}
+{{- $upstreams := dict -}}
+{{- $url := printf "%s://%s:%d" (include "regproxy.scheme" .) (include "regproxy.service" .) (int .Values.service.port) -}}
+{{- range concat .Values.node.upstreams (keys (.Values.config.upstreams | default dict)) | uniq | sortAlpha -}}
+{{- $_ := set $upstreams . (dict "hosts" (list (dict "url" $url "kind" "cache"))) -}}
+{{- end -}}
+{{- $base := omit (deepCopy .Values.config) "upstreams" "store" "redis" "warm" "fleet" -}}
+{{- mustMergeOverwrite (dict "log_format" "json") $base (dict "upstreams" $upstreams) (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
+{{- else -}}
+{{- $cluster := include "regproxy.clusterConfig" . | fromYaml -}}
+{{- mustMergeOverwrite $cluster (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "regproxy.restricted" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{/* The cache's container; `asks` tells whether it asks registries, and so has passwords. */}}
+{{- define "regproxy.container" -}}
+{{- $root := .root -}}
+- name: regproxy
+  image: {{ include "regproxy.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args: [serve, --config, /etc/regproxy/config/regproxy.yaml]
+  securityContext: {{- include "regproxy.restricted" $root | nindent 4 }}
+  env:
+    - {name: HOME, value: /tmp}
+    - {name: TMPDIR, value: /tmp}
+    {{- with $root.Values.extraEnv }}{{ toYaml . | nindent 4 }}{{- end }}
+  {{- if or (and .asks $root.Values.existingSecret) $root.Values.extraEnvFrom }}
+  envFrom:
+    {{- if and .asks $root.Values.existingSecret }}
+    - secretRef: {name: {{ $root.Values.existingSecret }}}
+    {{- end }}
+    {{- with $root.Values.extraEnvFrom }}{{ toYaml . | nindent 4 }}{{- end }}
+  {{- end }}
+  ports: {{- toYaml .ports | nindent 4 }}
+  startupProbe:
+    httpGet: {{ toJson (merge (dict "path" "/readyz" "port" .adminPort) .probe) }}
+    periodSeconds: 3
+    failureThreshold: 60
+  readinessProbe:
+    httpGet: {{ toJson (merge (dict "path" "/readyz" "port" .adminPort) .probe) }}
+    periodSeconds: 5
+    timeoutSeconds: 3
+  {{- if $root.Values.livenessProbe.enabled }}
+  livenessProbe:
+    httpGet: {{ toJson (merge (dict "path" "/healthz" "port" .adminPort) .probe) }}
+    periodSeconds: 10
+    timeoutSeconds: 5
+    failureThreshold: 6
+  {{- end }}
+  resources: {{- toYaml .resources | nindent 4 }}
+  volumeMounts:
+    - {name: config, mountPath: /etc/regproxy/config, readOnly: true}
+    - {name: store, mountPath: /var/lib/regproxy}
+    - {name: tmp, mountPath: /tmp}
+    {{- include "regproxy.secretMounts" . | nindent 4 }}
+    {{- with $root.Values.extraVolumeMounts }}{{ toYaml . | nindent 4 }}{{- end }}
+{{- end -}}
+
+{{- define "regproxy.secretMounts" -}}
+{{- if .root.Values.tls.existingSecret }}
+- {name: tls, mountPath: /etc/regproxy/tls, readOnly: true}
+{{- end }}
+{{- range $name, $_ := .asks | ternary .root.Values.upstreamCredentials dict }}
+- {name: {{ printf "credentials-%s" (sha256sum $name | trunc 12) }}, mountPath: /etc/regproxy/credentials/{{ sha256sum $name | trunc 12 }}, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "regproxy.volumes" -}}
+- name: config
+  configMap: {name: {{ .config }}}
+- name: tmp
+  emptyDir: {}
+{{- if .root.Values.tls.existingSecret }}
+- name: tls
+  secret: {secretName: {{ .root.Values.tls.existingSecret }}, defaultMode: 0440}
+{{- end }}
+{{- range $name, $entry := .asks | ternary .root.Values.upstreamCredentials dict }}
+- name: {{ printf "credentials-%s" (sha256sum $name | trunc 12) }}
+  secret: {secretName: {{ $entry.existingSecret }}, defaultMode: 0440}
+{{- end }}
+{{- with .root.Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "regproxy.podMeta" -}}
+labels:
+  {{- include "regproxy.selector" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+  {{- if or (eq .component "cluster") (eq .component "node") }}
+  regproxy.io/metrics: "true"
+  {{- end }}
+  {{- with .root.Values.commonLabels }}{{ toYaml . | nindent 2 }}{{- end }}
+  {{- with .root.Values.podLabels }}{{ toYaml . | nindent 2 }}{{- end }}
+annotations:
+  kubectl.kubernetes.io/default-container: regproxy
+  {{- with .checksum }}
+  checksum/config: {{ . }}
+  {{- end }}
+  {{- with .root.Values.podAnnotations }}{{ toYaml . | nindent 2 }}{{- end }}
+{{- end -}}
+
+{{/* Where the node's runtime reaches the cache; the agent puts the node's address in the place of HOST_IP. */}}
+{{- define "regproxy.endpoint" -}}
+{{- if .Values.clientConfig.endpoint -}}{{ .Values.clientConfig.endpoint }}
+{{- else if include "regproxy.hasNodes" . -}}
+{{ include "regproxy.scheme" . }}://{{ .Values.node.hostIP | contains ":" | ternary (printf "[%s]" .Values.node.hostIP) .Values.node.hostIP }}:{{ .Values.node.port }}
+{{- else -}}{{ include "regproxy.scheme" . }}://HOST_IP:{{ .Values.service.nodePort }}
+{{- end -}}
+{{- end -}}
+
+{{/* Runs as root: what it writes is the node's own configuration. */}}
+{{- define "regproxy.writer" -}}
+- name: client-config
+  image: {{ include "regproxy.image" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  args:
+    - node-config
+    - {{ .action }}
+    - {{ .root.Values.clientConfig.runtime }}
+    - --root=/node
+    {{- if eq .action "keep" }}
+    - --endpoint={{ include "regproxy.endpoint" .root }}
+    - --silence={{ .root.Values.clientConfig.silence }}
+    {{- range .root.Values.clientConfig.registries }}
+    - --registry={{ . }}
+    {{- end }}
+    {{- end }}
+    - --state=/tmp/state
+  env:
+    - name: HOST_IP
+      valueFrom: {fieldRef: {fieldPath: status.hostIP}}
+  securityContext:
+    runAsUser: 0
+    runAsGroup: 0
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities: {drop: [ALL], add: [DAC_OVERRIDE, CHOWN, FOWNER]}
+    seccompProfile: {type: RuntimeDefault}
+  {{- if eq .action "undo" }}
+  readinessProbe:
+    exec: {command: [test, -e, /tmp/state]}
+    periodSeconds: 2
+  {{- end }}
+  resources: {{- toYaml .root.Values.clientConfig.resources | nindent 4 }}
+  volumeMounts:
+    - {name: node, mountPath: /node}
+    - {name: tmp, mountPath: /tmp}
+{{- end -}}
+
+{{- define "regproxy.writerName" -}}
+{{ include "regproxy.fullname" . }}-{{ if include "regproxy.hasNodes" . }}node{{ else }}client-config{{ end }}
+{{- end -}}
+
+{{/* What the webhook needs of the configuration: names and rules of upstreams, no secret. */}}
+{{- define "regproxy.admissionConfig" -}}
+{{- $upstreams := dict -}}
+{{- range $name, $entry := .Values.config.upstreams | default dict -}}
+{{- $_ := set $upstreams $name (pick ($entry | default dict) "aliases" "serve_as" "deny" "freeze") -}}
+{{- if hasKey ($entry | default dict) "hosts" -}}
+{{- $_ := set (index $upstreams $name) "hosts" (list (dict "url" (printf "https://%s" $name))) -}}
+{{- end -}}
+{{- end -}}
+{{- merge (dict "upstreams" $upstreams) (pick .Values.config "default_upstream" "log_level") | toYaml -}}
+{{- end -}}
+
+{{- define "regproxy.webhook" -}}
+name: {{ .name }}.regproxy.io
+admissionReviewVersions: [v1]
+sideEffects: None
+timeoutSeconds: 2
+failurePolicy: {{ .root.Values.admission.failurePolicy }}
+clientConfig:
+  service: {namespace: {{ .root.Release.Namespace }}, name: {{ .service }}, path: {{ .path }}, port: 443}
+  {{- with .ca }}
+  caBundle: {{ . }}
+  {{- end }}
+# Pods alone, and only as they are made: what controls them stays as it was written, and can be rolled back.
+rules:
+  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE], scope: Namespaced}
+  - {apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], operations: [UPDATE], scope: Namespaced}
+namespaceSelector:
+  {{- with .root.Values.admission.namespaceSelector.matchLabels }}
+  matchLabels: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  matchExpressions:
+    - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .root.Release.Namespace }}]}
+    {{- with .root.Values.admission.namespaceSelector.matchExpressions }}{{ toYaml . | nindent 4 }}{{- end }}
+{{- end -}}
+
+{{- define "regproxy.undoJob" -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .name }}-{{ .what }}
+  labels: {{- include "regproxy.labels" .root | nindent 4 }}
+  annotations: {helm.sh/hook: pre-delete, helm.sh/hook-weight: {{ .weight | quote }}, helm.sh/hook-delete-policy: "before-hook-creation,hook-succeeded"}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {{- include "regproxy.podMeta" (dict "root" .root "component" (printf "undo-%s" .what)) | nindent 6 }}
+    spec:
+      serviceAccountName: {{ .name }}
+      automountServiceAccountToken: true  # it asks the API server how far the DaemonSets are
+      enableServiceLinks: false
+      restartPolicy: Never
+      {{- with .root.Values.imagePullSecrets }}
+      imagePullSecrets: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      tolerations:
+        - operator: Exists
+      securityContext:
+        runAsNonRoot: true
+        seccompProfile: {type: RuntimeDefault}
+      containers:
+        - name: regproxy
+          image: {{ include "regproxy.image" .root }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          args: {{- toYaml (concat (list "node-config") .arguments (list (printf "--namespace=%s" .root.Release.Namespace) (printf "--timeout=%d" (div (int .root.Values.clientConfig.undoTimeout) 2)))) | nindent 12 }}
+          securityContext: {{- include "regproxy.restricted" .root | nindent 12 }}
+          resources: {{- toYaml .root.Values.clientConfig.resources | nindent 12 }}
+          volumeMounts:
+            - {name: tmp, mountPath: /tmp}
+      volumes:
+        - name: tmp
+          emptyDir: {}
+{{- end -}}

@@ -1,0 +1,274 @@
+"""What Helm makes of values: the rules, and not whole files."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.clients.go_programs import go_program
+
+from .chart import CHART, KUBERNETES, Refused, Rendered
+from .readme import with_table
+
+MODES = ("cluster", "node", "both")
+EVERYTHING = {
+    "image": {"repository": "registry.internal/regproxy"},
+    "clientConfig": {"enabled": True},
+    "metrics": {each: {"enabled": True} for each in ("serviceMonitor", "prometheusRule", "grafanaDashboard")},
+    "admission": {"enabled": True, "policy": {"enabled": True}},
+    "upstreamCredentials": {"docker.io": {"existingSecret": "hub"}},
+    "existingSecret": "env",
+    "tls": {"existingSecret": "tls"},
+}
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, Rendered]:
+    return {mode: Rendered({"mode": mode, **EVERYTHING}) for mode in MODES}
+
+
+def test_n15_01_helm_lint_finds_nothing() -> None:
+    for mode in MODES:
+        command = [str(go_program("helm")), "lint", str(CHART), "--strict", f"--kube-version={KUBERNETES}", "--values=-"]
+        done = subprocess.run(command, input=json.dumps({"mode": mode, **EVERYTHING}), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert "[WARNING]" not in done.stdout
+
+
+def test_n15_01_the_defaults_render() -> None:
+    names = {(document["kind"], document["metadata"]["name"]) for document in Rendered().documents}
+    assert {("StatefulSet", "rp-regproxy"), ("Service", "rp-regproxy"), ("PodDisruptionBudget", "rp-regproxy")} <= names
+    assert not any(kind in {"DaemonSet", "PrometheusRule", "ServiceMonitor", "MutatingWebhookConfiguration"} for kind, _ in names)
+
+
+def test_n15_01_each_mode_runs_what_it_says(rendered: dict[str, Rendered]) -> None:
+    for mode in MODES:
+        assert rendered[mode].has("StatefulSet", "rp-regproxy") == (mode != "node")
+        assert rendered[mode].has("DaemonSet", "rp-regproxy-node") == (mode != "cluster")
+        assert rendered[mode].has("DaemonSet", "rp-regproxy-client-config") == (mode == "cluster")
+
+
+def test_n15_01_the_cluster_cache_may_lose_one_replica_at_a_time(rendered: dict[str, Rendered]) -> None:
+    found = rendered["cluster"].one("StatefulSet", "rp-regproxy")["spec"]
+    assert found["podManagementPolicy"] == "Parallel"
+    assert "preferredDuringSchedulingIgnoredDuringExecution" in found["template"]["spec"]["affinity"]["podAntiAffinity"]
+    [claim] = found["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "100Gi"
+    assert rendered["cluster"].one("PodDisruptionBudget", "rp-regproxy")["spec"]["maxUnavailable"] == 1
+    peers = rendered["cluster"].one("Service", found["serviceName"])["spec"]
+    assert (peers["clusterIP"], peers["publishNotReadyAddresses"]) == ("None", True)
+
+
+@pytest.mark.parametrize(("version", "wanted"), [("1.29.0", None), ("1.31.2", "PreferClose"), ("1.34.4", "PreferSameZone")])
+def test_n15_01_traffic_stays_near_where_the_cluster_knows_how(version: str, wanted: str | None) -> None:
+    service = Rendered(kubernetes=version).one("Service", "rp-regproxy")["spec"]
+    assert service.get("trafficDistribution") == wanted
+
+
+def test_n15_01_a_pod_is_restricted_unless_it_has_the_node(rendered: dict[str, Rendered]) -> None:
+    """Pod Security Standards, "Restricted": only what works on the node itself may be more."""
+    for mode in MODES:
+        for name, pod in rendered[mode].pods().items():
+            assert pod["enableServiceLinks"] is False, name
+            has_node = any("hostPath" in volume for volume in pod["volumes"])
+            for container in [*pod["containers"], *pod.get("initContainers", [])]:
+                security = container["securityContext"]
+                assert security["allowPrivilegeEscalation"] is False, name
+                assert security["readOnlyRootFilesystem"] is True, name
+                assert security["capabilities"]["drop"] == ["ALL"], name
+                assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+                if security.get("runAsUser") == 0:
+                    assert has_node, name
+                else:
+                    assert (security["runAsNonRoot"], security["runAsUser"]) == (True, 10001), name
+                    assert "add" not in security["capabilities"], name
+            assert has_node or not any("hostPort" in port for each in pod["containers"] for port in each.get("ports", [])), name
+
+
+def test_n15_01_a_token_is_only_for_those_who_wait(rendered: dict[str, Rendered]) -> None:
+    for mode in MODES:
+        for name, pod in rendered[mode].pods().items():
+            assert pod["automountServiceAccountToken"] is name.startswith("Job/rp-regproxy-undo-"), name
+
+
+def test_n15_01_the_cache_alone_has_passwords(rendered: dict[str, Rendered]) -> None:
+    """In a row the nodes' caches ask the cluster's, which has them."""
+    for mode in MODES:
+        holders = {name for name, pod in rendered[mode].pods().items() if '"secretName": "hub"' in json.dumps(pod)}
+        assert holders == {"DaemonSet/rp-regproxy-node" if mode == "node" else "StatefulSet/rp-regproxy"}
+        assert holders == {name for name, pod in rendered[mode].pods().items() if '{"name": "env"}' in json.dumps(pod)}
+
+
+def test_n15_01_the_configuration_is_what_regproxy_takes(tmp_path: Path) -> None:
+    """`regproxy check` reads each one, and finds in it what the values say."""
+    upstreams = {"harbor.corp.internal": {"hosts": [{"url": "https://harbor.corp.internal"}]}, "docker.io": {"deny": ["*:latest"]}}
+    for mode, families in (("cluster", ["IPv4", "IPv6"]), ("node", ["IPv6"]), ("both", ["IPv4"])):
+        values = {"mode": mode, "ipFamilies": families, "config": {"upstreams": upstreams, "drain": "20s"}, "admission": {"enabled": True}}
+        found = Rendered(values)
+        for document in found.all("ConfigMap"):
+            if "regproxy.yaml" in document["data"]:
+                checked = _checked(document["data"]["regproxy.yaml"], tmp_path)
+                assert "harbor.corp.internal" in checked["upstreams"]
+        name = "rp-regproxy-node" if mode == "node" else "rp-regproxy"
+        checked = _checked(found.one("ConfigMap", name)["data"]["regproxy.yaml"], tmp_path)
+        assert checked["upstreams"]["docker.io"]["deny"] == ["*:latest"]
+        assert (checked["drain"], checked["store"]["root"]) == ("20s", "/var/lib/regproxy/store")
+
+
+def test_n15_01_nodes_ask_the_cluster_for_every_upstream() -> None:
+    upstreams = {"harbor.corp.internal": {"hosts": [{"url": "https://harbor.corp.internal"}]}}
+    found = Rendered({"mode": "both", "config": {"upstreams": upstreams}}).config("rp-regproxy-node")["upstreams"]
+    assert {"docker.io", "registry.k8s.io", "harbor.corp.internal"} <= set(found)
+    assert all(each == {"hosts": [{"url": "http://rp-regproxy.regproxy.svc:5000", "kind": "cache"}]} for each in found.values())
+
+
+def test_n15_01_the_configuration_rolls_the_pods() -> None:
+    def checksum(drain: str) -> str:
+        maker = Rendered({"config": {"drain": drain}}).one("StatefulSet", "rp-regproxy")
+        return str(maker["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum("20s") != checksum("30s")
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"config": {"listen": "0.0.0.0:1"}}, "config.listen is set by the chart"),
+        ({"node": {"config": {"store": {"root": "/x"}}}}, "node.config.store.root is set by the chart"),
+        ({"clientConfig": {"enabled": True}, "service": {"type": "ClusterIP"}}, "clientConfig.endpoint is missing"),
+        ({"mode": "nodes"}, "mode"),
+        ({"replicas": 3}, "replicas"),
+        ({"image": {}}, "image.repository is missing"),
+        ({"image": {"digest": "sha256:1"}}, "digest"),
+        ({"persistence": {"size": "much"}}, "size"),
+        ({"clientConfig": {"runtime": "rocket"}}, "runtime"),
+        ({"upstreamCredentials": {"docker.io": {"secret": "x"}}}, "docker.io"),
+        ({"ipFamilies": []}, "ipFamilies"),
+        ({"service": {"nodePort": "30500"}}, "nodePort"),
+        ({"admission": {"failurePolicy": "Maybe"}}, "failurePolicy"),
+    ],
+)
+def test_n15_01_a_mistake_is_refused_by_its_place(values: dict[str, Any], word: str) -> None:
+    with pytest.raises(Refused, match=word):
+        Rendered(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "endpoint"),
+    [
+        ({"mode": "cluster"}, "http://HOST_IP:30500"),
+        ({"mode": "node"}, "http://127.0.0.1:30500"),
+        ({"mode": "both", "node": {"hostIP": "::1"}, "tls": {"existingSecret": "tls"}}, "https://[::1]:30500"),
+        ({"mode": "cluster", "clientConfig": {"endpoint": "http://10.96.0.9:5000"}}, "http://10.96.0.9:5000"),
+    ],
+)
+def test_n15_01_the_writer_knows_where_the_runtime_reaches_the_cache(values: dict[str, Any], endpoint: str) -> None:
+    values["clientConfig"] = {"enabled": True, "registries": ["docker.io"], **values.get("clientConfig", {})}
+    pods = Rendered(values).pods()
+    [writer] = [each for pod in pods.values() for each in pod["containers"] if "keep" in each.get("args", [])]
+    assert writer["args"] == [
+        "node-config",
+        "keep",
+        "containerd",
+        "--root=/node",
+        f"--endpoint={endpoint}",
+        "--silence=60",
+        "--registry=docker.io",
+        "--state=/tmp/state",
+    ]
+
+
+def test_n15_01_removal_undoes_the_nodes_before_anything_goes(rendered: dict[str, Rendered]) -> None:
+    for mode in MODES:
+        hooks = [each for each in rendered[mode].documents if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"]
+        order = sorted(hooks, key=lambda each: int(each["metadata"]["annotations"]["helm.sh/hook-weight"]))
+        kinds = [each["kind"] for each in order]
+        assert kinds[-3:] == ["Job", "DaemonSet", "Job"]
+        assert set(kinds[:-3]) == {"ServiceAccount", "Role", "RoleBinding"}
+        writer = "rp-regproxy-client-config" if mode == "cluster" else "rp-regproxy-node"
+        [stop] = order[-3]["spec"]["template"]["spec"]["containers"]
+        assert f"--writer={writer}" in stop["args"]
+        assert rendered[mode].has("DaemonSet", writer)
+
+
+def test_n15_01_the_node_cache_is_on_loopback_alone(rendered: dict[str, Rendered]) -> None:
+    [port, _] = rendered["node"].pods()["DaemonSet/rp-regproxy-node"]["containers"][0]["ports"]
+    assert (port["hostPort"], port["hostIP"]) == (30500, "127.0.0.1")
+    found = Rendered({"mode": "node", "node": {"hostNetwork": True}})
+    assert found.config("rp-regproxy-node")["listen"] == "127.0.0.1:30500"
+    assert found.pods()["DaemonSet/rp-regproxy-node"]["hostNetwork"] is True
+
+
+def test_n15_01_the_grace_period_leaves_time_to_drain_twice(rendered: dict[str, Rendered], tmp_path: Path) -> None:
+    drain = _checked("", tmp_path)["drain"]
+    assert drain == "30s"
+    assert rendered["cluster"].pods()["StatefulSet/rp-regproxy"]["terminationGracePeriodSeconds"] >= 2 * 30 + 10
+
+
+def test_n15_01_the_dashboard_is_the_one_of_the_sources(rendered: dict[str, Rendered]) -> None:
+    found = rendered["cluster"].one("ConfigMap", "rp-regproxy-dashboard")
+    assert json.loads(found["data"]["regproxy.json"]) == json.loads((CHART.parents[1] / "grafana.json").read_text())
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_n15_01_prometheus_finds_the_admin_ports(rendered: dict[str, Rendered]) -> None:
+    for mode in MODES:
+        monitor = rendered[mode].one("ServiceMonitor", "rp-regproxy")["spec"]
+        service = rendered[mode].one("Service", "rp-regproxy-metrics")
+        assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        makers = [each for kind in ("StatefulSet", "DaemonSet") for each in rendered[mode].all(kind)]
+        scraped = {
+            maker["metadata"]["name"]
+            for maker in makers
+            if service["spec"]["selector"].items() <= maker["spec"]["template"]["metadata"]["labels"].items()
+        }
+        assert scraped == {name for name in ("rp-regproxy", "rp-regproxy-node") if any(m["metadata"]["name"] == name for m in makers)}
+
+
+def test_n15_01_webhooks_leave_the_system_alone(rendered: dict[str, Rendered]) -> None:
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        [hook] = rendered["both"].one(kind, "regproxy-rp-regproxy-admission")["webhooks"]
+        [away] = hook["namespaceSelector"]["matchExpressions"]
+        assert (away["operator"], away["values"]) == ("NotIn", ["kube-system", "regproxy"])
+        assert (hook["failurePolicy"], hook["timeoutSeconds"], hook["sideEffects"]) == ("Ignore", 2, "None")
+        rules = {(*rule["resources"], *rule["operations"]) for rule in hook["rules"]}
+        assert rules == {("pods", "CREATE"), ("pods/ephemeralcontainers", "UPDATE")}
+        assert hook["clientConfig"]["caBundle"] == rendered["both"].one("Secret", "rp-regproxy-admission")["data"]["ca.crt"]
+
+
+def test_n15_01_the_webhook_has_no_secret_of_an_upstream() -> None:
+    credentials = {"username": "u", "password": "${HARBOR_PASSWORD}"}
+    upstreams = {"harbor.corp.internal": {"hosts": [{"url": "https://x.internal"}], "credentials": credentials, "deny": ["*:latest"]}}
+    found = Rendered({"config": {"upstreams": upstreams}, "admission": {"enabled": True}}).config("rp-regproxy-admission")
+    assert found["upstreams"] == {"harbor.corp.internal": {"hosts": [{"url": "https://harbor.corp.internal"}], "deny": ["*:latest"]}}
+
+
+def test_n15_01_the_readme_lists_the_values_as_they_are() -> None:
+    readme = (CHART / "README.md").read_text()
+    assert with_table(readme) == readme, "python -m tests.chart.readme"
+
+
+def test_n15_01_each_value_has_a_place_in_the_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def missing(values: dict[str, Any], node: dict[str, Any], place: str = "") -> list[str]:
+        known = node.get("properties", {})
+        absent = [f"{place}{key}" for key in values if known and key not in known]
+        below = [(key, value) for key, value in values.items() if isinstance(value, dict) and key in known]
+        return absent + [each for key, value in below for each in missing(value, known[key], f"{place}{key}.")]
+
+    assert missing(yaml.safe_load((CHART / "values.yaml").read_text()), schema) == []
+
+
+def _checked(config: str, folder: Path) -> dict[str, Any]:
+    """Read *config* by `regproxy check`; files that the chart mounts do not exist here, and are taken out."""
+    (folder / "regproxy.yaml").write_text(config)
+    command = [sys.executable, "-m", "regproxy", "check", "--config", str(folder / "regproxy.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{config}\n{done.stderr}"
+    found: dict[str, Any] = yaml.safe_load(done.stdout)
+    return found
