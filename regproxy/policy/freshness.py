@@ -13,6 +13,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.policy.limits import STRETCH
 
 DAY = 86_400.0
+_DENIED_FOR = 5.0  # seconds that a refusal is repeated: whoever is let in is not to wait, nor is upstream to be stormed
 _OF_A_DIGEST = re.compile(r"sha(?:256|512)-[0-9a-f]{64}")
 
 
@@ -87,7 +88,7 @@ class Verdict(Enum):
     REVALIDATE = "revalidate"  # ask upstream whether it still means the same
     MISS = "miss"  # nothing known: ask upstream
     OFFLINE = "offline"  # nothing known, and upstream may not be asked
-    MISSING = "missing"  # upstream said a moment ago that there is no such tag
+    MISSING = "missing"  # upstream said a moment ago that there is no such tag, or none for us
 
 
 def judge(
@@ -103,17 +104,21 @@ def judge(
 
     *is_down*: upstream failed a moment ago. Waiting for it at every pull would make an outage slow as well, so it is asked behind.
     *is_scarce*: few pulls are left. Tags stay fresh for longer, and nobody waits while a record may stand in.
-    *missing*: what upstream said when there was no such tag, or none for us. A record from before that is not served again until upstream
-    says otherwise, however badly it can be reached; where a rule serves what is here whatever its age, only a refusal ends that.
+    *missing*: what upstream said when there was no such tag, or none for us; it is said again for a moment. A record from before that is
+    not served again until upstream says otherwise, however badly it can be reached; where a rule serves what is here whatever its age, only
+    a refusal ends that.
     """
     is_scarce = is_scarce and not rule.is_urgent
     is_missing = isinstance(missing, Missing) and _age(missing, now) < rule.missing_for
+    is_denied = isinstance(missing, Denied) and _age(missing, now) < min(rule.missing_for, _DENIED_FOR)
     if record is None and rule.policy is PullPolicy.NEVER:
         return Verdict.OFFLINE
     if record is None:
-        return Verdict.MISSING if is_missing else Verdict.MISS
+        return Verdict.MISSING if is_missing or is_denied else Verdict.MISS
     match rule.policy:
         case PullPolicy.ALWAYS if is_missing:
+            return Verdict.MISSING
+        case PullPolicy.ALWAYS | PullPolicy.ON_FAILURE if is_denied and is_over(record, missing):
             return Verdict.MISSING
         case PullPolicy.ALWAYS if is_over(record, missing):
             return Verdict.REVALIDATE

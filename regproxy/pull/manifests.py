@@ -228,16 +228,11 @@ class Manifests:
         if answer is None:
             return None
         is_new = began <= answer.checked_at <= now
-        if isinstance(answer, Missing):
+        if isinstance(answer, Missing | Denied):
             if not is_new and judge(None, rule, now, missing=answer) is not Verdict.MISSING:
                 return None
             self._missing[reference] = answer
-            raise NotFound(answer.reason)
-        if isinstance(answer, Denied):
-            if not is_new:
-                return None
-            self._missing[reference] = answer
-            raise Rejected(answer.reason, answer.status, answer.code)
+            raise NotFound(answer.reason) if isinstance(answer, Missing) else Rejected(answer.reason, answer.status, answer.code)
         if not is_new and judge(answer, rule, now) is not Verdict.FRESH:
             return None
         digest = answer.descriptor.digest

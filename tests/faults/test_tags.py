@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -48,10 +49,38 @@ async def test_u26_a_tag_that_is_pushed_late_is_found_when_the_memory_is_over(up
 
 
 async def test_u26_a_refusal_is_not_taken_for_an_absence(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """It is repeated for a moment, whatever `missing_for` is."""
     upstream.add_image(NAME, "1", [b"layer"])
-    async with rig(tmp_path / "store", upstreams(upstream, missing_for="1h")) as proxy:
+    now = [time.time()]
+    async with rig(tmp_path / "store", upstreams(upstream, missing_for="1h"), lambda: now[0]) as proxy:
         upstream.misbehave("/manifests/", Status(403), times=1)
-        assert [(await pulled(proxy)).status for _ in range(2)] == [403, 200]
+        assert (await pulled(proxy)).status == 403
+        now[0] += 5
+        assert (await pulled(proxy)).status == 200
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["never seen", "cached"])
+@pytest.mark.parametrize(("deed", "told"), [(Status(401), 403), (Status(403), 403), (Status(451), 451)], ids=["401", "403", "451"])
+async def test_n12_15_a_tag_that_is_refused_is_not_asked_for_at_each_request(
+    upstream: FakeRegistry, tmp_path: Path, deed: Status, told: int, *, is_known: bool
+) -> None:
+    """Thousands of nodes may ask for it again and again."""
+    upstream.add_image(NAME, "1", [b"layer"])
+    now = [time.time()]
+    async with rig(tmp_path / "store", upstreams(upstream), lambda: now[0]) as proxy:
+        if is_known:
+            assert (await pulled(proxy)).status == 200
+        now[0] += 1
+        upstream.misbehave("/manifests/", deed)
+        before = len(upstream.ledger)
+        together = await asyncio.gather(*(pulled(proxy) for _ in range(50)))
+        refused = [*together, *[await pulled(proxy) for _ in range(50)]]
+        assert {answer.status for answer in refused} == {told}
+        assert {json.loads(answer.body)["errors"][0]["code"] for answer in refused[50:]} == {"DENIED"}
+        assert len(upstream.ledger) - before < 10
+        upstream.behave()
+        now[0] += 6
+        assert (await pulled(proxy)).status == 200
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,10 @@ def test_what_is_fresh_may_stand_in_too(checked_at: float, rule: TagPolicy, now:
 @pytest.mark.parametrize(
     ("policy", "denied_ago", "verdict"),
     [
+        pytest.param(PullPolicy.ALWAYS, 4, Verdict.MISSING, id="a moment ago"),
+        pytest.param(PullPolicy.ALWAYS, 5, Verdict.REVALIDATE, id="not a moment ago any more"),
+        pytest.param(PullPolicy.ON_FAILURE, 4, Verdict.MISSING, id="on-failure, a moment ago"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 4, Verdict.FRESH, id="if-not-present, a moment ago"),
         pytest.param(PullPolicy.ALWAYS, 50, Verdict.REVALIDATE, id="since it was checked"),
         pytest.param(PullPolicy.ALWAYS, 100, Verdict.REVALIDATE, id="as it was checked"),
         pytest.param(PullPolicy.ALWAYS, 101, Verdict.FRESH, id="before it was checked"),
@@ -157,11 +161,27 @@ def test_n12_10_what_upstream_refused_is_asked_for_and_not_served_behind(
     assert judge(checked(100), TagPolicy(policy=policy, fresh_for=300), NOW, is_down=is_down, missing=denied) is verdict
 
 
+@pytest.mark.parametrize(
+    ("denied_ago", "missing_for", "verdict"),
+    [(0, 10, Verdict.MISSING), (4, 10, Verdict.MISSING), (5, 10, Verdict.MISS), (0, 0, Verdict.MISS), (2, 2, Verdict.MISS)],
+)
+def test_n12_15_a_refusal_is_repeated_for_a_moment_and_no_longer_than_an_absence(
+    denied_ago: float, missing_for: float, verdict: Verdict
+) -> None:
+    denied = Denied("no", NOW - denied_ago, 403, "DENIED")
+    assert judge(None, TagPolicy(missing_for=missing_for), NOW, missing=denied) is verdict
+
+
 @pytest.mark.parametrize("missing", [Missing("gone", NOW - 50), Denied("no", NOW - 50, 403, "DENIED")])
 def test_n12_10_nothing_stands_in_for_what_upstream_took_back(missing: Missing | Denied) -> None:
     rule = TagPolicy(fresh_for=0, stale_for=DAY)
     assert not may_serve_stale(checked(100), rule, NOW, missing)
     assert may_serve_stale(checked(10), rule, NOW, missing), "it was given again since"
+
+
+def test_n12_15_a_tag_that_was_given_since_it_was_refused_is_served() -> None:
+    denied = Denied("no", NOW - 3, 403, "DENIED")
+    assert judge(checked(2), TagPolicy(fresh_for=300), NOW, missing=denied) is Verdict.FRESH
 
 
 def test_n12_10_a_missing_tag_does_not_end_what_is_served_whatever_its_age() -> None:
