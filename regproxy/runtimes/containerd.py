@@ -59,6 +59,8 @@ def configure(files: Files, wanted: Wanted) -> Plan:
         others = [host for host in tomllib.loads(changes[-1].text).get("host", {}) if host != wanted.endpoint.url]
         if others and wanted.is_strict:
             notes.append(f"/{path}: rules do not hold while other hosts stay behind the cache: {', '.join(others)}")
+    if not wanted.registries:
+        notes += [f"/{path} takes the place of _default for its registry: --registry configures it too" for path in _others(files, wanted)]
     if wanted.edits_config:
         changes.append(_config(files))
         if changes[-1].reasons:
@@ -169,6 +171,12 @@ def _config(files: Files) -> PlannedFile:
     return PlannedFile(CONFIG, text, (f"config_path is {_shown(was)}, not {_shown(value)}",))
 
 
+def _others(files: Files, wanted: Wanted) -> list[str]:
+    """List the files of single registries that do not name the cache; one that cannot be read is none of this change's business."""
+    paths = [path for path in files if path.startswith(f"{CERTS}/") and path.endswith("/hosts.toml") and path != hosts_path(DEFAULT)]
+    return [path for path in paths if wanted.endpoint.authority not in files[path]]
+
+
 def _ended(text: str) -> str:
     return text if not text or text.endswith("\n") else text + "\n"
 
@@ -176,6 +184,8 @@ def _ended(text: str) -> str:
 def _reads(wanted: Wanted) -> Sequence[str]:
     names = wanted.registries or (DEFAULT,)
     paths = [f"{CERTS}/{name}/{file}" for name in names for file in ("hosts.toml", CA_FILE)]
+    if not wanted.registries:
+        paths.append(f"{CERTS}/*/hosts.toml")
     return [*paths, *([CONFIG] if wanted.edits_config else [])]
 
 

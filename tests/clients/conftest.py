@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .client import Client
+from .configured import write_configuration
 from .containerd import Containerd, ContainerdPull, write_hosts
 from .copiers import LayoutClient, crane_copy, oras_copy, regctl_copy
 from .docker import Docker
@@ -87,7 +88,7 @@ def containerd_2(folder: Folders) -> Iterator[Containerd]:
 
 @pytest.fixture(scope="session")
 def containerd_2_by_default(containerd_2: Containerd, folder: Folders, proxy: Proxy) -> Client:
-    return ContainerdPull(containerd_2, write_hosts(folder("hosts-2"), "_default", proxy.url), HUB)
+    return ContainerdPull(containerd_2, write_configuration("containerd", folder("hosts-2"), proxy.url), HUB)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +113,7 @@ def containerd_with_a_host_of_its_own(containerd: Containerd, folder: Folders, p
 
 @pytest.fixture(scope="session")
 def containerd_by_default(containerd: Containerd, folder: Folders, proxy: Proxy) -> Client:
-    return ContainerdPull(containerd, write_hosts(folder("hosts-default"), "_default", proxy.url), HUB)
+    return ContainerdPull(containerd, write_configuration("containerd", folder("hosts-default"), proxy.url, "--strict"), HUB)
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +134,8 @@ def skopeo_with_a_path(folder: Folders, proxy: Proxy) -> Skopeo:
 
 @pytest.fixture(scope="session")
 def podman(folder: Folders, proxy: Proxy) -> Client:
-    return Podman(folder("podman"), HUB, proxy.authority)
+    configuration = write_configuration("podman", folder("podman-configuration"), proxy.url, "--registry", HUB)
+    return Podman(folder("podman"), HUB, proxy.authority, configuration=configuration / "registries.conf.d" / "regproxy.conf")
 
 
 @pytest.fixture(scope="session")

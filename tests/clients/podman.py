@@ -20,14 +20,17 @@ insecure = {insecure}
 class Podman:
     """Pulls from *registry* by way of *mirror*, which is a host and port, maybe with a path."""
 
-    def __init__(self, folder: Path, registry: str, mirror: str, certificates: Path | None = None) -> None:
-        """Trust who is vouched for in the folder *certificates*, or anyone where there is none."""
+    def __init__(
+        self, folder: Path, registry: str, mirror: str, certificates: Path | None = None, configuration: Path | None = None
+    ) -> None:
+        """Trust who is vouched for in the folder *certificates*, or anyone; *configuration* is a whole registries.conf."""
         require_root()
         self._registry = registry
         self._folder = folder
         self._podman = program("podman", "podman")
         program("runc", "runc")
-        (folder / "registries.conf").write_text(_MIRRORED.format(registry=registry, mirror=mirror, insecure=str(not certificates).lower()))
+        mirrored = _MIRRORED.format(registry=registry, mirror=mirror, insecure=str(not certificates).lower())
+        (folder / "registries.conf").write_text(configuration.read_text() if configuration else mirrored)
         self._trust = [f"--cert-dir={certificates}"] if certificates else []
         (folder / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
 

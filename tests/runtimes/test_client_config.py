@@ -313,6 +313,13 @@ def test_n15_03_the_directory_of_hosts_toml_files_may_be_named_itself(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_n15_03_a_registry_with_a_file_of_its_own_is_told_of(root: Path) -> None:
+    fill(root, {HOSTS: '[host."https://m1"]\n'})
+    applied = command("containerd", root, "--apply")
+    assert (applied.exit_code, f"/{HOSTS} takes the place of _default" in applied.stderr) == (0, True)
+    assert (root / HOSTS).read_text() == '[host."https://m1"]\n'
+
+
 def test_n15_03_mode_and_owner_of_a_file_stay(root: Path) -> None:
     fill(root, {HOSTS: '[host."https://m1"]\n'})
     (root / HOSTS).chmod(0o640)
