@@ -1,6 +1,8 @@
 """Directories that are ours: who can put another in the place of one chooses what we serve and where we write, and reads all."""
 
+import grp
 import os
+import pwd
 import stat
 from collections import deque
 from pathlib import Path
@@ -9,6 +11,7 @@ from regproxy.ports import StoreError
 
 UNFINISHED = "layout.new"  # the name of what will say that a directory is a store
 _NOT_OURS = frozenset({"lost+found", "lock", UNFINISHED})  # what may lie in a directory that is to become a store
+_ROOT_GROUP = 0
 _ROOT_USER = 0  # may do what it likes anyway; volumes of Kubernetes belong to it
 _WRITABLE = stat.S_IWGRP | stat.S_IWOTH
 _MAX_LINKS = 40  # on the way to a directory; as many as Linux follows
@@ -57,16 +60,14 @@ def check_way(path: Path) -> None:
     """Raise `StoreError` where somebody else can change which directory *path* leads to, as far as it exists.
 
     As sshd does (StrictModes): each directory on the way is ours or root's, and others cannot write to it unless it is sticky. So are the
-    links, which an administrator may have made (/home -> /var/home).
+    links, which an administrator may have made (/home -> /var/home). Unlike sshd's, a directory may be written to by a group that nobody
+    else is in: a home's own group, and that of a volume in Kubernetes (fsGroup: root:GROUP, mode 2775).
     """
     here, links, left = Path("/"), 0, deque(path.absolute().parts[1:])
     while left:
         found = here.lstat()
         _check_owner(found, here)
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX and not _alone_here():
-            raise StoreError(
-                f"other users can write to {here} (mode {stat.S_IMODE(found.st_mode):04o}) and so replace {path}: chmod o-w {here}"
-            )
+        _check_writers(found, here, path)
         part = left.popleft()
         there = here.parent if part == ".." else here / part
         try:
@@ -98,6 +99,31 @@ def _check_owner(found: os.stat_result, path: Path) -> None:
     """Trust ourselves, root, and whoever has /: in a user namespace that is root, by another number."""
     if found.st_uid not in {os.geteuid(), _ROOT_USER, Path("/").stat().st_uid}:
         raise StoreError(f"{path} belongs to user {found.st_uid}, who could put anything there")
+
+
+def _check_writers(found: os.stat_result, here: Path, path: Path) -> None:
+    """Raise `StoreError` where others can rename what is in *here*, a directory on the way to *path*."""
+    if found.st_mode & stat.S_ISVTX or not found.st_mode & _WRITABLE or _alone_here():
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    if found.st_mode & stat.S_IWOTH:
+        raise StoreError(f"other users can write to {here} (mode {mode:04o}) and so replace {path}: chmod o-w {here}")
+    if others := _others_in(found.st_gid):
+        who = f"the group {found.st_gid}, which {others[0]} is in,"
+        raise StoreError(f"{who} can write to {here} (mode {mode:04o}) and so replace {path}: chmod g-w {here}")
+
+
+def _others_in(group: int) -> list[str]:
+    """Name the users other than us and root that are in *group*, as far as the system lists them; a directory service may list none."""
+    if group == _ROOT_GROUP:
+        return []
+    users = pwd.getpwall()
+    ours = {user.pw_name for user in users if user.pw_uid in {os.geteuid(), _ROOT_USER}}
+    try:
+        members = set(grp.getgrgid(group).gr_mem)
+    except KeyError:
+        members = set()
+    return sorted((members | {user.pw_name for user in users if user.pw_gid == group}) - ours)
 
 
 def _alone_here() -> bool:

@@ -1,9 +1,11 @@
 """One process per store."""
 
 import os
+import pwd
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,59 @@ def test_n12_08_a_directory_on_the_way_that_others_can_write_to_is_refused(tmp_p
         pass
     assert not (parent / "store").exists()
     parent.chmod(0o1777)  # as /tmp: what is ours there nobody replaces
+    with claimed(parent / "store"):
+        pass
+
+
+def _foreign_groups() -> list[int]:
+    """List groups that some other user is in."""
+    return [user.pw_gid for user in pwd.getpwall() if user.pw_uid not in {0, os.geteuid()} and user.pw_gid]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to a group that it is not in")
+@pytest.mark.parametrize("mode", [0o775, 0o2775, 0o770])
+def test_n12_08_a_directory_on_the_way_that_a_group_of_others_can_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    os.chown(parent, 0, _foreign_groups()[0])
+    parent.chmod(mode)
+    with pytest.raises(StoreError, match=f"chmod g-w {parent}"), claimed(parent / "a" / "store"):
+        pass
+    assert not (parent / "a").exists()
+    parent.chmod(mode & ~0o020)
+    with claimed(parent / "a" / "store"):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to a group that it is not in")
+def test_n12_08_a_volume_that_belongs_to_a_group_of_our_own_is_taken(tmp_path: Path) -> None:
+    """Kubernetes' fsGroup, which no list of groups knows, and what an administrator may write to."""
+    for group in (54_321, 0):
+        volume = tmp_path / f"volume{group}"
+        volume.mkdir()
+        os.chown(volume, 0, group)
+        volume.chmod(0o2775)
+        with claimed(volume / "store"):
+            pass
+
+
+def test_n12_08_what_only_our_own_group_can_write_to_is_taken(tmp_path: Path) -> None:
+    """Where umask is 002, each user has a group of their own; one that others are in is refused all the same."""
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    parent.chmod(0o775)
+    is_shared = parent.stat().st_gid in _foreign_groups()
+    with pytest.raises(StoreError, match="chmod g-w") if is_shared else nullcontext(), claimed(parent / "store"):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to a group that it is not in")
+def test_n12_08_a_sticky_directory_of_a_group_is_taken(tmp_path: Path) -> None:
+    """What is ours there nobody replaces."""
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    os.chown(parent, 0, _foreign_groups()[0])
+    parent.chmod(0o1775)
     with claimed(parent / "store"):
         pass
 
