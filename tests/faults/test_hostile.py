@@ -41,7 +41,7 @@ async def test_hostile_clients_get_nothing_private_and_hurt_nobody(tmp_path: Pat
             racers = [_race(run, made, program.port, number) for number in range(_RACERS)]
             floods = [_flood(run, made, program.port, number) for number in range(_FLOODS)]
             await run.act([*hostile, *pullers, *racers, *floods, promises.watched(run, program)])
-            promises.check_questions(run, made)
+            promises.check_questions(run, made, await program.metric("regproxy_evicted_bytes_total"))
             promises.check_vain_questions(run, made, _FLOODS * workers, _ALLOWANCE)
         promises.check_log(run, program)
     assert run.done["images pulled"] > 0

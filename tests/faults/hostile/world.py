@@ -131,6 +131,7 @@ class World:
     repositories: list[Repository] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
     items: dict[str, Item] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)  # by digest, of what is forgotten too
     _numbers: int = 0
 
     def may_have(self, upstream: str, name: str, reference: str) -> Item | None:
@@ -185,6 +186,7 @@ class World:
     def _item(self, kind: str, body: bytes, permitted: frozenset[tuple[str, str]]) -> Item:
         item = Item(kind, Digest.of(body), body, permitted)
         self.items[str(item.digest)] = item
+        self.sizes[str(item.digest)] = len(body)
         return item
 
     def _manifest(self, config: Item, layers: Sequence[Item]) -> bytes:
