@@ -19,6 +19,6 @@ def parse_json(body: bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] |
     if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise TooManyValues(f"more than {MAX_VALUES} values")
     try:
-        return json.loads(body, object_pairs_hook=pairs_hook)
+        return json.loads(body.decode(), object_pairs_hook=pairs_hook)  # of bytes it would guess the encoding (RFC 8259, 8.1)
     except RecursionError as error:
         raise ValueError("nested too deep") from error

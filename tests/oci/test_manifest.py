@@ -228,3 +228,10 @@ def test_upstream_is_asked_for_every_kind_of_manifest_and_schema1_last() -> None
     asked = ACCEPT.split(", ")
     assert {OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST} < set(asked)
     assert asked[-1] == "*/*;q=0.1"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_n12_03_a_manifest_in_another_encoding_than_utf_8_is_none(encoding: str) -> None:
+    """JSON between systems is UTF-8 without a mark : clients written in Go read nothing else, and we would tell them its type."""
+    with pytest.raises(InvalidManifest):
+        Manifest.verify(json.dumps(IMAGE).encode(encoding))
