@@ -188,17 +188,6 @@ async def test_n12_14_a_manifest_of_a_million_values_is_not_read(upstream: FakeR
     assert grown(program, before) < 120 * len(program.workers())
 
 
-async def test_n12_14_large_indexes_take_their_size(upstream: FakeRegistry, program: Program) -> None:
-    """What is remembered is looked into when a second repository turns out to hold it; what was found there must not stay."""
-    bodies = [_index(4 * MIB - 4096, number) for number in range(8)]
-    paths = [_tagged(upstream, f"{number}", body) for number, body in enumerate(bodies)]
-    elsewhere = [f"/v2/library/other/manifests/{upstream.add_manifest('library/other', body, OCI_INDEX)}" for body in bodies]
-    before = most_memory(program)
-    for path in (*paths, *paths, *elsewhere):
-        assert (await asked(program, get(path))).startswith(b"HTTP/1.1 200 ")
-    assert grown(program, before) < 200 * len(program.workers())
-
-
 async def test_n12_14_large_lists_of_tags_are_bounded(upstream: FakeRegistry, program: Program) -> None:
     lists = [json.dumps({"name": NAME, "tags": [f"{number:03}-{at:0120}" for at in range(47_000)]}).encode() for number in range(4)]
     for number in range(60):

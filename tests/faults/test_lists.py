@@ -1,7 +1,5 @@
 """Lists that are slow, or that a registry does not have, are nobody else's trouble; what upstream says of its pulls is passed on."""
 
-import asyncio
-
 import pytest
 
 from regproxy.oci.descriptor import Descriptor
@@ -26,18 +24,6 @@ async def test_n13_17_a_list_that_fails_makes_no_tag_stale(upstream: FakeRegistr
     assert (await proxy.ask(TAGS)).status in {502, 504}
     assert [(host["backoff_seconds"], host["failures"]) for host in await proxy.hosts()] == [(0, 0)]
     assert "Warning" not in (await proxy.ask(_manifest("1"))).headers
-
-
-async def test_n13_17_slow_lists_take_no_turn_of_a_manifest(upstream: FakeRegistry, proxy: Rig) -> None:
-    """More of them than there are turns for manifests."""
-    upstream.add_image(NAME, "1", [b"layer"])
-    held = Hold()
-    upstream.misbehave("/tags/", held)
-    lists = [asyncio.create_task(proxy.ask(f"{TAGS}?n={number}")) for number in range(1, 100)]
-    await held.reached.wait()
-    assert (await proxy.ask(_manifest("1"))).status == 200
-    held.event.set()
-    await asyncio.gather(*lists)
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 406, 500, 501])

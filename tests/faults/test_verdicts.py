@@ -6,13 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from regproxy.config import load
+from regproxy.fleet.memory import NullFleet, SharedFleet
+from regproxy.oci.errors import RegistryError
+from regproxy.oci.reference import Tag
+from regproxy.ports import Refused, Rejected
+from regproxy.wiring import Serving, kept, serving
 from tests.fakes.deeds import Drop, Headers, Lie, Status
 from tests.fakes.entry import on
 from tests.fakes.library import OCI_MANIFEST
-from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
-from tests.rig import Answer, Rig, rig
+from tests.rig import PATIENT, Answer, Rig, rig
 
 NAME = "library/app"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -173,19 +179,45 @@ class TestStale:
         assert answer.status == 422
 
 
+async def _refusal(worker: Serving, tag: str) -> int | None:
+    """Pull from one worker; return the status of its refusal, or None where it serves something."""
+    route = worker.routes.find(NAME, ["docker.io"])
+    try:
+        await worker.manifests.get(route, Tag(tag))
+    except Rejected as error:
+        return error.status
+    except Refused:
+        return 403
+    except RegistryError as error:
+        return error.status
+    return None
+
+
 async def test_n12_10_a_refusal_ends_staleness_for_all_workers(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """One that has only heard of it from another serves the tag no more, though upstream rests and is asked behind."""
     for tag in ("1", "2"):
         upstream.add_image(NAME, tag, [tag.encode()])
-    hosts = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
-    program = Program(tmp_path, {"docker.io": hosts})
-    async with program.running():
-        for path in (_manifest("1"), _manifest("2")):
-            assert (await program.ask(path))[0] == 200
+    document = {
+        "store": {"root": str(tmp_path / "store")},
+        "timeouts": PATIENT,
+        "upstreams": {"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}},
+    }
+    path = tmp_path / "regproxy.yaml"
+    path.write_text(yaml.safe_dump(document))
+    settings, fleet = load(path, {}), SharedFleet(NullFleet())
+    async with (
+        kept(settings) as (store, index),
+        serving(settings, store, index, fleet) as one,
+        serving(settings, store, index, fleet) as other,
+    ):
+        workers = one, other
+        assert [await _refusal(worker, tag) for worker in workers for tag in ("1", "2")] == [None] * 4
         upstream.misbehave("/manifests/2", Status(500))
-        await asyncio.gather(*(program.ask(_manifest("2")) for _ in range(40)))  # both workers see it fail
+        assert [await _refusal(worker, "2") for worker in workers] == [None] * 2
+        assert [worker.registries["docker.io"].is_backing_off for worker in workers] == [True] * 2
         upstream.misbehave("/manifests/1", Status(403))
-
-        async def all_refuse() -> bool:
-            return {status for status, _ in await asyncio.gather(*(program.ask(_manifest("1")) for _ in range(20)))} == {403}
-
-        await program.until(all_refuse)
+        async with asyncio.timeout(60):
+            while await _refusal(one, "1") is None:  # noqa: ASYNC110  it is asked behind the answer
+                await asyncio.sleep(0.02)
+        assert await _refusal(other, "1") == 403
+    await fleet.close()

@@ -149,6 +149,14 @@ def test_any_body_is_a_manifest_or_invalid(body: bytes) -> None:
     assert all(isinstance(child, Descriptor) for child in [*manifest.children(), manifest.subject or described(b"")])
 
 
+def test_n12_14_a_manifest_that_was_looked_into_is_no_larger() -> None:
+    """What was parsed takes six times the body; manifests are remembered by the size of that."""
+    manifest = Manifest.verify(json.dumps(INDEX).encode())
+    assert (manifest.children(), manifest.subject, manifest.document) == (manifest.children(), manifest.subject, manifest.document)
+    assert vars(manifest) == {"descriptor": manifest.descriptor, "body": manifest.body}
+    assert manifest.document is not manifest.document
+
+
 def test_a_manifest_of_four_mebibytes_is_taken_and_no_larger_one() -> None:
     """distribution-spec, Pushing manifests: registries should take four."""
     most = json.dumps(INDEX).encode().ljust(LIMIT)
