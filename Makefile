@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test lint clients bench docs clean
+.PHONY: run test lint clients cluster test-cluster bench docs clean
 
 run: $(VENV)/.ready
 	$(BIN)/regproxy serve $(if $(CONFIG),--config $(CONFIG))
@@ -27,6 +27,14 @@ clients: $(VENV)/.ready-dev
 docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.configuration
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . build/site
+
+# Kubernetes, of which the tests of the chart use the API server: built from source into ~/.cache/regproxy-clients (minutes of CPU), once.
+cluster: $(VENV)/.ready-dev
+	$(BIN)/pip install --quiet --group clients
+	$(BIN)/python -m tests.kubernetes.programs
+
+test-cluster: cluster
+	REGPROXY_CLUSTER=1 $(BIN)/pytest tests/kubernetes
 
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench

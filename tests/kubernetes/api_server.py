@@ -1,0 +1,87 @@
+"""An API server and its etcd on loopback: what it accepts, a real cluster accepts."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.chart.chart import CHART
+from tests.clients.go_programs import go_program
+from tests.clients.processes import Daemon, free_port, run
+from tests.clients.programs import program as of_debian
+
+from .programs import program
+
+_TOKEN = "test"
+
+
+class ApiServer:
+    """Kubernetes without a node: documents are validated and admitted, and no Pod runs."""
+
+    def __init__(self, folder: Path) -> None:
+        client, peer = free_port(), free_port()
+        self._port = free_port()
+        self._folder = folder
+        etcd: list[str | Path] = [
+            *(of_debian("etcd", "etcd-server"), "--data-dir", folder / "etcd", "--unsafe-no-fsync"),
+            *("--listen-client-urls", f"http://127.0.0.1:{client}", "--advertise-client-urls", f"http://127.0.0.1:{client}"),
+            *("--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"),
+            *("--initial-cluster", f"default=http://127.0.0.1:{peer}"),
+        ]
+        self._etcd = Daemon(etcd, folder / "etcd.log")
+        self._client_port = client
+        (folder / "tokens.csv").write_text(f"{_TOKEN},admin,admin,system:masters\n")
+        server: list[str | Path] = [
+            *(program("kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{client}", f"--cert-dir={folder}/certificates"),
+            *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={self._port}"),
+            *(f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=Node,RBAC", "--service-cluster-ip-range=10.96.0.0/16"),
+            *("--service-account-issuer=https://kubernetes.test", f"--service-account-key-file={folder}/accounts.key"),
+            f"--service-account-signing-key-file={folder}/accounts.key",
+        ]
+        self._server = Daemon(server, folder / "kube-apiserver.log")
+        cluster = {"server": f"https://127.0.0.1:{self._port}", "insecure-skip-tls-verify": True}
+        kubeconfig = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "admin", "user": {"token": _TOKEN}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "current-context": "test",
+        }
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(kubeconfig))
+
+    def start(self) -> None:
+        run(["openssl", "genrsa", "-out", self._folder / "accounts.key", "2048"])
+        self._etcd.start(lambda: b"3." in _said(["curl", "--silent", f"http://127.0.0.1:{self._client_port}/version"]))
+        kubectl: list[str | Path] = [program("kubectl"), f"--kubeconfig={self.kubeconfig}"]
+        self._server.start(lambda: _said([*kubectl, "get", "--raw", "/readyz"]) == b"ok")
+
+    def stop(self) -> None:
+        self._server.stop()
+        self._etcd.stop()
+
+    def kubectl(self, *words: str, given: object = None) -> "subprocess.CompletedProcess[str]":
+        """Run kubectl, with *given* as JSON on its standard input; how it ends is for the caller to judge."""
+        command: list[str | Path] = [program("kubectl"), f"--kubeconfig={self.kubeconfig}", *words]
+        return subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
+
+    def get(self, kind: str, name: str, namespace: str = "regproxy") -> dict[str, Any]:
+        done = self.kubectl("get", kind, name, f"--namespace={namespace}", "--output=json")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def helm(self, action: str, *words: str, values: Mapping[str, object] | None = None) -> str:
+        """Run Helm for the release `rp` in the namespace `regproxy`."""
+        command: list[str | Path] = [go_program("helm"), action, "rp", f"--kubeconfig={self.kubeconfig}", "--namespace=regproxy", *words]
+        if values is not None:
+            command += [str(CHART), "--values=-"]
+        done = subprocess.run(command, input=json.dumps(values or {}), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
+
+def _said(command: list[str | Path]) -> bytes:
+    return subprocess.run(command, capture_output=True, check=False).stdout
