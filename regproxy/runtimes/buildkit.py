@@ -4,9 +4,10 @@ Essential reading: docs.docker.com/build/buildkit/toml-configuration, "registry"
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from regproxy.runtimes import toml_text
-from regproxy.runtimes.model import CA_FILE, Files, Plan, Runtime, Unsupported, Wanted, planned
+from regproxy.runtimes.model import CA_FILE, Files, Plan, Runtime, Unsupported, Wanted, list_at, planned, table_at
 
 CONFIG = "etc/buildkit/buildkitd.toml"
 _CA = f"etc/buildkit/{CA_FILE}"
@@ -31,7 +32,7 @@ def configure(files: Files, wanted: Wanted) -> Plan:
         changes.append(planned(files, _CA, wanted.ca, ["has other certificates"]))
         how["ca"] = [f"/{_CA}"]
     for key, value in how.items():
-        if document.get("registry", {}).get(endpoint.authority, {}).get(key) != value:
+        if _table(document, endpoint.authority).get(key) != value:
             reasons.append(f"{key} of {endpoint.authority} is not {toml_text.literal(value)}")
             text, document = _set(text, document, endpoint.authority, key, value)
     changes.append(planned(files, CONFIG, text, reasons))
@@ -41,10 +42,11 @@ def configure(files: Files, wanted: Wanted) -> Plan:
 
 
 def _mirrors(document: toml_text.Table, registry: str) -> list[str]:
-    found = document.get("registry", {}).get(registry, {}).get("mirrors", [])
-    if not isinstance(found, list):
-        raise Unsupported(f"/{CONFIG}: mirrors of {registry} is not a list: mend it first")
-    return found
+    return list_at(_table(document, registry).get("mirrors"), CONFIG, f"mirrors of {registry}", str)
+
+
+def _table(document: toml_text.Table, registry: str) -> dict[str, Any]:
+    return table_at(table_at(document.get("registry"), CONFIG, "registry").get(registry), CONFIG, f"registry {registry}")
 
 
 def _set(text: str, document: toml_text.Table, registry: str, key: str, value: toml_text.Value) -> tuple[str, toml_text.Table]:

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Sequence
 
 from regproxy.runtimes import toml_text
-from regproxy.runtimes.model import CA_FILE, Files, Plan, PlannedFile, Runtime, Unsupported, Wanted, planned
+from regproxy.runtimes.model import CA_FILE, Files, Plan, PlannedFile, Runtime, Unsupported, Wanted, planned, table_at
 
 CERTS = "etc/containerd/certs.d"
 CONFIG = "etc/containerd/config.toml"
@@ -31,7 +31,7 @@ def hosts_path(registry: str) -> str:
 def registry_table(document: toml_text.Table) -> toml_text.Key:
     """Say which table of config.toml names the directory; raise `Unsupported` for a version that has none."""
     version = document.get("version", 1)
-    if version not in PLUGINS:
+    if not isinstance(version, int) or version not in PLUGINS:
         raise Unsupported(
             f"/{CONFIG} is of version {version}, which knows no hosts.toml: `containerd config migrate` makes a newer one of it"
         )
@@ -82,9 +82,9 @@ def _hosts(files: Files, path: str, wanted: Wanted) -> PlannedFile:
         return planned(files, path, fresh, ["is empty"])
     text = files[path]
     document = toml_text.parse(text, path)
-    hosts = document.get("host", {})
-    if not isinstance(hosts, dict):
-        raise Unsupported(f"/{path} has a `host` that is not a table: containerd reads nothing of it. Mend it first")
+    hosts = table_at(document.get("host"), path, "host")
+    for name, table in hosts.items():
+        table_at(table, path, f"host {name}")
     reasons = _differences(document, url, values, root)
     if not reasons:
         return PlannedFile(path, text)
@@ -161,7 +161,8 @@ def _config(files: Files) -> PlannedFile:
     registry = expected["plugins"][table[1]]["registry"]
     by_hand = f"{toml_text.header(table)}\n  config_path = {toml_text.literal(value)}"
     # With config_path beside either of them the CRI plugin does not start (internal/cri/config, ValidateImageConfig).
-    has_tls = any(isinstance(each, dict) and each.get("tls") for each in (registry.get("configs") or {}).values())
+    configs = table_at(registry.get("configs"), CONFIG, "registry.configs")
+    has_tls = any(isinstance(each, dict) and each.get("tls") for each in configs.values())
     if registry.get("mirrors") or has_tls:
         raise Unsupported(
             f"/{CONFIG} still has registry.mirrors or registry.configs.*.tls, which exclude config_path: move them to hosts.toml first"

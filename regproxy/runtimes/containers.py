@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regproxy.runtimes import toml_text
-from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, planned
+from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, list_at, planned
 
 MAIN = "etc/containers/registries.conf"
 DROP_IN = "etc/containers/registries.conf.d/regproxy.conf"
@@ -22,7 +22,8 @@ def tables(files: Files) -> dict[str, tuple[str, toml_text.Table]]:
         document = toml_text.parse(files[path], path)
         if "registries" in document:
             raise Unsupported(f"/{path} is of the first version of the format, with which no mirror works: rewrite its [registries] tables")
-        for table in document.get("registry", []):
+        for table in list_at(document.get("registry"), path, "registry", dict):
+            list_at(table.get("mirror"), path, "registry.mirror", dict)
             found[str(table.get("prefix") or table.get("location"))] = (path, table)
     return found
 

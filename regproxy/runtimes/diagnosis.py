@@ -162,11 +162,10 @@ def _config_findings(files: Files, version: Version | None) -> Iterator[Finding]
             )
             return
         for plugin in dict.fromkeys(PLUGINS.values()):
-            table = document.get("plugins", {}).get(plugin, {})
-            if isinstance(table, dict) and table.get("use_local_image_pull") is True:
+            table = _table(_table(document, "plugins"), plugin)
+            if table.get("use_local_image_pull") is True:
                 uses_transfer = False
-            registry = table.get("registry", {}) if isinstance(table, dict) else {}
-            value = registry.get("config_path") if isinstance(registry, dict) else None
+            value = _table(table, "registry").get("config_path")
             if isinstance(value, str) and value:
                 found.append((path, toml_text.line_of(text, ("plugins", plugin, "registry"), "config_path"), value))
     if not found:
@@ -197,7 +196,7 @@ def _host_findings(path: str, text: str, document: Mapping[str, Any], endpoint: 
         key = ("host", url)
         if not isinstance(table, dict):
             continue
-        if unknown := [each for each in table.get("capabilities", []) if str(each).lower() not in _KNOWN_CAPABILITIES]:
+        if unknown := [each for each in _list(table.get("capabilities")) if each.lower() not in _KNOWN_CAPABILITIES]:
             what = f"{unknown[0]!r} is no capability: containerd reads nothing of the file"
             yield Finding("hosts-not-parsed", what, _at(path, text, key, "capabilities"), 'write capabilities = ["pull", "resolve"]')
         if "server" in table:
@@ -205,12 +204,12 @@ def _host_findings(path: str, text: str, document: Mapping[str, Any], endpoint: 
             yield Finding("server-below-table", what, _at(path, text, key, "server"), "move it above the first table")
     if endpoint.url not in hosts:
         return
-    key, table = ("host", endpoint.url), hosts[endpoint.url]
+    key, table = ("host", endpoint.url), _table(hosts, endpoint.url)
     if (first := next(iter(hosts))) != endpoint.url:
         yield Finding(
             "not-first", f"{first} is asked before the cache", _at(path, text, ("host", first)), "move its table behind the cache's"
         )
-    capabilities = [str(each).lower() for each in table.get("capabilities", CAPABILITIES)]
+    capabilities = [each.lower() for each in _list(table.get("capabilities", list(CAPABILITIES)))]
     missing = [each for each in CAPABILITIES if each not in capabilities]
     if missing and set(capabilities) <= _KNOWN_CAPABILITIES:
         what = f"capabilities lack {' and '.join(missing)}, which is asked of the registry itself"
@@ -280,11 +279,22 @@ def _containerd_certificates(files: Files, endpoint: Endpoint) -> Iterator[str]:
         if not path.endswith("/hosts.toml"):
             continue
         try:
-            said = tomllib.loads(text).get("host", {}).get(endpoint.url, {}).get("ca", [])
-        except (tomllib.TOMLDecodeError, AttributeError):
+            said = _table(_table(tomllib.loads(text), "host"), endpoint.url).get("ca")
+        except tomllib.TOMLDecodeError:
             continue
-        for each in [said] if isinstance(said, str) else said:
+        for each in _list(said):
             yield each[1:] if each.startswith("/") else f"{path.rpartition('/')[0]}/{each}"
+
+
+def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a table; an empty one where something else stands there, of which the runtime reads nothing either."""
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _list(value: object) -> list[str]:
+    """Return a list of strings, be it one of a single string; what is no string is of no use."""
+    return [each for each in ([value] if isinstance(value, str) else value if isinstance(value, list) else []) if isinstance(each, str)]
 
 
 def _knows_dial_timeout(version: Version) -> bool:

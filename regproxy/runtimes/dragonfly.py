@@ -7,7 +7,7 @@ dfdaemon asks the registry that the `X-Dragonfly-Registry` header names before t
 from collections.abc import Sequence
 
 from regproxy.runtimes import yaml_text
-from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, planned
+from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, list_at, planned, table_at
 
 CONFIG = "etc/dragonfly/dfinit.yaml"
 _CAPABILITIES = ("pull", "resolve")
@@ -19,11 +19,11 @@ def configure(files: Files, wanted: Wanted) -> Plan:
         raise Unsupported("Dragonfly's configuration has no word for --ca or --strict: give dfdaemon the certificates of its host")
     text = files.get(CONFIG, "")
     document = yaml_text.parse(text, CONFIG)
-    runtime = document.setdefault("containerRuntime", {})
-    if not isinstance(runtime, dict) or "docker" in runtime:
+    runtime = document["containerRuntime"] = table_at(document.get("containerRuntime"), CONFIG, "containerRuntime")
+    if "docker" in runtime:
         raise Unsupported(f"/{CONFIG} is for another runtime than containerd, which alone tells Dragonfly of a registry")
-    containerd = runtime.setdefault("containerd", {})
-    registries = containerd.setdefault("registries", [])
+    containerd = runtime["containerd"] = table_at(runtime.get("containerd"), CONFIG, "containerd")
+    registries = containerd["registries"] = list_at(containerd.get("registries"), CONFIG, "registries", dict)
     # Without a header of its own, _default would have dfdaemon go to any registry directly.
     is_selective = containerd.get("proxyAllRegistries") is False
     containerd["proxyAllRegistries"] = False

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 CA_FILE = "regproxy-ca.crt"  # beside the file that names it, where the runtime leaves the name to us
@@ -129,6 +129,24 @@ class Runtime:
     reads: Callable[[Wanted], Sequence[str]]
     configure: Callable[[Files, Wanted], Plan]
     writes: tuple[str, ...]  # patterns of all that it may ever write
+
+
+def table_at(value: object, path: str, name: str) -> dict[str, Any]:
+    """Return *value*, which *name* has in the file at *path*; raise `Unsupported` where it is no table. None is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise Unsupported(f"/{path}: {name} is not a table (a mapping): mend it first")
+    return value
+
+
+def list_at(value: object, path: str, name: str, of: type) -> list[Any]:
+    """Return *value* as a list whose items are all of one type; raise `Unsupported` where it is none. None is an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, of) for each in value):
+        raise Unsupported(f"/{path}: {name} is not a list of {'strings' if of is str else 'tables'}: mend it first")
+    return value
 
 
 def planned(files: Files, path: str, text: str, reasons: Sequence[str]) -> PlannedFile:

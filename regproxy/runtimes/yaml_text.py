@@ -22,6 +22,7 @@ def parse(text: str, path: str) -> Tree:
     """Read a mapping, which an empty file is too; raise `Unsupported` where there is something else."""
     try:
         document = yaml.safe_load(text)
+        json.dumps(document, default=str, skipkeys=True)  # an alias within its own anchor has no end
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         where = " ".join(str(error).split())[:200]
         raise Unsupported(f"/{path} is not YAML, and nothing reads it: {where}. Mend it first") from None

@@ -409,6 +409,22 @@ def test_n15_03_a_read_only_disk_is_said_in_one_line_and_nothing_is_left(root: P
     assert snapshot(root) == before
 
 
+def test_n15_03_a_disk_that_takes_no_more_leaves_the_file_whole(root: Path) -> None:
+    fill(root, {HOSTS: '[host."https://m1"]\n'})
+    before = snapshot(root)
+    ours = f"{sys.executable} -B -m regproxy client-config containerd --endpoint {URL} --registry docker.io --root {root} --apply"
+    tried = subprocess.run(["sh", "-c", f"ulimit -f 0; exec {ours} 2>&1 | cat"], capture_output=True, text=True, check=False)
+    assert f"cannot write {root / HOSTS}{BACKUP}: File too large" in tried.stdout
+    assert (tried.stdout.count("\n"), snapshot(root)) == (1, before)
+
+
+def test_n15_03_an_original_that_nothing_is_known_of_is_not_overwritten(root: Path) -> None:
+    fill(root, {HOSTS: '[host."https://m1"]\n', HOSTS + BACKUP: "theirs"})
+    before = snapshot(root)
+    refused = command("containerd", root, "--registry", "docker.io", "--apply")
+    assert (refused.exit_code, "nothing says of what" in refused.stderr, snapshot(root)) == (1, True, before)
+
+
 def test_n15_03_a_link_is_followed_within_the_host_and_stays_a_link(root: Path) -> None:
     fill(root, {"opt/hosts.toml": '[host."https://m1"]\n'})
     (root / HOSTS).parent.mkdir(parents=True)

@@ -157,22 +157,6 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("files", "version", "code", "where"), WRONG.values(), ids=WRONG)
-async def test_n15_04_each_way_around_the_cache_is_found_where_it_is(
-    files: dict[str, str | None], version: str, code: str, where: str, root: Path, cache: Rig
-) -> None:
-    # Go goes to loopback directly whatever the variables say, so the cache has a name here.
-    url = f"http://{socket.gethostname()}:{cache.port}" if code == "proxy-in-the-way" else url_of(cache)
-    right: dict[str, str | None] = {CONFIG: RIGHT_CONFIG, DEFAULT: hosts(url)}
-    fill(root, {path: text.replace(URL, url) for path, text in (right | files).items() if text is not None})
-    found = await doctor(root, "containerd", "--endpoint", url, version=version)
-    ours = [each for each in found if not each["code"].startswith("endpoint-")]  # where the name leads to is not ours
-    assert [(each["code"], each["where"]) for each in ours] == [(code, where)]
-    assert all(each["what"] and each["advice"] for each in found)
-    if code != "proxy-in-the-way":
-        assert ours == found
-
-
 async def test_n15_04_a_finding_is_printed_with_its_place_and_what_to_do(root: Path, cache: Rig) -> None:
     fill(root, {CONFIG: "version = 2\n", DEFAULT: hosts(url_of(cache))})
     result = await asyncio.to_thread(ran, "doctor", "containerd", "--root", root, "--runtime-version", "1.7.0")
@@ -219,6 +203,29 @@ def answering(body: bytes) -> Callable[[socket.socket], None]:
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
     return answer
+
+
+@pytest.fixture(scope="module")
+def answered() -> Iterator[int]:
+    """Answer as regproxy does, as far as the doctor asks."""
+    with listening(answering(b'{"name": "regproxy"}')) as port:
+        yield port
+
+
+@pytest.mark.parametrize(("files", "version", "code", "where"), WRONG.values(), ids=WRONG)
+def test_n15_04_each_way_around_the_cache_is_found_where_it_is(
+    files: dict[str, str | None], version: str, code: str, where: str, root: Path, answered: int
+) -> None:
+    # Go goes to loopback directly whatever the variables say, so the cache has a name here.
+    url = f"http://{socket.gethostname()}:{answered}" if code == "proxy-in-the-way" else f"http://127.0.0.1:{answered}"
+    right: dict[str, str | None] = {CONFIG: RIGHT_CONFIG, DEFAULT: hosts(url)}
+    fill(root, {path: text.replace(URL, url) for path, text in (right | files).items() if text is not None})
+    found = told(ran("doctor", "containerd", "--root", root, "--runtime-version", version, "--json", "--endpoint", url))
+    ours = [each for each in found if not each["code"].startswith("endpoint-")]  # where the name leads to is not ours
+    assert [(each["code"], each["where"]) for each in ours] == [(code, where)]
+    assert all(each["what"] and each["advice"] for each in found)
+    if code != "proxy-in-the-way":
+        assert ours == found
 
 
 def found_at(root: Path, url: str, *options: str | Path) -> list[str]:
