@@ -34,6 +34,7 @@ class Flights(Generic[Key, Result]):
             return await waiter
         finally:
             waiters.discard(waiter)
+            del waiter  # it keeps the exception, whose traceback keeps this frame
 
     def start(self, key: Key, call: Callable[[], Awaitable[Result]]) -> None:
         """Begin the call under *key* if there is none, and wait for nothing."""

@@ -16,7 +16,7 @@ from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST, LOOK, Plan, Stage
-from regproxy.ports import BlobBody, Unavailable
+from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
 
 
 class First(Protocol):
@@ -204,6 +204,8 @@ class Download:
 
 
 def _raise_failure(piece: PieceDownload) -> None:
+    if isinstance(piece.error, UpstreamError):
+        raise detached(piece.error)
     if piece.error is not None:
         raise piece.error
 

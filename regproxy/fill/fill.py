@@ -15,7 +15,7 @@ from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.plan import FIRST
-from regproxy.ports import Extent, Incoming, Unavailable
+from regproxy.ports import Extent, Incoming, StoreError, Unavailable, UpstreamError, detached
 
 _STARTS_SOON = 0.5  # seconds
 _ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
@@ -109,8 +109,7 @@ class Fill:
         """
         with self._asked():
             while not self._promised and not self._verified:
-                if self._error is not None:
-                    raise self._error
+                self._check()
                 await self._news.wait()
 
     async def extent(self, start: int, stop: int) -> Extent:
@@ -119,8 +118,7 @@ class Fill:
             upto = min(self.written, stop) if self._verified else min(self.written, stop - 1)
             if upto > start and self._incoming is not None:
                 return self._incoming.extent(start, upto)
-            if self._error is not None:
-                raise self._error
+            self._check()
             if self._verified:
                 raise Unavailable(f"{self.digest} is shorter than upstream promised")
             await self._news.wait()
@@ -184,8 +182,16 @@ class Fill:
         self._news.tell()
 
     def fail(self, error: Exception) -> None:
-        self._error = error
+        """Let everybody who waits have a copy of *error*, whose traceback would keep this fill, and so itself."""
+        self._error = detached(error) if isinstance(error, UpstreamError | StoreError) else error
         self._news.tell()
+
+    def _check(self) -> None:
+        """Raise what keeps the blob from coming."""
+        if isinstance(self._error, UpstreamError | StoreError):
+            raise detached(self._error)
+        if self._error is not None:
+            raise self._error
 
     def end(self) -> None:
         """Say that nothing more will happen."""

@@ -33,6 +33,7 @@ from regproxy.ports import (
     Throttled,
     Unavailable,
     UpstreamError,
+    detached,
 )
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -191,6 +192,7 @@ class Fills:
             metrics.FILLS.dec()
             if is_locked:
                 await kept(self._store.release(fill.digest, failure), fill.digest)
+            failure = None  # its traceback keeps this frame
 
     async def _landed(self, fill: Fill) -> bool:
         """Read what another fill has brought since we looked for it, if it has, and if this repository may have it."""
@@ -217,7 +219,7 @@ class Fills:
                 is_ours = progress.repository == str(fill.repository)
                 if progress.error is not None:
                     if is_ours:
-                        raise progress.error
+                        raise detached(progress.error)
                     return False  # what was refused to another repository may be given to this one
                 if not is_ours and not (_is_of(fill.repository, progress) and await self._may_share(fill)):
                     fill.may_share = False

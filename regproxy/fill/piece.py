@@ -9,7 +9,7 @@ from typing import Protocol
 from regproxy.fill.source import Late, ReceivedRange, Source
 from regproxy.notify import Notifier
 from regproxy.policy import failover
-from regproxy.ports import BlobBody, Unavailable, UpstreamError
+from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
 
 _AHEAD = 4 * 1024 * 1024  # bytes that a piece may be ahead of the disk, where nothing else bounds it
 
@@ -85,7 +85,7 @@ class PieceDownload:
             except UpstreamError as error:
                 futile = 0 if self.reached > before else futile + 1
                 if not self._source.may_go_on(futile):
-                    self.error = error
+                    self.error = detached(error)
                     return
                 self._source.tell_resume(self.reached, error)
                 await asyncio.sleep(failover.pause(futile, random.random()))  # noqa: S311 -- jitter

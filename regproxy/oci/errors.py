@@ -19,6 +19,10 @@ class RegistryError(Exception):
         self.message = message
         self.headers = headers
 
+    def detached(self) -> "RegistryError":
+        """Copy it without its traceback and cause, which keep the request that it ended."""
+        return RegistryError(self.code, self.status, self.message, self.headers)
+
     def body(self) -> bytes:
         """Render the only form of error body there is."""
         error = {"code": self.code, "message": self.message, "detail": None}

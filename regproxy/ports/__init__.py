@@ -16,6 +16,7 @@ from regproxy.ports.errors import (
     Unavailable,
     UnexpectedResponse,
     UpstreamError,
+    detached,
 )
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
@@ -72,4 +73,5 @@ __all__ = [
     "UnexpectedResponse",
     "UpstreamError",
     "Watched",
+    "detached",
 ]

@@ -16,6 +16,9 @@ StoreError               the store could not keep or give content
 +- Gone                  what was left behind is no longer there
 """
 
+import copy
+from typing import TypeVar
+
 
 class UpstreamError(Exception):
     """An upstream could not give what was asked; the message says which, what and whose fault."""
@@ -99,3 +102,15 @@ class Full(StoreError):
 
 class Gone(StoreError):
     """What was left behind is no longer there."""
+
+
+Failure = TypeVar("Failure", bound=Exception)
+
+
+def detached(error: Failure) -> Failure:
+    """Copy an *error* without its traceback and cause, to be kept or raised again.
+
+    They keep the frames that it passed through, and with them requests, connections and bodies. Where one of these frames keeps the error,
+    that is a cycle, and all of it stays until the garbage collector looks at everything.
+    """
+    return copy.copy(error)

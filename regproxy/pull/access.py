@@ -24,7 +24,7 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import touches
 from regproxy.policy.freshness import PullPolicy
 from regproxy.policy.routing import Route
-from regproxy.ports import Answer, Fleet, Index, InvalidContent, NotFound, Refused, Registry, UpstreamError
+from regproxy.ports import Answer, Fleet, Index, InvalidContent, NotFound, Refused, Registry, UpstreamError, detached
 from regproxy.pull.freezes import Freezes
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -156,7 +156,7 @@ class RepositoryAccess:
                 is_readable = await self._is_readable(repository)
                 if is_readable is False:
                     await self._close(repository, error)
-                    self._refusals[repository] = error
+                    self._refusals[repository] = detached(error)
                     raise _refusal(repository, error) from error
                 if is_readable is None and access.is_closed:
                     raise

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from regproxy.oci.digest import Digest
-from regproxy.ports import Extent, Full, Gone, IngestStage, StoreError
+from regproxy.ports import Extent, Full, Gone, IngestStage, StoreError, detached
 from regproxy.storage.blob_files import origin_of
 from regproxy.storage.partial_file import PartialFile
 from regproxy.storage.ring_buffer import RingBuffer
@@ -111,7 +111,7 @@ class DiskIngest:
     async def commit(self) -> None:
         self.verify()
         if self._refused is not None:
-            raise self._refused
+            raise detached(self._refused)
         if self._growing is not None and not self._growing.is_committed:
             try:
                 self._growing.reservation.settle(await self._run(self._growing.commit))
@@ -160,7 +160,7 @@ class DiskIngest:
             _log.warning("other processes cannot be told", extra=fields(reason=str(error)))
 
     def _refuse(self, reason: StoreError) -> None:
-        self._refused = reason
+        self._refused = detached(reason)
         self._trouble.begin(reason)
 
     def _append(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
@@ -179,7 +179,7 @@ class DiskIngest:
             view = memoryview(chunk)[already:]
             already = max(0, already - len(chunk))
             if self._window is None or not await self._window.write(view):
-                raise reason
+                raise detached(reason)
 
 
 def _nobody() -> None:

@@ -10,6 +10,8 @@ from collections import deque
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from regproxy.ports import detached
+
 AHEAD = 1024 * 1024  # bytes that wait to be taken, past which the host has to wait; as many are received by a call, if they are there:
 # asyncio's own 256 KiB took a sixth longer for a blob from nearby
 
@@ -61,7 +63,7 @@ class BodyProtocol(asyncio.Protocol):
         """Wait for bytes, none at the end; raise `OSError` or `aiohttp.ClientError` where it does not come, after all that came."""
         while not self._unread and self._left:
             if self._error is not None:
-                raise self._error
+                raise detached(self._error)
             self._transport.resume_reading()
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter

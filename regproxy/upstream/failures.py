@@ -8,7 +8,6 @@ waits for what becomes of it.
 """
 
 import asyncio
-import copy
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,7 +18,7 @@ from cachetools import LRUCache
 from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Credential
 from regproxy.policy.tokens import FAILED_FOR, REFUSED_FOR, WRONG_FOR
-from regproxy.ports import Refused, Throttled, UpstreamError
+from regproxy.ports import Refused, Throttled, UpstreamError, detached
 from regproxy.upstream.credential_state import CredentialState
 from regproxy.upstream.token_service import TokenRequest
 
@@ -75,10 +74,7 @@ class Failures:
             try:
                 yield
             except UpstreamError as error:
-                learned = await self._learned(request, account, error, began)
-                if learned is error:
-                    raise
-                raise learned from error
+                raise detached(await self._learned(request, account, error, began)) from error
         self.worked(request)
 
     async def refused(self, request: TokenRequest, error: Refused, began: int) -> None:
@@ -107,7 +103,7 @@ class Failures:
             return
         if isinstance(failure.error, Throttled):
             raise Throttled(str(failure.error), failure.until - self._clock())
-        raise _alone(failure.error)
+        raise detached(failure.error)
 
     async def _learned(self, request: TokenRequest, account: _AccessLogEntry | None, error: UpstreamError, began: int) -> UpstreamError:
         """Remember an error, for all it is about, and give it as it is to be told."""
@@ -141,16 +137,11 @@ class Failures:
         return bool(self._verdicts.get(account, _UNKNOWN).is_right)
 
     def _note(self, what: TokenRequest | _AccessLogEntry, error: UpstreamError) -> None:
-        self._failures[what] = _Failure(_alone(error), self._clock() + _believed_for(error))
+        self._failures[what] = _Failure(detached(error), self._clock() + _believed_for(error))
 
     def _current(self, request: TokenRequest) -> _Failure | None:
         known = (self._failures.get(what) for what in (_account(request), request) if what is not None)
         return next((failure for failure in known if failure is not None and self._clock() < failure.until), None)
-
-
-def _alone(error: UpstreamError) -> UpstreamError:
-    """Copy an error without how it came about: that keeps the bodies and requests of everyone it passed through."""
-    return copy.copy(error)
 
 
 def _account(request: TokenRequest) -> _AccessLogEntry | None:

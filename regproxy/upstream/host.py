@@ -33,6 +33,7 @@ from regproxy.ports import (
     Unavailable,
     UnexpectedResponse,
     UpstreamError,
+    detached,
 )
 from regproxy.telemetry import metrics
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
@@ -231,7 +232,7 @@ class HostClient:
             refusal = await self._tokens.refusal(response.url, self._name(request.name))
             if refusal is None or response.url.origin() != self._home:
                 raise
-            raise refusal from error
+            raise detached(refusal) from error
 
     async def _check(self, response: aiohttp.ClientResponse, request: HostRequest) -> None:
         """Raise what a response means that is no success."""

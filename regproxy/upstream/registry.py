@@ -38,6 +38,7 @@ from regproxy.ports import (
     Unavailable,
     UnexpectedResponse,
     UpstreamError,
+    detached,
 )
 from regproxy.telemetry import metrics
 from regproxy.upstream.body import HostBody, open_body
@@ -152,7 +153,7 @@ class UpstreamRegistry:
         try:
             digest = await self._head(client, reference) or (await self._manifest(client, reference)).descriptor.digest
         except UpstreamError as error:
-            failure = error
+            failure = detached(error)
         seconds = time.monotonic() - began
         who, realm = await client.identity(reference.repository.name)
         quota = client.throttles[Pool.MANIFEST].quota
@@ -200,7 +201,7 @@ class UpstreamRegistry:
         self._cache.earn()
         found = await first_answer(hosts, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
         if isinstance(found, list):
-            raise _verdict(self._upstream.name, found)
+            raise detached(_verdict(self._upstream.name, found))
         try:
             yield found
         finally:
@@ -280,8 +281,8 @@ class UpstreamRegistry:
             try:
                 return await ask(host, call)
             except UpstreamError as error:
-                failures.append((host, error))
-        raise _verdict(self._upstream.name, failures)
+                failures.append((host, detached(error)))
+        raise detached(_verdict(self._upstream.name, failures))
 
     async def _list(self, host: Host, call: Call[Result]) -> Result:
         """Ask one host for a list, and remember nothing of how that went: a list is slow, or fails, where manifests and blobs are well."""

@@ -19,7 +19,7 @@ from regproxy.oci.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Credential, CredentialKind, Host
 from regproxy.policy.tokens import SETTLED_AFTER, Token
-from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError
+from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError, detached
 from regproxy.sized_cache import SizedCache
 from regproxy.telemetry import metrics
 from regproxy.upstream.connections import Connections, Pool
@@ -159,7 +159,7 @@ class Tokens:
         try:
             return (await self._token(self._request(challenge, url, name, None), rejected)).bearer()
         except Refused:
-            raise refusal from None
+            raise detached(refusal) from None
 
     async def _present(self, credential: Credential, url: URL, name: str, rejected: str | None) -> str:
         """Send a credential as it is; what was refused a moment ago is not sent again, for accounts are locked that way."""

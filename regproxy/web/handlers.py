@@ -75,10 +75,10 @@ class Handlers:
             return await self._answered(request, route, endpoint, context)
         name = _name_of(route, endpoint)
         if (known := self.not_found_limiter.answer(name)) is not None:
-            raise known
+            raise known.detached()
         asked = self.not_found_limiter.ask(asker, name)
         if isinstance(asked, RegistryError):
-            raise asked
+            raise asked.detached()
         context.reservation = asked
         # `missing_for` is for tags; whoever has pushed wants to see it in the list.
         is_lasting = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))

@@ -32,7 +32,7 @@ class NotFoundLimiter:
     def answer(self, name: str) -> RegistryError | None:
         """Return the answer to *name* that upstream gave a moment ago, if it was that there is no such thing."""
         known = self._answers.get(name)
-        return RegistryError(known.code, known.status, known.message, known.headers) if known is not None else None
+        return known.detached() if known is not None else None
 
     def ask(self, client: str, name: str) -> "Reservation | RegistryError":
         """Reserve what a question costs a client, or say why it is not asked; a name that is known or being asked for costs nothing."""
@@ -58,7 +58,7 @@ class NotFoundLimiter:
         if missing:
             self._names[name] = None
             if answer is not None:
-                self._answers[name] = answer
+                self._answers[name] = answer.detached()
         elif costs and (bucket := self._buckets.get(client)) is not None:
             bucket.give_back(self._rate, self._clock())
 

@@ -163,7 +163,9 @@ class World:
         return image
 
     def _forget(self, image: Image) -> None:
-        """Let go of what nobody asks for any more."""
+        """Let go of what nobody asks for any more: an hour of it does not fit into memory."""
+        for item in image.items:
+            self.items.pop(str(item.digest), None)
         for each in (*image.permitted, *image.refused):
             self.items.pop(f"{each.upstream}/{each.name}:{image.tag}", None)
             held = self.registries[each.upstream].repositories[each.name]
