@@ -13,6 +13,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.client_timeouts import ClientTimeouts, SendProgress
 from regproxy.policy.clock import MonotonicClock
@@ -21,6 +22,7 @@ from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import read_whole, send_now
 from regproxy.web.context import RequestContext
+from regproxy.web.head_budget import LARGE, HeadBudget
 from regproxy.web.response_cache import CachedResponse, ResponseCache
 from regproxy.web.responses import error_response
 from regproxy.web.watchdog import Watchdog
@@ -32,13 +34,14 @@ _log = logging.getLogger(__name__)
 
 _END = b"\r\n\r\n"
 _MAX_HEAD = 64 * 1024  # bytes: a Range of 1,024 parts takes 20 KiB, and some tokens as much
+_RETRY_AFTER = 5  # seconds
 _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
 
 
 class Connection(RequestHandler):
     """A client's connection, which tells what happens to it."""
 
-    __slots__ = ("_head_bytes", "_is_between", "_payload", "_server", "answered", "client", "progress", "raw_request", "wire")
+    __slots__ = ("_budgeted", "_head_bytes", "_is_between", "_payload", "_server", "answered", "client", "progress", "raw_request", "wire")
 
     def __init__(self, server: "RegistryServer", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(server, **how)
@@ -49,6 +52,7 @@ class Connection(RequestHandler):
         self.raw_request: bytes | None = None  # the request that is being answered, where it came alone and in one piece
         self._is_between = True  # the parser has no part of a request
         self._head_bytes = 0  # of a head that has not ended
+        self._budgeted = 0  # bytes of large heads that have not ended, or whose requests are not answered
         self._payload: StreamReader | None = None  # of the last request
         self.wire: asyncio.Transport
         self.progress: SendProgress
@@ -75,6 +79,7 @@ class Connection(RequestHandler):
         if self._request_count == before:
             self._check_head(len(data))
         else:
+            self._budget(self._head_bytes + len(data))
             self._head_bytes, self._payload = 0, self._messages[-1][1]
         is_one = self._request_count == before + 1 and self._messages[-1][1] is EMPTY_PAYLOAD and not self._upgraded
         self._is_between = is_one and _ends_a_head(data)
@@ -98,11 +103,34 @@ class Connection(RequestHandler):
         if self._payload is not None and self._payload is not EMPTY_PAYLOAD and not self._payload.is_eof():
             return
         self._head_bytes += count
-        if self._head_bytes > _MAX_HEAD and not self.wire.is_closing():
-            body = RegistryError("UNSUPPORTED", 431, f"the head of the request has more than {_MAX_HEAD} bytes").body()
-            head = f"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-            self.wire.write(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
-            self.force_close()
+        if self._head_bytes > _MAX_HEAD:
+            self._refuse(RegistryError("UNSUPPORTED", 431, f"the head of the request has more than {_MAX_HEAD} bytes"))
+        else:
+            self._budget(self._head_bytes)
+
+    def _budget(self, size: int) -> None:
+        """Count a head, or more of it, in the budget of all connections; end this one where that is too much."""
+        wanted = max(size, self._budgeted) if size > LARGE else self._budgeted
+        if self._server.heads.resize(self.client, self._budgeted, wanted):
+            self._budgeted = wanted
+        else:
+            self._refuse(errors.unavailable("requests with large heads take too much memory", _RETRY_AFTER))
+
+    def release_heads(self) -> None:
+        """Count no head any longer, unless requests wait or one has begun."""
+        if self._budgeted and self._request_count <= self.answered and not self._head_bytes:
+            self._server.heads.resize(self.client, self._budgeted, 0)
+            self._budgeted = 0
+
+    def _refuse(self, error: RegistryError) -> None:
+        """Answer before the request is read, and end the connection."""
+        if self.wire.is_closing():
+            return
+        body = error.body()
+        fields = {"Content-Type": "application/json", "Content-Length": str(len(body)), **error.headers, "Connection": "close"}
+        head = "\r\n".join([f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}", *map(": ".join, fields.items())])
+        self.wire.write(f"{head}\r\n\r\n".encode() + body)
+        self.force_close()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Let a client that will ask no more have its answer; one that left is noticed when it gets it. TLS has no half of an end."""
@@ -113,6 +141,8 @@ class Connection(RequestHandler):
         return None
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.heads.resize(self.client, self._budgeted, 0)
+        self._budgeted = 0
         self._server.watchdog.closed(self)
         super().connection_lost(exc)
 
@@ -157,6 +187,7 @@ class RegistryServer(web.Server):
         )
         self.is_leaving = False  # then each answer says that it is the last on its connection
         self.watchdog = Watchdog(timeouts, clock)
+        self.heads = HeadBudget()
         self._cache = cache
         self._is_trusted = is_trusted
 
@@ -197,6 +228,7 @@ class RegistryServer(web.Server):
             finally:
                 connection.raw_request = None
                 connection.answered += 1
+                connection.release_heads()
                 self.watchdog.answered(connection)
 
         return attend

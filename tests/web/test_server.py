@@ -12,9 +12,11 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from regproxy.policy.client_timeouts import ClientTimeouts
+from regproxy.policy.sharing import Share
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext
+from regproxy.web.head_budget import HeadBudget
 from regproxy.web.response_cache import ResponseCache
 from regproxy.web.server import RegistryServer, raw_request_of
 from tests.fakes.caller import raw_request
@@ -262,3 +264,48 @@ async def test_c14_who_ends_without_a_question_is_let_go_at_once() -> None:
                 await subject.ask(reader, writer)
             writer.write_eof()
             assert await ended(reader) == b""
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"], ids=["not ended", "not answered"])
+async def test_n12_14_large_heads_are_bounded_over_all_connections(end: bytes) -> None:
+    """Connections are many; others have a quarter to themselves, and what is answered counts no longer."""
+    head = b"GET /held HTTP/1.1\r\nHost: proxy\r\nX-Long: " + b"a" * 60_000
+    async with serving(ClientTimeouts()) as subject:
+        budget = repr(subject.server.heads)
+        first = await subject.connect()
+        first[1].write(head + end)
+        await until(lambda: repr(subject.server.heads) != budget)
+        refused = []
+        for _ in range(300):
+            reader, writer = await asyncio.open_connection(LOOPBACK, subject.port)
+            subject.writers.append(writer)
+            writer.write(head + end)
+            refused.append(asyncio.create_task(reader.read(12)))
+        await asyncio.wait(refused, return_when=asyncio.FIRST_COMPLETED)
+        said = {task.result() for task in refused if task.done()}
+        assert said == {b"HTTP/1.1 503"}
+        reader, writer = await asyncio.open_connection(LOOPBACK, subject.port)
+        subject.writers.append(writer)
+        await subject.ask(reader, writer)
+        assert sum(not task.done() for task in refused) > 100
+        if end:
+            subject.gate.set()
+            await until(lambda: repr(subject.server.heads) == budget)
+        for writer in subject.writers:
+            writer.transport.abort()
+        await until(lambda: not subject.server.connections)
+        assert repr(subject.server.heads) == budget
+        for task in refused:
+            task.cancel()
+        await asyncio.gather(*refused, return_exceptions=True)
+
+
+def test_n12_14_one_client_has_three_quarters_of_the_memory_for_heads() -> None:
+    budget, share = HeadBudget(), Share.of(16 * 1024 * 1024)
+    most = share.most - share.reserved
+    assert budget.resize("192.0.2.1", 0, most)
+    assert not budget.resize("192.0.2.1", most, most + 1)
+    assert budget.resize("192.0.2.2", 0, 64 * 1024)
+    assert budget.resize("192.0.2.1", most, 0)
+    assert budget.resize("192.0.2.2", 64 * 1024, 0)
+    assert "0/" in repr(budget)
