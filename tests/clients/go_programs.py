@@ -47,7 +47,6 @@ MODULES = (
     Module("github.com/containerd/containerd/v2", "v2.4.2", ("/cmd/containerd", "/cmd/ctr", "/cmd/containerd-shim-runc-v2")),
     Module("sigs.k8s.io/cri-tools", "v1.37.0", ("/cmd/crictl",)),
     Module("helm.sh/helm/v3", "v3.18.6", ("/cmd/helm",)),
-    Module("github.com/yannh/kubeconform", "v0.7.0", ("/cmd/kubeconform",)),
 )
 
 
