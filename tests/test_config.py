@@ -463,8 +463,12 @@ class TestMistakes:
             pytest.param("store: disk", "store: 'disk' must be a mapping (key: value)", id="a value for a group"),
             pytest.param("upstreams: [a]", "upstreams: must be a mapping (key: value)", id="a list of upstreams"),
             pytest.param("listen: 5000", "listen: '5000' is not an address such as 0.0.0.0:5000, [::]:5000 or *:5000", id="a port alone"),
-            pytest.param("listen: ::1:80", "listen: '::1:80' is not an address such as 0.0.0.0:5000, [::]:5000 or *:5000", id="IPv6 without []"),
-            pytest.param("listen: a:65536", "listen: 'a:65536' is not an address such as 0.0.0.0:5000, [::]:5000 or *:5000", id="no such port"),
+            pytest.param(
+                "listen: ::1:80", "listen: '::1:80' is not an address such as 0.0.0.0:5000, [::]:5000 or *:5000", id="IPv6 without []"
+            ),
+            pytest.param(
+                "listen: a:65536", "listen: 'a:65536' is not an address such as 0.0.0.0:5000, [::]:5000 or *:5000", id="no such port"
+            ),
             pytest.param("drain: 30", "drain: '30' is not a duration such as 250ms, 5s, 5m, 12h or 7d", id="no unit"),
             pytest.param("timeouts: {connect: 0s}", "timeouts.connect: '0s' must be more than 0s", id="no timeout at all"),
             pytest.param(
