@@ -19,5 +19,12 @@ def serve(config: ConfigFile = None) -> None:
     try:
         server.run(settings, lambda: load(config, os.environ))
     except (StoreError, OSError) as error:
-        typer.echo(f"regproxy cannot serve: {error}", err=True)
+        typer.echo(f"regproxy cannot serve: {_reason(error)}", err=True)
         raise typer.Exit(_CANNOT_START) from None
+
+
+def _reason(error: StoreError | OSError) -> str:
+    """Return what went wrong without the number that the system gives it."""
+    if isinstance(error, OSError) and error.strerror and error.filename is None:
+        return error.strerror
+    return str(error)

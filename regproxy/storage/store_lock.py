@@ -42,7 +42,9 @@ def claimed(root: Path, *, require_mount: bool = False) -> Iterator[None]:
             forget(root)
     except BlockingIOError:
         holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
-        raise StoreError(f"the store at {root} is in use by process {holder or 'unknown'}") from None
+        raise StoreError(
+            f"the store at {root} is in use by process {holder or 'unknown'}: stop it, or give each its own store.root"
+        ) from None
     finally:
         os.close(descriptor)
 

@@ -86,7 +86,7 @@ async def _audited(request: web.Request, handler: Handler) -> web.StreamResponse
 def _audit(request: web.Request, result: str, status: int, **more: object) -> None:
     """Report a change in one line: who, from where, what, and what came of it."""
     named = [*request.query.items(), *request.get(ARGUMENTS, {}).items()][:_MAX_ARGUMENTS]
-    arguments = {name[:_MAX_SHOWN]: str(value)[:_MAX_SHOWN] for name, value in named}
+    arguments = {name[:_MAX_SHOWN]: str(value)[:_MAX_SHOWN] for name, value in named if value is not None}
     action = f"{request.method} {request.path[:_MAX_SHOWN]}"
     _log.info("admin change", extra=fields(**_who(request), action=action, arguments=arguments, status=status, result=result, **more))
 

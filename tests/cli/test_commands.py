@@ -1,5 +1,6 @@
 """The commands, as an operator's shell sees them."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +106,17 @@ def test_a_machine_in_the_way_is_told_in_one_line(file: Path, tmp_path: Path) ->
         == f"regproxy cannot serve: {tmp_path}/precious is not empty and not a store of regproxy: give it a directory of its own\n"
     )
     assert (tmp_path / "precious" / "photo.jpg").read_bytes() == b"mine"
+
+
+def test_n13_06_a_port_in_use_is_named_without_a_number_of_the_system(file: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file.write_text(f"listen: 127.0.0.1:{port}\nadmin_listen: 127.0.0.1:0\nstore: {{root: {tmp_path / 'store'}}}")
+        done = subprocess.run(
+            [sys.executable, "-m", "regproxy", "serve", "--config", file], capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == f"regproxy cannot serve: cannot listen at 127.0.0.1:{port}: Address already in use\n"
 
 
 COMMANDS = [[], ["serve"], ["check"], ["explain"], ["freeze"], ["unfreeze"], ["store"], *(["store", name] for name in
