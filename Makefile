@@ -34,7 +34,7 @@ cluster: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.kubernetes.programs
 
 test-cluster: cluster
-	REGPROXY_CLUSTER=1 $(BIN)/pytest tests/kubernetes
+	CLUSTER_TESTS=1 $(BIN)/pytest tests/kubernetes
 
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench

@@ -1,4 +1,4 @@
-"""One API server for the folder; `make test-cluster` builds it, and says so in the environment."""
+"""One API server for each module: what one removes, it knows for a moment longer. `make test-cluster` builds it."""
 
 import os
 import tempfile
@@ -9,10 +9,10 @@ import pytest
 
 from .api_server import ApiServer
 
-collect_ignore_glob = [] if os.environ.get("REGPROXY_CLUSTER") == "1" else ["test_*.py"]
+collect_ignore_glob = [] if os.environ.get("CLUSTER_TESTS") == "1" else ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[ApiServer]:
     with tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp") as folder:
         server = ApiServer(Path(folder))
