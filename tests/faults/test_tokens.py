@@ -33,7 +33,10 @@ def _host(registry: FakeRegistry) -> dict[str, object]:
 async def _running(tmp_path: Path, *registries: FakeRegistry, **settings: object) -> AsyncIterator[Rig]:
     """Run a regproxy that asks about a tag at every pull."""
     names = ["docker.io", "quay.io", "ghcr.io"]
-    upstreams = {name: {"hosts": [_host(each)], "tags": [{"fresh_for": "0s"}]} for name, each in zip(names, registries, strict=False)}
+    upstreams = {
+        name: {"hosts": [_host(each)], "tags": [{"fresh_for": "0s", "missing_for": "0s"}]}
+        for name, each in zip(names, registries, strict=False)
+    }
     async with rig(tmp_path / "store", upstreams, **settings) as proxy:
         yield proxy
 
