@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,7 +59,16 @@ async def _store(root: Path, upstream: FakeRegistry, now: list[float], max_size:
 
 
 def _taken(root: Path) -> int:
-    return sum(path.stat().st_blocks * 512 for part in ("blobs", "ingest") for path in (root / part).rglob("*") if path.is_file())
+    return sum(_blocks(path) for part in ("blobs", "ingest") for path in (root / part).rglob("*"))
+
+
+def _blocks(path: Path) -> int:
+    """Return the bytes a file takes; none where it is no file, or is gone by now."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
 
 
 async def test_more_than_fits_is_pulled_right_and_the_store_is_never_over_its_limit(upstream: FakeRegistry, tmp_path: Path) -> None:
