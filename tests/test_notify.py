@@ -1,4 +1,4 @@
-"""What notifier promise: everybody who waits hears them, once, and nobody has to wait for thousands."""
+"""What a notifier promises: everybody who waits is woken, once, and nobody has to wait for thousands."""
 
 import asyncio
 

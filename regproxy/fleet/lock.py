@@ -1,4 +1,4 @@
-"""Whose lock it is in a fleet (port IngestLocks).
+"""Locks between replicas (port Locks).
 
 A lock lives for a moment and is renewed while its work goes on: a holder that works is waited for, one that died or was stopped holds
 nobody up for longer than a pull may be late. At worst two do the same.
@@ -42,7 +42,7 @@ class _Lock:
 
 
 class RedisLocks:
-    """Takes locks with whoever shares a Redis."""
+    """Takes locks that all replicas at one Redis see."""
 
     def __init__(self, connection: RedisConnection, encryption: Encryption | None, clock: WallClock) -> None:
         """Take the way to Redis, the keys that marks are made with, if there are any, and a clock of epoch seconds."""

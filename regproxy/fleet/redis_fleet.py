@@ -1,4 +1,4 @@
-"""What replicas share through Redis: tokens, what tags mean, and whose lock it is (port Fleet).
+"""What replicas share through Redis: tokens, what tags mean, and locks (port Fleet).
 
 Every value is sealed under its name and with its time, so that neither a forged one nor another's or an old answer is believed. Without a
 key nothing could be told from a forgery: then replicas share locks alone, which nobody needs to believe.

@@ -1,4 +1,4 @@
-"""What an operator asks of the store: what is in it, what it costs, what may go. ManifestCache are for JSON."""
+"""What an operator asks of the store: what is in it, what it costs, what may go. Results are ready for JSON."""
 
 from dataclasses import asdict
 

@@ -54,7 +54,7 @@ class Reconciler:
             )
 
     async def take(self, shard: str) -> None:
-        """Compare one shard. The records are read first: what is kept meanwhile is found stored, and not found missing."""
+        """Compare one shard. The records are read first: what is kept meanwhile is found there, and not found missing."""
         recorded = await self._ledger.recorded(shard)
         stored = {each.digest: each for each in await self._store.list_shard(shard)}
         await self._lose([digest for digest in recorded if digest not in stored])

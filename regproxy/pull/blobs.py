@@ -91,7 +91,7 @@ class Described:
 
 
 class Blobs:
-    """ManifestCache blob pulls."""
+    """Answers blob pulls."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Blobs:
         access: RepositoryAccess,
         clock: WallClock,
     ) -> None:
-        """Take the ports, where usage are noted, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
+        """Take the ports, where usage is recorded, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
         self._access = access
         self._clock = clock
         self._usage = usage

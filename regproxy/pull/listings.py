@@ -77,7 +77,7 @@ class _Page:
 
 
 class Listings:
-    """ManifestCache listings."""
+    """Answers listings."""
 
     def __init__(self, registries: Mapping[str, Registry], index: Index, manifests: Manifests) -> None:
         """Take the ports, and the manifests for referrers that are kept under a tag."""

@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 
 class Manifests:
-    """ManifestCache manifest pulls."""
+    """Answers manifest pulls."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Manifests:
         clock: WallClock,
         access: RepositoryAccess,
     ) -> None:
-        """Take the ports, where usage are noted, and a clock of epoch seconds."""
+        """Take the ports, where usage is recorded, and a clock of epoch seconds."""
         self._access = access
         self._usage = usage
         self._registries = registries

@@ -73,7 +73,7 @@ async def _die_with(supervisor: SupervisorClient) -> None:
 
 
 async def _report(supervisor: SupervisorClient, proxy: Serving, store: DiskStore, stop: asyncio.Event) -> None:
-    """WorkerStatus at every beat, and how busy the loop was meanwhile."""
+    """Report at every beat, and how busy the loop was meanwhile."""
     while True:
         supervisor.report(WorkerStatus.of(proxy.registries, store.trouble, is_accepting=not stop.is_set()).document())
         metrics.TASKS.set(len(asyncio.all_tasks()))

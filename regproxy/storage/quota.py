@@ -120,7 +120,7 @@ class Quota:
 
 
 class Reservation:
-    """Quota promised to one file."""
+    """Space reserved for one file."""
 
     def __init__(self, quota: Quota, size: int) -> None:
         """Hold *size* bytes that *quota* has reserved."""

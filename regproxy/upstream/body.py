@@ -119,7 +119,7 @@ class HostBody:
         self._held = connection
 
     async def close(self) -> None:
-        """Return the connection back, or end it where the rest of the body is not wanted."""
+        """Release the connection, or close it where the rest of the body is not wanted."""
         if not self._response.content.at_eof():
             self._response.close()
         await self._held.aclose()

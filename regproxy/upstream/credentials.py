@@ -114,7 +114,7 @@ class Credentials:
 
 
 async def _answer(process: asyncio.subprocess.Process, server: str) -> bytes:
-    """Notify a helper the server and read what it says, as far as that has a use."""
+    """Pass the server to a helper and return what it answers, as far as that has a use."""
     assert process.stdin is not None  # noqa: S101 -- both are pipes
     assert process.stdout is not None  # noqa: S101
     with suppress(ConnectionError):  # it may answer, or fail, without having listened

@@ -26,7 +26,7 @@ _MAX_KEPT = 4_000
 _AccessLogEntry: TypeAlias = tuple[str, Credential]
 
 Login: TypeAlias = Callable[[TokenRequest, tuple[str, ...]], Awaitable[bool | None]]
-"""Try the credential of a request where no repository is in request, or by scopes that it had before; None where that tells nothing."""
+"""Try the credential of a request where no repository is in question, or by scopes that it had before; None where that tells nothing."""
 
 
 class _Failure(NamedTuple):

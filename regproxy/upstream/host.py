@@ -66,7 +66,7 @@ class HostRequest:
     rest: str
     pool: Pool
     headers: Mapping[str, str] = field(default_factory=dict)
-    connect: float | None = None  # seconds for a handshake, where a caller has less timeout than usual
+    connect: float | None = None  # seconds for a handshake, where a caller waits for less than usual
     understood: frozenset[int] = frozenset()  # statuses that are for the asker to understand
     is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
 

@@ -64,7 +64,7 @@ class TokenService:
         self._chance = chance
 
     async def ask(self, request: TokenRequest) -> Token:
-        """RequestContext the request for a token; raise `UpstreamError`."""
+        """Exchange the request for a token; raise `UpstreamError`."""
         status, body = await self._answer(request)
         if not 200 <= status < 300:
             raise self._refusal(status, body, request)

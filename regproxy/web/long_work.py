@@ -1,4 +1,4 @@
-"""ManifestCache that take long: lines of JSON, one a second, how far it is, and in the last one the result, or why there is none."""
+"""Answers that take long: lines of JSON, one a second, how far it is, and in the last one the result, or why there is none."""
 
 import asyncio
 import json

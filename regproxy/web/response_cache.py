@@ -52,7 +52,7 @@ class ResponseCache:
         self._known: LRUCache[bytes, _Entry] = LRUCache(_MOST, getsizeof=len)
 
     def learn(self, raw_request: bytes, request: web.BaseRequest, response: BufferedResponse, entry: AccessLogEntry) -> None:
-        """Remember what a request in these *raw_request* was answered, if it would be answered so again."""
+        """Remember what *raw_request* was answered, if it would be answered so again."""
         if response.is_current is None or not stays(request) or not response.is_current():
             return
         before_date, after_date = response.around_date(request)

@@ -65,7 +65,7 @@ class Connection(RequestHandler):
         self._server.watchdog.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what was asked before in the same raw_request; what the parser would make of them now is what it made of them then."""
+        """Answer a request that came before in the same bytes; what the parser would make of them now is what it made of them then."""
         is_next = self._is_between and self._waiter is not None and not self._waiter.done()
         if is_next and (answer := self._server.repeated(self, data)) is not None:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout

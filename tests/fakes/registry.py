@@ -21,7 +21,7 @@ _OCTETS = "application/octet-stream"
 
 
 class FakeRegistry(FakeServer, Library, Guard):
-    """ManifestCache as distribution-spec says, until told otherwise."""
+    """Answers as distribution-spec says, until told otherwise."""
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class Misdeed:
 
 
 class FakeServer:
-    """ManifestCache with what `answer` says; the port stays reserved while it is stopped."""
+    """Answers with what `answer` says; the port stays reserved while it is stopped."""
 
     def __init__(self, *, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
         self.ledger: list[Entry] = []

@@ -61,7 +61,7 @@ Answer: TypeAlias = Raw | bytes
 
 
 class RawServer(Listener):
-    """ManifestCache requests with any bytes: a function of the request, or a list by the request's number whose last one cache."""
+    """Answers requests with any bytes: a function of the request, or a list by the request's number whose last one repeats."""
 
     def __init__(self, script: Callable[[bytes], Answer] | Sequence[Answer], *, address: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__(address=address, port=port)

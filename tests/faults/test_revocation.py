@@ -328,7 +328,7 @@ async def test_n12_06_our_wrong_password_closes_nothing(tmp_path: Path, clock: C
 
 
 async def test_n12_06_every_worker_obeys(upstream: FakeRegistry, tmp_path: Path, images: Images) -> None:
-    """What a worker cache from its memory, too, over a connection that stays open."""
+    """What a worker repeats from its memory, too, over a connection that stays open."""
     entry = {"hosts": [{"url": upstream.url}], "tags": [{"match": "*", "fresh_for": "0s", "missing_for": "0s"}]}
     program = Program(tmp_path, {"docker.io": entry})
     paths = [path for method, path, headers in images.by_digest() if method == "GET" and not headers]

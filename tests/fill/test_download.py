@@ -60,7 +60,7 @@ class FakeBody:
 
 @dataclass
 class FakeSender:
-    """ManifestCache by a script, and rightly once that is over."""
+    """Answers by a script, and rightly once that is over."""
 
     first: int  # bytes of the first answer
     script: list[tuple[Answer, int]]

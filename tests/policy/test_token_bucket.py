@@ -1,4 +1,4 @@
-"""An bucket that is spent, and grows again."""
+"""A token bucket that is spent, and grows again."""
 
 from regproxy.policy.token_bucket import Rate, TokenBucket
 

@@ -144,7 +144,7 @@ Misdeed: TypeAlias = Callable[[Speech, random.Random], None]
 
 
 class FuzzedHost(Listener):
-    """ManifestCache as *registry* would, with misdeeds drawn from *chance* for each request."""
+    """Answers as *registry* would, with misdeeds drawn from *chance* for each request."""
 
     def __init__(self, registry: FakeRegistry, chance: random.Random, silence: float) -> None:
         """Take how many seconds of silence the other side bears at most."""
