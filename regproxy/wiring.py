@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from regproxy.config import Settings
 from regproxy.fill.fills import Fills
@@ -81,7 +80,7 @@ async def opened(settings: Settings, clock: WallClock = time.time) -> AsyncItera
     store = DiskStore(settings.store.root, settings.store.limits())
     try:
         await store.prepare()
-        async with _closing(await SqliteIndex.open(_index(settings), clock, _configured(settings), _listing_bytes(settings))) as index:
+        async with _closing(await _index(settings, clock)) as index:
             store.count((await index.ledger().census()).size)
             yield store, index
     finally:
@@ -103,7 +102,7 @@ async def joined(settings: Settings, clock: WallClock = time.time) -> AsyncItera
 @asynccontextmanager
 async def indexed(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[SqliteIndex]:
     """Open an index that is open already; raise `StoreError`."""
-    async with _closing(await SqliteIndex.joined(_index(settings), clock, _configured(settings), _listing_bytes(settings))) as index:
+    async with _closing(await _index(settings, clock, is_joining=True)) as index:
         yield index
 
 
@@ -189,8 +188,10 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
         yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, evictor, inventory)
 
 
-def _index(settings: Settings) -> Path:
-    return settings.store.root / "index.db"
+async def _index(settings: Settings, clock: WallClock, *, is_joining: bool = False) -> SqliteIndex:
+    """Open the index as configured; raise `StoreError`."""
+    path = settings.store.root / "index.db"
+    return await SqliteIndex.open(path, clock, _configured(settings), _listing_bytes(settings), is_joining=is_joining)
 
 
 def _listing_bytes(settings: Settings) -> int:

@@ -6,13 +6,13 @@ What repositories hold is remembered, so that a repeated hit reads no database.
 import asyncio
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Self
 
 from regproxy.generation_cache import Memory
 from regproxy.index import retention
-from regproxy.index.database import Database, Setup
+from regproxy.index.database import Database
 from regproxy.index.generation import Generation
 from regproxy.index.ledger import SqliteLedger
 from regproxy.oci.descriptor import Descriptor
@@ -64,33 +64,17 @@ class SqliteIndex:
         clock: WallClock = time.time,
         frozen: Sequence[Freeze] = (),
         listing_bytes: int = MAX_LISTING_BYTES,
+        *,
+        is_joining: bool = False,
     ) -> Self:
-        """Open the index at *path*, or begin a new one where there is none or the old one is damaged; *frozen* by configuration."""
-        return await cls._made(Database.open, path, clock, frozen, listing_bytes)
+        """Open the index at *path*; begin a new one if there is none or the old one is damaged.
 
-    @classmethod
-    async def joined(
-        cls,
-        path: Path,
-        clock: WallClock = time.time,
-        frozen: Sequence[Freeze] = (),
-        listing_bytes: int = MAX_LISTING_BYTES,
-    ) -> Self:
-        """Open the index that another process of ours has opened."""
-        return await cls._made(Database.joined, path, clock, frozen, listing_bytes)
-
-    @classmethod
-    async def _made(
-        cls,
-        connected: Callable[[Path, Setup], Awaitable[Database]],
-        path: Path,
-        clock: WallClock,
-        frozen: Sequence[Freeze],
-        listing_bytes: int,
-    ) -> Self:
+        *frozen* is by configuration. Where this process *is_joining*, another of ours has opened it.
+        """
         generation = Generation(path)
+        connect = Database.joined if is_joining else Database.open
         try:
-            db = await connected(path, lambda connection: retention.prepare(connection, frozen))
+            db = await connect(path, lambda connection: retention.prepare(connection, frozen))
             return cls(db, generation, clock, listing_bytes)
         except BaseException:
             generation.close()
