@@ -7,18 +7,10 @@ from collections.abc import Mapping
 import aiohttp
 
 from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.manifest import ACCEPT
 from regproxy.oci.reference import Reference
 from regproxy.telemetry.log import fields
 
-# An index is named before what it lists: what is pinned is every platform's.
-_ACCEPTED = ", ".join(
-    (
-        "application/vnd.oci.image.index.v1+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-        "application/vnd.oci.image.manifest.v1+json",
-        "application/vnd.docker.distribution.manifest.v2+json",
-    )
-)
 _MAX_QUESTIONS = 64  # of one Pod at once
 _OK = 200
 
@@ -52,7 +44,7 @@ class Digests:
         url = f"{self._registry}/v2/{reference.repository.name}/manifests/{reference.target}"
         params = {"ns": reference.repository.registry}
         try:
-            async with self._session.head(url, params=params, headers={"Accept": _ACCEPTED}, allow_redirects=False) as response:
+            async with self._session.head(url, params=params, headers={"Accept": ACCEPT}, allow_redirects=False) as response:
                 if response.status == _OK:
                     return Digest.parse(response.headers.get("Docker-Content-Digest", ""))
                 reason = f"the cache answers {response.status}"

@@ -119,8 +119,11 @@ class Connection(RequestHandler):
     def release_heads(self) -> None:
         """Count no head any longer, unless requests wait or one has begun."""
         if self._budgeted and self._request_count <= self.answered and not self._head_bytes:
-            self._server.heads.resize(self.client, self._budgeted, 0)
-            self._budgeted = 0
+            self._end_budget()
+
+    def _end_budget(self) -> None:
+        self._server.heads.resize(self.client, self._budgeted, 0)
+        self._budgeted = 0
 
     def _refuse(self, error: RegistryError) -> None:
         """Answer before the request is read, and end the connection."""
@@ -141,8 +144,7 @@ class Connection(RequestHandler):
         return None
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._server.heads.resize(self.client, self._budgeted, 0)
-        self._budgeted = 0
+        self._end_budget()
         self._server.watchdog.closed(self)
         super().connection_lost(exc)
 
