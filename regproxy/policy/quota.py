@@ -31,6 +31,11 @@ def capacity(limits: Limits, disk: FileSystem, held: int) -> int:
     return _least(limits.max_size, held + disk.free - round(disk.size * (1 - limits.high)))
 
 
+def ceiling(limits: Limits, disk: FileSystem) -> int:
+    """Return how many bytes the store could hold if nothing else lay on its disk."""
+    return _least(limits.max_size, round(disk.size * limits.high))
+
+
 def target(limits: Limits, disk: FileSystem, held: int) -> int:
     """Say down to how many bytes a sweep goes, once there is one."""
     by_size = None if limits.max_size is None else limits.max_size - limits.max_size // _SLACK

@@ -13,6 +13,7 @@ UpstreamError            an upstream could not give what was asked
 +- Corrupt               the bytes it sent do not match their digest
 StoreError               the store could not keep or give content
 +- Full                  there is no room
+|  +- Oversized          it is more than all there is room for
 +- Gone                  what was left behind is no longer there
 """
 
@@ -98,6 +99,10 @@ class StoreError(Exception):
 
 class Full(StoreError):
     """There is no room for it."""
+
+
+class Oversized(Full):
+    """It is more than the store could hold if it were empty: that is no trouble of the store."""
 
 
 class Gone(StoreError):

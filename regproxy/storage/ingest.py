@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from regproxy.oci.digest import Digest
-from regproxy.ports import Extent, Full, Gone, IngestStage, StoreError, detached
+from regproxy.ports import Extent, Gone, IngestStage, StoreError, detached
 from regproxy.storage.blob_files import origin_of
 from regproxy.storage.partial_file import PartialFile
 from regproxy.storage.ring_buffer import RingBuffer
@@ -43,7 +43,9 @@ class DiskIngest:
         self._file = growing.file if isinstance(growing, PartialFile) else begun
         self._refused: StoreError | None = None
         if isinstance(growing, StoreError):
-            self._refuse(growing)
+            self._refused = detached(growing)
+            if begun is None:  # otherwise the process that began it has said why
+                trouble.begin(growing)
         self._verifier = digest.verifier()
         self._window: RingBuffer | None = None
         self._slowest: Callable[[], int | None] = _nobody
@@ -74,8 +76,10 @@ class DiskIngest:
         while self._file is not None and self._on_disk < stop:
             count = min(_READ, stop - self._on_disk)
             chunk = await self._run(os.pread, self._file.fileno(), count, self._on_disk)
-            if not chunk or (self._growing is not None and not self._growing.reservation.use(len(chunk))):
-                raise Gone("it is shorter than it was, or there is no room for it")
+            if not chunk:
+                raise Gone("it is shorter than it was")
+            if self._growing is not None:
+                self._growing.reservation.use(len(chunk))
             await asyncio.to_thread(self._verifier.update, chunk)
             self._on_disk += len(chunk)
 
@@ -146,8 +150,7 @@ class DiskIngest:
 
     async def _keep(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
         try:
-            if not growing.reservation.use(sum(map(len, chunks))):
-                raise Full("more came than was promised, and there is no room for it")
+            growing.reservation.use(sum(map(len, chunks)))
             await self._run(self._append, growing, chunks)
         except StoreError as error:
             self._refuse(error)

@@ -5,8 +5,8 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 
-from regproxy.policy.quota import FileSystem, Limits, capacity, on_disk, target
-from regproxy.ports import Full
+from regproxy.policy.quota import FileSystem, Limits, capacity, ceiling, on_disk, target
+from regproxy.ports import Full, Oversized
 from regproxy.storage import shared_usage
 from regproxy.telemetry import metrics
 
@@ -46,10 +46,18 @@ class Quota:
         size = on_disk(size)
         await self.look()
         if size > self._capacity():
-            raise Full(f"{size} bytes are more than the store may hold")
+            raise self.refusal(size)
         if not self.grow(size):
             await self._wait_for(size)
         return Reservation(self, size)
+
+    def refusal(self, size: int) -> Full:
+        """Return why there is no room for *size* bytes: they are too many, something else fills the disk, or what is here is in use."""
+        if size > ceiling(self._limits, self._disk):
+            return Oversized(f"{size} bytes are more than the store may hold")
+        if size > self._capacity():
+            return Full(f"{size} bytes are more than the store may hold beside what else is on its disk")
+        return Full(f"no space for {size} bytes: everything in the store is in use")
 
     async def look(self) -> None:
         """Look at the file system again, and call for a sweep where it is too full."""
@@ -106,7 +114,7 @@ class Quota:
             async with asyncio.timeout(_TIMEOUT), self._queue:
                 await self._freed_for(size)
         except TimeoutError:
-            raise Full(f"no space for {size} bytes: everything in the store is in use") from None
+            raise self.refusal(size) from None
 
     async def _freed_for(self, size: int) -> None:
         self.usage.want(size)
@@ -128,16 +136,15 @@ class Reservation:
         self._unused = size
         self._used = 0
 
-    def use(self, size: int) -> bool:
-        """Write *size* bytes into it; say False where they are more than fit."""
+    def use(self, size: int) -> None:
+        """Write *size* bytes into it; raise `Full` where they are more than fit."""
         if (missing := size - self._unused) > 0 and not self._quota.grow(missing):
-            return False
+            raise self._quota.refusal(self._used + size)
         self._unused = max(0, self._unused - size)
         self._used += size
         self._quota.usage.promise(-size)
         self._quota.usage.write(size)
         self._quota.filled()
-        return True
 
     def settle(self, replaced: int) -> None:
         """Let what was written stay, rounded up as the disk does, in place of a file of *replaced* bytes."""

@@ -4,7 +4,7 @@ import logging
 import time
 
 from regproxy.policy.clock import MonotonicClock
-from regproxy.ports import StoreError
+from regproxy.ports import Oversized, StoreError
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -23,8 +23,12 @@ class Trouble:
         self._told_at: float | None = None
 
     def begin(self, error: StoreError) -> None:
-        self.reason = str(error)
+        """Record that something was not kept; what is larger than the whole store, or is said to be, is no trouble of the store."""
         metrics.NOT_KEPT.inc()
+        if isinstance(error, Oversized):
+            _log.warning("passed through without keeping it", extra=fields(reason=str(error)))
+            return
+        self.reason = str(error)
         metrics.STORE_REFUSING.set(1)
         if self._told_at is None or self._clock() - self._told_at >= _EVERY:
             self._told_at = self._clock()

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest, DigestMismatch
-from regproxy.ports import Extent, Gone, StoreError
+from regproxy.policy.quota import Limits
+from regproxy.ports import Extent, Gone, Oversized, StoreError
 from regproxy.storage.disk import DiskStore
 from regproxy.storage.opened import OpenBlob
 
@@ -288,6 +289,34 @@ async def test_who_brings_the_same_content_at_once_gets_in_nobodys_way(store: Di
         assert _path(tmp_path, digest).read_bytes() == body
     assert list((tmp_path / "store" / "ingest").iterdir()) == []
     assert store.trouble is None
+
+
+async def test_d02_what_is_larger_than_the_whole_store_is_no_trouble_of_the_store(store: DiskStore) -> None:
+    """Else a host that promises 100 GB, or sends without end, could raise an alarm at each pull."""
+    limit = 1024 * 1024
+    store.limit(Limits(max_size=limit))
+    promised = await store.ingest(DIGEST, 100 * 1024**3)
+    assert store.trouble is None
+    promised.close()
+    endless = await store.ingest(DIGEST, None)
+    with pytest.raises(Oversized, match="more than the store may hold"):
+        await endless.write([bytes(limit + 1)])
+    assert store.trouble is None
+    await endless.discard()
+    endless.close()
+    await store.write(DIGEST, BODY)
+    assert await store.read(DIGEST, len(BODY)) == BODY
+
+
+async def test_d02_what_would_fit_and_does_not_is_trouble_of_the_store(store: DiskStore) -> None:
+    limit = 1024 * 1024
+    store.limit(Limits(max_size=limit))
+    first = await store.ingest(DIGEST, limit - 4096)
+    second = await store.ingest(Digest.of(b"second"), limit // 2)
+    assert store.trouble == f"no space for {limit // 2} bytes: everything in the store is in use"
+    for ingest in (first, second):
+        await ingest.discard()
+        ingest.close()
 
 
 async def test_d18_a_look_makes_nothing_where_the_volume_was(store: DiskStore, tmp_path: Path) -> None:
