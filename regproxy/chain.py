@@ -2,6 +2,6 @@
 
 from contextvars import ContextVar
 
-from regproxy.oci.via import Hops
+from regproxy.oci.http.via import Hops
 
 chain: ContextVar[Hops] = ContextVar("chain", default=())  # what was begun for nobody's question has come through none

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from regproxy.client import client
-from regproxy.policy.sharing import Share
+from regproxy.policy.clients.sharing import Share
 from regproxy.slots import Slots
 
 LARGE = 128 * 1024  # bytes; what is smaller is read in a millisecond

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from regproxy.client import client
-from regproxy.policy.sharing import Share
+from regproxy.policy.clients.sharing import Share
 
 
 class NoSlotError(Exception):

@@ -16,7 +16,7 @@ from regproxy.maintenance.inventory import Inventory
 from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.maintenance.scrubber import Scrubber
-from regproxy.oci.via import pseudonym
+from regproxy.oci.http.via import pseudonym
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.routing import Routes
@@ -29,8 +29,8 @@ from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.recording import RecordingRegistry
 from regproxy.pull.usage import Usage
+from regproxy.storage.directory.store_lock import claimed
 from regproxy.storage.disk import DiskStore
-from regproxy.storage.store_lock import claimed
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.handlers import Handlers
 from regproxy.web.not_found_limiter import NotFoundLimiter

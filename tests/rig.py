@@ -16,11 +16,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from regproxy.config import Address, load
-from regproxy.policy.client_timeouts import ClientTimeouts
+from regproxy.policy.clients.client_timeouts import ClientTimeouts
 from regproxy.server import sockets
-from regproxy.web.admin import admin_app
+from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port, registry_port
-from regproxy.web.server import RegistryServer
+from regproxy.web.connection.server import RegistryServer
 from regproxy.wiring import Proxy, assembled
 from tests.canary import told
 

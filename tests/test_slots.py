@@ -6,7 +6,7 @@ from contextvars import copy_context
 import pytest
 
 from regproxy.client import client
-from regproxy.policy.sharing import Share
+from regproxy.policy.clients.sharing import Share
 from regproxy.slots import Slots
 
 

@@ -9,12 +9,12 @@ from regproxy.cli.admission import admission
 from regproxy.cli.check import check
 from regproxy.cli.client_config import client_config
 from regproxy.cli.doctor import doctor
-from regproxy.cli.examples import examples
 from regproxy.cli.explain import explain
 from regproxy.cli.freeze import freeze, unfreeze
 from regproxy.cli.node_config import app as node_config_app
 from regproxy.cli.serve import serve
 from regproxy.cli.store import app as store_app
+from regproxy.cli.terminal.examples import examples
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 

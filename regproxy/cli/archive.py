@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from regproxy.cli import asking, tables
+from regproxy.cli import asking
 from regproxy.cli.admin import Admin
 from regproxy.cli.configuration import ConfigFile
+from regproxy.cli.terminal import tables
 
 Archive = Annotated[Path, typer.Argument(metavar="FILE", help="A tar.")]
 Names = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="nginx:1.27, docker.io/library/nginx:1.27, or a digest.")]

@@ -15,7 +15,7 @@ import typer
 
 from regproxy.cli.admin import NoAnswer, SaysNo, opened, store_served, url_of
 from regproxy.cli.configuration import loaded
-from regproxy.cli.progress import shown
+from regproxy.cli.terminal.progress import shown
 from regproxy.config import Settings
 from regproxy.maintenance.progress import JobProgress
 from regproxy.policy.routing import Routes

@@ -4,12 +4,12 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from regproxy.cli import tables
 from regproxy.cli.admin import Admin
 from regproxy.cli.archive import export, import_
 from regproxy.cli.asking import ask, target, work
 from regproxy.cli.configuration import ConfigFile
-from regproxy.cli.examples import examples
+from regproxy.cli.terminal import tables
+from regproxy.cli.terminal.examples import examples
 from regproxy.config.units import seconds
 
 app = typer.Typer(name="store", no_args_is_help=True, help="Look into the store, and tidy it up; beside a running server too.")

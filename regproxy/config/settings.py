@@ -28,10 +28,10 @@ from regproxy.config.units import (
 )
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
+from regproxy.policy.clients.token_bucket import Rate
 from regproxy.policy.freshness import DAY
-from regproxy.policy.quota import Limits
 from regproxy.policy.routing import DOCKER_HUB, Upstream
-from regproxy.policy.token_bucket import Rate
+from regproxy.policy.store.quota import Limits
 
 _MOST_WORKERS = 256
 _WILDCARDS = frozenset({"0.0.0.0", "::", EVERYWHERE})

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
-from regproxy.oci.authority import Authority
 from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.http.authority import Authority
 from regproxy.oci.reference import is_name
 from regproxy.policy.routing import Credential, Proxy, Secret
 

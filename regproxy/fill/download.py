@@ -15,7 +15,7 @@ from regproxy.fill.source import ReceivedRange, Sender, Source
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.plan import FIRST, LOOK, Plan, Stage
+from regproxy.policy.upstream.plan import FIRST, LOOK, Plan, Stage
 from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
 
 

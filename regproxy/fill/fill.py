@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.plan import FIRST
+from regproxy.policy.upstream.plan import FIRST
 from regproxy.ports import Extent, Incoming, StoreError, Unavailable, UpstreamError, detached
 
 _STARTS_SOON = 0.5  # seconds

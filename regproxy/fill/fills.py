@@ -17,7 +17,7 @@ from regproxy.flights import Flights, drain
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.precedence import max_wait
+from regproxy.policy.clients.precedence import max_wait
 from regproxy.ports import (
     ContentStore,
     Corrupt,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from regproxy.notify import Notifier
-from regproxy.policy.precedence import LINGER, Precedence
+from regproxy.policy.clients.precedence import LINGER, Precedence
 
 _LOOK = 0.1  # seconds between two looks whether another process wants a fill, which sets no event of ours
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from regproxy.fill.source import Late, ReceivedRange, Source
 from regproxy.notify import Notifier
-from regproxy.policy import failover
+from regproxy.policy.upstream import failover
 from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
 
 _AHEAD = 4 * 1024 * 1024  # bytes that a piece may be ahead of the disk, where nothing else bounds it

@@ -8,7 +8,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, parse_target
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token, is_token
+from regproxy.policy.upstream.tokens import Token, is_token
 
 
 def token_document(token: Token) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagAnswer, TagRecord
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 from regproxy.sized_cache import SizedCache
 

@@ -18,7 +18,7 @@ from regproxy.oci.reference import Reference
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.upstream.tokens import Token
 
 _LARGEST = 64 * 1024  # bytes read of a value; ours are a few KiB
 _TAGS_KEPT = 3600  # seconds; a record that is older is asked anew anyway, whatever its policy

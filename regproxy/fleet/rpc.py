@@ -19,7 +19,7 @@ from regproxy.fleet.memory import LONGEST_WAIT
 from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 
 TIMEOUT = 1.0  # seconds for an answer; it takes a millisecond, and a tenth of a second where every core is taken

@@ -7,7 +7,7 @@ from regproxy.index import images
 from regproxy.index.database import Database, Row
 from regproxy.index.generation import Generation
 from regproxy.oci.digest import Digest
-from regproxy.policy.eviction import OCCASION, Candidate, Shares
+from regproxy.policy.store.eviction import OCCASION, Candidate, Shares
 from regproxy.ports import Census, Image, Part, Record
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.clock import WallClock
-from regproxy.policy.eviction import Candidate, choose, sweeps_often_used
+from regproxy.policy.store.eviction import Candidate, choose, sweeps_often_used
 from regproxy.ports import BlobStore, Ledger, StoreError
 from regproxy.pull.usage import Usage
 from regproxy.telemetry import metrics

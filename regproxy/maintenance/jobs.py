@@ -13,9 +13,9 @@ from regproxy.maintenance.progress import JobProgress
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.oci.digest import Digest
 from regproxy.policy.clock import WallClock
-from regproxy.policy.eviction import Candidate
 from regproxy.policy.routing import Routes
-from regproxy.policy.scrubbing import SHARDS
+from regproxy.policy.store.eviction import Candidate
+from regproxy.policy.store.scrubbing import SHARDS
 from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
 
 

@@ -13,8 +13,8 @@ from regproxy.fill.fills import BLOB_TYPE
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import LIMIT, InvalidManifest, Manifest
-from regproxy.policy.quota import on_disk
-from regproxy.policy.scrubbing import SHARDS
+from regproxy.policy.store.quota import on_disk
+from regproxy.policy.store.scrubbing import SHARDS
 from regproxy.ports import BlobStore, Kind, Ledger, Record, StoredBlob, StoreError
 from regproxy.telemetry.log import fields
 

@@ -5,7 +5,7 @@ import logging
 
 from regproxy.maintenance.reconciler import lose
 from regproxy.policy.clock import WallClock
-from regproxy.policy.scrubbing import turn
+from regproxy.policy.store.scrubbing import turn
 from regproxy.ports import BlobStore, Ledger, StoredBlob, StoreError
 from regproxy.telemetry.log import fields
 

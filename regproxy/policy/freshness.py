@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TypeAlias, assert_never
 
 from regproxy.oci.descriptor import Descriptor
-from regproxy.policy.limits import STRETCH
+from regproxy.policy.upstream.limits import STRETCH
 
 DAY = 86_400.0
 _DENIED_FOR = 5.0  # seconds that a refusal is repeated: whoever is let in is not to wait, nor is upstream to be stormed

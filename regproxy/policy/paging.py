@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlencode
 
-from regproxy.oci.link import is_query
+from regproxy.oci.http.link import is_query
 from regproxy.oci.reference import InvalidName, Tag
 
 MAX_QUERY = 4096  # bytes of a query of upstream's

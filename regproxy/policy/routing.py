@@ -12,8 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from regproxy.oci import errors
-from regproxy.oci.authority import MAX_LENGTH, Authority
 from regproxy.oci.digest import InvalidDigest
+from regproxy.oci.http.authority import MAX_LENGTH, Authority
 from regproxy.oci.reference import InvalidName, Reference, Repository, Target, parse_target
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, exact_rule

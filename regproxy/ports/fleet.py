@@ -6,7 +6,7 @@ from typing import Protocol
 from regproxy.oci.reference import Reference
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.upstream.tokens import Token
 
 
 class TokenCache(Protocol):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from regproxy.policy.eviction import Candidate, Shares
+from regproxy.policy.store.eviction import Candidate, Shares
 from regproxy.ports.index import Kind
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from regproxy.oci.digest import Digest
+from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
-from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.routing import Trust
 from regproxy.ports.errors import UpstreamError

@@ -17,16 +17,17 @@ from regproxy.fill.download import Download
 from regproxy.fill.fill import Fill, Follower
 from regproxy.fill.fills import BLOB_TYPE, Fills
 from regproxy.flights import Flights
-from regproxy.oci import byterange, errors
-from regproxy.oci.byterange import ByteRange
-from regproxy.oci.cache_status import CacheStatus
+from regproxy.oci import errors
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.http import byterange
+from regproxy.oci.http.byterange import ByteRange
+from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.reference import Repository
+from regproxy.policy.clients.sharing import Share
 from regproxy.policy.clock import WallClock
-from regproxy.policy.coalescing import Place, coalesced
 from regproxy.policy.routing import Route, check_denied
-from regproxy.policy.sharing import Share
+from regproxy.policy.upstream.coalescing import Place, coalesced
 from regproxy.ports import Content, ContentReader, Corrupt, Index, Kind, NotFound, Registry, Throttled, Unavailable
 from regproxy.pull.access import Question, RepositoryAccess
 from regproxy.pull.usage import Usage

@@ -9,9 +9,9 @@ from typing import TypeVar
 from regproxy.best_effort import found, kept
 from regproxy.flights import Flights
 from regproxy.oci import errors
-from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
+from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Repository, Tag
 from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query, page_size

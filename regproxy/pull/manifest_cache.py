@@ -6,8 +6,8 @@ from weakref import WeakValueDictionary
 from cachetools import LRUCache
 
 from regproxy.generation_cache import Memory
-from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
+from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference
 from regproxy.policy.clock import WallClock

@@ -12,10 +12,10 @@ from regproxy import large
 from regproxy.best_effort import Behind, found, kept
 from regproxy.flights import Flights
 from regproxy.oci import errors
-from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
+from regproxy.oci.http.cache_status import CacheStatus
+from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import InvalidManifest, Manifest
-from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import Denial, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale

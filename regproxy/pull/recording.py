@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import TypeVar
 
 from regproxy.oci.digest import Digest
+from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
-from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Trust, Upstream

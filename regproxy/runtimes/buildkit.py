@@ -6,7 +6,7 @@ Essential reading: docs.docker.com/build/buildkit/toml-configuration, "registry"
 from collections.abc import Sequence
 from typing import Any
 
-from regproxy.runtimes import toml_text
+from regproxy.runtimes.formats import toml_text
 from regproxy.runtimes.model import CA_FILE, Files, Plan, Runtime, Unsupported, Wanted, list_at, planned, table_at
 
 CONFIG = "etc/buildkit/buildkitd.toml"

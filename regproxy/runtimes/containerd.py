@@ -6,7 +6,7 @@ Essential reading, in containerd's repository: docs/hosts.md, docs/cri/registry.
 import tomllib
 from collections.abc import Sequence
 
-from regproxy.runtimes import toml_text
+from regproxy.runtimes.formats import toml_text
 from regproxy.runtimes.model import CA_FILE, Files, Plan, PlannedFile, Runtime, Unsupported, Wanted, planned, table_at
 
 CERTS = "etc/containerd/certs.d"

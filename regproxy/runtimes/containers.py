@@ -6,7 +6,7 @@ Essential reading: containers-registries.conf(5), containers-registries.conf.d(5
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regproxy.runtimes import toml_text
+from regproxy.runtimes.formats import toml_text
 from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, list_at, planned
 
 MAIN = "etc/containers/registries.conf"

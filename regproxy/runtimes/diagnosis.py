@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from regproxy.runtimes import toml_text, yaml_text
 from regproxy.runtimes.containerd import CAPABILITIES, CERTS, CONFIG, DEFAULT, DIAL_TIMEOUT, PLUGINS
 from regproxy.runtimes.containers import tables
 from regproxy.runtimes.docker import parse as parse_daemon
+from regproxy.runtimes.formats import toml_text, yaml_text
 from regproxy.runtimes.model import Endpoint, Files, Runtime, Unsupported, Wanted
 
 Version = tuple[int, ...]

@@ -6,7 +6,7 @@ dfdaemon asks the registry that the `X-Dragonfly-Registry` header names before t
 
 from collections.abc import Sequence
 
-from regproxy.runtimes import yaml_text
+from regproxy.runtimes.formats import yaml_text
 from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, list_at, planned, table_at
 
 CONFIG = "etc/dragonfly/dfinit.yaml"

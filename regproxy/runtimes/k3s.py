@@ -5,7 +5,7 @@ Essential reading: docs.k3s.io/installation/private-registry.
 
 from collections.abc import Sequence
 
-from regproxy.runtimes import yaml_text
+from regproxy.runtimes.formats import yaml_text
 from regproxy.runtimes.model import CA_FILE, Files, Plan, Runtime, Wanted, planned
 
 ALL = "*"

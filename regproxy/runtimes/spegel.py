@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from regproxy.runtimes import yaml_text
+from regproxy.runtimes.formats import yaml_text
 from regproxy.runtimes.model import Files, Plan, Runtime, Unsupported, Wanted, planned
 
 VALUES = "etc/spegel/values.yaml"  # a place of ours: Spegel has no file on a node

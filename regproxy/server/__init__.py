@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from regproxy.config import Settings
 from regproxy.server.limits import fill_standard_streams
-from regproxy.storage.store_lock import claimed
+from regproxy.storage.directory.store_lock import claimed
 from regproxy.telemetry import log
 from regproxy.telemetry.multiprocess import counting_together
 

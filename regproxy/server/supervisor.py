@@ -14,7 +14,7 @@ from regproxy.config.tls import cautions
 from regproxy.fleet.memory import SharedFleet
 from regproxy.maintenance.inventory import Inventory
 from regproxy.maintenance.jobs import MaintenanceJobs
-from regproxy.policy.admin_access import AdminAccess
+from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
 from regproxy.server import sockets, systemd
@@ -24,7 +24,7 @@ from regproxy.server.status import reported
 from regproxy.server.worker_pool import WorkerPool
 from regproxy.storage.disk import DiskStore
 from regproxy.telemetry.log import fields, is_console
-from regproxy.web.admin import admin_app
+from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port, slow_parser
 from regproxy.wiring import fleet_of, indexed, opened, serving, taking_stock, tending
 

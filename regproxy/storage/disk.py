@@ -23,10 +23,11 @@ from weakref import WeakValueDictionary
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.quota import FileSystem, Limits, on_disk
+from regproxy.policy.store.quota import FileSystem, Limits, on_disk
 from regproxy.ports import Full, Gone, Incoming, IngestStage, StoredBlob, StoreError, UpstreamError
-from regproxy.storage import ingest_lock, layout, shared_usage
+from regproxy.storage import ingest_lock, shared_usage
 from regproxy.storage.blob_files import BlobFiles, path_of
+from regproxy.storage.directory import layout
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest
 from regproxy.storage.opened import OpenBlob, OpenFiles

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 
-from regproxy.policy.quota import FileSystem, Limits, capacity, ceiling, on_disk, target
+from regproxy.policy.store.quota import FileSystem, Limits, capacity, ceiling, on_disk, target
 from regproxy.ports import Full, Oversized
 from regproxy.storage import shared_usage
 from regproxy.telemetry import metrics

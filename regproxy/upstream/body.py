@@ -9,11 +9,11 @@ from dataclasses import replace
 import aiohttp
 
 from regproxy.config import Timeouts
-from regproxy.oci.byterange import parse_complete_length, parse_content_range
 from regproxy.oci.digest import Digest
+from regproxy.oci.http.byterange import parse_complete_length, parse_content_range
 from regproxy.oci.reference import Repository
 from regproxy.policy.routing import Trust
-from regproxy.policy.throughput import Throughput, slow_timeout
+from regproxy.policy.upstream.throughput import Throughput, slow_timeout
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.telemetry import metrics
 from regproxy.upstream.body_protocol import AHEAD, BodyProtocol, flow_of

@@ -19,9 +19,9 @@ from yarl import URL
 
 from regproxy import __version__, large
 from regproxy.config import Timeouts
-from regproxy.oci.coding import codings
+from regproxy.oci.http.coding import codings
+from regproxy.policy.clients.sharing import Share
 from regproxy.policy.routing import Host, Tls
-from regproxy.policy.sharing import Share
 from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError

@@ -23,7 +23,7 @@ from typing import TypeAlias
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from regproxy.upstream.realm import is_internal_name
+from regproxy.upstream.auth.realm import is_internal_name
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 

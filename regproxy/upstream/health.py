@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from cachetools import LRUCache
 
-from regproxy.policy import failover
 from regproxy.policy.clock import MonotonicClock
-from regproxy.policy.failover import HostRecord
 from regproxy.policy.routing import Host, Trust, Upstream
+from regproxy.policy.upstream import failover
+from regproxy.policy.upstream.failover import HostRecord
 from regproxy.ports import Answer, Corrupt, HostStatus, LocalResourceError, Throttled, Unavailable, UnexpectedResponse, UpstreamError
 
 _MAX_ORIGINS = 256  # that an upstream's hosts redirect to, and that are remembered; they choose them

@@ -13,14 +13,14 @@ from yarl import URL
 
 from regproxy.chain import chain
 from regproxy.config import Timeouts
-from regproxy.oci.challenge import parse_challenges
 from regproxy.oci.errors import parse_error
-from regproxy.oci.ratelimit import parse_rate_limit
-from regproxy.oci.retry_after import parse_retry_after
-from regproxy.oci.via import format_via
-from regproxy.policy.namespace import misdirection
+from regproxy.oci.http.challenge import parse_challenges
+from regproxy.oci.http.ratelimit import parse_rate_limit
+from regproxy.oci.http.retry_after import parse_retry_after
+from regproxy.oci.http.via import format_via
 from regproxy.policy.routing import Host, HostKind, Trust
-from regproxy.policy.verdicts import HEAD_PROVES_NOTHING, REDIRECTS, Meaning, client_code, client_status, meaning
+from regproxy.policy.upstream.namespace import misdirection
+from regproxy.policy.upstream.verdicts import HEAD_PROVES_NOTHING, REDIRECTS, Meaning, client_code, client_status, meaning
 from regproxy.ports import (
     Corrupt,
     Fleet,
@@ -36,10 +36,10 @@ from regproxy.ports import (
     detached,
 )
 from regproxy.telemetry import metrics
+from regproxy.upstream.auth.tokens import Tokens
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.throttle import Throttle, Throttles
-from regproxy.upstream.tokens import Tokens
 
 _MOST_HOPS = 10  # as containerd
 _SMALL = 2.0  # times the seconds to the head of an answer are enough for all of one that is small: a manifest, a list

@@ -14,16 +14,16 @@ from cachetools import TTLCache
 
 from regproxy import large
 from regproxy.config import Timeouts
-from regproxy.oci.byterange import parse_content_range
 from regproxy.oci.digest import Digest, DigestMismatch, InvalidDigest
 from regproxy.oci.document import TooManyValues, parse_json
-from regproxy.oci.link import next_query
+from regproxy.oci.http.byterange import parse_content_range
+from regproxy.oci.http.link import next_query
+from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
-from regproxy.oci.ratelimit import RateLimit
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
-from regproxy.policy import failover, plan
 from regproxy.policy.paging import page_size, smaller_pages
 from regproxy.policy.routing import Host, Trust, Upstream
+from regproxy.policy.upstream import failover, plan
 from regproxy.ports import (
     Answer,
     Corrupt,

@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 
-from regproxy.oci.ratelimit import RateLimit
+from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.policy.clock import MonotonicClock
-from regproxy.policy.limits import is_scarce, pause_after
+from regproxy.policy.upstream.limits import is_scarce, pause_after
 from regproxy.ports import Throttled
 
 _MAX_ORIGINS = 64  # that a host redirects to, and that are remembered; it chooses them

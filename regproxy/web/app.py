@@ -12,12 +12,12 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
-from regproxy.policy.client_timeouts import ClientTimeouts
+from regproxy.policy.clients.client_timeouts import ClientTimeouts
 from regproxy.telemetry import metrics
+from regproxy.web.connection.server import ClientCheck, RegistryServer
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
 from regproxy.web.response_cache import ResponseCache
-from regproxy.web.server import ClientCheck, RegistryServer
 from regproxy.web.tls import Certificates
 
 _AT_ONCE = 64  # connections accepted in one turn of the loop: asyncio takes as many as it believes the backlog to be

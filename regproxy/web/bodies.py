@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from regproxy.client import client
 from regproxy.oci import errors
-from regproxy.policy.sharing import Share
+from regproxy.policy.clients.sharing import Share
 from regproxy.slots import Slots
 from regproxy.telemetry import metrics
 

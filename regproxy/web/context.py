@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from multidict import CIMultiDict
 
-from regproxy.oci.cache_status import CacheStatus
+from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.web.not_found_limiter import Reservation
 
 _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells

@@ -12,17 +12,18 @@ from multidict import CIMultiDict
 from regproxy import large
 from regproxy.chain import chain
 from regproxy.client import client
-from regproxy.oci import byterange, errors
-from regproxy.oci.cache_status import CacheStatus
+from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
+from regproxy.oci.http import byterange
+from regproxy.oci.http.cache_status import CacheStatus
+from regproxy.oci.http.via import Hops, parse_via
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
-from regproxy.oci.via import Hops, parse_via
+from regproxy.policy.clients.sharing import client_key
 from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
-from regproxy.policy.sharing import client_key
 from regproxy.ports import Answer, UpstreamError
 from regproxy.pull.blobs import Blobs, Passing
 from regproxy.pull.listings import Listings, TagQuery

@@ -14,12 +14,12 @@ from regproxy.ports import StoreError, UpstreamError
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import BufferedResponse
+from regproxy.web.connection.server import raw_request_of
 from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
 from regproxy.web.handlers import Handlers, path_of
 from regproxy.web.response_cache import ResponseCache
 from regproxy.web.responses import error_response
-from regproxy.web.server import raw_request_of
 
 _ENDPOINTS = {
     endpoints.Root: "other",

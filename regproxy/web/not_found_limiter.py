@@ -10,8 +10,8 @@ from cachetools import LRUCache, TTLCache
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
+from regproxy.policy.clients.token_bucket import Rate, TokenBucket
 from regproxy.policy.clock import MonotonicClock
-from regproxy.policy.token_bucket import Rate, TokenBucket
 
 _CLIENTS = 10_000  # addresses in memory
 _NAMES = 10_000  # known not to exist: a mistyped tag on a thousand nodes is one question

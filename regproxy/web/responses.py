@@ -20,10 +20,10 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from regproxy import large
-from regproxy.oci.byterange import ByteRange, whole
-from regproxy.oci.cache_status import CacheStatus
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
+from regproxy.oci.http.byterange import ByteRange, whole
+from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.blobs import Run
 from regproxy.telemetry import metrics

@@ -7,7 +7,7 @@ from typing import Any
 
 from regproxy.ports import HostStatus, Image, Part
 from regproxy.pull.explain import Step
-from regproxy.web.admin import admin_app
+from regproxy.web.admin.app import admin_app
 from tests.rig import Rig
 
 from .blocks import ROOT

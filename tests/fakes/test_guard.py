@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from regproxy.oci.challenge import parse_challenges
+from regproxy.oci.http.challenge import parse_challenges
 from tests.fakes.deeds import Hold, Status
 from tests.fakes.registry import FakeRegistry
 

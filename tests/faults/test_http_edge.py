@@ -14,7 +14,7 @@ import pytest
 import yaml
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
 
-from regproxy.policy.client_timeouts import ClientTimeouts
+from regproxy.policy.clients.client_timeouts import ClientTimeouts
 from tests.clients.processes import Daemon, free_port, is_listening
 from tests.clients.programs import program
 from tests.fakes.caller import Caller, raw_request

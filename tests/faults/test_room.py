@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
-from regproxy.policy.eviction import OCCASION
+from regproxy.policy.store.eviction import OCCASION
 from regproxy.storage.blob_files import path_of
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.volume import tmpfs

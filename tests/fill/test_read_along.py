@@ -17,7 +17,7 @@ from regproxy.fleet.memory import NullFleet
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.quota import Limits
+from regproxy.policy.store.quota import Limits
 from regproxy.ports import Content, NotFound, Refused, UpstreamError
 from regproxy.storage.disk import DiskStore
 from regproxy.upstream.registry import UpstreamRegistry

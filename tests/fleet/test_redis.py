@@ -17,7 +17,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.upstream.tokens import Token
 from regproxy.telemetry import metrics
 from tests.fakes.relay import Relay
 from tests.fleet.redis_server import RedisServer

@@ -17,7 +17,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freshness import Denied, Missing, TagRecord
 from regproxy.policy.routing import Secret
-from regproxy.policy.tokens import Token
+from regproxy.policy.upstream.tokens import Token
 
 KEY = Secret("docker.io canary-password")
 TOKEN = Token(Secret("canary-token-77"), 100.0, 200.0)

@@ -13,9 +13,9 @@ from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
-from regproxy.policy.eviction import OCCASION, Shares
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.store.eviction import OCCASION, Shares
 from regproxy.ports import Kind
 
 NGINX = Repository("docker.io", "library/nginx")

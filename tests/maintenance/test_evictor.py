@@ -11,7 +11,7 @@ from regproxy.maintenance.evictor import Evictor
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.scrubbing import SHARDS
+from regproxy.policy.store.scrubbing import SHARDS
 from regproxy.ports import Kind
 from regproxy.pull.usage import Usage
 from regproxy.storage.disk import DiskStore

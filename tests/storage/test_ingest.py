@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest, DigestMismatch
-from regproxy.policy.quota import Limits
+from regproxy.policy.store.quota import Limits
 from regproxy.ports import Extent, Full, StoreError
 from regproxy.storage.disk import DiskStore
 from regproxy.storage.ingest import DiskIngest

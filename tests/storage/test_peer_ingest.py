@@ -8,7 +8,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.quota import Limits
+from regproxy.policy.store.quota import Limits
 from regproxy.ports import (
     Corrupt,
     IngestStage,

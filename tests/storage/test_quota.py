@@ -1,6 +1,6 @@
 """What goes and what may come, by what is known of the disk."""
 
-from regproxy.policy.quota import FileSystem, Limits
+from regproxy.policy.store.quota import FileSystem, Limits
 from regproxy.storage.quota import Quota
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.policy.quota import FileSystem, Limits
+from regproxy.policy.store.quota import FileSystem, Limits
 from regproxy.ports import Full
 from regproxy.storage.quota import Quota
 from regproxy.storage.shared_usage import SharedUsage, alone, joined, reset

@@ -36,7 +36,7 @@ def test_the_supervisor_does_not_count_before_it_is_said_where(tmp_path: Path) -
     """Metrics ask the environment when they are imported; what the supervisor counts otherwise is in no answer."""
     look = """
 import sys, pathlib, regproxy.cli.serve, regproxy.server
-from regproxy.storage.store_lock import claimed
+from regproxy.storage.directory.store_lock import claimed
 with claimed(pathlib.Path(sys.argv[1])):
     sys.exit("regproxy.telemetry.metrics" in sys.modules)
 """

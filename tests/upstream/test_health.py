@@ -2,8 +2,8 @@
 
 import pytest
 
-from regproxy.policy.failover import BACKOFF_AFTER_CORRUPT
 from regproxy.policy.routing import Host, Trust, Upstream
+from regproxy.policy.upstream.failover import BACKOFF_AFTER_CORRUPT
 from regproxy.ports import (
     Corrupt,
     InvalidContent,

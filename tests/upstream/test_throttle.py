@@ -1,6 +1,6 @@
 import pytest
 
-from regproxy.oci.ratelimit import RateLimit
+from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.ports import Throttled
 from regproxy.upstream.throttle import Throttle, Throttles
 

@@ -3,7 +3,7 @@
 import pytest
 
 from regproxy.oci.errors import RegistryError, blob_unknown
-from regproxy.policy.token_bucket import Rate
+from regproxy.policy.clients.token_bucket import Rate
 from regproxy.web.not_found_limiter import NotFoundLimiter, Reservation
 
 RATE = Rate(per_second=10, burst=5)

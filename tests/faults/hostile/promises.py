@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from regproxy.policy import tokens
+from regproxy.policy.upstream import tokens
 from tests.fakes.program import Program
 from tests.faults.hostile.requests import VAIN
 from tests.faults.hostile.run import Run

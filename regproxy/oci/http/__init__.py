@@ -1,0 +1,1 @@
+"""Header fields and other words of HTTP that registries and caches use."""

@@ -1,0 +1,1 @@
+"""What clients may do, and how long they are waited for."""

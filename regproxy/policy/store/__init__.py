@@ -1,0 +1,1 @@
+"""What the store may hold, and what is evicted or hashed again."""

@@ -1,0 +1,1 @@
+"""How hosts of an upstream are chosen, asked and believed."""

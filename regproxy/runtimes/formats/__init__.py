@@ -1,0 +1,1 @@
+"""Changes to configuration files that leave every other line as it is."""

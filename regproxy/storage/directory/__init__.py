@@ -1,0 +1,1 @@
+"""The directory of a store: whose it is, how it was left, and who has it."""

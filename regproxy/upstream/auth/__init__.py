@@ -1,0 +1,1 @@
+"""Credentials and tokens for the hosts of an upstream."""

@@ -1,0 +1,46 @@
+"""Whether a host takes our credentials: told in the log when that changes, and for as long as they are refused in `/readyz`."""
+
+import logging
+from collections.abc import Hashable
+
+from cachetools import LRUCache
+
+from regproxy.policy.clock import WallClock
+from regproxy.policy.upstream.tokens import WRONG_FOR
+from regproxy.telemetry.log import fields
+
+_MAX_ACCOUNTS = 64  # refused at one host that are remembered
+_REMEMBERED = 2 * WRONG_FOR  # seconds after the last refusal: what is used is tried again by then, and what is not is over
+
+_log = logging.getLogger(__name__)
+
+
+class CredentialState:
+    """The credentials that one host refuses."""
+
+    def __init__(self, upstream: str, host: str, clock: WallClock) -> None:
+        """Take the names by which the host is told of, and a clock of epoch seconds."""
+        self._upstream = upstream
+        self._host = host
+        self._clock = clock
+        self._refused: LRUCache[Hashable, tuple[float, str]] = LRUCache(_MAX_ACCOUNTS)
+
+    def refused(self, account: Hashable, reason: str) -> None:
+        """Record that an account was refused, whatever was asked for."""
+        if not self.reason:
+            _log.error(
+                "credentials refused: asking anonymously, which some registries limit (Docker Hub)",
+                extra=fields(upstream=self._upstream, host=self._host, reason=reason),
+            )
+        self._refused[account] = (self._clock(), reason)
+
+    def accepted(self, account: Hashable) -> None:
+        """Record that an account is taken."""
+        if self._refused.pop(account, None) is not None and not self.reason:
+            _log.info("credentials accepted again", extra=fields(upstream=self._upstream, host=self._host))
+
+    @property
+    def reason(self) -> str:
+        """Return why credentials are refused; empty where none are."""
+        now = self._clock()
+        return next((reason for since, reason in self._refused.values() if now - since < _REMEMBERED), "")

@@ -1,0 +1,144 @@
+"""Asking a token service: the forms a request may take, and what is made of the answer.
+
+distribution, docs/content/spec/auth: token.md (GET with Basic) and oauth.md (POST with a form). GET is asked first: Azure and Google
+answer a password's form with 400 and 404. An identity token has only the form.
+"""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from yarl import URL
+
+from regproxy.oci.http.retry_after import parse_retry_after
+from regproxy.policy.clock import WallClock
+from regproxy.policy.routing import Credential, CredentialKind, Secret
+from regproxy.policy.upstream import tokens
+from regproxy.policy.upstream.tokens import Token
+from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError
+from regproxy.upstream.connections import Connections, Pool, read_at_most
+from regproxy.upstream.location import next_hop, shown
+
+_MAX_ANSWER_BYTES = 64 * 1024  # a token, a second name for it and a refresh token, a few KiB each; a larger answer is an attack
+_MAX_HOPS = 3  # of a token service to itself
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_TIMEOUT = 4.0  # seconds for a body of a few KiB
+_OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What a token is asked by; tokens of different demands are never mixed."""
+
+    realm: URL
+    service: str
+    scopes: tuple[str, ...]
+    credential: Credential | None
+
+    def key(self, asker: str) -> Secret:
+        """Say all of it, the credential's secret too, and who is to send it, for whoever keeps tokens by it."""
+        whose = self.credential
+        who = [whose.kind.value, whose.username, whose.password.value] if whose else []
+        return Secret(json.dumps([asker, str(self.realm), self.service, self.scopes, who]))
+
+    @property
+    def size(self) -> int:
+        """Count the characters in it."""
+        return len(str(self.realm)) + len(self.service) + sum(map(len, self.scopes))
+
+    def __str__(self) -> str:
+        return f"{self.realm.host} {' '.join(self.scopes)}"
+
+
+class TokenService:
+    """Asks for tokens on behalf of one upstream."""
+
+    def __init__(self, upstream: str, connections: Connections, clock: WallClock, chance: Callable[[], float]) -> None:
+        """Take a clock of epoch seconds, and the chance that spreads renewals."""
+        self._upstream = upstream
+        self._connections = connections
+        self._clock = clock
+        self._chance = chance
+
+    async def ask(self, request: TokenRequest) -> Token:
+        """Exchange the request for a token; raise `UpstreamError`."""
+        status, body = await self._answer(request)
+        if not 200 <= status < 300:
+            raise self._refusal(status, body, request)
+        return self._read(body, request.realm.host or "")
+
+    async def _answer(self, request: TokenRequest) -> tuple[int, bytes]:
+        credential = request.credential
+        if credential is not None and credential.kind is CredentialKind.IDENTITY:
+            return await self._post(request, {"grant_type": "refresh_token", "refresh_token": credential.password.value})
+        status, body = await self._get(request)
+        if credential is not None and status in _OTHER_METHOD:
+            grant = {"grant_type": "password", "username": credential.username, "password": credential.password.value}
+            return await self._post(request, grant)
+        return status, body
+
+    async def _get(self, request: TokenRequest) -> tuple[int, bytes]:
+        query = [("service", request.service)] if request.service else []
+        query += [("scope", scope) for scope in request.scopes]
+        authorization = {}
+        if request.credential:
+            authorization["Authorization"] = basic(request.credential)
+            query.append(("account", request.credential.username))
+        return await self._send("GET", request.realm.extend_query(query), authorization, None)
+
+    async def _post(self, request: TokenRequest, grant: dict[str, str]) -> tuple[int, bytes]:
+        form = {"client_id": "regproxy", "service": request.service, "scope": " ".join(request.scopes), **grant}
+        return await self._send("POST", request.realm, {}, form)
+
+    async def _send(self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None) -> tuple[int, bytes]:
+        """Send, and follow redirects within the service's own origin: neither a header nor a form with a password goes anywhere else."""
+        home, headers = url.origin(), {"Accept": "application/json", **headers}
+        for _ in range(_MAX_HOPS + 1):
+            async with self._connections.request(Pool.TOKEN, method, url, headers, form=form) as response:
+                status, location = response.status, response.headers.get("Location")
+                if status == 429:
+                    pause = parse_retry_after(response.headers.get("Retry-After"), time.time())
+                    raise Throttled(f"the token service {url.host} throttles us (429)", pause)
+                if status not in _REDIRECTS or location is None:
+                    with self._connections.translated(url):
+                        async with asyncio.timeout(_TIMEOUT):
+                            return status, await read_at_most(response, _MAX_ANSWER_BYTES, "a token")
+            target = next_hop(url, location)
+            if target is None or target.origin() != home:
+                raise Unavailable(f"the token service {url.host} redirected us to {shown(location)}, which is not itself ({status})")
+            if status == 303 or (status in {301, 302} and method == "POST"):  # RFC 9110, 15.4
+                method, form = "GET", None
+            url = target
+        raise Unavailable(f"the token service {url.host} redirected us more than {_MAX_HOPS} times")
+
+    def _refusal(self, status: int, body: bytes, request: TokenRequest) -> UpstreamError:
+        service, scopes = request.realm.host, " ".join(request.scopes)
+        if status == 401 and request.credential and b"DENIED" not in body:  # DENIED is about what was asked for (ghcr.io, Huawei)
+            return Refused(f"the token service {service} refused our credentials for {self._upstream} (401)", whatever_asked=True)
+        if status in {400, 401, 403, 404, 405}:
+            whose = "our credentials" if request.credential else "an anonymous token"
+            return Refused(
+                f"the token service {service} refused {whose} for {self._upstream} {scopes} ({status}): no access, or no such thing"
+            )
+        return Unavailable(f"the token service {service} answered {status}")
+
+    def _read(self, body: bytes, service: str) -> Token:
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise UnexpectedResponse(f"the token service {service} did not answer with JSON")
+        value = document.get("token") or document.get("access_token")
+        if not tokens.is_token(value):
+            raise UnexpectedResponse(f"the token service {service} answered without a token that can be sent")
+        return tokens.issued(value, document.get("expires_in"), self._clock(), self._chance())
+
+
+def basic(credential: Credential) -> str:
+    """Write the value of `Authorization` (RFC 7617)."""
+    pair = f"{credential.username}:{credential.password.value}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()

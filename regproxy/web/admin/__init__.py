@@ -1,0 +1,1 @@
+"""The admin port: probes, metrics, the admin API and its page."""

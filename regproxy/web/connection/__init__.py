@@ -1,0 +1,1 @@
+"""The connections of the registry port: accepted, watched, closed."""

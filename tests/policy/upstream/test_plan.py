@@ -1,0 +1,217 @@
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.policy.upstream.plan import FAST, FIRST, WINDOW, Piece, Plan, Stage, is_near
+
+MIB = 1024 * 1024
+SIZE = 96 * MIB
+
+
+def _measured(plan: Plan, *rates: float) -> Plan:
+    """Receive at one rate after the other, as long as the plan looks."""
+    now = 0.0
+    plan.received(1, now)
+    for rate in rates:
+        stage = plan.stage
+        while plan.stage is stage and stage is not Stage.SETTLED:
+            now += 0.1
+            plan.received(int(rate * 0.1), now)
+        plan.received(1, now)
+    return plan
+
+
+def test_a_fast_connection_gets_all_the_rest() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 2 * FAST)
+    assert plan.take(front=0, busy=1) == Piece(FIRST, SIZE)
+    assert plan.take(front=0, busy=2) is None
+
+
+def test_a_first_piece_that_is_over_before_anything_could_be_measured_is_fast() -> None:
+    plan = Plan(SIZE, FIRST, most=12)
+    assert plan.take(front=0, busy=1) is None
+    plan.ended(FIRST, 0.01)
+    assert plan.take(front=0, busy=0) == Piece(FIRST, SIZE)
+
+
+WIDTHS = [
+    pytest.param([8e6, 8e6], 2, id="nothing gained: as few as can become more"),
+    pytest.param([8e6, 40e6, 41e6], 6, id="some gained, no more by more: some"),
+    pytest.param([8e6, 40e6, 80e6], 12, id="the more the faster: all"),
+]
+
+
+@pytest.mark.parametrize(("rates", "width"), WIDTHS)
+def test_there_are_more_connections_only_while_throughput_grows(rates: list[float], width: int) -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), *rates)
+    assert (plan.stage, plan.width) == (Stage.SETTLED, width)
+
+
+def test_more_connections_are_tried_again_after_a_while() -> None:
+    """On a busy machine half a second may tell nothing."""
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 8e6)
+    now = 100.0
+    plan.received(1, now)
+    plan.received(32_000_000, now + 4.0)
+    assert (plan.stage, plan.width) == (Stage.ALL, 12)
+    plan.received(1, now + 4.0)
+    plan.received(30_000_000, now + 4.6)
+    assert (plan.stage, plan.width) == (Stage.SETTLED, 12)
+
+
+@pytest.mark.parametrize(("size", "most"), [(FIRST + MIB, 12), (SIZE, 1)], ids=["little left", "told not to"])
+def test_more_connections_are_not_tried_where_they_are_not_worth_it(size: int, most: int) -> None:
+    assert _measured(Plan(size, FIRST, most=most), 1e6).width == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "window"), [(1024 * MIB, WINDOW), (96 * MIB, 12 * MIB), (20 * MIB, 2 * FIRST)], ids=["large", "an eighth of it", "small"]
+)
+def test_nothing_is_asked_for_beyond_the_window(size: int, window: int) -> None:
+    """What is ahead of the disk is in memory, and lost where we are killed."""
+    plan = _measured(Plan(size, FIRST, most=12), 8e6, 40e6, 80e6)
+    taken = [piece for _ in range(100) if (piece := plan.take(front=MIB, busy=0))]
+    assert MIB + window - window // 12 < taken[-1].stop <= MIB + window
+
+
+STEPS = st.lists(st.tuples(st.integers(0, 4 * MIB), st.floats(0, 1), st.booleans()), max_size=400)
+
+
+@given(st.integers(0, 200 * MIB), st.integers(0, FIRST), st.integers(1, 64), STEPS)
+def test_every_plan_covers_the_blob_exactly_once(size: int, offset: int, most: int, steps: list[tuple[int, float, bool]]) -> None:
+    """Whatever the rates were, and in whatever order pieces end: what was handed out is whole and without overlaps."""
+    offset = min(offset, size)
+    plan, now, pieces, busy = Plan(size, offset, most), 0.0, list[Piece](), list[Piece]()
+    for count, seconds, ends in steps:
+        now += seconds
+        plan.received(count, now)
+        if ends and busy:
+            ended = busy.pop(count % len(busy))
+            plan.ended(ended.stop - ended.start, seconds)
+        front = min((piece.start for piece in busy), default=plan.offset)
+        while piece := plan.take(front, len(busy)):
+            busy.append(piece)
+            pieces.append(piece)
+            assert plan.width == 1 or len(busy) <= plan.width
+    plan.ended(0, 0.0)
+    while piece := plan.take(plan.offset, 0):
+        pieces.append(piece)
+    assert [piece.start for piece in pieces] == [offset, *(piece.stop for piece in pieces[:-1])][: len(pieces)]
+    assert (pieces[-1].stop if pieces else offset) == size
+
+
+def test_a_piece_is_late_when_it_takes_several_times_as_long_as_others() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6)
+    assert plan.due(began=100.0, size=MIB) is None, "there are no others yet"
+    plan.ended(MIB, seconds=0.5)
+    assert plan.due(began=100.0, size=MIB) == pytest.approx(102.5)
+    assert plan.due(began=100.0, size=MIB // 2) == pytest.approx(101.75), "less of it is due sooner"
+    assert plan.due(began=100.0, size=FIRST + 1) is None, "what is long waits for our disk too"
+
+
+def test_where_all_pieces_slow_down_none_is_late_for_long() -> None:
+    """What is usual follows: a line that everybody shares is no reason to ask anew."""
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6)
+    plan.ended(MIB, seconds=0.1)
+    for _ in range(10):
+        plan.ended(MIB, seconds=5.0)
+    due = plan.due(began=0.0, size=MIB)
+    assert due is not None
+    assert due > 5.0
+
+
+@pytest.mark.parametrize(("received", "seconds", "width"), [(1000, 0.9, 0), (1000, 1.0, 6), (300_000, 0.06, 6)])
+def test_a_trickle_is_noticed_however_little_came(received: int, seconds: float, width: int) -> None:
+    plan = Plan(SIZE, FIRST, most=12)
+    plan.received(1, 0.0)
+    plan.received(received, seconds)
+    assert plan.width == width
+
+
+@pytest.mark.parametrize(
+    ("first_byte", "rate", "near"),
+    [
+        pytest.param(None, None, False, id="unknown"),
+        pytest.param(0.004, None, True, id="answers at once"),
+        pytest.param(0.004, 2.0 * FAST, True, id="answers at once, fast"),
+        pytest.param(0.004, FAST / 4, False, id="answers at once, slow"),
+        pytest.param(0.2, 2.0 * FAST, False, id="far"),
+    ],
+)
+def test_all_is_asked_for_at_once_only_where_a_host_is_known_to_be_near(first_byte: float | None, rate: float | None, near: bool) -> None:
+    assert is_near(first_byte, rate) == near
+
+
+@dataclass
+class Sent:
+    """A blob sent as its plan says: in so many seconds, by so many requests, with at most so many bytes ahead of their turn."""
+
+    seconds: float = 0.0
+    requests: int = 1
+    ahead: int = 0
+
+
+def _sent(size: int, most: int, *, line: float = math.inf, connection: float = math.inf) -> Sent:
+    """Send it over a *line* that all connections share, none of them faster than *connection*, in bytes per second."""
+    plan, sent, done = Plan(size, FIRST, most), Sent(), dict[int, int]()
+    busy, at, began = [Piece(0, FIRST)], {0: 0}, {0: 0.0}
+    step, latency, front = 0.05, 0.2, 0
+    while busy:
+        sending = [piece for piece in busy if began[piece.start] + latency <= sent.seconds]
+        rate = min(connection, line / max(len(sending), 1))
+        sent.seconds += step
+        for piece in sending:
+            count = min(int(rate * step), piece.stop - at[piece.start])
+            at[piece.start] += count
+            plan.received(count, sent.seconds)
+        for piece in [piece for piece in busy if at[piece.start] == piece.stop]:
+            busy.remove(piece)
+            done[piece.start] = piece.stop
+            plan.ended(piece.stop - piece.start, sent.seconds - began[piece.start])
+        while front in done:
+            front = done[front]
+        reached = at.get(front, front)
+        while (taken := plan.take(reached, len(busy))) is not None:
+            busy.append(taken)
+            at[taken.start], began[taken.start] = taken.start, sent.seconds
+            sent.requests += 1
+        if plan.width > 1:
+            sent.ahead = max(sent.ahead, plan.offset - reached)
+    return sent
+
+
+def test_n13_24_a_line_that_all_share_takes_fewer_and_larger_pieces() -> None:
+    """It was 374 requests."""
+    sent = _sent(500 * MIB, 12, line=4e6)
+    assert sent.requests < 160
+    assert sent.ahead <= WINDOW
+    assert sent.seconds < 1.15 * 500 * MIB / 4e6
+
+
+def test_n13_24_a_layer_over_a_line_that_all_share_is_few_requests() -> None:
+    """It was 92."""
+    assert _sent(70 * MIB, 12, line=4e6).requests < 50
+
+
+def test_n13_24_a_far_host_is_still_asked_over_all_connections() -> None:
+    for size in (500 * MIB, 70 * MIB):
+        sent = _sent(size, 12, connection=1e6)
+        assert sent.seconds < size / 1e6 / 4
+        assert sent.ahead <= min(WINDOW, size // 8)
+
+
+def test_n13_24_more_connections_are_tried_ever_less_often() -> None:
+    plan, now, tries = Plan(10_000 * MIB, FIRST, most=12), 0.0, list[float]()
+    while now < 400.0:
+        before = plan.stage
+        plan.received(400_000, now)
+        if plan.stage is Stage.ALL and before is Stage.SETTLED:
+            tries.append(now)
+        now += 0.1
+    gaps = [later - earlier for earlier, later in pairwise(tries)]
+    assert len(tries) == 4, "after 4, 16, 64 and 256 s"
+    assert gaps == sorted(gaps)
