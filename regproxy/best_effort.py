@@ -37,14 +37,14 @@ async def found(work: Awaitable[Result | None], what: object) -> Result | None:
 
 
 class Behind:
-    """Work on a disk that is done before the answer where the disk is quick, and goes on behind it where it is slow."""
+    """Run work on a disk before the response where the disk is quick, and in the background where it is slow."""
 
     def __init__(self) -> None:
-        """Have nothing to do."""
+        """Start without work."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def do(self, work: Coroutine[None, None, None]) -> None:
-        """Do it, and wait for it, but not for long; the document that is handled here stays allocated until it is done."""
+        """Run the work and wait for it briefly; the document that the caller holds stays allocated until the work is done."""
         task = asyncio.create_task(work)
         if (allocated := large.current()) is not None:
             allocated.share()
@@ -56,5 +56,5 @@ class Behind:
             task.result()
 
     async def drain(self, grace: float) -> None:
-        """Let all of it end within *grace* seconds, then give it up."""
+        """Wait up to *grace* seconds for all work, then cancel the rest."""
         await drain(self._tasks, grace)

@@ -52,7 +52,7 @@ class Flights(Generic[Key, Result]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _land(self, key: Key, task: asyncio.Task[Result]) -> None:
-        """End the flight: whoever asks from now on starts another. A callback runs even where the task was cancelled before it began."""
+        """End the flight: the next caller starts another. A callback runs even where the task was cancelled before it began."""
         self._tasks.discard(task)
         failure = None if task.cancelled() else task.exception()
         for waiter in self._waiters.pop(key):
@@ -67,7 +67,7 @@ class Flights(Generic[Key, Result]):
 
 
 async def drain(tasks: Collection[asyncio.Task[Any]], grace: float) -> None:
-    """Let tasks end within *grace* seconds, then give them up."""
+    """Wait up to *grace* seconds for tasks, then cancel them."""
     if tasks:
         await asyncio.wait(tasks, timeout=grace)
     for task in tasks:

@@ -1,4 +1,4 @@
-"""What was learnt and is true until somebody on this machine says otherwise.
+"""A cache whose values are valid until a process of this machine begins another generation.
 
 A repeated hit must read no database, yet another process may have removed what this one remembers. So everything is remembered under the
 generation it was learnt in (ports.Index), and forgotten with it: comparing two numbers is all that being right costs. What is remembered

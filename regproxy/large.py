@@ -45,7 +45,7 @@ class Allocation:
         return self._holders > 0
 
     async def require(self, size: int) -> None:
-        """Wait until *size* bytes are allocated in all; what there is already is given back first, so that nobody waits with it."""
+        """Wait until *size* bytes are allocated in all; the present allocation is released first, so that no waiter holds any."""
         if size <= self._size:
             return
         self._give_back()
@@ -75,7 +75,7 @@ _current: ContextVar[Allocation | None] = ContextVar("allocation", default=None)
 
 @asynccontextmanager
 async def allocation() -> AsyncIterator[Allocation]:
-    """Have the document that is `held` within stay allocated until this block ends, and whoever shares the allocation has released it."""
+    """Keep the document that is `held` within allocated until this block ends and all who share the allocation have released it."""
     allocated = Allocation()
     before = _current.set(allocated)
     try:
@@ -93,7 +93,7 @@ def current() -> Allocation | None:
 
 @asynccontextmanager
 async def held(size: int) -> AsyncIterator[None]:
-    """Have a document of *size* bytes in memory; wait where it is large and there is too much of others."""
+    """Allocate memory for a document of *size* bytes; a large one waits while others hold too much."""
     if size <= LARGE:
         yield
         return
@@ -108,7 +108,7 @@ async def held(size: int) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def recorded(size: int) -> AsyncIterator[None]:
-    """Have what a document of *size* bytes lists in memory, which takes as much again: one large document at a time."""
+    """Allocate memory for the parsed entries of a document of *size* bytes, which take as much again: one large document at a time."""
     if size <= LARGE:
         yield
         return

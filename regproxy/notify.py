@@ -7,7 +7,7 @@ _AT_ONCE = 64  # waiters woken in one turn of the loop; what each then does take
 
 
 class Notifier:
-    """Wakes all who wait, each time, however many: thousands in one turn would keep from its turn whoever makes the news."""
+    """Wakes all waiters at each notification, in batches: thousands in one turn of the loop would keep the notifier from its own."""
 
     def __init__(self) -> None:
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()  # with how many had been told when they began to wait

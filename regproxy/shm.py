@@ -32,7 +32,7 @@ def shared(root: Path) -> Path:
 
 
 def begin(root: Path) -> None:
-    """Have the next `shared` make another directory, whatever the environment says, and remove those of processes that are gone."""
+    """Make the next `shared` create a directory of its own, and remove those of processes that are gone."""
     os.environ.pop(_variable(root), None)
     memory = _memory()
     with suppress(OSError):
@@ -67,7 +67,7 @@ def _made() -> str:
 
 
 def _hold(path: str) -> None:
-    """Show that somebody uses it; raise `OSError` where it is gone or not ours."""
+    """Lock the directory as in use; raise `OSError` where it is gone or not ours."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _check(os.fstat(descriptor), path)
@@ -80,7 +80,7 @@ def _hold(path: str) -> None:
 
 
 def _remove_if_left(path: Path) -> None:
-    """Remove what is ours and held by nobody alive."""
+    """Remove a directory that is ours and that no living process uses."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""Slots that clients share, or bytes: whoever waits and holds the least is next."""
+"""Slots or bytes that clients share: the waiter that holds the least is next."""
 
 import asyncio
 from collections import Counter
@@ -76,7 +76,7 @@ class Slots:
         self._serve()
 
     def pass_on(self, owner: str, other: str, weight: int) -> None:
-        """Have *other* hold what was taken for *owner*."""
+        """Transfer what *owner* holds to *other*."""
         self._drop(owner, weight)
         self._grant(other, weight)
         self._serve()

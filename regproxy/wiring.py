@@ -214,7 +214,7 @@ def _configured(settings: Settings) -> list[Freeze]:
 
 @asynccontextmanager
 async def _running(*works: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Let work go on behind everything else, and end it in the end."""
+    """Run work in the background until the block ends."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield

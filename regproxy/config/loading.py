@@ -60,7 +60,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 
 def overlooked(path: Path | None, environ: Mapping[str, str]) -> list[str]:
-    """Say of variables such as REGPROXY_LISTEN, which nobody reads, how they are spelled; not of those that the file names itself."""
+    """List unused variables such as REGPROXY_LISTEN, with their right spelling; variables that the file itself refers to are left out."""
     try:
         written = path.read_text(encoding="utf-8") if path else ""
     except (OSError, UnicodeDecodeError):

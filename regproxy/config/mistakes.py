@@ -1,4 +1,4 @@
-"""What to tell an operator about a configuration that cannot be used."""
+"""Error messages for a configuration that cannot be used."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ def named(place: Place) -> str:
 
 
 def quoted(place: Place, value: object) -> str:
-    """Show what the file says, unless that is or may contain a secret."""
+    """Quote a value of the file, unless it is or may contain a secret."""
     if not isinstance(value, str) or _SECRET in place or place[-1:] == ("proxy",) or place[-2:] in _KEYS or "@" in value or "?" in value:
         return ""
     return f"{value[:_SHOWN]!r} "

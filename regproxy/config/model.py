@@ -18,7 +18,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_set(cls, value: object) -> object:
-        """Let a key whose children are all commented out mean its default."""
+        """Treat a key whose children are all commented out as not set."""
         if not isinstance(value, dict):
             return value
         return {key: each for key, each in value.items() if each is not None or key not in cls.model_fields}

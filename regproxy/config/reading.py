@@ -1,4 +1,4 @@
-"""YAML as written: a scalar is text, whatever YAML 1.1 would make of `no`, `0755` or `12:30`; its meaning is for the settings to say."""
+"""YAML as written: a scalar is text, whatever YAML 1.1 would make of `no`, `0755` or `12:30`; the settings give it its type."""
 
 from collections.abc import Hashable
 from pathlib import Path

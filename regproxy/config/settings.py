@@ -1,4 +1,4 @@
-"""The settings: what a configuration file may say, and what it comes to.
+"""The settings: what a configuration file may contain, and the configuration in effect.
 
 `Document` is the file's shape. `Settings` is what the program runs by: the same, its upstreams being those of the policy.
 """
@@ -45,7 +45,7 @@ def _workers(value: object) -> object:
 
 
 def _listed(value: object) -> object:
-    """Let a variable, which holds a single value, hold several names."""
+    """Split a variable, which holds a single value, into several names."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
@@ -88,7 +88,7 @@ class NotFoundLimit(Model):
 
 
 class RedisSettings(Model):
-    """Where replicas share what they know, and the key that nobody else has; without one they take turns, and share nothing."""
+    """The Redis that replicas share, and the key that encrypts its content; without a key they share locks only."""
 
     url: RedisUrl = Field(repr=False, description="Where Redis is, with its password and database.")
     key: Keys | None = Field(
@@ -152,7 +152,7 @@ class Settings(Basics):
     upstreams: tuple[InstanceOf[Upstream], ...]
 
     def effective(self) -> dict[str, Any]:
-        """Say it in the words of the file, every default spelled out, secrets hidden."""
+        """Return the configuration as the file would spell it, with every default, secrets hidden."""
         basics = self.model_dump(mode="json", exclude={"upstreams", "redis"})
         if self.redis is not None:
             hidden = {"url": without_password(self.redis.url), "key": self.redis.key and "***"}

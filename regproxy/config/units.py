@@ -49,7 +49,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def from_here(self) -> "Address":
-        """Return where whoever is on this machine reaches it, also where it is all interfaces."""
+        """Return the address that reaches it from this machine, also where it is all interfaces."""
         return Address({"0.0.0.0": "127.0.0.1", EVERYWHERE: "127.0.0.1", "::": "::1"}.get(self.host, self.host), self.port)
 
 

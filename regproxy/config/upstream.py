@@ -1,4 +1,4 @@
-"""An upstream as the configuration file says it, and as the policy knows it."""
+"""An upstream as the configuration file spells it, and as the policy uses it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -129,7 +129,7 @@ def _resolvable(hosts: Sequence[HostEntry]) -> Sequence[HostEntry]:
 
 
 class UpstreamEntry(Model):
-    """An upstream; what it says of credentials, realms and networks holds for its hosts."""
+    """An upstream; its credentials, realms and networks apply to its hosts."""
 
     aliases: tuple[HostName, ...] = ()
     serve_as: tuple[HostName, ...] = ()

@@ -26,14 +26,14 @@ class Encryption:
     """Seals and opens with shared keys, which never leave the process."""
 
     def __init__(self, keys: str) -> None:
-        """Take one key, or two separated by a comma."""
+        """Derive the keys from *keys*: one text, or two separated by a comma, the first of which encrypts."""
         found = [key.strip() for key in keys.split(",")]
         self._names = [derived(key, "redis names") for key in found]
         self._values = [AESGCM(derived(key, "redis values")) for key in found]
         self._marks = [derived(key, "redis locks") for key in found]
 
     def names(self, text: str) -> Sequence[str]:
-        """Make the names that tell nothing of *text*, which may have a password in it: by each key, the one that seals first."""
+        """Make opaque names for *text*, which may contain a password: one per key, the key that encrypts first."""
         return [hmac.digest(key, text.encode(), hashlib.sha256).hex() for key in self._names]
 
     def sealed(self, place: str, value: bytes, now: float) -> bytes:

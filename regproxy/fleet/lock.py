@@ -54,7 +54,7 @@ class RedisLocks:
 
     @asynccontextmanager
     async def taken(self, key: str) -> AsyncIterator[None]:
-        """Wait until nobody else is at it, or is taking too long; then be at it."""
+        """Wait until the lock is free or its holder takes too long, then hold it."""
         lock = _Lock(key, self._mark(key))
         if not await self._is_taken(lock):
             yield

@@ -1,4 +1,4 @@
-"""What is shared in memory (port Fleet): by nobody, or by the workers of one machine."""
+"""Adapters of the port Fleet in memory: shared by nothing, or by the workers of one machine."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ _ENTRY = 512  # bytes of one beside its texts
 
 
 class NullFleet:
-    """Knows nothing from others, and waits for nobody."""
+    """Shares nothing, and never waits."""
 
     async def token(self, key: Secret) -> Token | None:  # noqa: ARG002
         return None
@@ -37,10 +37,10 @@ class NullFleet:
 
 
 class SharedFleet:
-    """What one machine knows, and beyond it the other replicas. What they say comes first: it is as new or newer."""
+    """Values shared by one machine, and beyond it by the other replicas. Values from there come first: they are as new or newer."""
 
     def __init__(self, beyond: Fleet) -> None:
-        """Know nothing yet but what comes from *beyond*, which is closed with this."""
+        """Start empty; *beyond* is asked first, and closed with this."""
         self._beyond = beyond
         self._tokens: SizedCache[Secret, Token] = SizedCache(_MAX_TOKENS_BYTES)
         self._tags: SizedCache[Reference, TagAnswer] = SizedCache(_MAX_TAGS_BYTES)
@@ -63,7 +63,7 @@ class SharedFleet:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
-        """Wait until whoever is at it has ended, then go on together with all who waited.
+        """Hold the lock, or wait until its holder has released it, as all other waiters do.
 
         They find what was found. Where nothing was, each asks by itself: one after the other, each would wait for all before it.
         """

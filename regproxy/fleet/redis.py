@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class RedisConnection:
-    """The way to one Redis: open, or shut while nobody answers."""
+    """The connection to one Redis: open, or closed for a while after it did not answer."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         """Connect to nothing yet; a call has *timeout* seconds."""
@@ -40,7 +40,7 @@ class RedisConnection:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def call(self, command: Command, refused: Any = None) -> Any:  # noqa: ANN401  whatever Redis says
-        """Give Redis a moment to answer; *refused* where it will not, or is not asked."""
+        """Return Redis's answer to *command*; *refused* where it does not answer in time, or is not asked."""
         if self._knocking is not None:
             return refused
         task = self._start(_performed(command, self._redis))
@@ -57,7 +57,7 @@ class RedisConnection:
             return self._lost(type(error).__name__, refused)
 
     def call_behind(self, command: Command) -> None:
-        """Call without waiting for what it says."""
+        """Call without waiting for the answer."""
         self._start(self.call(command))
 
     async def settled(self) -> None:

@@ -42,7 +42,7 @@ class SupervisorClient:
 
     @classmethod
     async def connected(cls, line: socket) -> Self:
-        """Take the worker's end of the socket."""
+        """Connect through the worker's end of the socket."""
         return cls(*await asyncio.open_unix_connection(sock=line, limit=_LONGEST_LINE))
 
     async def token(self, key: Secret) -> Token | None:
@@ -59,7 +59,7 @@ class SupervisorClient:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
-        """Take a lock: the supervisor says at once that it has heard, and then when the lock has come."""
+        """Hold a lock: the supervisor acknowledges the request at once, and grants it later."""
         number = next(self._numbers)
         try:
             if await self._ask(number, "lock", name):
@@ -69,7 +69,7 @@ class SupervisorClient:
             self._tell("end", number)
 
     def report(self, document: dict[str, Any]) -> None:
-        """Say that this worker lives, and how it is doing."""
+        """Send a heartbeat, with this worker's status."""
         self._tell("report", document)
 
     async def gone(self) -> None:
@@ -138,7 +138,7 @@ class SupervisorServer:
             writer.close()
 
     def _take(self, writer: asyncio.StreamWriter, number: int, call: str, *arguments: Any) -> None:  # noqa: ANN401  JSON
-        """Do at once what wants no answer: what is put before a lock ends must be there when it has ended."""
+        """Handle a message that needs no answer at once: a value that is put before a lock is released must be there after it."""
         match call, *arguments:
             case "report", document:
                 self._heard(document)

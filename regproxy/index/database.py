@@ -82,7 +82,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
-        """Do all of it, or nothing."""
+        """Run the statements of the block in one transaction: all of them, or none."""
         with self._translated():
             async with asyncio.timeout(_TIMEOUT), self._writing:
                 self._check(self._writer)
@@ -107,7 +107,7 @@ class Database:
             await self._writer.executemany(statement, rows)
 
     async def _roll_back(self) -> None:
-        """Undo what was begun; behind a call that hangs it is undone when that comes back, and nobody waits."""
+        """Roll back; behind a call that hangs it is done when that call returns, and nothing waits for it."""
         undoing = asyncio.ensure_future(self._writer.rollback())
         try:
             async with asyncio.timeout(_BRIEFLY):

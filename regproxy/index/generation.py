@@ -47,7 +47,7 @@ class Generation:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Begin another generation after what is done here, even where it fails: a commit that nobody waited for counts too."""
+        """Begin another generation after the block, even where it fails: a commit that was not waited for counts too."""
         try:
             yield
         finally:

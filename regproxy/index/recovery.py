@@ -26,7 +26,7 @@ def operators_file(index: Path) -> Path:
 
 
 def make_usable(index: Path) -> None:
-    """Have both files there, sound and of our version; tell in the log what was lost. Raise `sqlite3.Error`."""
+    """Make both files exist, sound and of this version, and log what was lost; raise `sqlite3.Error`."""
     files = {index: INDEX, operators_file(index): OPERATORS}
     was_used = any(path.exists() for path in files)
     for path, schema in files.items():

@@ -1,4 +1,4 @@
-"""The tables: those of the index, which may be lost, and those of what operators want, which nobody else could tell again.
+"""The tables: those of the index, which can be rebuilt, and those of operators' decisions, which cannot.
 
 `totals` is kept by triggers: how much the store holds is asked at every start and every sweep, and a million rows take long to add up.
 A file takes whole blocks of 4 KiB there, as in policy.quota.

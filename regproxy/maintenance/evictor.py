@@ -1,4 +1,4 @@
-"""Makes room: steadily, a few images at a time, while everything else goes on.
+"""Evicts images when space is short: a few at a time, in the background.
 
 The record goes before the file. A crash between the two leaves a file that nobody asks for, which the next reconciliation finds; the other
 way round the index would promise what is not there.
@@ -60,7 +60,7 @@ class Evictor:
             await asyncio.sleep(_EVERY)
 
     async def agree(self) -> None:
-        """Have the room count what the books say, where they differ as they did the last time.
+        """Correct the quota's count to the index's, where they differ by as much as the last time.
 
         A file that was removed or put aside behind our back and is fetched again is counted twice, and a process that was killed may have
         counted what it did not record. What is kept or removed at this moment is in one of the two already: that difference does not last.
@@ -82,12 +82,12 @@ class Evictor:
         return freed
 
     async def unused(self, seconds: float) -> list[Candidate]:
-        """List what nothing needs and nobody used for so many seconds."""
+        """List images that are not needed and were unused for so many seconds."""
         await self._usage.record()
         return await self._ledger.unused(self._clock() - seconds)
 
     async def collect(self, seconds: float, tell: Callable[[Sequence[Candidate]], None]) -> int:
-        """Remove what is unused for so many seconds; tell of each batch when it is gone, and in the end how many bytes that freed."""
+        """Remove images that were unused for so many seconds; report each removed batch, and at the end the bytes freed."""
         since = self._clock() - seconds
         freed = 0
         for often in (False, True):

@@ -1,4 +1,4 @@
-"""Images from a tar into the store. Nothing is believed on the way in: every blob is hashed as it is kept, every manifest is verified."""
+"""Imports images from a tar into the store: every blob is hashed as it is stored, every manifest is verified."""
 
 import asyncio
 import hashlib
@@ -141,7 +141,7 @@ class Importer:
         return self._described[path]
 
     def _json(self, name: str) -> Any:  # noqa: ANN401  JSON
-        """Read a document, or say None where there is none such; neither its size nor its depth is its author's to choose."""
+        """Read a document, bounded in size and depth; None where there is none."""
         if name not in self._tar:
             return None
         body = self._tar.body(name, LIMIT)

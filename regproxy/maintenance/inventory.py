@@ -10,7 +10,7 @@ from regproxy.ports import Image, Ledger
 
 
 class Staying(Exception):
-    """The image is pinned or frozen: to remove it would leave a promise to an operator behind that nobody keeps."""
+    """The image is pinned or frozen: removing it would break a promise to an operator."""
 
 
 class Inventory:

@@ -36,11 +36,11 @@ class MaintenanceJobs:
         return await self._gone_through(progress, doubts_all=True)
 
     async def rebuild(self, progress: JobProgress) -> dict[str, object]:
-        """Make the index say what the files do; raise `StoreError`."""
+        """Rebuild the index from the files; raise `StoreError`."""
         return await self._gone_through(progress, doubts_all=False)
 
     async def collect(self, progress: JobProgress, unused_for: float, *, dry_run: bool = False) -> dict[str, object]:
-        """Remove what nobody used for so many seconds and is neither pinned nor frozen; raise `StoreError`."""
+        """Remove images that were unused for so many seconds and are neither pinned nor frozen; raise `StoreError`."""
         unused = await self._evictor.unused(unused_for)
         names = {image.digest: image.names for image in await self._ledger.images()}
         progress.total = _size(unused)
@@ -61,7 +61,7 @@ class MaintenanceJobs:
         return await planned(self._store, self._ledger, images)
 
     async def spool(self, size: int) -> Spool:
-        """Take room for a tar of *size* bytes that comes over the network; raise `StoreError`."""
+        """Reserve space for a tar of *size* bytes that comes over the network; raise `StoreError`."""
         return await self._store.spool(size)
 
     async def bring_in(self, file: BinaryIO, name: str | None, progress: JobProgress) -> dict[str, object]:

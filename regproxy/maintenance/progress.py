@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 
 def _nobody(_: "JobProgress") -> None:
-    """Notify nobody."""
+    """Ignore progress."""
 
 
 @dataclass(slots=True)
 class JobProgress:
-    """Bytes done of those there are, and whom to tell."""
+    """Bytes done of a total, reported as they advance."""
 
     tell: Callable[["JobProgress"], None] = _nobody
     total: int = 0

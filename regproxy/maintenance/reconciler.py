@@ -1,4 +1,4 @@
-"""Does the index say what the store holds? Asked at every start: a crash, an operator or a lost index makes them differ.
+"""Compares index and store at every start: a crash, an operator or a lost index makes them differ.
 
 The files are the truth. One that nobody recorded is read and hashed before it is believed; so is one that was written in the last minute
 before an unclean stop. A manifest is recorded with what it needs, so that a sweep knows.
@@ -30,7 +30,7 @@ class Reconciler:
     """
 
     def __init__(self, store: BlobStore, ledger: Ledger, *, doubts_all: bool = False) -> None:
-        """Take the ports, and whether everything is to be read again."""
+        """Compare *store* and *ledger*; with *doubts_all*, hash every blob again."""
         self._doubts_all = doubts_all
         self._store = store
         self._ledger = ledger

@@ -20,7 +20,7 @@ def cores() -> int:
 
 
 def take_all_files() -> str | None:
-    """Take all the descriptors we may have, and say so where they are few."""
+    """Raise the limit of file descriptors as far as allowed; return a warning where it stays low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     few = most != resource.RLIM_INFINITY and most < _FEW_FILES

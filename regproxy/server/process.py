@@ -88,7 +88,7 @@ class WorkerProcess:
             self.kill()
 
     async def drain(self, grace: float) -> None:
-        """Let it finish what it is doing within *grace* seconds for responses, and again for fills; then end it."""
+        """Let the worker finish within *grace* seconds for responses and as much again for fills, then kill it."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
         await asyncio.wait({self.ended}, timeout=2 * grace + _AFTER_DRAIN)

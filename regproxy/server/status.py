@@ -50,7 +50,7 @@ class Reported:
     """An upstream as all workers see it: what one of them was refused, the others will be too."""
 
     def __init__(self, name: str, registry: Registry, reports: Callable[[], Iterable[WorkerStatus]]) -> None:
-        """Take the supervisor's own way to the upstream, which is used for nothing but examining it."""
+        """Examine the upstream *name* through the connections of *registry*, which serve no pulls; workers report what they see."""
         self._name = name
         self._registry = registry
         self._reports = reports

@@ -145,7 +145,7 @@ def _for_people(settings: Settings) -> dict[str, str]:
 
 
 def admissible(settings: Settings, wanted: Settings) -> Settings:
-    """Keep what cannot change while we run, and say so."""
+    """Return the *wanted* settings with those that need a restart left as they are, and log which."""
     changed = [name for name in _FIXED if getattr(wanted, name) != getattr(settings, name)]
     if wanted.store.root != settings.store.root:
         changed.append("store.root")

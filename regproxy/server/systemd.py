@@ -1,4 +1,4 @@
-"""What systemd is told (sd_notify(3)), where it asks to be, and what it gives us (sd_listen_fds(3))."""
+"""Readiness notifications (sd_notify(3)) and socket activation (sd_listen_fds(3))."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ _FIRST = 3  # SD_LISTEN_FDS_START
 
 
 def notify(state: str) -> None:
-    """Say READY=1, STOPPING=1 and the like; nobody hears it where systemd did not start us."""
+    """Send READY=1, STOPPING=1 and the like; a no-op where systemd did not start us."""
     if not (place := os.environ.get("NOTIFY_SOCKET")):
         return
     address = f"\0{place[1:]}" if place.startswith("@") else place
@@ -17,7 +17,7 @@ def notify(state: str) -> None:
 
 
 def listeners(name: str) -> list[socket.socket]:
-    """Take the sockets called *name* that systemd listens at; none where it did not start us with any. They outlive us."""
+    """Return the sockets called *name* that systemd passed, if any. They outlive this process."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")

@@ -67,7 +67,7 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
 
 
 async def _die_with(supervisor: SupervisorClient) -> None:
-    """End at once when the supervisor is gone: nobody else tends the store. The kernel sees to it, but not before we have asked it."""
+    """End at once when the supervisor dies. The kernel signals that only from this call on (prctl(2), PR_SET_PDEATHSIG)."""
     await supervisor.gone()
     os._exit(1)
 

@@ -38,7 +38,7 @@ class WorkerPool:
     """The workers of one regproxy."""
 
     def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: Fleet) -> None:
-        """Take what workers are started with, and what they share."""
+        """Start workers with *settings*, one for each of *listeners*; they share locks and tokens through *fleet*."""
         self._settings = settings
         self._fleet = fleet
         self._slots = [_WorkerSlot(each) for each in listeners]
@@ -69,7 +69,7 @@ class WorkerPool:
             await asyncio.sleep(_LOOK)
 
     async def watch(self) -> None:
-        """End workers that are silent, and tell of the rest, for ever."""
+        """Kill hung workers and publish the status of the others, for ever."""
         while True:
             await asyncio.sleep(BEAT)
             for worker in self._living:
@@ -78,7 +78,7 @@ class WorkerPool:
             metrics.TASKS.set(len(asyncio.all_tasks()))
 
     async def replace(self, settings: Settings) -> bool:
-        """Give every slot a worker with other settings, one after the other; where one does not come up, leave the rest as they are."""
+        """Replace the workers one by one with others of new settings; where one does not start, leave the rest as they are."""
         before, self._settings = self._settings, settings
         for slot in self._slots:
             if not await self._succeed(slot):
@@ -87,7 +87,7 @@ class WorkerPool:
         return True
 
     async def drain(self, grace: float) -> None:
-        """Let all workers finish and end, and start no more."""
+        """Stop all workers gracefully, and start no more."""
         self._is_stopping = True
         for slot in self._slots:
             for each in slot.listeners:
@@ -113,7 +113,7 @@ class WorkerPool:
         return worker
 
     async def _attend(self, slot: _WorkerSlot, worker: WorkerProcess) -> None:
-        """See a worker to its end, and replace it where nobody else has."""
+        """Wait for a worker's end, and replace it unless it has been replaced."""
         status = await worker.ended
         self._living.discard(worker)
         self._names.discard(worker.name)

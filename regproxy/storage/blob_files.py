@@ -59,11 +59,11 @@ class BlobFiles:
         return None
 
     def put_aside(self, digest: Digest) -> None:
-        """Put content away that is not what its name says."""
+        """Quarantine content that does not match its digest."""
         self._put_aside(path_of(self._root, digest))
 
     def _put_aside(self, path: Path) -> None:
-        """Put a file, or whatever it is, out of the way; the last few stay for whoever wants to know what happened to them."""
+        """Move a file, or whatever it is, to quarantine, where the last few are kept for examination."""
         aside = self._root / "quarantine"
         with contextlib.suppress(FileNotFoundError):
             moved = path.rename(aside / f"{time.time_ns()}.{path.name[:12]}")

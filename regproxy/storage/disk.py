@@ -271,7 +271,7 @@ class DiskStore:
 
 
 def _note_nothing(**facts: object) -> None:
-    """Notify nobody: what is copied here is not what others watch."""
+    """Share no progress: no other process watches this copy."""
 
 
 def _renew(path: Path) -> None:

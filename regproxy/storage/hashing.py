@@ -1,4 +1,4 @@
-"""Hashing a file: what it is, as opposed to what its name says."""
+"""Hash a file."""
 
 import hashlib
 import os

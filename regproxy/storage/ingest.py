@@ -1,4 +1,4 @@
-"""Content on its way in: to a file, or, where the disk does not take it, past us.
+"""Content being ingested: written to a file, or, where the disk refuses it, passed through memory.
 
 What the disk has taken stays readable; from the byte on that it refused, the content lives in a window of memory, and is not kept.
 """
@@ -60,7 +60,7 @@ class DiskIngest:
         return None if self._file is None else origin_of(self._file)
 
     def announce(self, size: int | None) -> None:
-        """Let other processes read along, or tell them that they cannot."""
+        """Publish the partial file to other processes, or that there is none to read."""
         if self._growing is None or self._refused is not None:
             self._tell(end=IngestStage.ALONE.value)
         else:
@@ -186,4 +186,4 @@ class DiskIngest:
 
 
 def _nobody() -> None:
-    """Say that nobody reads: what is written whole is not followed."""
+    """Report no reader: content that is written at once is not followed."""

@@ -35,7 +35,7 @@ class IngestLock:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody who watches it said so."""
+        """Whether a watching process has asked for it."""
         return os.fstat(self._descriptor).st_size > self._noted
 
     def open_for(self, repository: str) -> None:
@@ -94,12 +94,12 @@ class IngestLocks:
     """Those this process has, and a view of all others; every call may raise `StoreError`."""
 
     def __init__(self, place: Path | None = None) -> None:
-        """Keep them in *place*; without one everybody may copy what he likes, and nobody can watch."""
+        """Keep the locks in *place*; without one nothing is locked and nothing can be watched."""
         self._place = place
         self._ours: dict[Digest, IngestLock] = {}
 
     def take(self, digest: Digest, repository: str) -> Watched | None:
-        """Take the lock of *digest* for *repository*, or give a view of whoever has it."""
+        """Take the lock of *digest* for *repository*, or return a view of its holder."""
         while self._place is not None:
             with _failing():
                 path = self._place / str(digest)
@@ -118,7 +118,7 @@ class IngestLocks:
                 self._ours[digest].note(**facts)
 
     def is_wanted(self, digest: Digest) -> bool:
-        """Whether the lock is ours, and somebody who watches it said that a client waits."""
+        """Whether the lock is ours, and a watching process reported that a client waits."""
         with _failing():
             return digest in self._ours and self._ours[digest].is_wanted
 

@@ -17,7 +17,7 @@ class OpenBlob:
     """A file that was opened once and is read by many (port Content)."""
 
     def __init__(self, file: BinaryIO, size: int, spoil: Callable[[], Awaitable[None]]) -> None:
-        """Own *file*; whoever keeps this object holds it once. *spoil* puts the file aside."""
+        """Own *file*, with one reference for the caller; *spoil* quarantines the file."""
         self.file = file
         self.size = size
         self._spoil = spoil

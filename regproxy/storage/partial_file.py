@@ -1,4 +1,4 @@
-"""The file of content on its way in: under a name nobody asks for, until it is whole and right."""
+"""The file of content being ingested: under a temporary name until it is complete and verified."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ _AT_ONCE = 1024 * 1024  # bytes: for 2 MiB and more Linux looks for a huge page,
 
 
 class PartialFile:
-    """A file under a name nobody asks for, and the room it takes; locked as long as we live."""
+    """A file under a temporary name, and its reserved space; locked while we live."""
 
     def __init__(self, root: Path, digest: Digest, reservation: Reservation, start: int = 0) -> None:
         """Create the file, or take over one that has *start* bytes; raise `OSError`."""
@@ -48,7 +48,7 @@ class PartialFile:
         return replaced
 
     def leave(self) -> None:
-        """Have `discard` leave the file where it is."""
+        """Make `discard` leave the file where it is."""
         self._path = None
 
     def abandon(self) -> None:
@@ -68,7 +68,7 @@ def left_behind(root: Path, digest: Digest) -> int:
 
 
 def _unfinished(root: Path, digest: Digest) -> Iterator[Path]:
-    """List the files on their way in; others that bring the same content may rename or remove theirs at any moment."""
+    """List the partial files; other fills of the same content may rename or remove theirs at any moment."""
     return (root / "ingest").glob(f"{digest.hex}.*")
 
 
@@ -89,7 +89,7 @@ def _created(root: Path, digest: Digest) -> tuple[int, Path]:
 
 
 def _taken_over(root: Path, digest: Digest, start: int) -> tuple[int, Path]:
-    """Lock a file that nobody writes any more and that has at least *start* bytes, and cut it to them; raise `OSError`."""
+    """Lock an abandoned file of at least *start* bytes, and truncate it to them; raise `OSError`."""
     for path in _unfinished(root, digest):
         descriptor = _locked(path, os.O_RDWR)
         if descriptor is None:
@@ -114,7 +114,7 @@ def remove_if_orphan(path: Path) -> None:
 
 
 def _locked(path: Path, flags: int) -> int | None:
-    """Open and lock a file; None where somebody has it locked, or it lost its name: then it may be a blob by now."""
+    """Open and lock a file; None where it is locked, or was renamed: then it may be a blob by now."""
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -39,7 +39,7 @@ _DETAILS = ("retry_after", "status", "code", "whatever_asked", "timed_out")  # w
 
 
 class Reading:
-    """A file that somebody else writes, or has written (port Incoming)."""
+    """A file that another process writes, or has written (port Incoming)."""
 
     is_whole = True
 
@@ -59,7 +59,7 @@ class Reading:
         return Extent(self._file, start, stop - start)
 
     def follow(self, slowest: Callable[[], int | None]) -> None:
-        """Need not know: a file waits for nobody."""
+        """Ignore readers: a file waits for none."""
 
     def moved(self) -> None:
         """Need not know either."""
@@ -123,7 +123,7 @@ def _progress(facts: dict[str, Any], incoming: Reading | None) -> IngestStatus:
 
 
 def told(error: UpstreamError) -> dict[str, object]:
-    """Say for another process what went wrong."""
+    """Encode an error for another process."""
     kind = next((kind for kind in _FAILURES.values() if isinstance(error, kind)), Unavailable)
     details = {name: getattr(error, name) for name in _DETAILS if hasattr(error, name)}
     return {"kind": kind.__name__, "message": str(error), "details": details}

@@ -1,4 +1,4 @@
-"""How much may be written: space is reserved before the first byte is written, and released when the last one is gone."""
+"""The quota of the store: space is reserved before the first byte is written, and released when the last one is gone."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ _TIMEOUT = 2.0  # seconds for an eviction to free space; it takes milliseconds, 
 
 
 class Quota:
-    """The bytes that the store holds, and those promised to what is on its way in, by whichever process."""
+    """The bytes that the store holds, and those reserved for ingests of all processes."""
 
     def __init__(self, limits: Limits, measure: Callable[[], Awaitable[FileSystem]]) -> None:
-        """Take the limits and a way to look at the file system; count alone until told otherwise."""
+        """Enforce *limits* on the file system that *measure* looks at; usage is not shared until `usage` is replaced."""
         self.usage = shared_usage.alone()
         self._limits = limits
         self._measure = measure
@@ -96,13 +96,13 @@ class Quota:
             self.filled()
 
     def filled(self) -> None:
-        """See whether something has to go now."""
+        """Wake the evictor where the store is over its limits."""
         metrics.STORE_BYTES.set(self.held)
         if self.excess():
             self._short.set()
 
     def freed(self) -> None:
-        """Let those who wait for space try again."""
+        """Wake the waiters for space."""
         metrics.STORE_BYTES.set(self.held)
         self._freed.set()
 
@@ -147,13 +147,13 @@ class Reservation:
         self._quota.filled()
 
     def settle(self, replaced: int) -> None:
-        """Let what was written stay, rounded up as the disk does, in place of a file of *replaced* bytes."""
+        """Count what was written as held, rounded up to blocks, in place of a file of *replaced* bytes."""
         size = on_disk(self._used) - on_disk(replaced)
         self.release()
         self._quota.put(size)
 
     def release(self) -> None:
-        """Give everything back."""
+        """Release the whole reservation."""
         self._quota.usage.write(-self._used)
         self._quota.usage.promise(-self._unused)
         self._unused = self._used = 0

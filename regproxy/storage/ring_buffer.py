@@ -35,7 +35,7 @@ class RingBuffer:
         self._has_moved.set()
 
     async def write(self, piece: memoryview) -> bool:
-        """Append, waiting for the slowest reader; say False once nobody reads."""
+        """Append, waiting for the slowest reader; return False once there is no reader."""
         while piece:
             room = await self._room()
             if not room:
@@ -55,7 +55,7 @@ class RingBuffer:
         self.file.close()
 
     async def _room(self) -> int:
-        """Wait until there is some, and return how much; 0 once nobody reads."""
+        """Wait for free space, and return how much; 0 once there is no reader."""
         while (slowest := self._slowest()) is not None:
             if (room := WINDOW - (self.end - max(self._begin, slowest))) > 0:
                 return min(room, WINDOW)

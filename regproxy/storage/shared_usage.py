@@ -44,7 +44,7 @@ class SharedUsage:
 
     @property
     def finished(self) -> int:
-        """The bytes that lie in the store and are nobody's work any more."""
+        """The bytes of the store that no ingest is writing."""
         return self._sum(_HELD)
 
     @property

@@ -33,7 +33,7 @@ class DiskThreads:
     """The threads of the disk that *root* is on."""
 
     def __init__(self, root: Path, timeout: float) -> None:
-        """Give a call *timeout* seconds."""
+        """Limit each call to *timeout* seconds."""
         self._root = root
         self._timeout = timeout
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="disk")
@@ -68,7 +68,7 @@ class DiskThreads:
 
 
 def _leave(work: Future[Result], undo: Callable[[Result], object] | None) -> bool:
-    """Wait no longer, and report whether it goes on: only what has not begun can be withdrawn."""
+    """Stop waiting for a call, and report whether it still runs: only one that has not begun can be cancelled."""
     if work.cancel():
         return False
     if undo is not None:

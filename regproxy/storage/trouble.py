@@ -1,4 +1,4 @@
-"""Why the store takes nothing right now: told once a minute, shown by the readiness probe, over with the next thing that is kept."""
+"""Why the store takes nothing right now: logged once a minute, shown by the readiness probe, over with the next blob that is stored."""
 
 import logging
 import time

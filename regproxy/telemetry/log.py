@@ -87,7 +87,7 @@ class Lines(logging.Handler):
 
 
 class AccessLine:
-    """What is told of a request, to `Lines` alone: a record of its own would cost as much as the answer.
+    """The access line of a request, for `Lines` alone: a log record of its own would cost as much as the response.
 
     The same is told again and again, of other clients: what does not change is encoded once.
     """

@@ -14,7 +14,7 @@ NAME = "REGPROXY_METRICS_NAME"
 
 @contextmanager
 def counting_together(root: Path, name: str) -> Iterator[None]:
-    """Have this process count as *name*, and those that it starts find the directory; what an earlier one left for *root* is removed."""
+    """Count metrics of this process as *name*, in a directory that its children inherit; an earlier one for *root* is removed."""
     directory = shared(root) / "metrics"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700)

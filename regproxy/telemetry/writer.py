@@ -1,4 +1,4 @@
-"""Where lines leave the process: a thread writes them, so that a reader who stands still stops nobody but himself."""
+"""Writes log lines in a thread, so that a reader of the log that stalls does not stall the process."""
 
 import io
 import queue
@@ -21,7 +21,7 @@ def unbuffered(descriptor: int) -> TextIO:
 
 
 class Outlet:
-    """Writes lines in their order; those that nobody takes in time are lost, which is told as soon as somebody reads again."""
+    """Writes lines in order; lines that are not read in time are dropped, and counted in the next line that is."""
 
     def __init__(self, stream: TextIO, told_lost: Callable[[int], str]) -> None:
         """Take where to, and how to say how many lines were lost."""
@@ -32,7 +32,7 @@ class Outlet:
         self._thread: threading.Thread | None = None
 
     def put(self, lines: Sequence[str]) -> None:
-        """Have lines written, by and by."""
+        """Queue lines to be written."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._write, name="outlet", daemon=True)
             self._thread.start()

@@ -71,7 +71,7 @@ def _begin(root: Path, layout: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Remove what a crash left unfinished and nobody is likely to go on with."""
+    """Remove partial files of a crash that are too old to be resumed."""
     if not path.is_file() or path.is_symlink():
         remove(path)
         return

@@ -27,7 +27,7 @@ def make_own(path: Path) -> None:
 
 
 def make_root(path: Path) -> None:
-    """Make the directory of a store, which nobody else can change or replace; raise `StoreError` or `OSError`."""
+    """Make the directory of a store, such that no other user can change or replace it; raise `StoreError` or `OSError`."""
     check_way(path)
     for missing in reversed([each for each in path.parents if not each.exists()]):
         missing.mkdir(mode=0o755)
@@ -43,7 +43,7 @@ def make_root(path: Path) -> None:
 
 
 def refuse_foreign(root: Path) -> None:
-    """Raise `StoreError` where *root* has what is somebody else's, and is no store."""
+    """Raise `StoreError` where *root* holds foreign files and is no store."""
     if not (root / "layout").exists() and any(entry.name not in _NOT_OURS for entry in root.iterdir()):
         raise StoreError(f"{root} is not empty and not a store of regproxy: give it a directory of its own")
 
@@ -57,7 +57,7 @@ def check_own(path: Path) -> None:
 
 
 def check_way(path: Path) -> None:
-    """Raise `StoreError` where somebody else can change which directory *path* leads to, as far as it exists.
+    """Raise `StoreError` where another user can change which directory *path* leads to, as far as it exists.
 
     As sshd does (StrictModes): each directory on the way is ours or root's, and others cannot write to it unless it is sticky. So are the
     links, which an administrator may have made (/home -> /var/home). Unlike sshd's, a directory may be written to by a group that nobody
@@ -87,7 +87,7 @@ def check_way(path: Path) -> None:
 
 
 def check_contents(root: Path) -> None:
-    """Raise `StoreError` where something in *root* is a link, or was made by somebody else when they could."""
+    """Raise `StoreError` where something in *root* is a link, or belongs to another user."""
     for each in root.iterdir():
         found = each.lstat()
         if stat.S_ISLNK(found.st_mode):
@@ -96,7 +96,7 @@ def check_contents(root: Path) -> None:
 
 
 def _check_owner(found: os.stat_result, path: Path) -> None:
-    """Trust ourselves, root, and whoever has /: in a user namespace that is root, by another number."""
+    """Trust ourselves, root, and the owner of /: in a user namespace that is root by another number."""
     if found.st_uid not in {os.geteuid(), _ROOT_USER, Path("/").stat().st_uid}:
         raise StoreError(f"{path} belongs to user {found.st_uid}, who could put anything there")
 
@@ -127,7 +127,7 @@ def _others_in(group: int) -> list[str]:
 
 
 def _alone_here() -> bool:
-    """Report whether we are in a container that nobody shares: its first process is us, or of our own user and that is not root.
+    """Report whether we have this container to ourselves: its first process is us, or runs as our own user, which is not root.
 
     There a volume may be writable by everybody (Kubernetes' emptyDir, fsGroup), and its mode not be ours to change.
     """

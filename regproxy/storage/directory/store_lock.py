@@ -16,7 +16,7 @@ from regproxy.storage.directory.ownership import check_contents, make_root, refu
 
 @contextmanager
 def claimed(root: Path, *, require_mount: bool = False) -> Iterator[None]:
-    """Hold the store at *root*; raise `StoreError`, naming the holder, where another process does. The kernel frees it when we die.
+    """Lock the store at *root*; raise `StoreError`, naming the holder, where another process has it. The kernel unlocks it when we die.
 
     One that is to be on a volume of its own is nowhere else: what lies under a mount point is the system's disk, and not ours to fill.
     Nothing is written before it is certain that the directory is ours.
