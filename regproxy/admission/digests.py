@@ -1,4 +1,4 @@
-"""What tags mean now, as the running cache says: its rules, records and freezes count, and there is no second engine."""
+"""What tags mean now, asked of the running cache, so that its rules, records and freezes apply."""
 
 import asyncio
 import logging

@@ -30,7 +30,7 @@ class NoAnswer(Exception):
 
 
 def asked(settings: Settings, admin: str | None, method: str, path: str, body: object = None, **query: str) -> Any:  # noqa: ANN401  JSON
-    """Ask the admin API and give its answer; where there is none, say why and end the program."""
+    """Return the admin API's answer; where there is none, print why and exit."""
     sent = None if body is None else json.dumps(body).encode()
     try:
         with opened(settings, admin, method, path, sent, **query) as response:

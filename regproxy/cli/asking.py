@@ -35,7 +35,7 @@ class _Held(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which store is meant: that of the server at *admin*, or the configured one; *is_default* where nobody named a place for it."""
+    """Which store is meant: that of the server at *admin*, or the configured one; *is_default* where neither was named."""
 
     settings: Settings
     admin: str | None
@@ -49,7 +49,7 @@ def target(config: Path | None, admin: str | None) -> Target:
 
 
 def ask(target: Target, act: str, **arguments: object) -> dict[str, Any]:
-    """Have one of the acts of `Inventory` done, or print why not and end the program."""
+    """Run an operation of `Inventory`, or print why not and exit."""
 
     async def here(inventory: "Inventory") -> dict[str, Any]:
         found: dict[str, Any] = await getattr(inventory, act)(**arguments)
@@ -64,7 +64,7 @@ def ask(target: Target, act: str, **arguments: object) -> dict[str, Any]:
 
 
 def work(target: Target, act: str, **arguments: object) -> dict[str, Any]:
-    """Have one of the long acts of `MaintenanceJobs` done, and show how far it is."""
+    """Run a long operation of `MaintenanceJobs`, and show its progress."""
     with shown() as progress:
         return _either(
             target,
@@ -113,7 +113,7 @@ def export(target: Target, names: list[str], file: BinaryIO) -> None:
 def _either(
     target: Target, here: Callable[["Inventory"], Awaitable[Result]], there: Callable[[], Result], *, may_begin: bool = False
 ) -> Result:
-    """Work through the server that holds the store, or in its directory if nobody does; where neither is possible, say why and end.
+    """Work through the server that holds the store, or in its directory if no server does; where neither is possible, print why and exit.
 
     The answer is about the store that is meant, and never about another one: a server elsewhere is only asked where it is named, or where
     the configuration names no place for a store.
@@ -138,7 +138,7 @@ def _either(
 
 
 def _is_elsewhere(target: Target, *, may_begin: bool) -> bool:
-    """Report whether the server at the configured admin port is to be asked, and tell of the store where it is not the configured one.
+    """Report whether to ask the server at the configured admin port, and print which store it has where that is another one.
 
     Raise `SaysNo` where there is no store to work in: none is made by asking for it.
     """

@@ -1,4 +1,4 @@
-"""`regproxy freeze` and `regproxy unfreeze`: hold tags to what they mean, and let go of them."""
+"""`regproxy freeze` and `regproxy unfreeze`: make tags keep their meaning, and follow upstream again."""
 
 from typing import Annotated, TypeAlias
 
@@ -29,7 +29,7 @@ def freeze(image: MaybeImage = None, digest: Held = None, config: ConfigFile = N
 
 
 def unfreeze(image: Image, config: ConfigFile = None, admin: Admin = None) -> None:
-    """Let upstream have its say again."""
+    """Follow upstream again."""
     asked(loaded(config), admin, "DELETE", "freezes", pattern=image)
     typer.echo(f"unfrozen {image}: upstream says again what it means")
 

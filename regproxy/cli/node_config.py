@@ -45,7 +45,7 @@ def keep(
 def undo(
     runtime: Annotated[str, _RUNTIME], *, root: Annotated[Path, _ROOT] = Path("/"), state: Annotated[Path | None, _STATE] = None
 ) -> None:
-    """Give back what was there before, then wait to be ended."""
+    """Restore what was there before, then wait to be stopped."""
     _end_at_once()
     agent.undo(agent.Node(runtime, root, typer.echo), state)
     signal.pause()

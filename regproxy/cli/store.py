@@ -74,7 +74,7 @@ def pin(image: ImageName, *, config: ConfigFile = None, admin: Admin = None) -> 
 
 @app.command(epilog=examples("regproxy store unpin nginx:1.27"))
 def unpin(image: ImageName, *, config: ConfigFile = None, admin: Admin = None) -> None:
-    """Let an image go again when its time comes."""
+    """Allow an image to be evicted again."""
     answer = ask(target(config, admin), "pin", image=image, pinned=False)
     tables.say(f"unpinned {tables.name(answer)}")
 
@@ -83,7 +83,7 @@ def unpin(image: ImageName, *, config: ConfigFile = None, admin: Admin = None) -
 def collect(
     *, unused_for: str = "30d", config: ConfigFile = None, admin: Admin = None, dry_run: DryRun = False, json: Json = False
 ) -> None:
-    """Remove what nobody pulled for a while and that is neither pinned nor frozen."""
+    """Remove images that were not pulled for a while and are neither pinned nor frozen."""
     try:
         age = seconds(unused_for)
     except ValueError as error:
@@ -100,7 +100,7 @@ def collect(
 
 @app.command(epilog=examples("regproxy store verify"))
 def verify(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
-    """Read and hash everything; what is damaged is put aside, and the exit status tells of it."""
+    """Read and hash all content; damaged content is quarantined, and the exit status is 1."""
     answer = work(target(config, admin), "verify")
     _told(answer, f"{answer['damaged']} damaged", json=json)
     raise typer.Exit(1 if answer["damaged"] else 0)
@@ -108,7 +108,7 @@ def verify(*, config: ConfigFile = None, admin: Admin = None, json: Json = False
 
 @app.command(epilog=examples("regproxy store rebuild"))
 def rebuild(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
-    """Make the index say what the files do, as every start does too."""
+    """Rebuild the index from the files, as every start does too."""
     answer = work(target(config, admin), "rebuild")
     line = "{adopted} found and recorded, {lost} recorded and not there, {damaged} damaged".format(**answer)
     _told(answer, line, json=json)

@@ -152,7 +152,7 @@ class Download:
                 self._plan.waited(asyncio.get_running_loop().time() - self._waiting_since)
 
     def _look(self) -> None:
-        """Keep the time while the first piece is all there is: one that falls silent brings nothing that would tell."""
+        """Watch the clock while there is only the first piece: one that stalls brings nothing that would."""
         if self._plan is not None and self._plan.stage is Stage.FIRST:
             if not self._waiting:
                 self.arrived(0)
@@ -198,7 +198,7 @@ class Download:
         self._notifier.tell()
 
     def _judge(self) -> None:
-        """Have the front fetched elsewhere if it takes too long: everybody waits for it."""
+        """Fetch the front piece elsewhere if it takes too long: every follower waits for it."""
         if self._pieces:
             self._pieces[0].judge()
 

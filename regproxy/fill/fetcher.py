@@ -42,7 +42,7 @@ class _EndlessError(Unavailable):
 
 
 class Fetcher:
-    """Drives fills, and remembers what was wrong for as long as nobody is convicted."""
+    """Drives fills, and remembers corrupt downloads until their sender is identified."""
 
     def __init__(self, registries: Mapping[str, Registry], store: Ingester, downloads: Downloads, first: Callable[[Fill], First]) -> None:
         """Take the ports, how a blob is fetched, and who tells which come *first* of those who share a fill's line."""

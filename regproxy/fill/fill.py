@@ -25,7 +25,7 @@ class Fill:
     """A copy in progress, with followers."""
 
     def __init__(self, digest: Digest, repository: Repository, may_share: bool | None, wake: Callable[[], None]) -> None:  # noqa: FBT001 -- three values
-        """Describe what is copied; `Fills` drives it. Call *wake* when somebody begins to wait for it."""
+        """Describe what is copied; `Fills` drives it. *wake* is called when a client begins to wait for it."""
         self.digest = digest
         self.repository = repository
         self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
@@ -66,7 +66,7 @@ class Fill:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody waits for it."""
+        """Whether a client waits for it."""
         return bool(self._followers or self._asking)
 
     @contextmanager
@@ -125,7 +125,7 @@ class Fill:
 
     @property
     def is_whole(self) -> bool:
-        """Whether somebody who joins now can have all of it."""
+        """Whether a follower that joins now can have all of it."""
         return self._incoming is None or self._incoming.is_whole
 
     def follow(self) -> "Follower":
@@ -176,13 +176,13 @@ class Fill:
         self._news.tell()
 
     def verified(self) -> None:
-        """Let the last byte go: all of them are right."""
+        """Release the last bytes: all of them are verified."""
         self._promised = self.written
         self._verified = True
         self._news.tell()
 
     def fail(self, error: Exception) -> None:
-        """Let everybody who waits have a copy of *error*, whose traceback would keep this fill, and so itself."""
+        """Fail all followers with a copy of *error*, whose traceback would keep this fill, and so itself, in memory."""
         self._error = detached(error) if isinstance(error, UpstreamError | StoreError) else error
         self._news.tell()
 
@@ -194,7 +194,7 @@ class Fill:
             raise self._error
 
     def end(self) -> None:
-        """Say that nothing more will happen."""
+        """Mark the end: nothing more will happen."""
         if self._error is None and not self._verified:
             self.fail(Unavailable(f"the copy of {self.digest} was given up"))
         self.release()

@@ -50,7 +50,7 @@ class _NotBegunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """The parts that go before a fill that nobody waits for."""
+    """The parts that take precedence over a fill that no client waits for."""
 
     parts: PassedParts
     is_wanted: Callable[[], bool]
@@ -94,7 +94,7 @@ class Fills:
         return digest in self._fills
 
     async def confirmed(self, repository: Repository, digest: Digest) -> bool:
-        """Ask upstream whether *repository* may have what others brought; False where nobody who may say so answers.
+        """Ask upstream whether *repository* may have what was fetched for others; False where no host that is trusted to resolve answers.
 
         Raise `NotFound` or `Refused` where it may not.
         """
@@ -130,7 +130,7 @@ class Fills:
             await asyncio.wait(self._tasks)
 
     async def drain(self, grace: float) -> None:
-        """Let the fills end within *grace* seconds, then give them up."""
+        """Wait up to *grace* seconds for the fills, then cancel them."""
         await drain(self._tasks, grace)
         await self._confirmations.close()
 
@@ -155,7 +155,7 @@ class Fills:
             fill.end()
 
     def _first(self, fill: Fill) -> "_First":
-        """Return those who go before *fill*, unless somebody waits for it, or for another that reads along what it copies."""
+        """Return the parts that take precedence over *fill*, unless a client waits for it, be it in another process."""
 
         def is_wanted() -> bool:
             siblings = self._fills.get(fill.digest, {}).values()
@@ -179,7 +179,7 @@ class Fills:
             return error
 
     async def _bring(self, fill: Fill, *, is_locked: bool) -> None:
-        """Have the blob in the store, and its record in the index, before another fill may think that it has to."""
+        """Store the blob and its record before another fill of it can begin."""
         failure: UpstreamError | None = None
         metrics.FILLS.inc()
         try:
@@ -210,7 +210,7 @@ class Fills:
         return True
 
     async def _read_along(self, fill: Fill, elsewhere: PeerIngest) -> bool:
-        """Follow to its end what another fill copies; say False where it is for us to go on."""
+        """Follow another process's fill to its end; return False where this one has to continue it."""
         has_begun, is_ours = False, True
         try:
             while (progress := await self._status(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
@@ -248,7 +248,7 @@ class Fills:
                 elsewhere.incoming.close()
 
     async def _may_share(self, fill: Fill) -> bool:
-        """Ask once whether this repository may have what others brought; raise what upstream says where it may not."""
+        """Ask once whether this repository may have what was fetched for others; raise upstream's refusal where it may not."""
         if fill.may_share is None:
             fill.may_share = await self.confirmed(fill.repository, fill.digest)
         return fill.may_share
@@ -265,7 +265,7 @@ class Fills:
             raise Unavailable(f"no byte of {fill.digest} came for {timeout:g} s through the process that copies it") from error
 
     async def _part(self, fill: Fill, begun: Incoming | None) -> None:
-        """Fetch by ourselves what the store does not take: nobody can read along."""
+        """Fetch what the store does not take for this process alone: others cannot follow."""
         if begun is not None and fill.reads(begun):
             await self._fetcher.finish(fill, begun, fill.written)
         else:

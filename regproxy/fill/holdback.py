@@ -19,7 +19,7 @@ _TIMEOUT = 5.0  # seconds without a byte for the client: a third of what it is l
 
 
 class Exposed(Corrupt):
-    """Wrong bytes that nobody has seen but us: another host may still be asked for all of it."""
+    """Corrupt bytes that no client has received: another host may still be asked for the whole blob."""
 
 
 class HoldbackBudget:

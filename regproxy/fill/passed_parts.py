@@ -1,4 +1,4 @@
-"""The parts of blobs that are passed through: fills that nobody waits for let them go first.
+"""The parts of blobs that are passed through: they take precedence over fills that no client waits for.
 
 They come over the same line. Each worker counts its own.
 """
@@ -34,7 +34,7 @@ class PassedParts:
         self._news.tell()
 
     def wake(self) -> None:
-        """Have fills that wait see whether somebody waits for them."""
+        """Wake paused fills, so that they look whether a client waits for them."""
         self._news.tell()
 
     def holds(self, is_wanted: Callable[[], bool]) -> bool:

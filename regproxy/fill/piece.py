@@ -1,4 +1,4 @@
-"""A part of a blob on its way here: it goes on from where it broke, at whichever host is best then."""
+"""A part of a blob being downloaded: where it breaks it is resumed, at the host that is best then."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ class Order(Protocol):
         """Whether it is the one that everybody waits for."""
 
     def due(self, piece: "PieceDownload") -> float | None:
-        """When, on the loop's clock, it is to be asked of somebody else; None: nothing else is better."""
+        """When, on the loop's clock, it is to be requested from another host; None: no other is better."""
 
     def began(self, piece: "PieceDownload", body: BlobBody) -> None:
         """Record that a host answers."""
@@ -37,7 +37,7 @@ class Order(Protocol):
 
 
 class PieceDownload:
-    """What has come of it, and what of that nobody has taken yet."""
+    """The bytes received, and those not yet taken."""
 
     def __init__(self, source: Source, order: Order, notifier: Notifier, start: int, stop: int | None, ahead: int | None) -> None:
         """Ask nothing yet; without *stop* it goes to wherever its sender ends. About *ahead* bytes of it wait in memory, twice."""
@@ -71,7 +71,7 @@ class PieceDownload:
         return chunk
 
     def judge(self) -> None:
-        """See whether it is due at another time than before."""
+        """Compute anew when it is due."""
         if self._deadline is not None and not self._deadline.expired():  # its task may have yet to hear of it
             self._deadline.reschedule(None if self._gives_way else self._order.due(self))
 
@@ -129,7 +129,7 @@ class PieceDownload:
         self.is_whole = True
 
     async def _give_way(self, body: BlobBody | None) -> None:
-        """Let others go first where they do; that it takes longer then is not the fault of who sends it."""
+        """Pause while others take precedence; that time does not count against the host."""
         if not self._order.gives_way():
             return
         if body is not None:

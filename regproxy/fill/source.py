@@ -40,7 +40,7 @@ class Sender(Protocol):
 
 
 class Late(Unavailable):
-    """A part that takes much longer than others do: somebody else is asked for the rest of it."""
+    """A part that takes much longer than others do: another host is asked for the rest of it."""
 
 
 class Source:
@@ -61,7 +61,7 @@ class Source:
 
     @asynccontextmanager
     async def body(self, start: int, stop: int | None, last: str | None) -> AsyncIterator[BlobBody]:
-        """Open a part, at the host called *last* only if nobody else has it; raise `UpstreamError`."""
+        """Open a part, at the host called *last* only if no other has it; raise `UpstreamError`."""
         async with self._sender.blob(self._repository, self.digest, start, stop, last) as body:
             self._agree(body)
             yield body

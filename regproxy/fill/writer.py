@@ -15,7 +15,7 @@ class Writer:
     """Writes behind the receiver's back, everything that has arrived at a time."""
 
     def __init__(self, ingest: Ingest, advance: Callable[[int], None]) -> None:
-        """Write to *ingest*, and tell *advance* how many bytes more are there."""
+        """Write to *ingest*, and call *advance* with the number of bytes written."""
         self._ingest = ingest
         self._advance = advance
         self._unwritten: list[bytes] = []

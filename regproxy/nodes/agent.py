@@ -23,7 +23,7 @@ _COMMAND_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node's runtime, the directory of its configuration, and who is told what is done to it."""
+    """A node's runtime, the directory of its configuration, and where changes are reported."""
 
     runtime: str
     root: Path
@@ -37,7 +37,7 @@ class Node:
         return self._run("--undo")
 
     def _run(self, *options: str) -> bool:
-        """Run `client-config`, and print what it says; tell whether it succeeded."""
+        """Run `client-config`, print its output, and report whether it succeeded."""
         command = [sys.executable, "-m", "regproxy", "client-config", self.runtime, f"--root={self.root}", *options]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT, check=False)  # noqa: S603
@@ -50,7 +50,7 @@ class Node:
 
 
 def keep(node: Node, endpoint: str, registries: Sequence[str], silence: float, state: Path | None = None) -> NoReturn:
-    """Keep *node* configured while *endpoint* answers; *state* is a file that tells what was done last."""
+    """Keep *node* configured while *endpoint* answers; *state* is a file that records what was done last."""
     guard = NodeGuard(silence, time.monotonic())
     while True:
         began = time.monotonic()
@@ -80,7 +80,7 @@ def at_node(endpoint: str, address: str | None) -> str:
 
 
 def answers(endpoint: str) -> bool:
-    """Ask *endpoint* as a runtime does, and tell whether it serves registries. Whom its certificate names is the runtime's to judge."""
+    """Ask *endpoint* as a runtime does, and report whether it serves registries. Its certificate is left to the runtime to verify."""
     url = urlsplit(endpoint)
     if url.scheme == "https":
         context = ssl._create_unverified_context()  # noqa: S323, SLF001  nothing is sent, and nothing believed but that it is there

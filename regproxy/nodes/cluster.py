@@ -68,7 +68,7 @@ class Undoing:
     namespace: str
 
     def stop(self, writer: str, timeout: float, told: Callable[[str], None]) -> bool:
-        """Delete the DaemonSet *writer* and wait until its Pods are gone; tell whether they are.
+        """Delete the DaemonSet *writer* and wait until its Pods are gone; report whether they are.
 
         A Pod of a node that is out of reach stays on the list: its node undoes nothing either, and is named later.
         """
@@ -99,7 +99,7 @@ class Undoing:
 
 
 def is_everywhere(daemonset: dict[str, Any]) -> bool:
-    """Tell whether a DaemonSet is ready at all nodes; one whose status is not of its own generation yet is not."""
+    """Report whether a DaemonSet is ready on all nodes; one whose status is of an older generation is not."""
     status = daemonset.get("status", {})
     ready, wanted = int(status.get("numberReady", 0)), int(status.get("desiredNumberScheduled", 0))
     return status.get("observedGeneration") == daemonset.get("metadata", {}).get("generation", 0) and ready >= wanted

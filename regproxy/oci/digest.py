@@ -46,7 +46,7 @@ class Digest:
 
 
 class Verifier:
-    """Hashes content on its way in and says in the end whether it is what it should be."""
+    """Hashes content as it is received, and compares it with its digest at the end."""
 
     def __init__(self, digest: Digest) -> None:
         self._digest = digest

@@ -1,4 +1,4 @@
-"""What a client is told when its request cannot be served (distribution-spec, Error Codes)."""
+"""Error responses for requests that cannot be served (distribution-spec, Error Codes)."""
 
 import json
 import re
@@ -30,7 +30,7 @@ class RegistryError(Exception):
 
 
 def parse_error(body: bytes) -> tuple[str, str]:
-    """Read the code and the message of the first error in somebody else's error body; empty where there is none."""
+    """Read the code and the message of the first error in an upstream's error body; empty where there is none."""
     try:
         match json.loads(body):
             case {"errors": [{**first}, *_]}:
@@ -85,7 +85,7 @@ def range_invalid(message: str, size: int) -> RegistryError:
 
 
 def content_invalid(message: str) -> RegistryError:
-    """Refuse what its author made so that it could mean two things, or more than anybody should take.
+    """Refuse content that is ambiguous, or larger than any client should take, by its author's doing.
 
     422, no 5xx: the cache and the registry work, and whoever asks again, or another cache that asks us, is to believe no less in them.
     """

@@ -1,4 +1,4 @@
-"""A manifest that is what it says: its bytes hash to its digest, its media type is not a matter of opinion.
+"""A verified manifest: its bytes hash to its digest, and its media type follows from them alone.
 
 The body alone decides its media type: `mediaType`, else the type that its shape implies. The digest covers the body and not the
 Content-Type, so no Content-Type is a claim: a host that sends the right bytes under another type must not decide what everybody gets.
@@ -80,7 +80,7 @@ class Manifest:
 
 
 def parse_descriptor(item: object) -> Descriptor | None:
-    """Read a descriptor out of a JSON document, or say None if it is not one."""
+    """Read a descriptor from a JSON document, or return None if it is not one."""
     match item:
         case {"mediaType": str(media_type), "digest": str(text), "size": int(size)} if type(size) is int and size in _SIZES:
             try:

@@ -69,5 +69,5 @@ class Reference:
 
 
 def parse_target(text: str) -> Target:
-    """Read a tag or a digest, told apart by the colon no tag can have; raise `InvalidName` or `InvalidDigest`."""
+    """Read a tag or a digest, distinguished by the colon that no tag can have; raise `InvalidName` or `InvalidDigest`."""
     return Digest.parse(text) if ":" in text else Tag.parse(text)

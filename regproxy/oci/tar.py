@@ -125,7 +125,7 @@ def _extension(read: Callable[[int, int], bytes], offset: int, size: int) -> byt
 
 
 def _extended(kind: bytes, body: bytes, budget: _ExtensionBudget) -> dict[str, str]:
-    """Read what a header says of the next one; one for all that follow may only comment."""
+    """Read an extended header for the next entry; a global one may only comment."""
     if kind in {b"L", b"K"}:
         return {"path" if kind == b"L" else "linkpath": _text(body)}
     records = _records(body, budget)

@@ -1,4 +1,4 @@
-"""Which tags mean today what they meant when they were frozen, whatever upstream says since.
+"""Which tags are frozen: they keep the digest that they had, whatever upstream answers.
 
 A freeze is a pattern such as `docker.io/library/nginx:1.27` or `docker.io/library/*`. With a digest it says what its tags mean; without
 one they mean what they mean now, and a tag that is not known yet is looked up once.

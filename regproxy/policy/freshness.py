@@ -137,7 +137,7 @@ def judge(
 
 
 def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float, missing: Denial | None = None) -> bool:
-    """Report whether a record may stand in for an upstream that is out of reach, and was heard to say *missing*."""
+    """Report whether a record may be served for an upstream that is unreachable; *missing*: its last answer was 404."""
     return record is not None and _age(record, now) < rule.fresh_for + rule.stale_for and not is_over(record, missing)
 
 

@@ -12,7 +12,7 @@ class Heartbeat:
     """The beats that a worker has missed since its last report."""
 
     def __init__(self) -> None:
-        """Have none, of a worker that starts."""
+        """Start without a heartbeat, for a worker that starts."""
         self._has_reported = False
         self._missed = 0
         self._idle = 0

@@ -28,7 +28,7 @@ class UpstreamError(Exception):
 
 
 class Answer(UpstreamError):
-    """An answer about one thing. Nothing older stands in for it, and it says nothing about anything else that the host may have."""
+    """An answer about one reference. Nothing older is served instead, and it is no evidence about anything else at the host."""
 
 
 class NotFound(Answer):
@@ -44,7 +44,7 @@ class Refused(Answer):
     """It will not give it to us."""
 
     def __init__(self, message: str, *, whatever_asked: bool = False) -> None:
-        """Report whether it would give us nothing else either: who we say we are is wrong."""
+        """Report whether our credentials were refused as such, and so for everything else too."""
         super().__init__(message)
         self.whatever_asked = whatever_asked
 
@@ -53,7 +53,7 @@ class Rejected(Answer):
     """It answered with a 4xx that is not 401, 403, 404, 408 or 429."""
 
     def __init__(self, message: str, status: int = 400, code: str = "UNKNOWN") -> None:
-        """Take the *status* and the OCI error *code* that a client is told."""
+        """Carry the *status* and the OCI error *code* for the client."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -82,7 +82,7 @@ class Unavailable(UpstreamError):
 
 
 class LocalResourceError(Unavailable):
-    """It was not asked: we have no descriptors left, or no memory for a connection. That says nothing of the upstream."""
+    """It was not asked: we have no descriptors left, or no memory for a connection. That is no evidence about the upstream."""
 
 
 class UnexpectedResponse(Unavailable):

@@ -31,7 +31,7 @@ class Locks(Protocol):
     """Whose lock it is. It never raises, and at worst two do the same."""
 
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Wait for a while until nobody else is at *name*."""
+        """Hold the lock *name*, waiting a limited time for it."""
 
 
 class Fleet(TokenCache, TagCache, Locks, Protocol):

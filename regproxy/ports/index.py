@@ -24,7 +24,7 @@ class Index(Protocol):
 
     @property
     def generation(self) -> int:
-        """A number that changes, in every process of the machine, when something that was told is true no longer; reading it is free.
+        """A number that changes, in every process of the machine, when earlier answers are invalid; reading it is free.
 
         Whoever remembers an answer takes it before asking, and forgets the answer when it has changed. A tag that was found to mean the
         same once more is no change.
@@ -40,7 +40,7 @@ class Index(Protocol):
         """Describe content that *repository* is known to hold, unless it is closed."""
 
     async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
-        """Describe content, whoever holds it."""
+        """Describe content, whichever repository holds it."""
 
     async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
         """Record that *repository* holds the content, which needs *children*."""

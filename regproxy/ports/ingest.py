@@ -1,4 +1,4 @@
-"""Content on its way in: written by one process of a machine, read along by all."""
+"""Content being ingested: written by one process of a machine, followed by all."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from regproxy.ports.errors import UpstreamError
 
 
 class Incoming(Protocol):
-    """Where the bytes of content on its way in are read."""
+    """Where the bytes of content being ingested are read."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was written can still be read, by somebody who joins now."""
+        """Whether all that was written can still be read by a reader that joins now."""
 
     @property
     def origin(self) -> object:
@@ -26,7 +26,7 @@ class Incoming(Protocol):
         """Return where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
 
     def follow(self, slowest: Callable[[], int | None]) -> None:
-        """Set how to find out where the slowest reader is; None where nobody reads. It is asked only where that matters."""
+        """Set how to find the slowest reader's offset, None without readers; it is called only where that matters."""
 
     def moved(self) -> None:
         """Record that a reader has moved on or left."""
@@ -35,14 +35,14 @@ class Incoming(Protocol):
 
 
 class Ingest(Incoming, Protocol):
-    """Content on its way in, invisible until `commit`.
+    """Content being ingested, invisible until `commit`.
 
     Where the store has no room for it, or fails on the way, it still passes through: those who read get every byte, as fast as the
     slowest of them reads, and `commit` says why it was not kept.
     """
 
     async def write(self, chunks: Sequence[bytes]) -> None:
-        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be kept and nobody reads."""
+        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be stored and there is no reader."""
 
     def verify(self) -> None:
         """Raise `DigestMismatch` unless what was written is what it should be."""
@@ -51,7 +51,7 @@ class Ingest(Incoming, Protocol):
         """Verify, make durable, give it its name; raise `DigestMismatch` or `StoreError`."""
 
     def leave(self) -> None:
-        """Keep what was written so far for somebody to go on with, whatever `discard` says later."""
+        """Keep what was written so far to be resumed, also at `discard`."""
 
     async def discard(self) -> None:
         """Forget what was not committed; those who read it may read on."""
@@ -87,10 +87,10 @@ class PeerIngest(Protocol):
         """Where its bytes are read; None before there are any."""
 
     async def status(self) -> IngestStatus | None:
-        """Wait until more is known; None where its holder gave it up or died, and somebody else may go on."""
+        """Wait for news; None where the holder gave up or died, and another process may continue."""
 
     def want(self) -> None:
-        """Notify whoever copies that a client of ours waits."""
+        """Notify the copying process that a client of ours waits."""
 
     def close(self) -> None:
         """Look no more; what it reads from, if it does, is closed by itself."""
@@ -136,7 +136,7 @@ class IngestLocks(Protocol):
         """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
 
     async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
-        """Release that right, if we have it, and tell those who watch what went wrong."""
+        """Release the lock, if we have it, and report the error to those who watch."""
 
     async def ingesting(self) -> Collection[Digest]:
         """List what is being copied in; raise `StoreError`."""
@@ -145,4 +145,4 @@ class IngestLocks(Protocol):
         """Whether another process has a client that waits for content that we copy in."""
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
-        """Open content as one reads what is on its way in; None where there is none such. Raise `StoreError`."""
+        """Open complete content as `Incoming`; None where there is none. Raise `StoreError`."""

@@ -78,13 +78,13 @@ class Ledger(Protocol):
         """List an image, and all it needs that is here."""
 
     async def unused(self, since: float) -> list[Candidate]:
-        """List what neither a kept manifest nor an operator needs, and nobody used since then."""
+        """List content that neither a stored manifest nor an operator needs, unused since then."""
 
     async def recorded(self, shard: str) -> dict[Digest, int]:
         """List the sizes of all content whose digest begins with the two digits *shard*."""
 
     async def adopt(self, record: Record, used_at: float) -> None:
-        """Record content that nobody is known to hold."""
+        """Record content of unknown repositories."""
 
     async def lose(self, digests: Collection[Digest]) -> int:
         """Drop the records of content that is not there, and of nothing else; return how many bytes on the disk they stood for."""

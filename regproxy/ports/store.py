@@ -22,14 +22,14 @@ class Space(Protocol):
 
     @property
     def counted(self) -> int:
-        """The bytes on the disk that it believes to lie there as content, without what is on its way in."""
+        """The bytes that it counts as stored content, without ingests."""
 
     def count(self, size: int) -> None:
         """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether somebody waits until there is room."""
+        """Whether an ingest waits for space."""
 
     async def shortage(self) -> int:
         """Wait until content has to go, and return how many bytes of it."""
@@ -63,7 +63,7 @@ class StoreMaintenance(Protocol):
         """List all content whose digest begins with the two digits *shard*; raise `StoreError`."""
 
     async def verify(self, digest: Digest) -> int | None:
-        """Read and hash content and return its size; put it aside and say None where it is not right. Raise `StoreError`."""
+        """Read and hash content and return its size; quarantine it and return None where it is corrupt. Raise `StoreError`."""
 
     def mended(self) -> None:
         """Record that what an interruption may have damaged has been looked at."""

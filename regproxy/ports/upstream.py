@@ -35,7 +35,7 @@ class BlobBody(Protocol):
         """
 
     def pause(self) -> None:
-        """Have the host wait with the rest until more is asked for; little of what is on its way comes before."""
+        """Stop reading until more is asked for; little of what was already sent comes before."""
 
     @property
     def is_untrusted(self) -> bool:
@@ -45,10 +45,10 @@ class BlobBody(Protocol):
         """Record that the bytes were right."""
 
     def reject(self) -> None:
-        """Record that the bytes were wrong: whoever sent them is asked last for a long while."""
+        """Record that the bytes were corrupt: their sender is asked last for a long while."""
 
     def suspect(self) -> None:
-        """Record that the bytes may have been wrong: whoever sent them is asked last for a short while."""
+        """Record that the bytes may have been corrupt: their sender is asked last for a short while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class HostFinding:
-    """What one host says about a manifest when it is asked just to find out."""
+    """What one host answered about a manifest when it was only examined."""
 
     host: str
     trust: frozenset[Trust]
@@ -124,13 +124,13 @@ class Registry(Watched, Protocol):
         """How many pulls the one who is asked first about tags said that are left for us; None where it never said."""
 
     async def resolve(self, reference: Reference) -> Digest | None:
-        """Ask those trusted to resolve, by HEAD, what a manifest's reference means now; None where the answer does not tell."""
+        """Ask hosts trusted to resolve, by HEAD, which digest a manifest's reference has now; None where the answer has none."""
 
     async def manifest(self, reference: Reference) -> Manifest:
         """Fetch a manifest by GET, verified."""
 
     async def describe(self, repository: Repository, digest: Digest) -> int | None:
-        """Ask any host how large the blob *digest* of *repository* is; None where upstream does not tell. Nothing is proven by that."""
+        """Ask any host for the size of the blob *digest* of *repository*; None where it is not answered. It proves no permission."""
 
     async def confirm(self, repository: Repository, digest: Digest) -> None:
         """Make sure that *repository* holds the blob *digest*, by the word of a host that is trusted to resolve.
@@ -143,7 +143,7 @@ class Registry(Watched, Protocol):
 
     @property
     def is_near(self) -> bool:
-        """Whether whoever is best for a blob is so near and fast that one request for all of it is the best plan."""
+        """Whether the best host for a blob is so near and fast that one request for all of it is the best plan."""
 
     def may_repeat(self) -> bool:
         """Take the right to ask once more after a request that brought nothing, and report whether there was one: they are few."""
@@ -167,4 +167,4 @@ class Registry(Watched, Protocol):
         """List the descriptors of what refers to *digest*; None where upstream has no such API."""
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""

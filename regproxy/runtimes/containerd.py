@@ -29,7 +29,7 @@ def hosts_path(registry: str) -> str:
 
 
 def registry_table(document: toml_text.Table) -> toml_text.Key:
-    """Say which table of config.toml names the directory; raise `Unsupported` for a version that has none."""
+    """Return the table of config.toml that names the directory; raise `Unsupported` for a version that has none."""
     version = document.get("version", 1)
     if not isinstance(version, int) or version not in PLUGINS:
         raise Unsupported(

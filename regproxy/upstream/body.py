@@ -164,5 +164,5 @@ def _place(response: aiohttp.ClientResponse, host: str) -> tuple[int, int | None
 
 
 def _ends_at(response: aiohttp.ClientResponse, start: int) -> bool:
-    """Whether a 416 says that there is nothing from *start* on: who sent what is before it told no length, and did not end."""
+    """Whether a 416 means that the blob ends at *start*: the host that sent what is before it named no length, and did not end."""
     return response.status == 416 and start > 0 and parse_complete_length(response.headers.get("Content-Range")) == start

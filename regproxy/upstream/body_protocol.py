@@ -55,7 +55,7 @@ class BodyProtocol(asyncio.Protocol):
         self._wake()
 
     def pause(self) -> None:
-        """Have the host wait until more is read."""
+        """Stop the host from sending until more is read."""
         if self._left:
             self._transport.pause_reading()
 

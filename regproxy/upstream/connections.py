@@ -71,7 +71,7 @@ class Deadline:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Do not count what happens meanwhile, which is our doing."""
+        """Suspend the deadline meanwhile: the delay is our own."""
         limit = self._limit
         when = limit.when() if limit is not None else None
         if limit is None or when is None or limit.expired():
@@ -180,7 +180,7 @@ class Connections:
 
     @contextmanager
     def translated(self, url: URL) -> Iterator[None]:
-        """Turn what goes wrong on the way to *url* into our own errors."""
+        """Translate errors of a request to *url* into our own."""
         where = url.host if url.is_default_port() else f"{url.host}:{url.port}"
         try:
             yield
@@ -241,7 +241,7 @@ async def _finish(response: aiohttp.ClientResponse) -> None:
 
 @asynccontextmanager
 async def paused(response: aiohttp.ClientResponse) -> AsyncIterator[None]:
-    """Let the deadline of an answer wait for us."""
+    """Suspend the deadline of a response."""
     deadline = response.deadline if isinstance(response, _Response) else None
     async with deadline.paused() if deadline is not None else nullcontext():
         yield

@@ -1,4 +1,4 @@
-"""What is remembered of an upstream's hosts, with a clock: the policy decides, this keeps and tells."""
+"""What is known of an upstream's hosts, with a clock: the policy decides, this stores."""
 
 import time
 from collections.abc import Collection
@@ -16,10 +16,10 @@ _MAX_ORIGINS = 256  # that an upstream's hosts redirect to, and that are remembe
 
 
 class Health:
-    """One record per host, and one per origin that it redirects to: what goes wrong there says nothing of the host's own answers."""
+    """One record per host, and one per origin that it redirects to: failures there do not count against the host."""
 
     def __init__(self, upstream: Upstream, clock: MonotonicClock = time.monotonic) -> None:
-        """Know nothing of any host."""
+        """Start without measurements."""
         self._upstream = upstream
         self._clock = clock
         self._records = {host: HostRecord(asked_at=clock()) for host in upstream.hosts}
@@ -71,7 +71,7 @@ class Health:
         self._note(host, replace(self._records[host], honours_ranges=honoured))
 
     def failed(self, host: Host, error: UpstreamError) -> None:
-        """Let the host rest where it does not work or lies; an answer about one thing is not held against it."""
+        """Back off from the host where it does not work or sent corrupt bytes; an answer about one reference does not count against it."""
         record = self._records[host]
         if error.origin is None:
             self._note(host, self._after(record, error))

@@ -1,4 +1,4 @@
-"""Where a `Location` leads, read byte by byte, and how such an address may be told.
+"""Where a `Location` leads, read byte by byte, and how such an address may be logged.
 
 What is signed must arrive as it was written, so nothing is quoted anew that a request line can carry. In errors and logs only scheme,
 host and port are shown: user information is a password, and signatures live in queries and paths.
@@ -25,7 +25,7 @@ def next_hop(url: URL, location: str) -> URL | None:
 
 
 def shown(address: str, *, with_path: bool = False) -> str:
-    """Write scheme, host and port of an address that somebody sent, its path where that is no secret, and nothing else of it."""
+    """Return scheme, host and port of a foreign address, its path where that is no secret, and nothing else of it."""
     try:
         url = URL(_UNSENDABLE.sub(_quoted, address.strip()), encoded=True)
         port = "" if url.port is None or url.is_default_port() else f":{url.port}"

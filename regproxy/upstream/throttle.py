@@ -1,4 +1,4 @@
-"""The way to a host that may want to be left alone: shut for a while, then open for one probe, then for all.
+"""A throttle for a host that asked for a pause (429): closed for a while, then open for one probe, then for all.
 
 One throttle for manifests and one for blobs: Docker Hub counts only manifests, and what was resolved before can still be fetched.
 """
@@ -22,7 +22,7 @@ Kind = TypeVar("Kind")
 
 
 class Throttle:
-    """Knows how many pulls are left, and until when nobody goes through."""
+    """Knows how many pulls are left, and until when it is closed."""
 
     def __init__(self, host: str, clock: MonotonicClock = time.monotonic) -> None:
         """Stand open."""
@@ -44,7 +44,7 @@ class Throttle:
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[None]:
-        """Go through, alone if it was shut; raise `Throttled` where it is shut or a probe is under way."""
+        """Pass the throttle, alone if it was closed; raise `Throttled` where it is closed or a probe is under way."""
         if self._opens_at is None:
             yield
             return

@@ -1,4 +1,4 @@
-"""Long work on a terminal: how far, how fast, how much longer. On stderr, and only where somebody looks."""
+"""Progress on a terminal: how far, how fast, how much longer. On stderr, and only where that is a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ class _Rate(bars.ProgressColumn):
 
 @contextmanager
 def shown() -> Iterator[JobProgress]:
-    """Show what is told to the progress that is given."""
+    """Show the progress that is reported to the yielded object."""
     columns = (bars.BarColumn(), bars.DownloadColumn(binary_units=True), _Rate(), bars.TimeRemainingColumn())
     console = Console(stderr=True)
     with bars.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:

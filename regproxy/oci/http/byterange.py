@@ -91,7 +91,7 @@ def parse_content_range(header: str | None) -> ByteRange | None:
 
 
 def parse_complete_length(header: str | None) -> int | None:
-    """Read the length that a 416 tells as `bytes */length` (RFC 9110, 14.4), or None if it tells none."""
+    """Read the complete length of a 416's `bytes */length` (RFC 9110, 14.4), or None if there is none."""
     match = _UNSATISFIED.fullmatch((header or "").strip())
     return None if match is None else int(match[1])
 

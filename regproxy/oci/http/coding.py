@@ -12,6 +12,6 @@ _CODINGS = frozenset(
 
 
 def codings(headers: Iterable[str]) -> list[str]:
-    """List what a body was encoded with, as the fields of *headers* say."""
+    """List the content codings of a body, as *headers* name them."""
     named = (each.strip().lower() for header in headers for each in header.split(","))
     return [each for each in named if each in _CODINGS]

@@ -1,4 +1,4 @@
-"""Where a list goes on (RFC 8288, Web Linking): the query of the next page. Only who wrote it knows what it means."""
+"""The query of a list's next page (RFC 8288, Web Linking), opaque to all but its author."""
 
 import re
 from collections.abc import Sequence

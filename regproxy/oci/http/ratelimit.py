@@ -16,7 +16,7 @@ class RateLimit:
     source: str = ""
 
     def headers(self) -> dict[str, str]:
-        """Say it as Docker Hub does, to those who share the pulls; not for whom they are counted, which is nobody else's business."""
+        """Write it as Docker Hub does, for clients that share the pulls, without the account that they are counted for."""
         window = "" if self.window is None else f";w={self.window:.0f}"
         return {"RateLimit-Limit": f"{self.limit}{window}", "RateLimit-Remaining": f"{self.remaining}{window}"}
 

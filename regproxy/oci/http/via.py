@@ -10,7 +10,7 @@ Hops = tuple[str, ...]
 
 
 def pseudonym(*facts: str) -> str:
-    """Name a cache by what tells it from all others, without giving that away."""
+    """Return a pseudonym that identifies a cache without revealing its name."""
     return f"regproxy-{sha256(chr(0).join(facts).encode()).hexdigest()[:16]}"
 
 

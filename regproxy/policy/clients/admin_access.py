@@ -21,7 +21,7 @@ _Address: TypeAlias = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class AdminRequest:
-    """What a request says of itself; *peer* and *local* are the addresses of its connection."""
+    """What is known of a request; *peer* and *local* are the addresses of its connection."""
 
     target: str
     hosts: Sequence[str]
@@ -137,7 +137,7 @@ def _port(authority: str, default: int) -> int:
 
 
 def _plain(address: _Address) -> _Address:
-    """Name IPv4 by its own name, whoever wrote it as IPv6."""
+    """Return an IPv4 address as such, also where it is written as IPv6."""
     return getattr(address, "ipv4_mapped", None) or address
 
 

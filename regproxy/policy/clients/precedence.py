@@ -1,4 +1,4 @@
-"""Parts of blobs that clients wait for come before fills that nobody waits for: for a while, and fills are never starved."""
+"""Parts of blobs that clients wait for take precedence over fills that none waits for, without starving them."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Precedence:
     are_first: bool = False
 
     def seconds(self, now: float, *, are_wanted: bool) -> float:
-        """Return for how many seconds from *now* on a fill waits at most, where parts are wanted or not; 0: it goes on."""
+        """Return for how many seconds from *now* on a fill waits at most, where parts are wanted or not; 0: it proceeds."""
         elapsed, self.at = now - self.at, now
         self.left = max(self.left - elapsed, 0.0) if self.are_first else min(self.left + elapsed, self.limit)
         self.are_first = are_wanted and (self.left > 0 if self.are_first else self.left >= _ENOUGH * self.limit)

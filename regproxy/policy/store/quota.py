@@ -37,7 +37,7 @@ def ceiling(limits: Limits, disk: FileSystem) -> int:
 
 
 def target(limits: Limits, disk: FileSystem, held: int) -> int:
-    """Say down to how many bytes a sweep goes, once there is one."""
+    """Return down to how many bytes an eviction goes."""
     by_size = None if limits.max_size is None else limits.max_size - limits.max_size // _SLACK
     return _least(by_size, held + disk.free - round(disk.size * (1 - limits.low)))
 

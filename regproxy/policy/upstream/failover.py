@@ -88,7 +88,7 @@ def failed(record: HostRecord, now: float, why: str, pause: float | None = None)
 
 
 def spoke(record: HostRecord) -> HostRecord:
-    """Record an answer about one thing: the host works, whatever it says, so its backoff ends unless it sent a corrupt response."""
+    """Record an answer about one reference: the host works, so its backoff ends unless it sent a corrupt response."""
     return replace(record, in_a_row=0, backoff_until=record.backoff_until if record.corrupt_responses else -math.inf)
 
 
@@ -110,7 +110,7 @@ def candidates(
     from_the_middle: bool = False,
     last: Collection[Host] = (),
 ) -> list[Host]:
-    """List the hosts that may answer *need*, best first; one that nobody has measured is as good as the best one until it is.
+    """List the hosts that may answer *need*, best first; one that was not measured yet counts as good as the best.
 
     A resting host comes last, not never: when every other host is down too, asking it beats failing the pull. Those that rest longest, such
     as liars, come after the others. So do those that the asker wants to be asked *last*. Where the middle of a blob is wanted, a host that
@@ -169,7 +169,7 @@ def pause(futile: int, chance: float) -> float:
 
 
 def hedge_after(record: HostRecord) -> float:
-    """Say after how many seconds of silence another host is asked too: well above what is usual for this one."""
+    """Return after how many seconds of silence another host is asked too: well above this host's usual latency."""
     return max(0.25, 3 * record.first_byte) if record.first_byte is not None else 1.0
 
 

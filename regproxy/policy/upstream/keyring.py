@@ -81,7 +81,7 @@ def _asked_as(server: str) -> str:
 
 
 def told(text: bytes) -> Credential | None:
-    """Read what a helper says (docker login reference, Credential helper protocol)."""
+    """Parse a helper's output (docker login reference, Credential helper protocol)."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

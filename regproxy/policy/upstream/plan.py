@@ -32,7 +32,7 @@ _GROWTH = 1.15  # connections that add less than this are not worth it
 
 
 def is_near(first_byte: float | None, rate: float | None) -> bool:
-    """Judge by what was measured of a host; one nobody knows is taken to be far."""
+    """Judge by the measurements of a host; one without any is taken to be far."""
     return first_byte is not None and first_byte < NEAR and (rate is None or rate >= FAST)
 
 
@@ -158,7 +158,7 @@ class Plan:
             self._go(Stage.SETTLED, 1)
 
     def due(self, began: float, size: int) -> float | None:
-        """Return when a piece of *size* bytes that somebody began to send then is late; None where there is nothing to compare it with.
+        """Return when a piece of *size* bytes whose first byte came then is late; None where there is nothing to compare it with.
 
         A piece larger than the first waits for our disk too, which is not its sender's fault.
         """

@@ -13,7 +13,7 @@ def slow_timeout(configured: float, *, has_others: bool) -> float:
 
 @dataclass(slots=True)
 class Throughput:
-    """Bytes and seconds of the look that goes on, and for how long the looks before it were too slow without a break."""
+    """Bytes and seconds of the current interval, and for how long the intervals before it were too slow without a break."""
 
     min_rate: int  # bytes per second
     count: int = 0

@@ -15,7 +15,7 @@ HEAD_PROVES_NOTHING = frozenset(range(400, 600)) - {408, 429, 502, 503, 504, 508
 
 
 class Meaning(Enum):
-    """What a status says."""
+    """What a status means."""
 
     SUCCESS = "here it is, or there it is"
     NOT_FOUND = "there is no such thing"
@@ -47,7 +47,7 @@ def meaning(status: int) -> Meaning:
 
 
 def client_status(status: int) -> int:
-    """Choose what a client is told of a rejection: the *status* itself where that is safe, else 400."""
+    """Choose the status that a client gets for a rejection: upstream's own where that is safe, else 400."""
     return status if status in _PASSED else 400
 
 

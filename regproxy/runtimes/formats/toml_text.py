@@ -62,7 +62,7 @@ def join(parts: Sequence[Part]) -> str:
 
 
 def set_value(text: str, table: Key, key: str, value: Value, indent: str = "  ") -> str:
-    """Give *key* of *table* a value, in the place where it stands or below the header; a table that is not there comes last."""
+    """Set *key* of *table*, in its place or below the header; a missing table is appended."""
     parts = split(text)
     at = next((index for index, part in enumerate(parts) if part.key == table and not part.is_array), None)
     if at is None:
@@ -95,7 +95,7 @@ def proved(text: str, expected: Mapping[str, Any], path: str, by_hand: str) -> s
 
 
 def line_of(text: str, table: Key, key: str | None = None) -> int:
-    """Say at which line a table, or a key of it, stands; 1 where it is not found."""
+    """Return the line of a table, or of a key of it; 1 where it is not found."""
     line = 1
     for part in split(text):
         lines = part.text.splitlines()
@@ -160,7 +160,7 @@ def _header(line: str) -> Part | None:
 
 
 def _with_comments(parts: list[Part]) -> list[Part]:
-    """Give the comments right above a header to its table."""
+    """Attach the comments right above a header to its table."""
     for index in range(1, len(parts)):
         lines = parts[index - 1].text.splitlines(keepends=True)
         kept = len(lines)

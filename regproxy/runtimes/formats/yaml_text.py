@@ -46,7 +46,7 @@ def put_first(text: str, path: str, keys: Sequence[str], item: str) -> str:
 
 
 def put(text: str, path: str, keys: Sequence[str], value: str | bool) -> str:  # noqa: FBT001  a value
-    """Give the key at the end of *keys* a value."""
+    """Set the key at the end of *keys*."""
     expected = deepcopy(parse(text, path))
     _table(expected, keys[:-1], path)[keys[-1]] = value
     return _changed(text, expected, _with_missing(text, keys, json.dumps(value)))
@@ -110,7 +110,7 @@ def _block(keys: Sequence[str], value: str, column: int) -> str:
 
 
 def _walk(text: str, keys: Sequence[str]) -> tuple[yaml.Node | None, Sequence[str]]:
-    """Go down as far as the keys are there; return where that ends, and the keys that are missing."""
+    """Descend as far as the keys exist; return where that ends, and the missing keys."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     for index, key in enumerate(keys[:_MAX_DEPTH]):
         found = next((value for name, value in node.value if name.value == key), None) if isinstance(node, yaml.MappingNode) else None

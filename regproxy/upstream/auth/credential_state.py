@@ -1,4 +1,4 @@
-"""Whether a host takes our credentials: told in the log when that changes, and for as long as they are refused in `/readyz`."""
+"""Whether a host takes our credentials: logged when that changes, and shown by `/readyz` while they are refused."""
 
 import logging
 from collections.abc import Hashable

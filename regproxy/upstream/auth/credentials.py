@@ -1,4 +1,4 @@
-"""Who we are to one host: what the configuration says, or a docker config.json that may change at any time.
+"""Credentials for one host: from the configuration, or from a docker config.json that may change at any time.
 
 A file that changed is read anew at the next request; one that cannot be read or understood leaves what was known. Helpers are told the
 server on their standard input and answer on their output, so that no secret is in a process list. They inherit PATH, HOME and what the
@@ -45,7 +45,7 @@ class Credentials:
         self._flights: Flights[Helper, Credential | None] = Flights()
 
     async def find(self, name: str) -> Credential | None:
-        """Find who we are for repository *name*; None is nobody."""
+        """Find the credential for repository *name*; None: anonymous."""
         config = self._host.docker_config
         if config is None:
             return self._host.credential

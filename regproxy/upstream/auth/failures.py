@@ -48,7 +48,7 @@ _UNKNOWN = _Verdict(0, None)
 
 
 class Failures:
-    """What went wrong lately: for one request, or for whoever uses the same credential at the same place."""
+    """Recent failures: of one request, or of all that use the same credential at the same place."""
 
     def __init__(self, clock: WallClock, login: Login, state: CredentialState) -> None:
         self._clock = clock

@@ -39,7 +39,7 @@ class TokenRequest:
     credential: Credential | None
 
     def key(self, asker: str) -> Secret:
-        """Say all of it, the credential's secret too, and who is to send it, for whoever keeps tokens by it."""
+        """Return a key for caching tokens: all of the request, its sender, and the credential's secret."""
         whose = self.credential
         who = [whose.kind.value, whose.username, whose.password.value] if whose else []
         return Secret(json.dumps([asker, str(self.realm), self.service, self.scopes, who]))

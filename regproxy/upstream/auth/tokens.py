@@ -51,7 +51,7 @@ class Tokens:
         clock: WallClock = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Know nothing; the first challenge tells."""
+        """Start without a scheme; the first challenge names it."""
         self._upstream = upstream
         self._host = host
         self._home = URL(host.url).origin()
@@ -90,7 +90,7 @@ class Tokens:
         return header
 
     async def refusal(self, url: URL, name: str) -> Refused | None:
-        """Record that our credential for *name* is refused, so that what *url* answered was an answer to nobody."""
+        """Record that our credential for *name* is refused, so that *url* answered an anonymous request."""
         challenge = self._challenges.get(url.origin())
         credential = await self._credentials.find(name) if url.origin() == self._home else None
         if challenge is None or credential is None:
@@ -155,7 +155,7 @@ class Tokens:
             return await self._anonymous(challenge, url, name, rejected, refusal)
 
     async def _anonymous(self, challenge: Challenge, url: URL, name: str, rejected: str | None, refusal: Refused) -> str:
-        """Go without a credential that is refused: what is public needs none. Raise *refusal* where nobody gets a token either."""
+        """Request anonymously after a refused credential: public images need none. Raise *refusal* where that gets no token either."""
         try:
             return (await self._token(self._request(challenge, url, name, None), rejected)).bearer()
         except Refused:
@@ -191,7 +191,7 @@ class Tokens:
         return None if None in found else False
 
     async def _ping(self, request: TokenRequest) -> bool | None:
-        """Try a password at the host's own door, which tells nothing where it stands open."""
+        """Try a password at the host's `/v2/`, which is no evidence where that needs none."""
         found = []
         for header in ({}, {"Authorization": basic(request.credential)} if request.credential else {}):
             try:
