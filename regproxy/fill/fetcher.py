@@ -66,7 +66,10 @@ class Fetcher:
                 if isinstance(error, _EndlessError) and has_run_on:
                     raise
                 start, has_run_on = 0, has_run_on or isinstance(error, _EndlessError)
-                _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+                _log.info(
+                    "restarting fill from the beginning",
+                    extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)),
+                )
         return await self._copy_from(fill, 0, is_locked=is_locked)
 
     async def _resumable(self, fill: Fill) -> int:
@@ -79,7 +82,10 @@ class Fetcher:
         try:
             await self._registries[fill.repository.registry].confirm(fill.repository, fill.digest)
         except UpstreamError as error:
-            _log.info("starting anew", extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)))
+            _log.info(
+                "restarting fill from the beginning",
+                extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)),
+            )
             return 0
         return start
 

@@ -104,7 +104,7 @@ class Fills:
         except (Throttled, Unavailable, Corrupt) as error:
             if isinstance(error, LocalResourceError):
                 raise
-            _log.info("not confirmed", extra=fields(repository=str(repository), digest=str(digest), reason=str(error)))
+            _log.info("access not confirmed by upstream", extra=fields(repository=str(repository), digest=str(digest), reason=str(error)))
             return False
         return True
 
@@ -175,7 +175,7 @@ class Fills:
         try:
             return await self._store.acquire(fill.digest, fill.repository)
         except StoreError as error:
-            _log.warning("could not be looked up", extra=fields(what=str(fill.digest), reason=str(error)))
+            _log.warning("cannot look up ingest", extra=fields(what=str(fill.digest), reason=str(error)))
             return error
 
     async def _bring(self, fill: Fill, *, is_locked: bool) -> None:

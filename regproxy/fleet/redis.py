@@ -77,7 +77,7 @@ class RedisConnection:
     def _lost(self, reason: str, refused: Result) -> Result:
         metrics.REDIS_ERRORS.inc()
         if self._knocking is None:
-            _log.warning("redis is out of reach: going on without it", extra=fields(reason=reason))
+            _log.warning("redis unreachable: continuing without it", extra=fields(reason=reason))
             self._knocking = asyncio.create_task(self._knock(), name="redis knock")
         return refused
 
@@ -90,7 +90,7 @@ class RedisConnection:
                     await _performed(Redis.ping, self._redis)
             except (RedisError, OSError, TimeoutError):
                 continue
-            _log.info("redis is back")
+            _log.info("redis reachable again")
             self._knocking = None
             return
 

@@ -31,13 +31,15 @@ def make_usable(index: Path) -> None:
     was_used = any(path.exists() for path in files)
     for path, schema in files.items():
         if was_used and not path.exists():
-            _log.warning("a database was gone, and is begun anew", extra=fields(path=str(path), loss=schema.loss))
+            _log.warning("database missing: created a new one", extra=fields(path=str(path), loss=schema.loss))
         try:
             _make(path, schema)
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise  # a disk that is full or fails: what is there may be good
-            _log.warning("a database is damaged: put aside, begun anew", extra=fields(path=str(path), reason=str(error), loss=schema.loss))
+            _log.warning(
+                "database corrupt: quarantined, created a new one", extra=fields(path=str(path), reason=str(error), loss=schema.loss)
+            )
             _put_aside(path)
             _make(path, schema)
 

@@ -45,7 +45,7 @@ class Evictor:
                 freed = await self.sweep(excess)
             except StoreError as error:
                 freed = 0
-                _log.error("the store cannot be swept", extra=fields(reason=str(error)))
+                _log.error("eviction failed", extra=fields(reason=str(error)))
             if excess and not freed:
                 await asyncio.sleep(_REST)
 
@@ -56,7 +56,7 @@ class Evictor:
                 await self._store.look()
                 await self.agree()
             except StoreError as error:
-                _log.warning("the store cannot be looked at", extra=fields(reason=str(error)))
+                _log.warning("cannot measure the store", extra=fields(reason=str(error)))
             await asyncio.sleep(_EVERY)
 
     async def agree(self) -> None:

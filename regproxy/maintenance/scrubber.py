@@ -29,7 +29,7 @@ class Scrubber:
             try:
                 await self.scrub(due.shard, due.ends_at)
             except StoreError as error:
-                _log.error("the store cannot be scrubbed", extra=fields(reason=str(error)))
+                _log.error("scrub failed", extra=fields(reason=str(error)))
             await asyncio.sleep(max(0.0, due.ends_at - self._clock()))
 
     async def scrub(self, shard: str, ends_at: float) -> None:
@@ -41,4 +41,4 @@ class Scrubber:
 
     async def _verify(self, stored: StoredBlob) -> None:
         if await self._store.verify(stored.digest) is None and await lose(self._store, self._ledger, [stored.digest]):
-            _log.error("damage found", extra=fields(digest=str(stored.digest)))
+            _log.error("corrupt content quarantined", extra=fields(digest=str(stored.digest)))

@@ -165,7 +165,7 @@ class RepositoryAccess:
             except UpstreamError as error:
                 if access.is_closed:
                     raise
-                _log.info("not reconfirmed", extra=fields(repository=str(repository), reason=str(error)))
+                _log.info("access not reconfirmed by upstream", extra=fields(repository=str(repository), reason=str(error)))
                 return self._clock() + _RETRY_AFTER
             await self._put_confirmed(repository, asked_at)
             return asked_at + self._reconfirm_after

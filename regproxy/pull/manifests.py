@@ -207,7 +207,7 @@ class Manifests:
 
     def _stale(self, route: Route, reference: Reference, known: Manifest, reason: str) -> Pulled:
         metrics.STALE_SERVED.inc()
-        _log.warning("stale served", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
+        _log.warning("served stale", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
         return Pulled(known, CacheStatus.STALE, f"{reference} may be stale: {reason}")
 
     async def _ask(self, reference: Reference, rule: TagPolicy, known: TagRecord | None) -> Pulled:
@@ -298,7 +298,7 @@ class Manifests:
                 body = await self._store.read(digest, size)
                 manifest = await large.parsed(size, partial(Manifest.verify, body, digest)) if body is not None else None
         except (StoreError, InvalidManifest) as error:
-            _log.error("a cached manifest cannot be read", extra=fields(digest=str(digest), reason=str(error)))
+            _log.error("cannot read cached manifest", extra=fields(digest=str(digest), reason=str(error)))
             return None
         return self._answers.keep(manifest) if manifest is not None else None
 

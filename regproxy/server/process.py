@@ -84,7 +84,7 @@ class WorkerProcess:
         """Count a beat of ours, and end a worker that has missed too many."""
         if self._heartbeat.missed(processor_seconds(self.pid)) and not self.is_silent:
             self.is_silent = True
-            _log.error("a worker is silent: killed", extra=fields(worker=self.name, process=self.pid, heartbeat=repr(self._heartbeat)))
+            _log.error("killed hung worker", extra=fields(worker=self.name, process=self.pid, heartbeat=repr(self._heartbeat)))
             self.kill()
 
     async def drain(self, grace: float) -> None:

@@ -90,7 +90,7 @@ class _Maintenance:
                 settings = await _first(keeping, self._next(settings, reread, hangup))
                 replaced.set()
                 self._store.limit(settings.store.limits())
-                _log.info("the new configuration is in effect")
+                _log.info("configuration reloaded")
 
     async def _keep(self, settings: Settings, replaced: asyncio.Event) -> None:
         """Tend the store and answer at the admin port, until another does and what was asked for is done; raise `StoreError`."""
@@ -120,7 +120,7 @@ class _Maintenance:
                 wanted = admissible(settings, await asyncio.to_thread(reread))
             except ConfigError as error:
                 for mistake in str(error).splitlines():
-                    _log.error("the configuration is not taken over", extra=fields(mistake=mistake))
+                    _log.error("configuration rejected: the old one stays in effect", extra=fields(mistake=mistake))
                 continue
             _log.info("replacing workers")
             if await self._workers.replace(wanted):

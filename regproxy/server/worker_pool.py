@@ -139,7 +139,7 @@ class WorkerPool:
             return False
         if not await successor.accepts(_BIRTH):
             successor.kill()
-            _log.error("a worker with the new configuration does not come up", extra=fields(worker=successor.name))
+            _log.error("worker does not start with the new configuration", extra=fields(worker=successor.name))
             return False
         before, slot.worker, slot.deaths = slot.worker, successor, 0
         metrics.RESTARTS.labels("replaced").inc()

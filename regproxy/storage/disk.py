@@ -75,7 +75,7 @@ class DiskStore:
             await self._run(shared_usage.reset, self._root)
             await self._run(ingest_lock.reset, self._root)
         except StoreError as error:
-            _log.warning("processes can share nothing", extra=fields(reason=str(error)))
+            _log.warning("cannot share usage and locks with other processes", extra=fields(reason=str(error)))
         await self.join()
 
     async def join(self) -> None:
@@ -121,7 +121,7 @@ class DiskStore:
             if error is not None:
                 self._locks.note(digest, end=IngestStage.FAILED.value, **told(error))
         except StoreError as trouble:
-            _log.warning("others cannot be told how a copy ended", extra=fields(digest=str(digest), reason=str(trouble)))
+            _log.warning("cannot share the end of an ingest with other processes", extra=fields(digest=str(digest), reason=str(trouble)))
         finally:
             self._locks.release(digest)
 
@@ -195,7 +195,7 @@ class DiskStore:
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.error("content cannot be read", extra=fields(digest=str(digest), reason=str(error)))
+            _log.error("cannot read content", extra=fields(digest=str(digest), reason=str(error)))
             found = None
         if found is not None and found.digest == digest:
             return found.size

@@ -136,7 +136,7 @@ class DiskIngest:
         try:
             await self._run(self._growing.discard)
         except StoreError as error:
-            _log.warning("an orphan is left for the next start to remove", extra=fields(reason=str(error)))
+            _log.warning("partial file left behind: the next start removes it", extra=fields(reason=str(error)))
         self._growing.reservation.release()
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class DiskIngest:
         try:
             self._note(**facts)
         except StoreError as error:
-            _log.warning("other processes cannot be told", extra=fields(reason=str(error)))
+            _log.warning("cannot share ingest status with other processes", extra=fields(reason=str(error)))
 
     def _refuse(self, reason: StoreError) -> None:
         self._refused = detached(reason)

@@ -69,7 +69,7 @@ class Certificates:
         except (OSError, ValueError) as error:
             if version != self._told:
                 self._told = version
-                _log.warning("a certificate was not renewed", extra=fields(path=str(self._tls.certificate), reason=str(error)))
+                _log.warning("certificate not reloaded", extra=fields(path=str(self._tls.certificate), reason=str(error)))
             return
         self._version = self._told = version
         if authorities != self._authorities:
@@ -77,7 +77,7 @@ class Certificates:
         self._current, self._authorities = context, authorities
         self._vouching.add(context)
         self._report_end(ends_at)
-        _log.info("a certificate was renewed", extra=fields(path=str(self._tls.certificate)))
+        _log.info("certificate reloaded", extra=fields(path=str(self._tls.certificate)))
 
 
 class _Renewed(ssl.SSLContext):

@@ -244,7 +244,7 @@ async def test_p14_a_credential_is_changed_in_the_middle_of_a_stream(tmp_path: P
             upstream.expire_tokens()
             program.configure(upstreams=with_password(upstream.url, "canary-new-2"))
             program.tell(signal.SIGHUP)
-            await program.until(lambda: "the new configuration is in effect" in program.log())
+            await program.until(lambda: "configuration reloaded" in program.log())
             answers = await asyncio.gather(*(program.ask(MANIFEST) for _ in range(10)))
             assert {status for status, _ in answers} == {200}
             assert old & set(program.workers()), "the one that streams is still there"

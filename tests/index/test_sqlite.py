@@ -122,7 +122,7 @@ async def test_what_operators_want_outlives_a_lost_index(tmp_path: Path, caplog:
     await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
     assert [image.is_pinned for image in await index.ledger().images()] == [True]
     await index.close()
-    assert [(record.levelname, record.msg) for record in caplog.records] == [("WARNING", "a database was gone, and is begun anew")]
+    assert [(record.levelname, record.msg) for record in caplog.records] == [("WARNING", "database missing: created a new one")]
 
 
 async def test_lost_pins_and_freezes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -89,7 +89,7 @@ class Credentials:
         name = f"docker-credential-{helper.suffix}"
         program = shutil.which(name, path=self._search_path)
         if program is None:
-            _log.warning("a credential helper is not installed", extra=fields(helper=name, host=str(self._host)))
+            _log.warning("credential helper not found", extra=fields(helper=name, host=str(self._host)))
             return None
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(
@@ -99,7 +99,7 @@ class Credentials:
             async with asyncio.timeout(_HELPER_PATIENCE):
                 output = await _answer(process, helper.server)
         except TimeoutError:
-            _log.warning("a credential helper is silent", extra=fields(helper=name, host=str(self._host)))
+            _log.warning("credential helper timed out", extra=fields(helper=name, host=str(self._host)))
             return None
         finally:
             if process.returncode is None:

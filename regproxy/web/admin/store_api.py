@@ -44,7 +44,7 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
             async for chunk in planned.chunks():
                 await response.write(chunk)
         except (NotWhole, StoreError) as failure:
-            _log.error("an export was broken off", extra=fields(reason=str(failure)))
+            _log.error("export aborted", extra=fields(reason=str(failure)))
             response.force_close()  # short of the length that was told
         return response
 

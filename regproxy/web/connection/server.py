@@ -211,7 +211,7 @@ class RegistryServer(web.Server):
     def failed(self, raw_request: bytes, error: OSError) -> None:
         """Read the file the ordinary way next time, which finds out what is wrong with it."""
         self._cache.forget(raw_request)
-        _log.warning("a cached file could not be sent", extra=fields(reason=str(error)))
+        _log.warning("cannot send cached file", extra=fields(reason=str(error)))
 
     def _asked(self, message: RawRequestMessage, *others: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's
         ends = self.is_leaving or message.upgrade  # behind what we do not become, aiohttp reads no further request

@@ -91,7 +91,7 @@ async def test_a_helper_that_is_not_installed_is_told_of(tmp_path: Path, caplog:
     written(tmp_path / "config.json", credsStore="nowhere")
     async with prepared(tmp_path) as credentials:
         assert await credentials.find("x") is None
-    assert "a credential helper is not installed" in caplog.text
+    assert "credential helper not found" in caplog.text
 
 
 async def test_n12_09_a_helper_inherits_path_and_home_and_what_is_configured(tmp_path: Path) -> None:
