@@ -9,7 +9,7 @@ import errno
 import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from enum import Enum
 
@@ -108,6 +108,7 @@ class Connections:
         """Open nothing yet."""
         self._host = host
         self._timeouts = timeouts
+        self.token_timeout = min(timeouts.head, _TIMEOUT[Pool.TOKEN])  # seconds, for all of an answer
         self._home = URL(host.url)
         proxy = URL(host.proxy.url).host if host.proxy else None
         self._proxy = host.proxy.url if host.proxy else None
@@ -129,11 +130,13 @@ class Connections:
         connect: float | None = None,
         form: Mapping[str, str] | None = None,
         deadline: Deadline | None = None,
+        recheck: Callable[[], None] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request, following nothing; raise `Unavailable`.
 
         *connect* shortens the timeout for a handshake; *deadline* is for all of the answer, its body included.
-        Waiting for one's turn is our doing, not the host's, and does not count against its timeout.
+        Waiting for one's turn is our doing, not the host's, and does not count against its timeout; *recheck* is called after it, and
+        raises where nothing is to be sent any more.
         """
         limits = aiohttp.ClientTimeout(
             total=None,
@@ -143,6 +146,8 @@ class Connections:
             sock_read=None if pool is Pool.BLOB else max(self._timeouts.silence, self._timeouts.head),
         )
         async with self._turn(pool), (deadline or Deadline(math.inf)).running(url.host):
+            if recheck is not None:
+                recheck()
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(min(self._timeouts.head, _TIMEOUT.get(pool, math.inf))):

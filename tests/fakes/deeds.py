@@ -158,6 +158,16 @@ class Paced(Delivered):
             await asyncio.sleep(piece / self.bytes_per_second)
 
 
+class Trickle(Delivered):
+    """Send a byte now and then, for ever."""
+
+    async def send(self, wire: Wire, body: bytes) -> None:
+        for byte in body[:-1]:
+            await wire.body(bytes((byte,)))
+            await asyncio.sleep(0.5)
+        await asyncio.Event().wait()
+
+
 @dataclass(frozen=True)
 class Flood(Delivered):
     """Send *size* zero bytes that nobody holds in memory, promised unless `NoLength` or `Chunked` is given too."""

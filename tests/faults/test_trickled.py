@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.deeds import Stall
+from tests.fakes.deeds import Trickle
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.wire import Wire
 from tests.rig import QUICK, rig
 
 NAME = "library/app"
@@ -17,23 +16,12 @@ TIMEOUTS = {**QUICK, "headers": "1s", "silence": "5m", "revalidate": "5m", "prog
 PATHS = [f"/v2/{NAME}/manifests/1", f"/v2/{NAME}/tags/list", f"/v2/{NAME}/referrers/sha256:{'a' * 64}"]
 
 
-class Trickle(Stall):
-    """Send a byte now and then, for ever."""
-
-    async def send(self, wire: Wire, body: bytes) -> None:
-        while True:
-            for byte in body[:-1]:
-                await wire.body(bytes((byte,)))
-                await asyncio.sleep(0.5)
-            await asyncio.sleep(3600)
-
-
 @pytest.mark.parametrize("path", PATHS, ids=["manifest", "tags", "referrers"])
 async def test_n12_13_the_next_host_is_asked_when_one_trickles(upstream: FakeRegistry, tmp_path: Path, path: str) -> None:
     async with FakeRegistry() as slow:
         for registry in (slow, upstream):
             registry.add_image(NAME, "1", [b"layer"])
-        slow.misbehave(on("GET", "/v2/"), Trickle(0))
+        slow.misbehave(on("GET", "/v2/"), Trickle())
         hosts = [{"url": slow.url}, {"url": upstream.url}]
         async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}, timeouts=TIMEOUTS) as proxy:
             assert (await proxy.ask(path)).status == 200
@@ -45,7 +33,7 @@ async def test_n12_13_alone_it_is_a_timeout_and_turns_are_given_back(upstream: F
     for number in range(100):
         upstream.add_image(NAME, str(number), [b"layer"])
     upstream.add_image(NAME, "good", [b"layer"])
-    upstream.misbehave(lambda entry: entry.method == "GET" and entry.reference != "good", Trickle(0))
+    upstream.misbehave(lambda entry: entry.method == "GET" and entry.reference != "good", Trickle())
     async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=TIMEOUTS) as proxy:
         trickled = [proxy.ask(f"/v2/{NAME}/manifests/{number}") for number in range(100)]
         *slow, good = await asyncio.gather(*trickled, proxy.ask(f"/v2/{NAME}/manifests/good"))

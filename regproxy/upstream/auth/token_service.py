@@ -4,13 +4,15 @@ distribution, docs/content/spec/auth: token.md (GET with Basic) and oauth.md (PO
 answer a password's form with 400 and 404. An identity token has only the form.
 """
 
-import asyncio
 import base64
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import aiohttp
+from cachetools import LRUCache
 from yarl import URL
 
 from regproxy.oci.http.retry_after import parse_retry_after
@@ -19,13 +21,13 @@ from regproxy.policy.routing import Credential, CredentialKind, Secret
 from regproxy.policy.upstream import tokens
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError
-from regproxy.upstream.connections import Connections, Pool, read_at_most
+from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.location import next_hop, shown
 
 _MAX_ANSWER_BYTES = 64 * 1024  # a token, a second name for it and a refresh token, a few KiB each; a larger answer is an attack
 _MAX_HOPS = 3  # of a token service to itself
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_TIMEOUT = 4.0  # seconds for a body of a few KiB
+_MAX_SERVICES = 64  # whose way of answering is remembered; a registry names them
 _OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
 
 
@@ -53,6 +55,18 @@ class TokenRequest:
         return f"{self.realm.host} {' '.join(self.scopes)}"
 
 
+@dataclass(slots=True)
+class _Outcomes:
+    """How many requests to one origin were answered in full, and how many were not in time."""
+
+    answered: int = 0
+    timed_out: int = 0
+
+    def is_silent_since(self, answered: int, timed_out: int) -> bool:
+        """Whether since those counts nobody was answered, and somebody waited in vain."""
+        return self.answered == answered and self.timed_out > timed_out
+
+
 class TokenService:
     """Asks for tokens on behalf of one upstream."""
 
@@ -62,6 +76,7 @@ class TokenService:
         self._connections = connections
         self._clock = clock
         self._chance = chance
+        self._outcomes: LRUCache[URL, _Outcomes] = LRUCache(_MAX_SERVICES)
 
     async def ask(self, request: TokenRequest) -> Token:
         """Exchange the request for a token; raise `UpstreamError`."""
@@ -96,16 +111,16 @@ class TokenService:
     async def _send(self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None) -> tuple[int, bytes]:
         """Send, and follow redirects within the service's own origin: neither a header nor a form with a password goes anywhere else."""
         home, headers = url.origin(), {"Accept": "application/json", **headers}
+        deadline = Deadline(self._connections.token_timeout)
         for _ in range(_MAX_HOPS + 1):
-            async with self._connections.request(Pool.TOKEN, method, url, headers, form=form) as response:
+            async with self._response(method, url, headers, form, deadline) as response:
                 status, location = response.status, response.headers.get("Location")
                 if status == 429:
                     pause = parse_retry_after(response.headers.get("Retry-After"), time.time())
                     raise Throttled(f"the token service {url.host} throttles us (429)", pause)
                 if status not in _REDIRECTS or location is None:
                     with self._connections.translated(url):
-                        async with asyncio.timeout(_TIMEOUT):
-                            return status, await read_at_most(response, _MAX_ANSWER_BYTES, "a token")
+                        return status, await read_at_most(response, _MAX_ANSWER_BYTES, "a token")
             target = next_hop(url, location)
             if target is None or target.origin() != home:
                 raise Unavailable(f"the token service {url.host} redirected us to {shown(location)}, which is not itself ({status})")
@@ -113,6 +128,29 @@ class TokenService:
                 method, form = "GET", None
             url = target
         raise Unavailable(f"the token service {url.host} redirected us more than {_MAX_HOPS} times")
+
+    @asynccontextmanager
+    async def _response(
+        self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None, deadline: Deadline
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request, unless those it waited for a slot behind waited for this service in vain: their failure is its own."""
+        outcomes = self._outcomes.setdefault(url.origin(), _Outcomes())
+        answered, timed_out, is_asked = outcomes.answered, outcomes.timed_out, False
+
+        def recheck() -> None:
+            nonlocal is_asked
+            if outcomes.is_silent_since(answered, timed_out):
+                raise Unavailable(f"the token service {url.host} did not answer in time", timed_out=True)
+            is_asked = True
+
+        try:
+            request = self._connections.request(Pool.TOKEN, method, url, headers, form=form, deadline=deadline, recheck=recheck)
+            async with request as response:
+                yield response
+        except Unavailable as error:
+            outcomes.timed_out += is_asked and error.timed_out
+            raise
+        outcomes.answered += 1
 
     def _refusal(self, status: int, body: bytes, request: TokenRequest) -> UpstreamError:
         service, scopes = request.realm.host, " ".join(request.scopes)

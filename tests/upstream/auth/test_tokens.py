@@ -15,7 +15,7 @@ from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
 from regproxy.ports import Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.auth.tokens import Tokens
 from regproxy.upstream.connections import Connections
-from tests.fakes.deeds import Hold, Redirect, Status
+from tests.fakes.deeds import Deed, Delay, Hold, Redirect, Status, Trickle
 from tests.fakes.entry import Entry, on
 from tests.fakes.guard import Auth
 from tests.fakes.registry import FakeRegistry
@@ -23,6 +23,7 @@ from tests.fakes.sockets import Sink
 
 NAME = "library/app"
 USER = Credential("user", Secret("canary-password"))
+SLOTS = 6  # that one client gets for requests to a token service
 
 
 class Clock:
@@ -71,10 +72,10 @@ class Subject:
 
 
 @asynccontextmanager
-async def prepared(credential: Credential | None = None, auth: Auth = None) -> AsyncIterator[Subject]:
+async def prepared(credential: Credential | None = None, auth: Auth = None, timeouts: Timeouts | None = None) -> AsyncIterator[Subject]:
     async with FakeRegistry(auth or ("password" if credential else "anonymous")) as registry:
         host = Host(registry.url, credential=credential)
-        connections = Connections(host, Timeouts())
+        connections = Connections(host, timeouts or Timeouts())
         clock = Clock()
         tokens = Tokens("docker.io", host, connections, NullFleet(), clock, lambda: 0.5)
         try:
@@ -275,6 +276,34 @@ async def test_a_repository_that_is_denied_denies_no_other() -> None:
         subject.registry.misbehave("/token", Status(401, body=b'{"errors": [{"code": "DENIED"}]}'), times=1)
         kinds = [type(answer) for answer in await subject.answer_all()]
         assert (kinds.count(Refused), kinds.count(str)) == (1, 49)
+
+
+@pytest.mark.parametrize("deed", [Trickle(), Hold()], ids=["trickling", "silent"])
+async def test_n12_13_all_who_wait_for_a_slow_token_service_share_its_timeout(deed: Deed) -> None:
+    """Behind one round of timeouts nobody waits for another one; the next request asks again."""
+    async with prepared(timeouts=Timeouts(headers=0.5)) as subject:
+        subject.registry.misbehave("/token", deed)
+        failures = await subject.answer_all()
+        assert {(type(failure), getattr(failure, "timed_out", None)) for failure in failures} == {(Unavailable, True)}
+        assert len(subject.asked) == SLOTS
+        subject.registry.behave()
+        assert await subject.answer(name="library/another")
+
+
+async def test_n12_13_those_who_waited_are_asked_about_where_the_service_answers_others() -> None:
+    async with prepared(timeouts=Timeouts(headers=1.0)) as subject:
+        slow = {f"repository:library/{number}:pull" for number in range(SLOTS - 1)}
+        subject.registry.misbehave(lambda entry: entry.kind == "token" and slow.issuperset(entry.query["scope"]), Hold())
+        subject.registry.misbehave("/token", Delay(0.05))
+        kinds = [type(answer) for answer in await subject.answer_all()]
+        assert (kinds.count(Unavailable), kinds.count(str)) == (SLOTS - 1, 51 - SLOTS)
+
+
+async def test_n12_13_one_timeout_is_for_all_of_a_token_and_its_redirects() -> None:
+    async with prepared(timeouts=Timeouts(headers=0.5)) as subject:
+        subject.registry.misbehave("/token", Delay(0.3), Redirect(lambda entry: entry.path), times=2)
+        with pytest.raises(Unavailable):
+            await subject.answer()
 
 
 async def test_a_token_service_that_fails_before_it_judged_a_password_is_asked_once_by_all_who_wait() -> None:
