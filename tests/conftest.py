@@ -8,7 +8,7 @@ import pytest
 
 from regproxy.shm import forget
 from tests.fakes.registry import FakeRegistry
-from tests.rig import Rig, rig
+from tests.rig import QUICK, Rig, rig
 
 pytest_plugins = ("tests.canaries",)
 
@@ -38,5 +38,6 @@ async def upstream() -> AsyncIterator[FakeRegistry]:
 @pytest.fixture
 async def proxy(upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
     """Run regproxy before the upstream, asking it about a tag at every pull."""
-    async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}}) as running:
+    settings = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
+    async with rig(tmp_path / "store", {"docker.io": settings}, timeouts={**QUICK, "revalidate": "60s"}) as running:
         yield running

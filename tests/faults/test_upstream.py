@@ -179,15 +179,17 @@ class TestUpstreamIsDown:
             assert (await restarted.ask(_path(upstream.add_blob(NAME, BLOB)))).body == BLOB
 
 
-async def test_u16_a_silent_upstream_delays_a_known_tag_by_the_deadline_and_no_more(upstream: FakeRegistry, proxy: Rig) -> None:
+async def test_u16_a_silent_upstream_delays_a_known_tag_by_the_deadline_and_no_more(upstream: FakeRegistry, tmp_path: Path) -> None:
     upstream.add_image(NAME, "1", [b"layer"])
-    fresh = await proxy.ask(_tag("1"))
-    gate = Hold()
-    upstream.misbehave("/manifests/", gate)
-    stale = await proxy.ask(_tag("1"))
-    assert stale.body == fresh.body
-    assert "did not answer within 0.5 s" in stale.headers["Warning"]
-    gate.event.set()
+    settings = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
+    async with rig(tmp_path / "store", {"docker.io": settings}, timeouts={**PATIENT, "revalidate": "500ms"}) as proxy:
+        fresh = await proxy.ask(_tag("1"))
+        gate = Hold()
+        upstream.misbehave("/manifests/", gate)
+        stale = await proxy.ask(_tag("1"))
+        assert stale.body == fresh.body
+        assert "did not answer within 0.5 s" in stale.headers["Warning"]
+        gate.event.set()
 
 
 async def test_u17_a_silent_upstream_is_a_gateway_timeout(upstream: FakeRegistry, proxy: Rig) -> None:
