@@ -1,28 +1,27 @@
 """Credentials for one host: from the configuration, or from a docker config.json that may change at any time.
 
-A file that changed is read anew at the next request; one that cannot be read or understood leaves what was known. Helpers are told the
-server on their standard input and answer on their output, so that no secret is in a process list. They inherit PATH, HOME and what the
-configuration says, and nothing else of our environment, where the secrets of other upstreams are.
+A file that changed is read anew at the next request; one that cannot be read or understood leaves what was known, and so does a helper
+that fails. Helpers inherit PATH, HOME and what the configuration says, and nothing else of our environment, where the secrets of other
+upstreams are.
 """
 
-import asyncio
 import logging
 import os
 import shutil
-from contextlib import suppress
+import time
 from pathlib import Path
 from typing import TypeAlias
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TLRUCache
 
 from regproxy.flights import Flights
 from regproxy.policy.routing import Credential, Host
 from regproxy.policy.upstream.keyring import Helper, InvalidKeyring, Keyring, told
 from regproxy.telemetry.log import fields
+from regproxy.upstream.auth.helper import HelperFailedError, answer
 
-_HELPER_PATIENCE = 5.0  # seconds; one that asks a cloud takes two
 _HELPER_BELIEVED = 300.0  # seconds; the shortest-lived secrets that helpers hand out live for an hour
-_MAX_OUTPUT_BYTES = 64 * 1024  # of a helper; what it says is a few KiB
+_NO_HELP_BELIEVED = 10.0  # seconds, where it failed or knows nothing: somebody may be about to log in
 _INHERITED = ("PATH", "HOME")
 _SERVERS = 256  # answers of helpers in memory
 
@@ -41,7 +40,8 @@ class Credentials:
         self._keyring = Keyring({}, {})
         self._version: _Version = None
         self._complaint: str | None = None
-        self._told: TTLCache[Helper, Credential | None] = TTLCache(_SERVERS, _HELPER_BELIEVED)
+        self._told: TLRUCache[Helper, Credential | None] = TLRUCache(_SERVERS, _until, timer=time.monotonic)
+        self._known: LRUCache[Helper, Credential] = LRUCache(_SERVERS)  # what each last answered, while the file is the same
         self._flights: Flights[Helper, Credential | None] = Flights()
 
     async def find(self, name: str) -> Credential | None:
@@ -73,6 +73,7 @@ class Credentials:
             return
         self._complaint = None
         self._told.clear()
+        self._known.clear()
 
     def _complain(self, path: Path, reason: str | None) -> None:
         """Log once, not at every request."""
@@ -81,31 +82,25 @@ class Credentials:
             _log.warning("credentials cannot be read", extra=fields(path=str(path), host=str(self._host), reason=reason))
 
     async def _ask(self, helper: Helper) -> Credential | None:
-        if helper not in self._told:
-            self._told[helper] = await self._flights.join(helper, lambda: self._run(helper))
-        return self._told.get(helper)
+        if helper in self._told:
+            return self._told[helper]
+        return await self._flights.join(helper, lambda: self._run(helper))
 
     async def _run(self, helper: Helper) -> Credential | None:
-        name = f"docker-credential-{helper.suffix}"
-        program = shutil.which(name, path=self._search_path)
-        if program is None:
+        """Ask a helper; what it said before stands where it fails."""
+        name, credential = f"docker-credential-{helper.suffix}", self._known.get(helper)
+        if (program := shutil.which(name, path=self._search_path)) is None:
             _log.warning("credential helper not found", extra=fields(helper=name, host=str(self._host)))
-            return None
-        pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(
-            program, "get", stdin=pipe, stdout=pipe, stderr=none, env=self._environment(), limit=_MAX_OUTPUT_BYTES
-        )
-        try:
-            async with asyncio.timeout(_HELPER_PATIENCE):
-                output = await _answer(process, helper.server)
-        except TimeoutError:
-            _log.warning("credential helper timed out", extra=fields(helper=name, host=str(self._host)))
-            return None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return told(output) if process.returncode == 0 else None
+            credential = None
+        else:
+            try:
+                credential = told(await answer(program, helper.server, self._environment()))
+            except HelperFailedError as error:
+                _log.warning("credential helper failed", extra=fields(helper=name, host=str(self._host), reason=str(error)))
+        self._told[helper] = credential
+        if credential is not None:
+            self._known[helper] = credential
+        return credential
 
     def _environment(self) -> dict[str, str]:
         inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
@@ -113,18 +108,6 @@ class Credentials:
         return inherited | ({name: value.value for name, value in config.helper_env} if config else {})
 
 
-async def _answer(process: asyncio.subprocess.Process, server: str) -> bytes:
-    """Pass the server to a helper and return what it answers, as far as that has a use."""
-    assert process.stdin is not None  # noqa: S101 -- both are pipes
-    assert process.stdout is not None  # noqa: S101
-    with suppress(ConnectionError):  # it may answer, or fail, without having listened
-        process.stdin.write(server.encode())
-        process.stdin.close()
-        await process.stdin.wait_closed()
-    output = bytearray()
-    while len(output) <= _MAX_OUTPUT_BYTES and (piece := await process.stdout.read(_MAX_OUTPUT_BYTES)):
-        output += piece
-    if len(output) > _MAX_OUTPUT_BYTES:
-        process.kill()
-    await process.wait()
-    return bytes(output)
+def _until(_: Helper, credential: Credential | None, now: float) -> float:
+    """Return until when an answer is believed."""
+    return now + (_NO_HELP_BELIEVED if credential is None else _HELPER_BELIEVED)

@@ -114,6 +114,17 @@ async def test_n12_09_a_helper_that_never_ends_its_answer_is_ended(tmp_path: Pat
         assert await credentials.find("x") == Credential("u", Secret("p"))
 
 
+async def test_n12_09_a_helper_that_fails_leaves_what_was_known(tmp_path: Path) -> None:
+    """Where it cannot be run any more, the next request goes with what it said last, and not anonymously."""
+    helper(tmp_path, "print(json.dumps({'Username': 'u', 'Secret': 'p'}))")
+    written(tmp_path / "config.json", credHelpers={"a.io": "test"})
+    async with prepared(tmp_path) as credentials:
+        known = await credentials.find("x")
+        credentials._told.clear()  # its time is over
+        (tmp_path / "docker-credential-test").write_text("#!/nowhere\n")
+        assert await credentials.find("x") == known == Credential("u", Secret("p"))
+
+
 async def test_what_the_configuration_says_needs_no_file() -> None:
     credential = Credential("u", Secret("p"))
     assert await Credentials(Host("https://a.io", credential=credential)).find("x") == credential
