@@ -1,5 +1,5 @@
 # Any Debian image with Python 3.11 or later and its venv module will do; deploy/make-base-image.sh makes one without Docker Hub.
-ARG BASE_IMAGE=python:3.13-slim
+ARG BASE_IMAGE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE_IMAGE} AS build
 # Another index than PyPI, and an authority to believe it by (the text of a PEM file). They stay in this stage; the image does not know them.
@@ -8,13 +8,17 @@ ARG BUILD_CA
 ENV PIP_CERT=${BUILD_CA:+/tmp/ca.pem}
 WORKDIR /src
 RUN [ -z "$BUILD_CA" ] || printf '%s\n' "$BUILD_CA" >/tmp/ca.pem
-# pip installs from outside, so that the image itself has none.
-RUN python3 -m venv /pip && /pip/bin/pip install --quiet --no-cache-dir "pip>=25.1" && python3 -m venv --without-pip /opt/regproxy
+# pip installs from outside, so that the image itself has none. Every package is pinned with its hashes.
+COPY requirements requirements
+RUN python3 -m venv /pip && python3 -m venv --without-pip /opt/regproxy \
+    && /pip/bin/python -m pip install --quiet --no-cache-dir --require-hashes --requirement requirements/build.txt \
+    && /pip/bin/pip --python /opt/regproxy install --no-cache-dir --no-warn-script-location --require-hashes --requirement requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY deploy deploy
 COPY regproxy regproxy
-RUN /pip/bin/pip --python /opt/regproxy install --no-cache-dir --no-warn-script-location .
+RUN /pip/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel . \
+    && /pip/bin/pip --python /opt/regproxy install --no-index --no-deps --no-warn-script-location /wheel/*.whl
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="regproxy" \

@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test lint clients cluster test-cluster bench docs clean
+.PHONY: run test lint clients cluster test-cluster bench docs lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/regproxy serve $(if $(CONFIG),--config $(CONFIG))
@@ -20,7 +20,7 @@ lint: $(VENV)/.ready-dev
 
 # Clients and registries that the tests use and Debian does not have, built once (10 minutes) into ~/.cache/regproxy-clients.
 clients: $(VENV)/.ready-dev
-	$(BIN)/pip install --quiet --group clients
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/clients.txt
 	$(BIN)/python -m tests.clients.go_programs
 
 # The documentation site, into build/site. A broken link or any other warning is an error.
@@ -30,7 +30,7 @@ docs: $(VENV)/.ready-dev
 
 # Kubernetes, of which the tests of the chart use the API server: built from source into ~/.cache/regproxy-clients (minutes of CPU), once.
 cluster: $(VENV)/.ready-dev
-	$(BIN)/pip install --quiet --group clients
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/clients.txt
 	$(BIN)/python -m tests.kubernetes.programs
 
 test-cluster: cluster
@@ -40,15 +40,27 @@ bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m bench
 
-$(VENV)/.ready: pyproject.toml
+# Everything that is installed is pinned in requirements/ with its hashes; make lock writes the pins anew.
+$(VENV)/.ready: pyproject.toml requirements/build.txt requirements/run.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable .  # setuptools warns of editable installations as such
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/build.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/run.txt
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .  # setuptools warns of editable installations as such
 	touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready
-	$(BIN)/pip install --quiet --group dev --group docs
+$(VENV)/.ready-dev: $(VENV)/.ready requirements/dev.txt
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/dev.txt
 	touch $@
+
+# Keeps the versions that are pinned; LOCK_OPTIONS=--upgrade takes the newest that pyproject.toml allows. For every Python from 3.11 on.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" $(LOCK_OPTIONS)
+
+lock: $(VENV)/.ready
+	$(BIN)/pip install --quiet --group lock
+	$(LOCK) pyproject.toml --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --group dev --group docs --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) --group build --constraints requirements/dev.txt --output-file requirements/build.txt
+	$(LOCK) --group clients --output-file requirements/clients.txt
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

