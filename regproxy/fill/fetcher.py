@@ -104,7 +104,8 @@ class Fetcher:
         try:
             await self._begin(download, fill)
             await holdback.inspect()
-            ingest = await self._store.ingest(fill.digest, download.size, start, begun, is_locked=is_locked)
+            locked_for = fill.repository.registry if is_locked else None
+            ingest = await self._store.ingest(fill.digest, download.size, start, begun, locked_for=locked_for)
             try:
                 fill.begin(ingest, download.size, start)
                 await _receive(download, holdback, fill, ingest)

@@ -159,7 +159,9 @@ class Fills:
 
         def is_wanted() -> bool:
             siblings = self._fills.get(fill.digest, {}).values()
-            return fill.is_wanted or any(each.is_wanted for each in siblings) or self._store.is_wanted(fill.digest)
+            return (
+                fill.is_wanted or any(each.is_wanted for each in siblings) or self._store.is_wanted(fill.digest, fill.repository.registry)
+            )
 
         return _First(self.parts[fill.repository.registry], is_wanted)
 
@@ -191,7 +193,7 @@ class Fills:
         finally:
             metrics.FILLS.dec()
             if is_locked:
-                await kept(self._store.release(fill.digest, failure), fill.digest)
+                await kept(self._store.release(fill.digest, fill.repository.registry, failure), fill.digest)
             failure = None  # its traceback keeps this frame
 
     async def _landed(self, fill: Fill) -> bool:
@@ -221,7 +223,7 @@ class Fills:
                     if is_ours:
                         raise detached(progress.error)
                     return False  # what was refused to another repository may be given to this one
-                if not is_ours and not (_is_of(fill.repository, progress) and await self._may_share(fill)):
+                if not is_ours and not await self._may_share(fill):
                     fill.may_share = False
                     await self._bring(fill, is_locked=False)
                     return True
@@ -275,8 +277,3 @@ class Fills:
         """Index the blob under the repository that may have it."""
         descriptor = Descriptor(BLOB_TYPE, fill.digest, fill.size)
         await kept(self._index.put(Kind.BLOB, fill.repository, descriptor), fill.digest)
-
-
-def _is_of(repository: Repository, progress: IngestStatus) -> bool:
-    """Whether it is the same upstream that sends: the pace and the mistakes of another one are not for us to suffer."""
-    return progress.repository.startswith(f"{repository.registry}/")

@@ -117,12 +117,12 @@ class Ingester(Protocol):
         """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_locked: bool = False
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, locked_for: str | None = None
     ) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
 
-        After what another process has *begun* and has no room for, nothing is kept. Those who watch the lease are told how it goes where
-        it *is_locked* for this very copy: another one of this process may have the lease.
+        After what another process has *begun* and has no room for, nothing is kept. Where this very copy holds the lock of the upstream
+        *locked_for*, its progress is published to those who watch that lock.
         """
 
     async def spool(self, size: int) -> Spool:
@@ -130,19 +130,19 @@ class Ingester(Protocol):
 
 
 class IngestLocks(Protocol):
-    """Who on this machine may copy which content in, and what the others see of it."""
+    """Locks of content being ingested: one for each upstream that it comes from, so that no upstream delays or fails another's fill."""
 
     async def acquire(self, digest: Digest, repository: Repository) -> PeerIngest | None:
-        """Take the right to be the only process here that copies content in, or give what another copies; raise `StoreError`."""
+        """Lock *digest* for the upstream of *repository*, or return the ingest of the holder; raise `StoreError`."""
 
-    async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
+    async def release(self, digest: Digest, upstream: str, error: UpstreamError | None = None) -> None:
         """Release the lock, if we have it, and report the error to those who watch."""
 
     async def ingesting(self) -> Collection[Digest]:
         """List what is being copied in; raise `StoreError`."""
 
-    def is_wanted(self, digest: Digest) -> bool:
-        """Whether another process has a client that waits for content that we copy in."""
+    def is_wanted(self, digest: Digest, upstream: str) -> bool:
+        """Whether another process has a client that waits for content that we copy in from *upstream*."""
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         """Open complete content as `Incoming`; None where there is none. Raise `StoreError`."""

@@ -30,6 +30,7 @@ from regproxy.storage.blob_files import BlobFiles, path_of
 from regproxy.storage.directory import layout
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest
+from regproxy.storage.ingest_lock import IngestLocks, LockName
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.partial_file import PartialFile, left_behind
 from regproxy.storage.peer_ingest import Reading, WatchedIngest, told
@@ -58,7 +59,7 @@ class DiskStore:
         self._live: WeakValueDictionary[Digest, OpenBlob] = WeakValueDictionary()  # those too that are only read, and no longer kept
         self._scrubbing = ThreadPoolExecutor(1, thread_name_prefix="scrub")  # one large file at a time, beside what serves
         self._trouble = Trouble()
-        self._locks = ingest_lock.IngestLocks()
+        self._locks = IngestLocks()
         self.opened_at = 0.0
         self.interrupted_at: float | None = None
         self.quota = Quota(limits, partial(self._run, self._measure))
@@ -82,7 +83,7 @@ class DiskStore:
         """Use a store that another process has prepared, or this one."""
         try:
             self.quota.usage = await self._run(shared_usage.joined, self._root)
-            self._locks = ingest_lock.IngestLocks(await self._run(ingest_lock.place, self._root))
+            self._locks = IngestLocks(await self._run(ingest_lock.place, self._root))
         except StoreError as error:
             _log.warning("cannot share usage and locks with other processes", extra=fields(reason=str(error)))
 
@@ -113,24 +114,25 @@ class DiskStore:
             ingest.close()
 
     async def acquire(self, digest: Digest, repository: Repository) -> WatchedIngest | None:
-        other = self._locks.take(digest, str(repository))
+        other = self._locks.take(LockName(digest, repository.registry), str(repository))
         return None if other is None else WatchedIngest(self._root, digest, other, self._run)
 
-    async def release(self, digest: Digest, error: UpstreamError | None = None) -> None:
+    async def release(self, digest: Digest, upstream: str, error: UpstreamError | None = None) -> None:
+        name = LockName(digest, upstream)
         try:
             if error is not None:
-                self._locks.note(digest, end=IngestStage.FAILED.value, **told(error))
+                self._locks.note(name, end=IngestStage.FAILED.value, **told(error))
         except StoreError as trouble:
             _log.warning("cannot share the end of an ingest with other processes", extra=fields(digest=str(digest), reason=str(trouble)))
         finally:
-            self._locks.release(digest)
+            self._locks.release(name)
 
     async def ingesting(self) -> Collection[Digest]:
         return self._locks.all()
 
-    def is_wanted(self, digest: Digest) -> bool:
+    def is_wanted(self, digest: Digest, upstream: str) -> bool:
         try:
-            return self._locks.is_wanted(digest)
+            return self._locks.is_wanted(LockName(digest, upstream))
         except StoreError:
             return False
 
@@ -142,12 +144,12 @@ class DiskStore:
         return await self._run(left_behind, self._root, digest)
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, is_locked: bool = False
+        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, locked_for: str | None = None
     ) -> DiskIngest:
         growing = await self._growing(digest, size, start) if begun is None else Full("the process that copies it has no space for it")
         if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
-        note = partial(self._locks.note, digest) if is_locked else _note_nothing
+        note = _note_nothing if locked_for is None else partial(self._locks.note, LockName(digest, locked_for))
         file = None if begun is None else os.fdopen(os.dup(begun.extent(0, start).file.fileno()), "rb", buffering=0)
         ingest = DiskIngest(digest, self._run, self._trouble, growing, note, file)
         try:

@@ -1,6 +1,9 @@
 """Who on this machine copies which content in, and what becomes of it.
 
-    locks/<digest>  locked by the process that copies; each of its lines says more than the one before
+    locks/<digest>@<upstream>  locked by the process that copies; each of its lines says more than the one before
+
+There is one lock for each upstream that content may come from, because an upstream that is slow, or refuses, must not keep another's
+content from being shared. The upstream's name is hashed: it may be longer than a file's name.
 
 They lie in memory that all processes share, not with the content: no disk that hangs may keep one from being given back. The kernel
 takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one holder only:
@@ -10,10 +13,12 @@ tells by its size; only what a size cannot tell is written here. Who watches it 
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,48 +95,60 @@ class Watched:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class LockName:
+    """Which lock: that of *digest*, as it comes from *upstream*."""
+
+    digest: Digest
+    upstream: str
+
+    def __str__(self) -> str:
+        """Return the name of its file."""
+        return f"{self.digest}@{hashlib.sha256(self.upstream.encode()).hexdigest()[:16]}"
+
+
 class IngestLocks:
     """Those this process has, and a view of all others; every call may raise `StoreError`."""
 
     def __init__(self, place: Path | None = None) -> None:
         """Keep the locks in *place*; without one nothing is locked and nothing can be watched."""
         self._place = place
-        self._ours: dict[Digest, IngestLock] = {}
+        self._ours: dict[LockName, IngestLock] = {}
 
-    def take(self, digest: Digest, repository: str) -> Watched | None:
-        """Take the lock of *digest* for *repository*, or return a view of its holder."""
+    def take(self, name: LockName, repository: str) -> Watched | None:
+        """Take the lock *name* for *repository*, or return a view of its holder."""
         while self._place is not None:
             with _failing():
-                path = self._place / str(digest)
+                path = self._place / str(name)
                 if (lock := _taken(path)) is not None:
                     lock.open_for(repository)
-                    self._ours[digest] = lock
+                    self._ours[name] = lock
                     return None
                 if (other := _watched(path)) is not None:
                     return other
         return None
 
-    def note(self, digest: Digest, **facts: object) -> None:
+    def note(self, name: LockName, **facts: object) -> None:
         """Notify those who watch, if the lock is ours."""
         with _failing():
-            if digest in self._ours:
-                self._ours[digest].note(**facts)
+            if name in self._ours:
+                self._ours[name].note(**facts)
 
-    def is_wanted(self, digest: Digest) -> bool:
+    def is_wanted(self, name: LockName) -> bool:
         """Whether the lock is ours, and a watching process reported that a client waits."""
         with _failing():
-            return digest in self._ours and self._ours[digest].is_wanted
+            return name in self._ours and self._ours[name].is_wanted
 
-    def release(self, digest: Digest) -> None:
+    def release(self, name: LockName) -> None:
         """Release the lock, if it is ours."""
         with _failing():
-            if digest in self._ours:
-                self._ours.pop(digest).release()
+            if name in self._ours:
+                self._ours.pop(name).release()
 
-    def all(self) -> list[Digest]:
+    def all(self) -> set[Digest]:
         """List what is being copied in, by whichever process."""
         with _failing():
-            return [] if self._place is None else [Digest.parse(path.name) for path in self._place.iterdir()]
+            return set() if self._place is None else {Digest.parse(path.name.partition("@")[0]) for path in self._place.iterdir()}
 
 
 def place(root: Path) -> Path:

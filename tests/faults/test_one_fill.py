@@ -18,7 +18,7 @@ MIB = 1024 * 1024
 
 def _holder(digest: Digest) -> int | None:
     """Tell which process has the lock of *digest*; nobody is told the name of the program's directory."""
-    (lock,) = Path("/dev/shm").glob(f"regproxy-*/locks/{digest}")
+    (lock,) = Path("/dev/shm").glob(f"regproxy-*/locks/{digest}@*")
     inode = lock.stat().st_ino
     for line in Path("/proc/locks").read_text().splitlines():
         words = line.split()

@@ -37,8 +37,8 @@ class Process:
 
     def __init__(self, settings: Settings, store: DiskStore, index: SqliteIndex) -> None:
         self.store = store
-        self.registry = UpstreamRegistry(settings.upstreams[0], settings.timeouts, NullFleet())
-        self.fills = Fills({"docker.io": self.registry}, store, index, settings.downloads)
+        self.registries = {each.name: UpstreamRegistry(each, settings.timeouts, NullFleet()) for each in settings.upstreams}
+        self.fills = Fills(self.registries, store, index, settings.downloads)
 
     async def pull(self, digest: Digest, repository: Repository = APP) -> bytes:
         """Read a blob to its end."""
@@ -65,10 +65,18 @@ async def some(content: Content, start: int) -> bytes:
 
 
 @asynccontextmanager
-async def processes(root: Path, upstream: FakeRegistry, count: int = 2, limits: Limits = Limits()) -> AsyncIterator[list[Process]]:  # noqa: B008
+async def processes(
+    root: Path,
+    upstream: FakeRegistry,
+    count: int = 2,
+    limits: Limits = Limits(),  # noqa: B008
+    quay: FakeRegistry | None = None,
+) -> AsyncIterator[list[Process]]:
     """Several of them, as far as the kernel can tell: its locks are by open file."""
     path = root.with_suffix(".yaml")
-    path.write_text(yaml.safe_dump({"store": {"root": str(root)}, "upstreams": {"docker.io": {"hosts": [{"url": upstream.url}]}}}))
+    hosts = {"docker.io": upstream.url} | ({} if quay is None else {"quay.io": quay.url})
+    upstreams = {name: {"hosts": [{"url": url}]} for name, url in hosts.items()}
+    path.write_text(yaml.safe_dump({"store": {"root": str(root)}, "upstreams": upstreams}))
     settings = load(path, {})
     async with AsyncExitStack() as stack:
         found = []
@@ -79,7 +87,8 @@ async def processes(root: Path, upstream: FakeRegistry, count: int = 2, limits: 
             index = await SqliteIndex.open(root / "index.db", time.time)
             stack.push_async_callback(index.close)
             process = Process(settings, store, index)
-            stack.push_async_callback(process.registry.close)
+            for registry in process.registries.values():
+                stack.push_async_callback(registry.close)
             stack.push_async_callback(process.fills.drain, 5)
             found.append(process)
         yield found
@@ -161,6 +170,22 @@ async def test_another_repository_reads_along_only_if_upstream_lets_it(tmp_path:
         upstream.add_blob("library/other", BLOB)
         assert await other.pull(digest, OTHER) == BLOB
         assert upstream.sent_blob_bytes() == len(BLOB)
+
+
+async def test_n12_02_an_upstream_that_stalls_keeps_no_fill_of_another_from_being_shared(tmp_path: Path) -> None:
+    """Whoever asks a slow or refusing upstream for a digest would otherwise make each worker fetch it for itself."""
+    async with (
+        FakeRegistry() as upstream,
+        FakeRegistry() as quay,
+        processes(tmp_path / "store", upstream, count=3, quay=quay) as (stalled, *others),
+    ):
+        digest, stall, pulling = await halfway(upstream, stalled)
+        quay.add_blob("library/app", BLOB)
+        of_quay = Repository("quay.io", "library/app")
+        assert [body == BLOB for body in await asyncio.gather(*(each.pull(digest, of_quay) for each in others))] == [True, True]
+        assert quay.sent_blob_bytes() == len(BLOB)
+        stall.event.set()
+        assert await pulling == BLOB
 
 
 async def test_what_the_store_does_not_take_everyone_fetches_for_himself(tmp_path: Path) -> None:

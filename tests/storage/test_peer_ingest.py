@@ -24,6 +24,7 @@ from regproxy.ports import (
 )
 from regproxy.storage import ingest_lock
 from regproxy.storage.disk import DiskStore
+from regproxy.storage.ingest_lock import LockName
 
 DIGEST = Digest.of(b"a layer")
 REPOSITORY = Repository("docker.io", "library/app")
@@ -54,7 +55,7 @@ async def test_n13_13_a_failure_means_the_same_to_another_process(tmp_path: Path
     assert await one.acquire(DIGEST, REPOSITORY) is None
     copy = await other.acquire(DIGEST, REPOSITORY)
     assert copy is not None
-    await one.release(DIGEST, failure)
+    await one.release(DIGEST, REPOSITORY.registry, failure)
     progress = await copy.status()
     copy.close()
     for store in (one, other):
@@ -69,7 +70,7 @@ async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it
     """It locks its file and writes the first line: whoever looks in between would fetch the same blob a second time."""
     store = DiskStore(tmp_path, Limits())
     await store.prepare()
-    with (ingest_lock.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
+    with (ingest_lock.place(tmp_path) / str(LockName(DIGEST, REPOSITORY.registry))).open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         copy = await store.acquire(DIGEST, REPOSITORY)
         assert copy is not None
@@ -87,7 +88,7 @@ async def test_n12_02_a_holder_is_not_taken_for_a_stranger_before_it_says_who_it
 async def test_n12_02_a_holder_that_dies_before_it_says_who_it_is_is_over(tmp_path: Path) -> None:
     store = DiskStore(tmp_path, Limits())
     await store.prepare()
-    with (ingest_lock.place(tmp_path) / str(DIGEST)).open("ab", buffering=0) as file:
+    with (ingest_lock.place(tmp_path) / str(LockName(DIGEST, REPOSITORY.registry))).open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         copy = await store.acquire(DIGEST, REPOSITORY)
     assert copy is not None
