@@ -70,7 +70,7 @@ def test_what_was_exported_is_served_by_another_store_without_any_upstream(archi
         (["app:1", "app:latest"], {"1", "latest"}),
         (["DIGEST"], {"1", "latest"}),
     ],
-    ids=" ".join,
+    ids=lambda names: " ".join(sorted(names)),
 )
 async def test_an_export_names_only_what_was_asked_for(tmp_path: Path, asked: list[str], exported: set[str]) -> None:
     """Another tag of the same image would be moved in the store that imports it."""

@@ -157,7 +157,7 @@ async def test_a_client_that_leaves_ends_the_wait(registry: FakeRegistry, client
     await asyncio.wait_for(asyncio.gather(*(asyncio.all_tasks() - before), return_exceptions=True), 5)
 
 
-@pytest.mark.parametrize("deed", [Stall(10), Hold(), Paced(100), Flood(10**12)], ids=repr)
+@pytest.mark.parametrize("deed", [Stall(10), Hold(), Paced(100), Flood(10**12)], ids=lambda deed: type(deed).__name__)
 async def test_stopping_ends_what_is_under_way(deed: Deed, client: aiohttp.ClientSession) -> None:
     before = asyncio.all_tasks()
     async with FakeRegistry() as registry:
