@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CONFIG ?=
 
-.PHONY: run test lint clients cluster test-cluster bench docs lock clean
+.PHONY: run test lint clients cluster test-cluster bench docs lock dist image clean
 
 run: $(VENV)/.ready
 	$(BIN)/regproxy serve $(if $(CONFIG),--config $(CONFIG))
@@ -62,5 +62,14 @@ lock: $(VENV)/.ready
 	$(LOCK) --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) --group clients --output-file requirements/clients.txt
 
+# A release, in dist/: wheel, sdist, chart package, bill of materials and checksums, for the version that pyproject.toml has.
+dist: $(VENV)/.ready-dev
+	$(BIN)/python -m docs.commands
+	$(BIN)/python -m release
+
+# The container image, for amd64 and arm64 where Docker has buildx, beside the rest in dist/. Other options of the build: IMAGE_OPTIONS.
+image: $(VENV)/.ready-dev
+	$(BIN)/python -m release.image dist $(IMAGE_OPTIONS)
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+complete --command regproxy --no-files --arguments "(env _REGPROXY_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) regproxy)" --condition "env _REGPROXY_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) regproxy"
