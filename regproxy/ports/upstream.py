@@ -143,7 +143,7 @@ class Registry(Watched, Protocol):
 
     @property
     def is_near(self) -> bool:
-        """Whether the best host for a blob is so near and fast that one request for all of it is the best plan."""
+        """Whether one request for all of a blob is the best plan: its best host is near and fast, or a cache that plans by itself."""
 
     def may_repeat(self) -> bool:
         """Take the right to ask once more after a request that brought nothing, and report whether there was one: they are few."""

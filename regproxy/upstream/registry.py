@@ -22,7 +22,7 @@ from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import ACCEPT, LIMIT, OCI_INDEX, InvalidManifest, Manifest
 from regproxy.oci.reference import InvalidName, Reference, Repository, Tag
 from regproxy.policy.paging import page_size, smaller_pages
-from regproxy.policy.routing import Host, Trust, Upstream
+from regproxy.policy.routing import Host, HostKind, Trust, Upstream
 from regproxy.policy.upstream import failover, plan
 from regproxy.ports import (
     Answer,
@@ -90,8 +90,11 @@ class UpstreamRegistry:
 
     @property
     def is_near(self) -> bool:
-        best = next((self._health[host] for host in self._health.candidates(Trust.PULL)), None)
-        return best is not None and plan.is_near(best.first_byte, best.rate)
+        best = next(iter(self._health.candidates(Trust.PULL)), None)
+        if best is None:
+            return False
+        # A cache finds out by itself how a blob comes fastest; of what it does not have, parts would be fetched beside the whole.
+        return best.kind is HostKind.CACHE or plan.is_near(self._health[best].first_byte, self._health[best].rate)
 
     def may_repeat(self) -> bool:
         return self._cache.spend()

@@ -179,3 +179,13 @@ async def test_n13_18_every_answer_that_used_ns_says_so(chain: Chain) -> None:
 async def test_n13_18_an_unknown_registry_is_not_claimed(chain: Chain) -> None:
     answer = await chain.cluster.ask(f"/v2/{NAME}/manifests/1?ns=other.test")
     assert (answer.status, "OCI-Namespace" in answer.headers) == (404, False)
+
+
+@pytest.mark.parametrize("size", [5 << 20, 24 << 20])
+async def test_n15_01_a_layer_through_two_caches_is_asked_of_its_registry_once(chain: Chain, size: int) -> None:
+    """A cache that is asked for a part of what it does not have passes that part through, beside the whole."""
+    layer = bytes(size)
+    chain.one.add_image(NAME, "large", [layer])
+    answer = await chain.ask(ONE, f"blobs/{Digest.of(layer)}")
+    assert (answer.status, len(answer.body)) == (200, size)
+    assert sum(entry.sent for entry in chain.one.ledger if entry.kind == "blobs") == size
