@@ -49,7 +49,7 @@ def test_n15_01_each_mode_runs_what_it_says(rendered: dict[str, Rendered]) -> No
     for mode in MODES:
         assert rendered[mode].has("StatefulSet", "rp-regproxy") == (mode != "node")
         assert rendered[mode].has("DaemonSet", "rp-regproxy-node") == (mode != "cluster")
-        assert rendered[mode].has("DaemonSet", "rp-regproxy-client-config") == (mode == "cluster")
+        assert rendered[mode].has("DaemonSet", "rp-regproxy-client-config")
 
 
 def test_n15_01_the_cluster_cache_may_lose_one_replica_at_a_time(rendered: dict[str, Rendered]) -> None:
@@ -149,6 +149,7 @@ def test_n15_01_the_configuration_rolls_the_pods() -> None:
         ({"upstreamCredentials": {"docker.io": {"secret": "x"}}}, "docker.io"),
         ({"ipFamilies": []}, "ipFamilies"),
         ({"service": {"nodePort": "30500"}}, "nodePort"),
+        ({"mode": "both", "service": {"type": "NodePort"}}, "node.port"),
         ({"admission": {"failurePolicy": "Maybe"}}, "failurePolicy"),
     ],
 )
@@ -182,6 +183,22 @@ def test_n15_01_the_writer_knows_where_the_runtime_reaches_the_cache(values: dic
     ]
 
 
+def test_n15_01_the_writer_asks_by_the_nodes_own_network(rendered: dict[str, Rendered]) -> None:
+    """What listens on the node's loopback interface is out of reach of a Pod's network."""
+    for mode in MODES:
+        [pod] = [pod for pod in rendered[mode].pods().values() if any("keep" in each.get("args", []) for each in pod["containers"])]
+        assert pod["hostNetwork"]
+
+
+def test_n15_01_the_port_of_a_node_leads_to_its_own_cache() -> None:
+    """kube-proxy answers a NodePort at 127.0.0.1 too, before the Pod's hostPort."""
+    service = Rendered({"mode": "both"}).one("Service", "rp-regproxy")["spec"]
+    assert (service["type"], service["ports"][0].get("nodePort")) == ("ClusterIP", None)
+    assert Rendered().one("Service", "rp-regproxy")["spec"]["type"] == "NodePort"
+    apart = Rendered({"mode": "both", "service": {"type": "NodePort", "nodePort": 30502}})
+    assert apart.one("Service", "rp-regproxy")["spec"]["ports"][0]["nodePort"] == 30502
+
+
 def test_n15_01_removal_undoes_the_nodes_before_anything_goes(rendered: dict[str, Rendered]) -> None:
     for mode in MODES:
         hooks = [each for each in rendered[mode].documents if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"]
@@ -189,7 +206,7 @@ def test_n15_01_removal_undoes_the_nodes_before_anything_goes(rendered: dict[str
         kinds = [each["kind"] for each in order]
         assert kinds[-3:] == ["Job", "DaemonSet", "Job"]
         assert set(kinds[:-3]) == {"ServiceAccount", "Role", "RoleBinding"}
-        writer = "rp-regproxy-client-config" if mode == "cluster" else "rp-regproxy-node"
+        writer = "rp-regproxy-client-config"
         [stop] = order[-3]["spec"]["template"]["spec"]["containers"]
         assert f"--writer={writer}" in stop["args"]
         assert rendered[mode].has("DaemonSet", writer)

@@ -44,6 +44,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ include "regproxy.fullname" . }}.{{ .Release.Namespace }}.svc
 {{- end -}}
 
+{{- define "regproxy.serviceType" -}}
+{{- .Values.service.type | default (ternary "NodePort" "ClusterIP" (eq .Values.mode "cluster")) -}}
+{{- end -}}
+
 {{- define "regproxy.scheme" -}}{{ if .Values.tls.existingSecret }}https{{ else }}http{{ end }}{{- end -}}
 
 {{/* All interfaces, of the families that the cluster has. */}}
@@ -72,8 +76,12 @@ ipFamilies: {{ toJson .Values.ipFamilies }}
 {{- end -}}
 {{- if hasKey ($config.store | default dict) "root" -}}{{- fail (printf "%s.store.root is set by the chart: use persistence or node.hostPath" $place) -}}{{- end -}}
 {{- end -}}
-{{- if and .Values.clientConfig.enabled (eq .Values.mode "cluster") (ne .Values.service.type "NodePort") (not .Values.clientConfig.endpoint) -}}
+{{- if and .Values.clientConfig.enabled (eq .Values.mode "cluster") (ne (include "regproxy.serviceType" .) "NodePort") (not .Values.clientConfig.endpoint) -}}
 {{- fail "clientConfig.endpoint is missing: nodes know no name of the cluster, so give service.type NodePort, or the URL by which nodes reach the Service" -}}
+{{- end -}}
+{{- /* A NodePort is open at the loopback address too, and taken first. */ -}}
+{{- if and (eq .Values.mode "both") (eq (include "regproxy.serviceType" .) "NodePort") (eq (int .Values.service.nodePort) (int .Values.node.port)) -}}
+{{- fail "service.nodePort and node.port are the same: nodes would pass their own cache by, so give one of them another number" -}}
 {{- end -}}
 {{- end -}}
 
@@ -272,7 +280,7 @@ annotations:
 {{- end -}}
 
 {{- define "regproxy.writerName" -}}
-{{ include "regproxy.fullname" . }}-{{ if include "regproxy.hasNodes" . }}node{{ else }}client-config{{ end }}
+{{ include "regproxy.fullname" . }}-client-config
 {{- end -}}
 
 {{/* What the webhook needs of the configuration: names and rules of upstreams, no secret. */}}
