@@ -28,7 +28,7 @@ docs: $(VENV)/.ready-dev
 	$(BIN)/python -m docs.configuration
 	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --conf-dir docs . build/site
 
-# Kubernetes, of which the tests of the chart use the API server: built from source into ~/.cache/regproxy-clients (minutes of CPU), once.
+# Kubernetes, in which the tests install the chart and run Pods: built from source into ~/.cache/regproxy-clients (minutes of CPU), once.
 cluster: $(VENV)/.ready-dev
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements/clients.txt
 	$(BIN)/python -m tests.kubernetes.programs

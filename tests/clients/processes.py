@@ -44,6 +44,11 @@ class Daemon:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
     def tell(self, number: signal.Signals) -> None:
         """Send it a signal: SIGSTOP, SIGCONT."""
         assert self._process is not None, "it does not run"
@@ -60,9 +65,9 @@ def free_port() -> int:
         return port
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, address: str = "127.0.0.1") -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0
 
 
 def is_accepting(path: Path) -> bool:

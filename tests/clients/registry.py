@@ -29,18 +29,19 @@ class Request(NamedTuple):
 class Registry:
     """A docker-registry that can be stopped and started again on the same port, with its content kept."""
 
-    def __init__(self, program: Path, folder: Path, tokens: TokenService) -> None:
+    def __init__(self, program: Path, folder: Path, tokens: TokenService, address: str = "127.0.0.1") -> None:
         self._tokens = tokens
+        self._address = address
         self._port = free_port()
         self._marks = count()
         self.content = folder / "content"
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://{address}:{self._port}"
         tokens.signer.write_certificate(folder / "tokens.pem")
         (folder / "registry.yml").write_text(json.dumps(self._configuration(folder)))
         self._daemon = Daemon([program, "serve", folder / "registry.yml"], folder / "registry.log")
 
     def start(self) -> None:
-        self._daemon.start(lambda: is_listening(self._port))
+        self._daemon.start(lambda: is_listening(self._port, self._address))
 
     def stop(self) -> None:
         self._daemon.stop()
@@ -96,7 +97,7 @@ class Registry:
             "version": "0.1",
             "log": {"level": "warn"},
             "storage": {"filesystem": {"rootdirectory": str(self.content)}},
-            "http": {"addr": f"127.0.0.1:{self._port}", "secret": "not secret"},
+            "http": {"addr": f"{self._address}:{self._port}", "secret": "not secret"},
             "auth": {
                 "token": {
                     "realm": self._tokens.realm,

@@ -57,13 +57,13 @@ class Signer:
 
 
 class TokenService:
-    """The service on a loopback port; remembers which scopes it was asked for, and by whom."""
+    """The service, on loopback unless said otherwise; remembers which scopes it was asked for, and by whom."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
         self.signer = Signer()
         self.asked: list[tuple[str, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.authority = f"127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer((address, 0), self._handler())
+        self.authority = f"{address}:{self._server.server_port}"
         self.realm = f"http://{self.authority}/token"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,26 @@ from tests.clients.programs import program as of_debian
 
 from .programs import program
 
-_TOKEN = "test"
+_TOKEN = "test"  # of an administrator
+# Users by their names in Kubernetes' own roles, and their groups; each one's token is its name.
+NODE, PROXY, SCHEDULER, MANAGER = "system:node:node", "system:kube-proxy", "system:kube-scheduler", "system:kube-controller-manager"
+_USERS = {_TOKEN: "system:masters", NODE: "system:nodes", PROXY: "", SCHEDULER: "", MANAGER: ""}
+
+
+def _here(*words: str | Path) -> list[str | Path]:
+    return list(words)
 
 
 class ApiServer:
-    """Kubernetes without a node: documents are validated and admitted, and no Pod runs."""
+    """Kubernetes without a node: documents are validated and admitted, and no Pod runs.
 
-    def __init__(self, folder: Path) -> None:
+    It listens at *address*, in the network that *inside* brings a command into.
+    """
+
+    def __init__(
+        self, folder: Path, address: str = "127.0.0.1", inside: Callable[..., Sequence[str | Path]] = _here, options: Sequence[str] = ()
+    ) -> None:
+        self._inside = inside
         client, peer = free_port(), free_port()
         self._port = free_port()
         self._folder = folder
@@ -29,32 +42,40 @@ class ApiServer:
             *("--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}"),
             *("--initial-cluster", f"default=http://127.0.0.1:{peer}"),
         ]
-        self._etcd = Daemon(etcd, folder / "etcd.log")
+        self._etcd = Daemon(inside(*etcd), folder / "etcd.log")
         self._client_port = client
-        (folder / "tokens.csv").write_text(f"{_TOKEN},admin,admin,system:masters\n")
+        (folder / "tokens.csv").write_text("".join(f"{user},{user},{user},{group}\n" for user, group in _USERS.items()))
         server: list[str | Path] = [
             *(program("kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{client}", f"--cert-dir={folder}/certificates"),
-            *("--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", f"--secure-port={self._port}"),
+            *(f"--bind-address={address}", f"--advertise-address={address}", f"--secure-port={self._port}"),
             *(f"--token-auth-file={folder}/tokens.csv", "--authorization-mode=Node,RBAC", "--service-cluster-ip-range=10.96.0.0/16"),
             *("--service-account-issuer=https://kubernetes.test", f"--service-account-key-file={folder}/accounts.key"),
             f"--service-account-signing-key-file={folder}/accounts.key",
+            *options,
         ]
-        self._server = Daemon(server, folder / "kube-apiserver.log")
-        cluster = {"server": f"https://127.0.0.1:{self._port}", "insecure-skip-tls-verify": True}
+        self._server = Daemon(inside(*server), folder / "kube-apiserver.log")
+        self.url = f"https://{address}:{self._port}"
+        self.kubeconfig = self.kubeconfig_of(_TOKEN)
+        self.accounts_key = folder / "accounts.key"
+        self.certificate = folder / "certificates" / "apiserver.crt"
+
+    def kubeconfig_of(self, user: str) -> Path:
+        """Write the file by which *user* reaches it."""
         kubeconfig = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "admin", "user": {"token": _TOKEN}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+            "clusters": [{"name": "test", "cluster": {"server": self.url, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": user, "user": {"token": user}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
             "current-context": "test",
         }
-        self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(json.dumps(kubeconfig))
+        path = self._folder / f"{user.replace(':', '-')}.kubeconfig"
+        path.write_text(json.dumps(kubeconfig))
+        return path
 
     def start(self) -> None:
         run(["openssl", "genrsa", "-out", self._folder / "accounts.key", "2048"])
-        self._etcd.start(lambda: b"3." in _said(["curl", "--silent", f"http://127.0.0.1:{self._client_port}/version"]))
+        self._etcd.start(lambda: b"3." in _said(self._inside("curl", "--silent", f"http://127.0.0.1:{self._client_port}/version")))
         kubectl: list[str | Path] = [program("kubectl"), f"--kubeconfig={self.kubeconfig}"]
         self._server.start(lambda: _said([*kubectl, "get", "--raw", "/readyz"]) == b"ok")
 
@@ -83,5 +104,5 @@ class ApiServer:
         return done.stdout + done.stderr
 
 
-def _said(command: list[str | Path]) -> bytes:
+def _said(command: Sequence[str | Path]) -> bytes:
     return subprocess.run(command, capture_output=True, check=False).stdout

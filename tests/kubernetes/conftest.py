@@ -1,6 +1,7 @@
 """One API server for each module: what one removes, it knows for a moment longer. `make test-cluster` builds it."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from .api_server import ApiServer
+from .machine import Machine
+from .node import Cluster
 
 collect_ignore_glob = [] if os.environ.get("CLUSTER_TESTS") == "1" else ["test_*.py"]
 
@@ -19,3 +22,19 @@ def cluster() -> Iterator[ApiServer]:
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Cluster]:
+    """Start one cluster with a node for all that run Pods."""
+    folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
+    machine = Machine(folder)
+    try:
+        machine.start()
+        cluster = Cluster(folder, machine)
+        cluster.start()
+        yield cluster
+        cluster.stop()
+    finally:
+        machine.stop()
+        shutil.rmtree(folder)

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.clients.go_programs import ENVIRONMENT, GO, cache_folder
 from tests.clients.processes import run
 
 VERSION = "v1.34.4"  # the last that runs on cgroup v1
-PROGRAMS = ("kube-apiserver", "kubectl")
+PROGRAMS = ("kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 
 _MODULE = "k8s.io/kubernetes"
 _BUILD_SECONDS = 7200.0
@@ -31,9 +32,13 @@ def program(name: str) -> Path:
     return path
 
 
-def build() -> None:
-    """Build all programs at once or not at all; raise RuntimeError with what Go said."""
-    cache_folder().mkdir(parents=True, exist_ok=True)
+def missing() -> list[str]:
+    return [name for name in PROGRAMS if not (_folder() / name).exists()]
+
+
+def build(names: Sequence[str]) -> None:
+    """Build the programs *names* at once or not at all; raise RuntimeError with what Go said."""
+    _folder().mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=cache_folder()))
     try:
         environment = ENVIRONMENT | {"GOFLAGS": f"{ENVIRONMENT['GOFLAGS']} -mod=mod", "GOWORK": "off"}
@@ -43,12 +48,12 @@ def build() -> None:
         (unfinished / "go.mod").write_text(_go_mod(Path(upstream).read_text()))
         major, minor, _ = VERSION.removeprefix("v").split(".")
         said = f"-s -w -X {_SAYS}.gitVersion={VERSION} -X {_SAYS}.gitMajor={major} -X {_SAYS}.gitMinor={minor}"
-        packages = [f"{_MODULE}/cmd/{name}" for name in PROGRAMS]
+        packages = [f"{_MODULE}/cmd/{name}" for name in names]
         run([GO, "-C", unfinished, "build", "-o", f"{unfinished}/", f"-ldflags={said}", *packages], environment, within=_BUILD_SECONDS)
-        unfinished.rename(_folder())
-    except BaseException:
+        for name in names:
+            (unfinished / name).rename(_folder() / name)
+    finally:
         shutil.rmtree(unfinished)
-        raise
 
 
 def _go_mod(upstream: str) -> str:
@@ -64,8 +69,8 @@ def _folder() -> Path:
 
 
 if __name__ == "__main__":
-    if not _folder().exists():
-        print(f"building {', '.join(PROGRAMS)} {VERSION}", flush=True)  # noqa: T201
+    if names := missing():
+        print(f"building {', '.join(names)} {VERSION}", flush=True)  # noqa: T201
         begun = time.monotonic()
-        build()
+        build(names)
         print(f"built in {time.monotonic() - begun:.0f} s", flush=True)  # noqa: T201

@@ -1,0 +1,78 @@
+"""A machine for a node: network, mounts and processes of its own, which end with it. Only the wire to it is in the tests' network."""
+
+import os
+import signal
+from pathlib import Path
+
+from tests.clients.processes import Daemon, run
+from tests.clients.programs import require_root
+
+NETWORK = "10.77.0"
+OUTSIDE = f"{NETWORK}.1"  # the tests' end of the wire: registries listen there
+ADDRESS = f"{NETWORK}.2"
+_WIRE = "rp-node"
+
+# What programs of a node read and write at places that no option moves, or that the chart names.
+_OWN = ("etc/containerd", "run", "var/lib/cni", "var/lib/containerd", "var/lib/kubelet", "var/lib/regproxy", "var/log")
+
+
+class Machine:
+    """Namespaces, kept by a process that waits: whatever runs in them is killed with it, and mounts and interfaces go too."""
+
+    def __init__(self, folder: Path) -> None:
+        require_root()
+        self.root = folder / "node"
+        self._made: list[Path] = []
+        # The first process of a namespace reaps what others leave behind.
+        waits = ["bash", "-c", "trap exit TERM; while :; do sleep infinity & wait $!; done"]
+        command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *waits]
+        self._first = Daemon(command, folder / "machine.log")
+        self._pid = 0
+
+    def start(self) -> None:
+        for own in _OWN:
+            (self.root / own).mkdir(parents=True)
+            place = Path("/") / own
+            if not place.exists():
+                place.mkdir()
+                self._made.append(place)
+        self._first.start(self._is_up)
+        for own in _OWN:
+            self.run("mount", "--bind", self.root / own, Path("/") / own)
+        run(["ip", "link", "add", _WIRE, "type", "veth", "peer", "name", "eth0", "netns", str(self._pid)])
+        run(["ip", "address", "add", f"{OUTSIDE}/24", "dev", _WIRE])
+        run(["ip", "link", "set", _WIRE, "up"])
+        self.run("ip", "link", "set", "lo", "up")
+        self.run("ip", "address", "add", f"{ADDRESS}/24", "dev", "eth0")
+        self.run("ip", "link", "set", "eth0", "up")
+        self.run("ip", "route", "add", "default", "via", OUTSIDE)
+        self.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+
+    def stop(self) -> None:
+        """Kill all that runs in it; a second time it does nothing."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+        self._pid = 0
+        self._first.stop()
+        while self._made:
+            self._made.pop().rmdir()
+
+    def command(self, *words: str | Path) -> list[str | Path]:
+        """Return the command that runs *words* in the machine."""
+        return ["nsenter", f"--target={self._pid}", "--net", "--mount", "--pid", "--", *words]
+
+    def network_command(self, *words: str | Path) -> list[str | Path]:
+        """Return the command that runs *words* in the machine's network alone: a signal to it reaches the program."""
+        return ["nsenter", f"--target={self._pid}", "--net", "--", *words]
+
+    def run(self, *words: str | Path) -> str:
+        return run(self.command(*words))
+
+    def _is_up(self) -> bool:
+        process = self._first.pid
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        if not children:
+            return False
+        self._pid = int(children[0])
+        # unshare enters all namespaces and mounts /proc before it becomes the program that waits.
+        return Path(f"/proc/{self._pid}/comm").read_text().strip() == "bash"
