@@ -57,8 +57,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group lock
-	$(LOCK) pyproject.toml --output-file requirements/run.txt
-	$(LOCK) pyproject.toml --group dev --group docs --constraints requirements/run.txt --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra otel --output-file requirements/run.txt
+	$(LOCK) pyproject.toml --extra otel --group dev --group docs --constraints requirements/run.txt --output-file requirements/dev.txt
 	$(LOCK) --group build --constraints requirements/dev.txt --output-file requirements/build.txt
 	$(LOCK) --group clients --output-file requirements/clients.txt
 

@@ -35,7 +35,7 @@ from regproxy.ports import (
     UpstreamError,
     detached,
 )
-from regproxy.telemetry import metrics
+from regproxy.telemetry import metrics, tracing
 from regproxy.telemetry.log import fields
 
 BLOB_TYPE = "application/octet-stream"
@@ -135,6 +135,14 @@ class Fills:
         await self._confirmations.close()
 
     async def _run(self, fill: Fill) -> None:
+        with tracing.span("fill") as span:
+            tracing.enter(span.trace)
+            span.annotate(regproxy__repository=str(fill.repository), regproxy__digest=str(fill.digest))
+            if (error_type := await self._driven(fill)) is not None:
+                span.fail(error_type)
+
+    async def _driven(self, fill: Fill) -> str | None:
+        """Drive *fill* to its end, and return the type of the error that it failed with."""
         try:
             is_locked = True
             while (elsewhere := await self._elsewhere(fill)) is not None:
@@ -142,14 +150,18 @@ class Fills:
                     is_locked = False
                     break
                 if await self._read_along(fill, elsewhere):
-                    return
+                    return None
             await self._bring(fill, is_locked=is_locked)
         except (UpstreamError, StoreError) as error:
             fill.fail(error)
             _log.warning("fill failed: upstream error", extra=fields(repository=str(fill.repository), fill=repr(fill), reason=str(error)))
+            return type(error).__name__
         except Exception as error:
             fill.fail(error)
             _log.exception("fill failed: internal error", extra=fields(repository=str(fill.repository), fill=repr(fill)))
+            return type(error).__name__
+        else:
+            return None
         finally:
             self._forget(fill)
             fill.end()

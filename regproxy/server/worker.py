@@ -24,7 +24,7 @@ from regproxy.server.process import BEAT
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.storage.disk import DiskStore
-from regproxy.telemetry import log, metrics
+from regproxy.telemetry import log, metrics, tracing
 from regproxy.telemetry.log import fields
 from regproxy.web.app import registry_port
 from regproxy.wiring import Serving, joined, serving
@@ -55,7 +55,11 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     supervisor = await SupervisorClient.connected(line)
     dying = asyncio.create_task(_die_with(supervisor))
-    async with joined(settings) as (store, index), serving(settings, store, index, supervisor) as proxy:
+    async with (
+        tracing.exporting(os.environ),
+        joined(settings) as (store, index),
+        serving(settings, store, index, supervisor) as proxy,
+    ):
         reporting = asyncio.create_task(_report(supervisor, proxy, store, stop))
         async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as server:
             collecting = asyncio.create_task(gc.collect(lambda: len(server.connections)))

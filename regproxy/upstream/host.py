@@ -35,7 +35,7 @@ from regproxy.ports import (
     UpstreamError,
     detached,
 )
-from regproxy.telemetry import metrics
+from regproxy.telemetry import metrics, tracing
 from regproxy.upstream.auth.tokens import Tokens
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.location import next_hop, shown
@@ -168,17 +168,24 @@ class HostClient:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask one origin, if its own throttle lets us; what goes wrong there is said to be its own."""
         throttle = self.throttles.of(request.pool, str(url.origin()))
-        try:
-            async with throttle.passed(), self._authorized(request, url, name, deadline, at_home=at_home) as response:
-                self._note_limits(response, throttle)
-                yield response
-        except UpstreamError as error:
-            error.origin = self.elsewhere(url)
-            raise
+        with tracing.span(f"{request.method} {request.pool.value} upstream", tracing.SpanKind.CLIENT) as span:
+            span.annotate(http__request__method=request.method, server__address=url.host or "", regproxy__upstream=self.upstream)
+            # The trace is the registry's to know; whom it redirects us to gets nothing that is not in the address.
+            trace = span.trace.headers() if span.trace is not None and url.origin() == self._home else {}
+            try:
+                async with throttle.passed(), self._authorized(request, url, name, deadline, trace, at_home=at_home) as response:
+                    self._note_limits(response, throttle)
+                    span.annotate(http__response__status_code=response.status)
+                    if response.status >= 400:
+                        span.fail(str(response.status))
+                    yield response
+            except UpstreamError as error:
+                error.origin = self.elsewhere(url)
+                raise
 
     @asynccontextmanager
     async def _authorized(
-        self, request: HostRequest, url: URL, name: str, deadline: Deadline | None, *, at_home: bool
+        self, request: HostRequest, url: URL, name: str, deadline: Deadline | None, trace: Mapping[str, str], *, at_home: bool
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one hop; a 401 is answered once, with a token for that very origin."""
         may_authorize = at_home or url.origin() != self._home
@@ -186,7 +193,7 @@ class HostClient:
         for is_last in (not may_authorize, True):
             authorization = {"Authorization": header} if header else {}
             via = {"Via": format_via(hops)} if url.origin() == self._home and (hops := chain.get()) else {}
-            headers = {**request.headers, **authorization, **via}
+            headers = {**request.headers, **authorization, **via, **trace}
             sent = self.connections.request(request.pool, request.method, url, headers, request.connect, deadline=deadline)
             async with sent as response:
                 if response.status < 400:

@@ -35,6 +35,7 @@ class AccessLogEntry:
             bytes=response.content_length if response is not None else None,
             agent=request.headers.get("User-Agent", "")[:200],
             failure=context.failure,
+            **({"trace_id": context.trace.trace_id} if context.trace is not None else {}),
         )
 
     def tell(self, request_id: str, client: str, seconds: float) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from multidict import CIMultiDict
 
 from regproxy.oci.http.cache_status import CacheStatus
+from regproxy.oci.http.trace_context import TraceContext
 from regproxy.web.not_found_limiter import Reservation
 
 _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
@@ -29,6 +30,7 @@ class RequestContext:
     upstream: str = ""
     cache_status: CacheStatus | None = None
     failure: str | None = None
+    trace: TraceContext | None = None  # that the client says the request belongs to
     reservation: Reservation | None = None
     request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.perf_counter)

@@ -11,6 +11,7 @@ from regproxy.oci import endpoint as endpoints
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.ports import StoreError, UpstreamError
+from regproxy.telemetry import tracing
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import BufferedResponse
@@ -20,6 +21,7 @@ from regproxy.web.failures import upstream_failure
 from regproxy.web.handlers import Handlers, path_of
 from regproxy.web.response_cache import ResponseCache
 from regproxy.web.responses import error_response
+from regproxy.web.spans import TracedEntry, describe, received_trace
 
 _ENDPOINTS = {
     endpoints.Root: "other",
@@ -43,18 +45,29 @@ def observed(handlers: Handlers, cache: ResponseCache) -> Callable[[web.BaseRequ
     """Make the handler of the registry port; what it answers and may be repeated, *cache* learns."""
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        context = RequestContext()
+        context = RequestContext(trace=received_trace(request.headers))
         response: web.StreamResponse | None = None
-        try:
-            response = await _answered(handlers, request, context)
-            if not response.prepared:
-                context.decorate(response.headers)
-            return response
-        finally:
-            entry = AccessLogEntry(request, context, response)
-            entry.tell(context.request_id, request.remote or "", context.seconds)
-            if isinstance(response, BufferedResponse) and context.failure is None and (raw_request := raw_request_of(request)) is not None:
-                cache.learn(raw_request, request, response, entry)
+        tracing.enter(context.trace)
+        with tracing.span(request.method, tracing.SpanKind.SERVER) as span:
+            tracing.enter(span.trace)
+            try:
+                response = await _answered(handlers, request, context)
+                if not response.prepared:
+                    context.decorate(response.headers)
+                return response
+            finally:
+                entry = AccessLogEntry(request, context, response)
+                entry.tell(context.request_id, request.remote or "", context.seconds)
+                if tracing.is_exporting():
+                    describe(span, request, context, response)
+                if (
+                    isinstance(response, BufferedResponse)
+                    and context.failure is None
+                    and context.trace is None  # a trace is of one request: its bytes do not come again
+                    and (raw_request := raw_request_of(request)) is not None
+                ):
+                    again = TracedEntry(request, context, response) if tracing.is_exporting() else entry
+                    cache.learn(raw_request, request, response, again)
 
     return handle
 

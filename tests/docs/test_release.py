@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from asyncio.subprocess import DEVNULL
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -122,6 +121,7 @@ async def test_n15_08_pipx_serves_from_the_wheel(released: Path, tmp_path: Path)
     port = free_port()
     env = {
         **os.environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{free_port()}",
         "PIPX_HOME": str(tmp_path / "pipx"),
         "PIPX_BIN_DIR": str(tmp_path / "bin"),
         "PIP_CONSTRAINT": str(constraints),
@@ -132,7 +132,9 @@ async def test_n15_08_pipx_serves_from_the_wheel(released: Path, tmp_path: Path)
     }
     wheel = released / f"regproxy-{version()}-py3-none-any.whl"
     command = [sys.executable, "-m", "pipx", "run", "--spec", str(wheel), "regproxy", "serve"]
-    program = await asyncio.create_subprocess_exec(*command, env=env, stdout=DEVNULL)
+    log = tmp_path / "program.log"
+    with log.open("wb") as output:
+        program = await asyncio.create_subprocess_exec(*command, env=env, stdout=output)
     try:
         async with aiohttp.ClientSession() as session:
             while program.returncode is None:
@@ -145,6 +147,7 @@ async def test_n15_08_pipx_serves_from_the_wheel(released: Path, tmp_path: Path)
         if program.returncode is None:
             program.terminate()
     assert await program.wait() == 0
+    assert "tracing is off: OpenTelemetry is not installed" in log.read_text(), "the extra is none of what the wheel needs"
     assert next((tmp_path / "pipx").rglob("share/man/man1/regproxy.1")).read_bytes() == MAN.read_bytes()
 
 

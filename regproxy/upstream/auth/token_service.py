@@ -21,6 +21,7 @@ from regproxy.policy.routing import Credential, CredentialKind, Secret
 from regproxy.policy.upstream import tokens
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError
+from regproxy.telemetry import tracing
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.location import next_hop, shown
 
@@ -143,13 +144,18 @@ class TokenService:
                 raise Unavailable(f"the token service {url.host} did not answer in time", timed_out=True)
             is_asked = True
 
-        try:
-            request = self._connections.request(Pool.TOKEN, method, url, headers, form=form, deadline=deadline, recheck=recheck)
-            async with request as response:
-                yield response
-        except Unavailable as error:
-            outcomes.timed_out += is_asked and error.timed_out
-            raise
+        with tracing.span("token request", tracing.SpanKind.CLIENT) as span:
+            span.annotate(http__request__method=method, server__address=url.host or "", regproxy__upstream=self._upstream)
+            try:
+                request = self._connections.request(Pool.TOKEN, method, url, headers, form=form, deadline=deadline, recheck=recheck)
+                async with request as response:
+                    span.annotate(http__response__status_code=response.status)
+                    if response.status >= 400:
+                        span.fail(str(response.status))
+                    yield response
+            except Unavailable as error:
+                outcomes.timed_out += is_asked and error.timed_out
+                raise
         outcomes.answered += 1
 
     def _refusal(self, status: int, body: bytes, request: TokenRequest) -> UpstreamError:
