@@ -74,10 +74,10 @@ class Connection(RequestHandler):
                 self._send_file(answer.file, data)
             return
         self._server.watchdog.received(self)
-        before = self._request_count
+        before, is_body = self._request_count, self._is_body_due
         super().data_received(data)
         if self._request_count == before:
-            self._check_head(len(data))
+            self._check_head(0 if is_body else len(data))
         else:
             self._budget(self._head_bytes + len(data))
             self._head_bytes, self._payload = 0, self._messages[-1][1]
@@ -98,9 +98,14 @@ class Connection(RequestHandler):
             self._server.failed(raw_request, error)
             self.force_close()
 
+    @property
+    def _is_body_due(self) -> bool:
+        """Whether the body of the last request has not ended."""
+        return self._payload is not None and self._payload is not EMPTY_PAYLOAD and not self._payload.is_eof()
+
     def _check_head(self, count: int) -> None:
         """End a connection whose request's head goes on for too long: each of its fields is bounded, and so is all of it."""
-        if self._payload is not None and self._payload is not EMPTY_PAYLOAD and not self._payload.is_eof():
+        if self._is_body_due:
             return
         self._head_bytes += count
         if self._head_bytes > _MAX_HEAD:

@@ -309,3 +309,27 @@ def test_n12_14_one_client_has_three_quarters_of_the_memory_for_heads() -> None:
     assert budget.resize("192.0.2.1", most, 0)
     assert budget.resize("192.0.2.2", 64 * 1024, 0)
     assert "0/" in repr(budget)
+
+
+async def test_n12_14_the_end_of_a_body_is_no_head() -> None:
+    """The next request on the same connection is answered, too."""
+    asked = asyncio.Queue[None]()
+
+    async def read(request: web.BaseRequest) -> web.StreamResponse:
+        asked.put_nowait(None)
+        size = sum([len(chunk) async for chunk in request.content.iter_any()])
+        return web.Response(text=f"{size} ok")
+
+    body = bytes(100_000)  # more than a head may have
+    server = RegistryServer(read, ClientTimeouts(), ResponseCache())
+    listener = await asyncio.get_running_loop().create_server(server, LOOPBACK)
+    reader, writer = await asyncio.open_connection(LOOPBACK, listener.sockets[0].getsockname()[1])
+    async with asyncio.timeout(300):
+        for _ in range(2):
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body))
+            await asked.get()
+            writer.write(body)
+            assert (await reader.readuntil(b" ok")).endswith(b"\r\n100000 ok")
+    writer.close()
+    listener.close()
+    await server.shutdown()
