@@ -26,17 +26,17 @@ class Slots:
         return f"<Slots {self._taken}/{self._share.most}, {len(self._waiting)} clients waiting>"
 
     @asynccontextmanager
-    async def held(self, timeout: float | None = None) -> AsyncIterator[None]:
-        """Hold a slot for the current client; raise `NoSlotError` where there is none within *timeout* seconds."""
+    async def held(self, timeout: float | None = None, weight: int = 1) -> AsyncIterator[None]:
+        """Hold *weight* for the current client; raise `NoSlotError` where there is not as much within *timeout* seconds."""
         try:
-            await self.take(timeout)
+            await self.take(timeout, weight)
         except TimeoutError as error:
             raise NoSlotError from error
         owner = client.get()
         try:
             yield
         finally:
-            self.give_back(owner)
+            self.give_back(owner, weight)
 
     def take_now(self, weight: int = 1) -> bool:
         """Take *weight* for the current client, and report whether there was as much."""

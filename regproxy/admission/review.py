@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from regproxy.oci.digest import Digest
@@ -14,7 +15,7 @@ from regproxy.policy.routing import Route, Routes, check_denied
 _MIRROR = "kubernetes.io/config.mirror"  # a static Pod's, which the kubelet runs whatever we say
 _LISTS = ("initContainers", "containers", "ephemeralContainers")
 _FORBIDDEN = 403
-_MAX_CONTAINERS = 500  # more are allowed unchanged: no Pod of a real cluster has them
+_MAX_CONTAINERS = 500  # a Pod of more is denied, as it was not looked at; none of a real cluster has them
 _MAX_MESSAGE = 2000  # characters
 
 
@@ -24,21 +25,31 @@ class NotAReview(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container of a Pod, and where its image stands: a JSON Pointer (RFC 6901)."""
+    """A container of a Pod, and where it stands there."""
 
-    pointer: str
+    field: str
+    index: int
     name: str
     image: str
+
+    @property
+    def pointer(self) -> str:
+        """Where its image stands: a JSON Pointer (RFC 6901)."""
+        return f"/spec/{self.field}/{self.index}/image"
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A Pod that is about to be made, or to be given ephemeral containers; *containers* are those that are new."""
+    """A Pod that is about to be made or changed; *containers* are those whose images are new to it."""
 
     uid: str
     namespace: str
     is_mirror: bool
-    containers: tuple[Container, ...]
+    containers: tuple[Container, ...]  # not all of them where they are too many
+
+    @property
+    def has_too_many(self) -> bool:
+        return len(self.containers) > _MAX_CONTAINERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Exemptions:
 
 
 def parse_review(document: object) -> Review:
-    """Read an AdmissionReview; raise `NotAReview`. Operations other than CREATE, or UPDATE of ephemeral containers, have no containers."""
+    """Read an AdmissionReview; raise `NotAReview`. Operations other than CREATE, or UPDATE of containers, have none."""
     match document:
         case {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": str(uid)} as request}:
             pass
@@ -60,7 +71,7 @@ def parse_review(document: object) -> Review:
             raise NotAReview("not an AdmissionReview of admission.k8s.io/v1 with a request")
     pod = _mapping(request.get("object"))
     is_mirror = _MIRROR in _mapping(_mapping(pod.get("metadata")).get("annotations"))
-    return Review(uid, str(request.get("namespace", "")), is_mirror, tuple(_new_containers(request, pod))[:_MAX_CONTAINERS])
+    return Review(uid, str(request.get("namespace", "")), is_mirror, tuple(islice(_new_containers(request, pod), _MAX_CONTAINERS + 1)))
 
 
 def _new_containers(request: Mapping[str, Any], pod: Mapping[str, Any]) -> Iterator[Container]:
@@ -68,20 +79,20 @@ def _new_containers(request: Mapping[str, Any], pod: Mapping[str, Any]) -> Itera
         return
     match request.get("operation"), request.get("subResource") or "":
         case "CREATE", "":
-            yield from _containers(pod, _LISTS)
-        case "UPDATE", "ephemeralcontainers":
-            known = {container.name for container in _containers(_mapping(request.get("oldObject")), _LISTS[-1:])}
-            yield from (each for each in _containers(pod, _LISTS[-1:]) if each.name not in known)
+            yield from _containers(pod)
+        case "UPDATE", "" | "ephemeralcontainers":  # of the first, images are all of a container that may change
+            known = {(container.field, container.name, container.image) for container in _containers(_mapping(request.get("oldObject")))}
+            yield from (each for each in _containers(pod) if (each.field, each.name, each.image) not in known)
 
 
-def _containers(pod: Mapping[str, Any], lists: tuple[str, ...]) -> Iterator[Container]:
+def _containers(pod: Mapping[str, Any]) -> Iterator[Container]:
     spec = _mapping(pod.get("spec"))
-    for field in lists:
+    for field in _LISTS:
         listed = spec.get(field)
         for index, container in enumerate(listed if isinstance(listed, list) else ()):
             image = _mapping(container).get("image")
             if isinstance(image, str) and image:
-                yield Container(f"/spec/{field}/{index}/image", str(container.get("name", "")), image)
+                yield Container(field, index, str(container.get("name", "")), image)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -106,6 +117,8 @@ def denial(review: Review, exemptions: Exemptions, routes: Routes) -> str | None
     """Return why the Pod may not be made, by the same rules as its pulls; None where it may."""
     if exemptions.cover(review):
         return None
+    if review.has_too_many:
+        return f"a Pod of more than {_MAX_CONTAINERS} containers is not looked at"
     found = []
     for container in review.containers:
         if (image := find_image(routes, container.image)) is None:
@@ -119,7 +132,7 @@ def denial(review: Review, exemptions: Exemptions, routes: Routes) -> str | None
 
 def images_to_pin(review: Review, exemptions: Exemptions, routes: Routes) -> dict[str, Reference]:
     """Return the images that are named by a tag, by what is written in the Pod; those that are denied are left for the denial."""
-    if exemptions.cover(review):
+    if exemptions.cover(review) or review.has_too_many:
         return {}
     found: dict[str, Reference] = {}
     for container in review.containers:

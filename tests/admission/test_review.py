@@ -134,7 +134,7 @@ def test_n15_02_a_mirror_pod_is_left_alone(routes: Routes) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        pytest.param(document(pod("nginx"), operation="UPDATE", old=pod("nginx:1")), id="a Pod that runs"),
+        pytest.param(document(pod("nginx"), operation="UPDATE", old=pod("nginx")), id="a Pod that runs"),
         pytest.param(document({"spec": {"template": pod("nginx")}}, kind="deployments"), id="a Deployment rolled back"),
         pytest.param(document(None, operation="DELETE", old=pod("nginx")), id="a Pod that goes"),
         pytest.param(document({"spec": {"containers": "x"}}), id="no list"),
@@ -154,6 +154,25 @@ def test_n15_02_only_new_ephemeral_containers_are_looked_at(routes: Routes) -> N
     review = parse_review(asked)
     assert denial(review, OURS, routes) is None
     assert [each["path"] for each in patch(review, {"nginx:2": DIGEST, "nginx:latest": DIGEST})] == ["/spec/ephemeralContainers/1/image"]
+
+
+@pytest.mark.parametrize("init", [(), ("nginx:1",)], ids=["a container", "an init container"])
+def test_n15_02_a_running_pod_is_given_no_image_that_is_denied(routes: Routes, init: tuple[str, ...]) -> None:
+    """`kubectl set image` changes Pods, too."""
+    old = pod("nginx:1", "nginx", init=init)
+    made = pod("nginx:1", "nginx", init=("nginx",)) if init else pod("nginx:latest", "nginx")
+    review = parse_review(document(made, operation="UPDATE", old=old))
+    assert [each.image for each in review.containers] == [made["spec"]["initContainers" if init else "containers"][0]["image"]]
+    assert denial(review, OURS, routes) is not None
+
+
+def test_n15_02_what_is_too_much_to_look_at_is_denied(routes: Routes) -> None:
+    """A denied image behind hundreds of others would pass otherwise."""
+    review = parse_review(document(pod(*["nginx:1"] * 100_000, "nginx:latest")))
+    assert denial(review, OURS, routes) == "a Pod of more than 500 containers is not looked at"
+    assert images_to_pin(review, OURS, routes) == {}
+    assert len(review.containers) == 501
+    assert denial(parse_review(document(pod(*["nginx:1"] * 500))), OURS, routes) is None
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The real webhook, asked by https as an API server asks it, before a real regproxy."""
 
+import asyncio
 import base64
+import io
 import json
 import socket
 import ssl
@@ -50,6 +52,12 @@ async def ask(port: int, ca: Path, path: str, review: dict[str, Any]) -> dict[st
         assert response.status == 200
         found: dict[str, Any] = (await response.json())["response"]
         return found
+
+
+def _most_memory(daemon: Daemon) -> int:
+    """Tell how many bytes of memory it has had at most."""
+    lines = Path(f"/proc/{daemon.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def patched(response: dict[str, Any]) -> list[dict[str, str]]:
@@ -108,12 +116,34 @@ async def test_n15_02_a_renewed_certificate_counts_at_once(authority: Authority,
     daemon.stop()
 
 
-async def test_n15_02_what_is_no_review_is_answered_400(authority: Authority, pair: Pair, tmp_path: Path) -> None:
+BODIES = [
+    (b"", 400),
+    (b"{}", 400),
+    (b"[" * 100_000, 400),  # too deep
+    (b"[" + b"[]," * 2_700_000 + b"1]", 400),  # too many values
+    (b"1" * (8 * 1024 * 1024 + 1), 400),  # too large
+    (json.dumps(document(pod(*["app:1"] * 40_000, "app"))).encode(), 200),  # a review all the same
+]
+
+
+async def test_n15_02_no_review_costs_much(authority: Authority, pair: Pair, tmp_path: Path) -> None:
+    """Whoever reaches the port may send one: neither what is in it nor how slowly it comes keeps others from their answer."""
     port = free_port()
     daemon = webhook(tmp_path, pair, port, "http://127.0.0.1:1")
     context = ssl.create_default_context(cafile=authority.ca)
+    before = _most_memory(daemon)
+    head = b"POST /validate HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n{"
+    slow = [await asyncio.open_connection("127.0.0.1", port, ssl=context) for _ in range(8)]
+    for _, writer in slow:
+        writer.write(head)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
-        for body in (b"", b"{}", b"[" * 100_000):
-            async with session.post(f"https://127.0.0.1:{port}/mutate", data=body) as response:
-                assert response.status == 400
+        for body, status in BODIES:
+            headers = {"Content-Type": "application/json; charset=nonsense"}
+            async with session.post(f"https://127.0.0.1:{port}/validate", data=io.BytesIO(body), headers=headers) as response:
+                assert response.status == status, body[:10]
+    assert (await ask(port, authority.ca, "/validate", document(pod("app:1"))))["allowed"] is True
+    for reader, writer in slow:
+        assert (await reader.readline()).startswith(b"HTTP/1.1 503 "), "it came too slowly"
+        writer.close()
+    assert _most_memory(daemon) - before < 64 * 1024 * 1024
     daemon.stop()

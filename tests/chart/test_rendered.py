@@ -253,7 +253,7 @@ def test_n15_01_webhooks_leave_the_system_alone(rendered: dict[str, Rendered]) -
         assert (away["operator"], away["values"]) == ("NotIn", ["kube-system", "regproxy"])
         assert (hook["failurePolicy"], hook["timeoutSeconds"], hook["sideEffects"]) == ("Ignore", 2, "None")
         rules = {(*rule["resources"], *rule["operations"]) for rule in hook["rules"]}
-        assert rules == {("pods", "CREATE"), ("pods/ephemeralcontainers", "UPDATE")}
+        assert rules == {("pods", "CREATE", "UPDATE"), ("pods/ephemeralcontainers", "UPDATE")}
         assert hook["clientConfig"]["caBundle"] == rendered["both"].one("Secret", "rp-regproxy-admission")["data"]["ca.crt"]
 
 

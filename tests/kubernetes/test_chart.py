@@ -78,3 +78,8 @@ def test_n15_02_latest_is_denied_without_a_webhook(release: ApiServer) -> None:
         assert made(_pod(taken)) == "", taken
     assert made(_pod("nginx"), "kube-system") == ""
     assert made(_pod("nginx"), "regproxy") == ""
+    pod = {**_pod("nginx:1"), "metadata": {"name": "p"}}
+    assert release.kubectl("create", "--filename=-", "--namespace=default", given=pod).stderr == ""
+    changed = release.kubectl("set", "image", "pod/p", "c=nginx", "--namespace=default").stderr
+    assert "name a tag other than latest" in changed, "a running Pod may not be given one either"
+    assert release.kubectl("set", "image", "pod/p", "c=nginx:2", "--namespace=default").stderr == ""

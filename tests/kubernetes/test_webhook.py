@@ -66,6 +66,10 @@ async def test_n15_02_pods_are_pinned_and_denied_as_they_are_made(cluster: ApiSe
                 assert "may not be pulled" in _made(cluster, _pod(denied))[1]
             assert _image(_made(cluster, _pod("registry:5000/app"))[0]) == "registry:5000/app"
             assert _image(_made(cluster, _pod("app"), "kube-system")[0]) == "app"
+            cluster.kubectl("create", "--filename=-", "--namespace=default", given={**_pod("app:1"), "metadata": {"name": "p"}})
+            refused = cluster.kubectl("set", "image", "pod/p", "c=app:latest", "--namespace=default")
+            assert "may not be pulled" in refused.stderr, "a running Pod may not be given one either"
+            assert cluster.kubectl("label", "pod/p", "a=b", "--namespace=default").stderr == ""
             template = {"metadata": {"labels": {"a": "b"}}, "spec": _pod("app")["spec"]}
             spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
             rolled = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}

@@ -306,9 +306,9 @@ clientConfig:
   {{- with .ca }}
   caBundle: {{ . }}
   {{- end }}
-# Pods alone, and only as they are made: what controls them stays as it was written, and can be rolled back.
+# Pods alone: what controls them stays as it was written, and can be rolled back. A running one may be given other images.
 rules:
-  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE], scope: Namespaced}
+  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE, UPDATE], scope: Namespaced}
   - {apiGroups: [""], apiVersions: [v1], resources: [pods/ephemeralcontainers], operations: [UPDATE], scope: Namespaced}
 namespaceSelector:
   {{- with .root.Values.admission.namespaceSelector.matchLabels }}
