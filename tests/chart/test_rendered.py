@@ -199,6 +199,15 @@ def test_n15_01_the_port_of_a_node_leads_to_its_own_cache() -> None:
     assert apart.one("Service", "rp-regproxy")["spec"]["ports"][0]["nodePort"] == 30502
 
 
+def test_n15_01_a_cache_that_hangs_is_ended_within_a_minute(rendered: dict[str, Rendered]) -> None:
+    """Pulls that wait for it go on to the registry only then; what is stopped would not use the grace of a Pod that is removed."""
+    for mode in MODES:
+        caches = [each for pod in rendered[mode].pods().values() for each in pod["containers"] if each.get("args", [])[:1] == ["serve"]]
+        for probe in [cache["livenessProbe"] for cache in caches]:
+            seconds = probe["periodSeconds"] * probe["failureThreshold"] + probe["timeoutSeconds"] + probe["terminationGracePeriodSeconds"]
+            assert 40 <= seconds <= 60
+
+
 def test_n15_01_removal_undoes_the_nodes_before_anything_goes(rendered: dict[str, Rendered]) -> None:
     for mode in MODES:
         hooks = [each for each in rendered[mode].documents if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "pre-delete"]

@@ -174,9 +174,11 @@ seccompProfile: {type: RuntimeDefault}
   {{- if $root.Values.livenessProbe.enabled }}
   livenessProbe:
     httpGet: {{ toJson (merge (dict "path" "/healthz" "port" .adminPort) .probe) }}
-    periodSeconds: 10
+    # Ended within a minute: pulls that wait for a cache that hangs go on to the registry only then. To drain is beyond it.
+    periodSeconds: 5
     timeoutSeconds: 5
-    failureThreshold: 6
+    failureThreshold: 9
+    terminationGracePeriodSeconds: 5
   {{- end }}
   resources: {{- toYaml .resources | nindent 4 }}
   volumeMounts:
