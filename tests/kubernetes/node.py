@@ -139,6 +139,12 @@ class Cluster(ApiServer):
     def crictl(self, *words: str) -> str:
         return self.machine.run(go_program("crictl"), "--runtime-endpoint=unix:///run/containerd/containerd.sock", *words)
 
+    def signal(self, name: str, container: str) -> None:
+        """Send a signal to all processes of a container."""
+        pid = self.crictl("inspect", "--output=go-template", "--template={{.info.pid}}", container).strip()
+        each = "each() { for child in $(cat /proc/$1/task/*/children); do each $child; done; kill -$0 $1; }"
+        self.machine.run("sh", "-c", f"{each}; each $1", name, pid)
+
     def apply(self, document: object, namespace: str = "default") -> None:
         done = self.kubectl("apply", f"--namespace={namespace}", "--filename=-", given=document)
         assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from .node import NAME, OWN_IMAGE, Cluster
 from .upstream import Upstream
 
 CACHES = {"cluster": "statefulset/rp-regproxy", "node": "daemonset/rp-regproxy-node"}
+_NODE_CACHE = "--selector=app.kubernetes.io/component=node"
 ENDPOINT = "http://127.0.0.1:30500"
 
 
@@ -62,6 +63,24 @@ class Release:
         """Count the requests for *image* in the access log of a cache."""
         log = self.node.logs(CACHES[cache], "--container=regproxy", "--tail=-1")
         return sum(f"/v2/{image.repository}/" in line for line in log.splitlines())
+
+    def run_new(self, name: str) -> float:
+        """Run a Pod of an image that nobody has, and return its seconds."""
+        return self.node.run_pod(name, self.reference(self.upstream.app(f"demo/{name}")))
+
+    def cache_container(self) -> str:
+        return self.node.crictl(
+            "ps", "--quiet", "--name=^regproxy$", "--label=io.kubernetes.pod.namespace=regproxy", "--pod", self._cache_pod()
+        ).strip()
+
+    def restarts(self) -> int:
+        found = self.node.kubectl(
+            "get", "pods", "--namespace=regproxy", _NODE_CACHE, "--output=jsonpath={.items[0].status.containerStatuses[0].restartCount}"
+        )
+        return int(found.stdout or 0)
+
+    def _cache_pod(self) -> str:
+        return self.node.crictl("pods", "--quiet", "--state=ready", "--label=app.kubernetes.io/component=node").strip()
 
     def remove(self, image: Image) -> None:
         self.node.crictl("rmi", self.reference(image))
@@ -130,6 +149,39 @@ def test_n15_01_a_pod_starts_while_the_registry_is_down(release: Release) -> Non
         print(f"registry down: {node.run_pod('in-outage', release.reference(image)):.1f} s")  # noqa: T201
         always = node.run_pod("always-in-outage", release.reference(image), imagePullPolicy="Always")
         print(f"registry down, always: {always:.1f} s")  # noqa: T201
+
+
+def test_n15_01_a_pod_of_an_uncached_image_starts_while_the_cache_is_killed(release: Release) -> None:
+    node = release.node
+    node.signal("KILL", release.cache_container())
+    print(f"cache killed: {release.run_new('killed'):.1f} s")  # noqa: T201
+    node.awaited(lambda: node.is_rolled_out(*CACHES["node"].split("/")), "the node's cache again")
+
+
+def test_n15_01_a_pod_of_an_uncached_image_starts_while_the_cache_is_black_holed(release: Release) -> None:
+    node = release.node
+    node.awaited(release.is_configured, "the node's configuration")
+    rule = ("OUTPUT", "-t", "mangle", "-p", "tcp", "--dport", ENDPOINT.rpartition(":")[2], "-j", "DROP")
+    node.machine.run("iptables", "--insert", *rule)
+    at_once = release.run_new("black-holed")
+    withdrawn = node.awaited(lambda: release.files() == release.before, "the node's configuration withdrawn")
+    after = release.run_new("withdrawn")
+    node.machine.run("iptables", "--delete", *rule)
+    again = node.awaited(release.is_configured, "the node's configuration again")
+    said = f"cache black-holed: Pod at once {at_once:.1f} s, withdrawn {withdrawn:.1f} s later"
+    print(f"{said}, then {after:.1f} s; configured again after {again:.1f} s")  # noqa: T201
+
+
+def test_n15_01_a_pod_of_an_uncached_image_starts_while_the_cache_is_stopped(release: Release) -> None:
+    """What waits for the cache goes on once it is restarted as not alive; what comes when the node is given back does not wait."""
+    node = release.node
+    before = release.restarts()
+    node.signal("STOP", release.cache_container())
+    waited = release.run_new("stopped")
+    restarted = node.awaited(lambda: release.restarts() > before, "the cache restarted")
+    print(f"cache stopped: Pod at once {waited:.1f} s, restarted {restarted:.1f} s later")  # noqa: T201
+    node.awaited(lambda: node.is_rolled_out(*CACHES["node"].split("/")), "the node's cache again")
+    node.awaited(release.is_configured, "the node's configuration again")
 
 
 def test_n15_01_helm_test_pulls_an_image(release: Release) -> None:
