@@ -1,4 +1,4 @@
-"""The files of the database: made, recognised, put aside where they are damaged or of another version.
+"""The files of the database: made, recognised, migrated where they are of an earlier version, put aside where they are damaged.
 
 A file whose damage shows only while it is used is marked then, and put aside at the next start: to look through all of an index at every
 start would take longer than a start may.
@@ -10,6 +10,7 @@ import sqlite3
 import time
 from pathlib import Path
 
+from regproxy.index import migrations
 from regproxy.index.schema import INDEX, OPERATORS, Schema
 from regproxy.telemetry.log import fields
 
@@ -26,13 +27,23 @@ def operators_file(index: Path) -> Path:
 
 
 def make_usable(index: Path) -> None:
-    """Make both files exist, sound and of this version, and log what was lost; raise `sqlite3.Error`."""
-    files = {index: INDEX, operators_file(index): OPERATORS}
+    """Make both files exist, sound and of this version, and log what was lost; raise `sqlite3.Error`.
+
+    An index of an earlier version is migrated. Raise `NewerVersion`, and change nothing, where a file is of a later one.
+    """
+    operators = operators_file(index)
+    files = {operators: OPERATORS, index: INDEX}  # what operators want moves from an earlier index into a file that is sound
+    versions = {path: _version(path) for path in files}
+    for path, schema in files.items():
+        migrations.check_not_newer(path, versions[path], schema)
+    is_earlier = migrations.is_earlier(index, versions[index])
     was_used = any(path.exists() for path in files)
     for path, schema in files.items():
-        if was_used and not path.exists():
+        if was_used and not path.exists() and not (path == operators and is_earlier):
             _log.warning("database missing: created a new one", extra=fields(path=str(path), loss=schema.loss))
         try:
+            if path == index and is_earlier:
+                migrations.migrate(index, operators)
             _make(path, schema)
         except sqlite3.Error as error:
             if not is_damage(error):
@@ -69,13 +80,26 @@ def _make(path: Path, schema: Schema) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             connection.executescript(f"BEGIN; {schema.tables} PRAGMA user_version = {schema.version}; COMMIT;")
-        elif connection.execute("PRAGMA user_version").fetchone() != (schema.version,):
+        elif migrations.version_of(connection) != schema.version:
             raise Unusable(f"it is not of version {schema.version}")
         elif connection.execute(_TABLES).fetchone() < (schema.tables.count("CREATE TABLE"),):
             connection.executescript(f"BEGIN; {schema.tables} COMMIT;")  # a table that was added since
         if path.stat().st_size <= _SMALL and (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
             raise Unusable(found[0])
     path.chmod(0o600)
+
+
+def _version(path: Path) -> int | None:
+    """Return the version that a file says it has; None where there is no file, or none that can be read."""
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return migrations.version_of(connection)
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        return None
 
 
 def _put_aside(path: Path) -> None:
