@@ -18,13 +18,13 @@ from regproxy.ports import Full, StoreError
 from regproxy.telemetry.log import fields
 from regproxy.web.admin.gate import ARGUMENTS, error
 from regproxy.web.admin.long_work import told
+from regproxy.web.admin.upload import received
 
 Act: TypeAlias = Callable[..., Awaitable[dict[str, object]]]
 Answer: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _TYPES: dict[str, type] = {"image": str, "dry_run": bool, "pinned": bool, "unused_for": float}
 _TAR = "application/x-tar"
-_CHUNK = 1024 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -53,10 +53,12 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
             return error(415, f"the body must be {_TAR}, and of a length that is told")
         spool = await jobs.spool(request.content_length)
         try:
-            async for chunk in request.content.iter_chunked(_CHUNK):
+            async for chunk in received(request.content):
                 await spool.write(chunk)
             spool.file.seek(0)
             return await told(request, partial(jobs.bring_in, spool.file, request.query.get("name")))
+        except TimeoutError:
+            return error(408, "the tar came too slowly")
         finally:
             spool.close()
 
