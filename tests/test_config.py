@@ -20,8 +20,9 @@ from regproxy.config.settings import Document
 from regproxy.config.tls import cautions
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
 from regproxy.oci.digest import Digest
+from regproxy.policy.credential import Credential, DockerConfig, Secret
 from regproxy.policy.freshness import PullPolicy, TagPolicy
-from regproxy.policy.routing import Credential, DockerConfig, Host, Proxy, Routes, Secret, Trust, Upstream
+from regproxy.policy.routing import Host, Proxy, Routes, Trust, Upstream
 from tests.fakes.authority import Authority, Pair
 
 REFERENCE = Path(__file__).parents[1] / "config" / "regproxy.yaml"

@@ -6,7 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from regproxy.runtimes.apply import CannotApply, Host
+from regproxy.runtimes.apply import Host
+from regproxy.runtimes.atomic_files import CannotApply
 from regproxy.runtimes.model import CA_FILE, Endpoint, Plan, Runtime, Unsupported, Wanted
 from regproxy.runtimes.registered import RUNTIMES
 

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from regproxy.cli.client_config import ROOT_HELP, RuntimeName, known_registries
-from regproxy.runtimes.apply import CannotApply, Host
-from regproxy.runtimes.diagnosis import Diagnosis
-from regproxy.runtimes.examination import examine, parse_version, runtimes_here
+from regproxy.runtimes.apply import Host
+from regproxy.runtimes.atomic_files import CannotApply
+from regproxy.runtimes.doctor.examination import examine, parse_version, runtimes_here
+from regproxy.runtimes.doctor.finding import Diagnosis
 from regproxy.runtimes.model import Endpoint, Runtime, Unsupported
 from regproxy.runtimes.registered import RUNTIMES
 

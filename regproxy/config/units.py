@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.http.authority import Authority
 from regproxy.oci.reference import is_name
-from regproxy.policy.routing import Credential, Proxy, Secret
+from regproxy.policy.credential import Credential, Secret
+from regproxy.policy.routing import Proxy
 
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

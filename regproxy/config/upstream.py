@@ -10,9 +10,10 @@ from regproxy.config.model import Model, Place, Whole
 from regproxy.config.timeouts import HostTimeouts, UpstreamTimeouts
 from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, ProxyUrl, Seconds, VariableName
 from regproxy.oci.digest import Digest
+from regproxy.policy.credential import Credential, DockerConfig, Secret
 from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
-from regproxy.policy.routing import Credential, DockerConfig, Host, HostKind, Secret, Tls, Trust, Upstream
+from regproxy.policy.routing import Host, HostKind, Tls, Trust, Upstream
 
 
 def _half(value: str | None, found: ValidationInfo) -> str | None:

@@ -6,8 +6,8 @@ from typing import Any
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, parse_target
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token, is_token
 
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from regproxy.oci.reference import Reference
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer, TagRecord
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 from regproxy.sized_cache import SizedCache

@@ -16,8 +16,8 @@ from regproxy.fleet.lock import RedisLocks
 from regproxy.fleet.redis import TIMEOUT, RedisConnection, ranges
 from regproxy.oci.reference import Reference
 from regproxy.policy.clock import WallClock
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 
 _LARGEST = 64 * 1024  # bytes read of a value; ours are a few KiB

@@ -17,8 +17,8 @@ from typing import Any, Self
 from regproxy.fleet.codec import reference_document, reference_of, tag_document, tag_of, token_document, token_of
 from regproxy.fleet.memory import LONGEST_WAIT
 from regproxy.oci.reference import Reference
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 

@@ -4,17 +4,17 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 
 from regproxy.oci import errors
 from regproxy.oci.digest import InvalidDigest
 from regproxy.oci.http.authority import MAX_LENGTH, Authority
 from regproxy.oci.reference import InvalidName, Reference, Repository, Target, parse_target
+from regproxy.policy.credential import Credential, DockerConfig
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, exact_rule
 
@@ -34,42 +34,6 @@ class HostKind(Enum):
 
     REGISTRY = "registry"  # this registry alone, or by its prefix
     CACHE = "cache"  # several registries: `ns` names the one that is meant
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Something no log, metric, error or disk may show."""
-
-    value: str = field(repr=False)
-
-    def __str__(self) -> str:
-        return "***"
-
-
-class CredentialKind(Enum):
-    """What the secret of a credential is (docker, config.json)."""
-
-    PASSWORD = "password"  # noqa: S105 -- a label
-    IDENTITY = "identity token"  # a refresh token: traded for tokens at the token service
-    REGISTRY = "registry token"  # a token already: sent as it is
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A user of an upstream."""
-
-    username: str
-    password: Secret
-    kind: CredentialKind = CredentialKind.PASSWORD
-
-
-@dataclass(frozen=True, slots=True)
-class DockerConfig:
-    """A docker config.json, the names by which it may know a registry, best first, and what its helpers find in their environment."""
-
-    path: Path
-    servers: tuple[str, ...]
-    helper_env: tuple[tuple[str, Secret], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

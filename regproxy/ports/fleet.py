@@ -4,8 +4,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from regproxy.oci.reference import Reference
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 
 

@@ -6,44 +6,25 @@ leaves the file as it was, and both a second apply and an undo go on from there.
 """
 
 import contextlib
-import errno
-import fcntl
 import glob
 import hashlib
 import json
-import os
 import shutil
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from regproxy.runtimes.atomic_files import CannotApply, locked, read, replace, sync, tried
 from regproxy.runtimes.model import Files, Plan, Runtime, Wanted
 
 BACKUP = ".before-regproxy"
 RECORD = ".regproxy"
 
-_TEMPORARY = ".regproxy.tmp"
-_FILE_MODE = 0o644
 _FOLDER_MODE = 0o755
-_MAX_FILE_BYTES = 4 * 1024 * 1024  # of a configuration, by far
 _MAX_LINKS = 40  # as Linux follows them
 _MAX_WRITTEN = 8  # contents of ours that are recognised: the last ones
-_ADVICE = {
-    errno.EROFS: "its file system is read-only here: run this where it can be written, or mount it so",
-    errno.EACCES: "run this as root",
-    errno.EPERM: "run this as root, and see whether the file is immutable (lsattr)",
-    errno.ENOSPC: "the disk is full: make room and run this again",
-    errno.EDQUOT: "the quota is used up: make room and run this again",
-    errno.ENOTDIR: "something on its path is a file where a directory belongs",
-    errno.EISDIR: "a directory stands where the file belongs",
-}
-
-
-class CannotApply(Exception):
-    """A file could not be read or written, or may not be. The message names it, and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +78,7 @@ class Host:
             links += 1
             if links > _MAX_LINKS:
                 raise CannotApply(f"{link} is a link that leads in a circle")
-            target = PurePosixPath(_tried("read", link, link.readlink))
+            target = PurePosixPath(tried("read", link, link.readlink))
             if target.is_absolute():
                 if self._directory is not None:
                     raise CannotApply(f"{link} leads to {target}, which is outside {self._root}: name the host's file system by --root")
@@ -112,7 +93,7 @@ class Host:
 
     def bytes_of(self, path: str) -> bytes | None:
         """Read a file; None where there is none."""
-        return _read(self.locate(path))
+        return read(self.locate(path))
 
     @property
     def is_whole(self) -> bool:
@@ -158,7 +139,7 @@ class Host:
         changed = []
         for planned in plan.files:
             place = self.locate(planned.path)
-            if _read(place) == planned.text.encode():
+            if read(place) == planned.text.encode():
                 continue
             self._write(planned.path, planned.text.encode(), current.get(planned.path), before_rename)
             changed.append(self.shown(planned.path))
@@ -177,25 +158,25 @@ class Host:
     def _give_back(self, path: str, undone: Undone) -> None:
         place, mark, shown = self.locate(path), self._mark(path), self.shown(path)
         backup = _beside(mark, BACKUP)
-        with _locked(mark.parent):
+        with locked(mark.parent):
             record = _record_of(mark)
             if record is None:
                 return
-            current = _read(place)
+            current = read(place)
             is_ours = current is not None and _digest(current) in record.written
             is_original = (None if current is None else _digest(current)) == record.original
             if is_original:
-                _tried("remove", backup, lambda: backup.unlink(missing_ok=True))
+                tried("remove", backup, lambda: backup.unlink(missing_ok=True))
             elif record.original is not None and (is_ours or current is None):
                 original = _original(mark, record)
                 if place.parent != mark.parent:  # another file system, maybe
-                    _replace(place, original, backup)
+                    replace(place, original, backup)
                     with contextlib.suppress(OSError):
                         shutil.copystat(backup, place)
-                _tried("restore", place, lambda: backup.replace(place) if place.parent == mark.parent else backup.unlink())
+                tried("restore", place, lambda: backup.replace(place) if place.parent == mark.parent else backup.unlink())
                 undone.restored.append(shown)
             elif is_ours:
-                _tried("remove", place, place.unlink)
+                tried("remove", place, place.unlink)
                 undone.removed.append(shown)
             else:
                 before = f"the original is {backup}; compare them, and move it back" if record.original else "there was no such file before"
@@ -203,8 +184,8 @@ class Host:
                     f"{shown} was changed after regproxy wrote it, and is left as it is: {before}, then remove {place}{RECORD}"
                 )
                 return
-            _tried("remove", mark, lambda: _beside(mark, RECORD).unlink(missing_ok=True))
-            _sync(mark.parent)
+            tried("remove", mark, lambda: _beside(mark, RECORD).unlink(missing_ok=True))
+            sync(mark.parent)
         for folder in reversed(record.folders):
             with contextlib.suppress(OSError, CannotApply):  # others may have put something there
                 self.locate(folder).rmdir()
@@ -212,8 +193,8 @@ class Host:
     def _write(self, path: str, content: bytes, seen: str | None, before_rename: Callable[[Path], None]) -> None:
         place, mark = self.locate(path), self._mark(path)
         folders = self._make_folders(place.parent)
-        with _locked(mark.parent):
-            current = _read(place)
+        with locked(mark.parent):
+            current = read(place)
             if current == content:
                 return
             if current != (None if seen is None else seen.encode()):
@@ -225,8 +206,8 @@ class Host:
                     _keep(place, current, backup)
                 record = Record(None if current is None else _digest(current), (), folders)
             written = tuple(dict.fromkeys((*record.written, _digest(content))))[-_MAX_WRITTEN:]
-            _replace(_beside(mark, RECORD), Record(record.original, written, record.folders).to_json(), None)
-            _replace(place, content, place if current is not None else None, before_rename)
+            replace(_beside(mark, RECORD), Record(record.original, written, record.folders).to_json(), None)
+            replace(place, content, place if current is not None else None, before_rename)
 
     def _make_folders(self, folder: Path) -> tuple[str, ...]:
         missing = []
@@ -234,8 +215,8 @@ class Host:
             missing.append(folder)
             folder = folder.parent
         for each in reversed(missing):
-            _tried("make", each, partial(each.mkdir, exist_ok=True))
-            _tried("make", each, partial(each.chmod, _FOLDER_MODE))
+            tried("make", each, partial(each.mkdir, exist_ok=True))
+            tried("make", each, partial(each.chmod, _FOLDER_MODE))
         prefix = "" if self._directory is None else self._directory + "/"
         return tuple(prefix + str(each.relative_to(self._root)) for each in reversed(missing))
 
@@ -273,7 +254,7 @@ class Host:
 
 def _record_of(mark: Path) -> Record | None:
     path = _beside(mark, RECORD)
-    content = _read(path)
+    content = read(path)
     if content is None:
         return None
     try:
@@ -286,7 +267,7 @@ def _record_of(mark: Path) -> Record | None:
 def _original(mark: Path, record: Record) -> bytes:
     """Read the original; raise `CannotApply` where it is gone or another."""
     backup = _beside(mark, BACKUP)
-    content = _read(backup)
+    content = read(backup)
     if content is None or _digest(content) != record.original:
         state = "is gone" if content is None else "was changed"
         raise CannotApply(f"{backup} {state}, so {mark} cannot be given back: write it by hand, then remove {mark}{RECORD}")
@@ -295,76 +276,13 @@ def _original(mark: Path, record: Record) -> bytes:
 
 def _keep(place: Path, current: bytes, backup: Path) -> None:
     """Make the one backup. An older one that says otherwise is somebody's original: it is not overwritten."""
-    kept = _read(backup)
+    kept = read(backup)
     if kept is not None and kept != current:
         raise CannotApply(f"{backup} is there, and nothing says of what: move it away, or to {place}, and run this again")
     if kept is None:
-        _replace(backup, current, place)
+        replace(backup, current, place)
         with contextlib.suppress(OSError):  # times, and what a security module attached
             shutil.copystat(place, backup)
-
-
-def _replace(place: Path, content: bytes, like: Path | None, before_rename: Callable[[Path], None] = lambda _place: None) -> None:
-    """Put *content* at *place* at once or not at all, with the mode and the owner of *like*."""
-    temporary = place.with_name(f".{place.name}{_TEMPORARY}")
-
-    def write() -> None:
-        temporary.unlink(missing_ok=True)  # of somebody who was killed
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor
-            file.write(content)
-            found = like.stat() if like is not None else None
-            if found is not None and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(descriptor, found.st_uid, found.st_gid)
-            os.fchmod(descriptor, _FILE_MODE if found is None else stat.S_IMODE(found.st_mode))
-            file.flush()
-            os.fsync(descriptor)
-
-    try:
-        _tried("write", place, write)
-        before_rename(place)
-        _tried("write", place, lambda: temporary.replace(place))
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    _sync(place.parent)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a directory: whoever else writes there for a runtime waits."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _cannot("open", folder, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # some network file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _read(place: Path) -> bytes | None:
-    try:
-        with place.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _cannot("read", place, error) from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise CannotApply(f"{place} is larger than 4 MiB: that is no configuration of a runtime")
-    return content
 
 
 def _text(path: str, content: bytes) -> str:
@@ -372,18 +290,6 @@ def _text(path: str, content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise CannotApply(f"/{path} is not UTF-8 text, and the runtime cannot read it: mend it first") from None
-
-
-def _tried(act: str, place: Path, do: Callable[[], Any]) -> Any:  # noqa: ANN401  what it gives
-    try:
-        return do()
-    except OSError as error:
-        raise _cannot(act, place, error) from error
-
-
-def _cannot(act: str, place: Path, error: OSError) -> CannotApply:
-    advice = _ADVICE.get(error.errno or 0)
-    return CannotApply(f"cannot {act} {place}: {error.strerror or error}{f' ({advice})' if advice else ''}")
 
 
 def _beside(place: Path, suffix: str) -> Path:

@@ -9,20 +9,17 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import CIMultiDict
 
-from regproxy import large
 from regproxy.chain import chain
 from regproxy.client import client
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
-from regproxy.oci.http import byterange
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.http.via import Hops, parse_via
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
 from regproxy.policy.clients.sharing import client_key
-from regproxy.policy.paging import Cursor, InvalidCursor
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import Answer, UpstreamError
 from regproxy.pull.blobs import Blobs, Passing
@@ -34,12 +31,12 @@ from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
 from regproxy.web.not_found_limiter import NotFoundLimiter
+from regproxy.web.parameters import byte_ranges, cursor, host_of, page_size, path_of, wanted_parts, warning
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_buffered
 
 _FROM_UPSTREAM = frozenset({CacheStatus.MISS, CacheStatus.REVALIDATED, CacheStatus.STALE})  # what upstream said of its pulls is news there
 _MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
 _CATALOG_PAGE = 1000  # repositories, where a client does not say how many
-_MOST_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that allocates what a client asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Handlers:
         if isinstance(endpoint, Catalog):
             return await self._catalog(request, context)
         namespaces = context.query.get("ns", ())
-        route = self.routes.find(endpoint.name, namespaces, _host_of(request))
+        route = self.routes.find(endpoint.name, namespaces, host_of(request))
         context.upstream = route.upstream.name
         context.namespace = next(iter(namespaces), route.upstream.name)
         chain.set((*self._passed(request), self.name))
@@ -157,7 +154,7 @@ class Handlers:
     def _note(self, response: web.StreamResponse, route: Route, pulled: Pulled) -> None:
         """Return what the client should be warned of, and how many pulls upstream leaves us."""
         if pulled.warning is not None:
-            response.headers["Warning"] = _warning(pulled.warning)
+            response.headers["Warning"] = warning(pulled.warning)
         if pulled.cache_status in _FROM_UPSTREAM and (quota := self.manifests.quota(route)) is not None:
             response.headers.update(quota.headers())
 
@@ -200,7 +197,7 @@ class Handlers:
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.cache_status))
             response.content_length = described.size
             return response
-        opened = await self.blobs.open(route, pull.digest, _wanted(request, pull.digest))
+        opened = await self.blobs.open(route, pull.digest, wanted_parts(request, pull.digest))
         context.found(opened.cache_status)
         if isinstance(opened, Passing):
             return await self._pass(request, pull, opened, context)
@@ -208,7 +205,7 @@ class Handlers:
             headers = blob_headers(pull.digest, opened.cache_status)
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
-            ranges = await _ranges(request, pull.digest, opened.content.size)
+            ranges = await byte_ranges(request, pull.digest, opened.content.size)
             if opened.is_current is not None and not ranges and (body := await at_hand(request, opened.content)) is not None:
                 ready = BufferedResponse(200, headers, body, opened.is_current)
                 context.decorate(ready.headers)
@@ -231,7 +228,7 @@ class Handlers:
             await passing.close()
 
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, context: RequestContext) -> web.Response:
-        query = TagQuery(_page_size(context.parameter("n")), context.parameter("last") or "", _cursor(context.parameter("cursor")))
+        query = TagQuery(page_size(context.parameter("n")), context.parameter("last") or "", cursor(context.parameter("cursor")))
         listed = await self.listings.tags(route, query)
         context.found(listed.cache_status)
         headers = CIMultiDict({"Cache-Status": listed.cache_status.header()})
@@ -241,7 +238,7 @@ class Handlers:
             following |= {"last": listed.cursor.after, "cursor": listed.cursor.encode()} | ({"ns": namespace} if namespace else {})
             headers["Link"] = f'<{path_of(request)}?{urlencode(following)}>; rel="next"'
         if listed.warning is not None:
-            headers["Warning"] = _warning(listed.warning)
+            headers["Warning"] = warning(listed.warning)
         body = json.dumps({"name": asked.name, "tags": listed.tags}).encode()
         return web.Response(body=body, content_type="application/json", headers=headers)
 
@@ -250,9 +247,9 @@ class Handlers:
         if not self.has_catalog:
             raise errors.endpoint_unsupported("the catalog is off: `catalog: true` in the configuration lists what is cached")
         namespaces = context.query.get("ns", ())
-        upstream = self.routes.upstream(namespaces, _host_of(request))
+        upstream = self.routes.upstream(namespaces, host_of(request))
         context.upstream, context.namespace = upstream.name, next(iter(namespaces), upstream.name)
-        most = _page_size(context.parameter("n"))
+        most = page_size(context.parameter("n"))
         last, at_most = context.parameter("last") or "", _CATALOG_PAGE if most is None else most
         names, has_more = await self.listings.catalog(upstream, last, at_most)
         context.cache_status = CacheStatus.HIT
@@ -283,58 +280,3 @@ def _name_of(route: Route, endpoint: ManifestPull | BlobPull | TagList | Referre
             return f"referrers {route.repository} {digest}"
         case TagList():
             return f"tags {route.repository}"
-
-
-def path_of(request: web.BaseRequest) -> str:
-    """Take the path as the client wrote it, also out of an absolute form."""
-    target = request.raw_path.partition("?")[0]
-    return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
-
-
-def _host_of(request: web.BaseRequest) -> str:
-    """Return the host that is asked for: an absolute form overrides the header (RFC 9112, 3.2.2)."""
-    target = request.raw_path.partition("?")[0]
-    return request.headers.get("Host", "") if target.startswith("/") else target.partition("://")[2].partition("/")[0]
-
-
-def _wanted(request: web.BaseRequest, digest: Digest) -> str | None:
-    """Read what parts may be answered without having the blob: those on no condition."""
-    return None if "If-None-Match" in request.headers else _range(request, digest)
-
-
-def _range(request: web.BaseRequest, digest: Digest) -> str | None:
-    """Return `Range`, unless `If-Range` names another representation (RFC 9110, 13.1.5)."""
-    wanted = request.headers.get("Range")
-    if wanted is None or request.headers.get("If-Range", f'"{digest}"').strip() != f'"{digest}"':
-        return None
-    return wanted
-
-
-async def _ranges(request: web.BaseRequest, digest: Digest, size: int) -> list[byterange.ByteRange]:
-    wanted = _range(request, digest)
-    if wanted is None:
-        return []
-    try:
-        return await large.parsed(len(wanted) * byterange.WEIGHT, lambda: byterange.parse(wanted, size))
-    except byterange.UnsatisfiableRange as error:
-        raise errors.range_invalid(str(error), size) from error
-
-
-def _warning(text: str) -> str:
-    """Write a Warning as distribution-spec has it."""
-    return f"299 - {json.dumps(text)}"
-
-
-def _cursor(text: str | None) -> Cursor | None:
-    try:
-        return Cursor.decode(text) if text is not None else None
-    except InvalidCursor as error:
-        raise errors.RegistryError("PAGINATION_NUMBER_INVALID", 400, f"cursor is {error}: list the tags anew") from error
-
-
-def _page_size(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise errors.RegistryError("PAGINATION_NUMBER_INVALID", 400, "n is not a number")
-    return min(int(text[:18]), _MOST_TAGS)

@@ -18,7 +18,8 @@ from regproxy.web.buffered import BufferedResponse
 from regproxy.web.connection.server import raw_request_of
 from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
-from regproxy.web.handlers import Handlers, path_of
+from regproxy.web.handlers import Handlers
+from regproxy.web.parameters import path_of
 from regproxy.web.response_cache import ResponseCache
 from regproxy.web.responses import error_response
 from regproxy.web.spans import TracedEntry, describe, received_trace

@@ -4,14 +4,11 @@ aiohttp's own FileResponse is not used: it makes ETags of mtimes, answers 416 to
 client when a file ends early.
 """
 
-import asyncio
-import contextlib
 import errno
 import os
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TypeAlias
 
@@ -27,11 +24,9 @@ from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.blobs import Run
 from regproxy.telemetry import metrics
-from regproxy.web.buffered import SHORTER, BufferedResponse, may_sendfile, read_whole, send_now
+from regproxy.web.buffered import BufferedResponse, may_sendfile, read_whole
+from regproxy.web.sendfile import SMALL, send_extent
 
-_STRIDE = 1024 * 1024
-_COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
-SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
 _TOGETHER = 64 * 1024  # bytes of small parts, with their heads, that are read and written at once
 _SMALL_PART = 16 * 1024  # bytes
 _HEAD = 160  # bytes of the head of a part
@@ -226,50 +221,6 @@ async def send_buffered(request: web.BaseRequest, response: BufferedResponse, co
             await content.spoiled()
         return str(error) or type(error).__name__
     return None
-
-
-async def send_extent(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> None:
-    """Send bytes of a file behind what was written before; raise `OSError`."""
-    sent = _taken_at_once(request, extent) if extent.length <= SMALL else 0
-    while sent < extent.length:
-        piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
-        sent += await _send_piece(request, writer, piece)
-
-
-def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
-    """Send what the socket takes without waiting, if sendfile will do, and return how many bytes."""
-    if request.transport is None or not may_sendfile(request.transport, extent):
-        return 0
-    try:
-        return send_now(request.transport, extent)
-    except OSError:
-        return 0  # the long way finds out why
-
-
-async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> int:
-    """Send it by sendfile, or some of it by reading where that does not do (TLS), and return how much.
-
-    Raise `OSError` where the file cannot be read or is shorter. asyncio says the same of a sendfile that this file system lacks, a disk
-    that fails and a client that left; reading finds out which.
-    """
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client left")
-    loop = asyncio.get_running_loop()
-    if may_sendfile(transport, piece):
-        with contextlib.suppress(asyncio.SendfileNotAvailableError):
-            _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
-            return piece.length
-    chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), min(piece.length, _COPIED), piece.offset)
-    if not chunk:
-        raise OSError(errno.EIO, SHORTER)
-    await writer.write(chunk)
-    return len(chunk)
-
-
-def _check_length(count: int, piece: Extent) -> None:
-    if count != piece.length:
-        raise OSError(errno.EIO, SHORTER)
 
 
 def _together(parts: Sequence[ByteRange]) -> Iterator[list[ByteRange]]:

@@ -15,8 +15,8 @@ from regproxy.fleet.redis_fleet import RedisFleet
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagRecord
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 from regproxy.telemetry import metrics
 from tests.fakes.relay import Relay

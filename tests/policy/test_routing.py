@@ -7,13 +7,12 @@ from hypothesis import strategies as st
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Repository, Tag, Target
+from regproxy.policy.credential import Credential, Secret
 from regproxy.policy.freshness import PullPolicy, TagPolicy
 from regproxy.policy.routing import (
-    Credential,
     Host,
     Route,
     Routes,
-    Secret,
     Trust,
     Upstream,
     check_denied,

@@ -14,9 +14,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from regproxy.cli import app
-from regproxy.runtimes.diagnosis import certificates_of, endpoint_of
+from regproxy.runtimes.doctor.diagnosis import certificates_of, endpoint_of
+from regproxy.runtimes.doctor.proxying import variable_in_the_way
 from regproxy.runtimes.model import Endpoint
-from regproxy.runtimes.proxying import variable_in_the_way
 from regproxy.runtimes.registered import RUNTIMES
 from tests.fakes.authority import Authority
 from tests.rig import Rig, rig

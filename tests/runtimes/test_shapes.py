@@ -2,7 +2,7 @@
 
 import pytest
 
-from regproxy.runtimes.diagnosis import certificates_of, diagnose, endpoint_of
+from regproxy.runtimes.doctor.diagnosis import certificates_of, diagnose, endpoint_of
 from regproxy.runtimes.model import Endpoint, Runtime, Unsupported, Wanted
 from regproxy.runtimes.registered import RUNTIMES
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self, TypeAlias, TypeGuard
 
-from regproxy.policy.routing import Credential, CredentialKind, Secret
+from regproxy.policy.credential import Credential, CredentialKind, Secret
 
 _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # becomes part of a program's name
 _API = re.compile(r"/v[12]/?$")  # Docker Hub's key is https://index.docker.io/v1/

@@ -7,7 +7,7 @@ it says about the time of day counts, as its clock is not ours. A token that is 
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from regproxy.policy.routing import Secret
+from regproxy.policy.credential import Secret
 
 _DEFAULT_LIFE = 300.0  # distribution, token.md: 60 s where the service says nothing; see quay above
 _SHORTEST_LIFE, _LONGEST_LIFE = 60.0, 12 * 3600.0  # token.md: services should not go under 60 s

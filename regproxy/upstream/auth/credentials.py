@@ -15,7 +15,8 @@ from typing import TypeAlias
 from cachetools import LRUCache, TLRUCache
 
 from regproxy.flights import Flights
-from regproxy.policy.routing import Credential, Host
+from regproxy.policy.credential import Credential
+from regproxy.policy.routing import Host
 from regproxy.policy.upstream.keyring import Helper, InvalidKeyring, Keyring, told
 from regproxy.telemetry.log import fields
 from regproxy.upstream.auth.helper import HelperFailedError, answer

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from cachetools import LRUCache
 
 from regproxy.policy.clock import WallClock
-from regproxy.policy.routing import Credential
+from regproxy.policy.credential import Credential
 from regproxy.policy.upstream.tokens import FAILED_FOR, REFUSED_FOR, WRONG_FOR
 from regproxy.ports import Refused, Throttled, UpstreamError, detached
 from regproxy.upstream.auth.credential_state import CredentialState

@@ -17,7 +17,7 @@ from yarl import URL
 
 from regproxy.oci.http.retry_after import parse_retry_after
 from regproxy.policy.clock import WallClock
-from regproxy.policy.routing import Credential, CredentialKind, Secret
+from regproxy.policy.credential import Credential, CredentialKind, Secret
 from regproxy.policy.upstream import tokens
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Refused, Throttled, Unavailable, UnexpectedResponse, UpstreamError

@@ -17,7 +17,8 @@ from yarl import URL
 from regproxy.flights import Flights
 from regproxy.oci.http.challenge import Challenge, Scope, parse_scopes
 from regproxy.policy.clock import WallClock
-from regproxy.policy.routing import Credential, CredentialKind, Host
+from regproxy.policy.credential import Credential, CredentialKind
+from regproxy.policy.routing import Host
 from regproxy.policy.upstream.tokens import SETTLED_AFTER, Token
 from regproxy.ports import Fleet, Refused, UnexpectedResponse, UpstreamError, detached
 from regproxy.sized_cache import SizedCache

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regproxy.policy.routing import Credential, CredentialKind, Secret
+from regproxy.policy.credential import Credential, CredentialKind, Secret
 from regproxy.policy.upstream.keyring import Helper, InvalidKeyring, Keyring, told
 
 HUB = ("registry-1.docker.io", "docker.io", "index.docker.io")

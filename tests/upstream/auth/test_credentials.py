@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.policy.routing import Credential, CredentialKind, DockerConfig, Host, Secret
+from regproxy.policy.credential import Credential, CredentialKind, DockerConfig, Secret
+from regproxy.policy.routing import Host
 from regproxy.upstream.auth.credentials import Credentials
 
 SECRET = "canary-helper-3c1d"

@@ -11,7 +11,8 @@ from yarl import URL
 from regproxy.config import Timeouts
 from regproxy.fleet.memory import NullFleet
 from regproxy.oci.http.challenge import Challenge, parse_challenges
-from regproxy.policy.routing import Credential, CredentialKind, Host, Secret
+from regproxy.policy.credential import Credential, CredentialKind, Secret
+from regproxy.policy.routing import Host
 from regproxy.ports import Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.auth.tokens import Tokens
 from regproxy.upstream.connections import Connections

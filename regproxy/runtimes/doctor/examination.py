@@ -7,12 +7,15 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 
-from regproxy.runtimes import proxying
-from regproxy.runtimes.apply import CannotApply, Host
+from regproxy.runtimes.apply import Host
+from regproxy.runtimes.atomic_files import CannotApply
 from regproxy.runtimes.containerd import CERTS, CONFIG, imports
-from regproxy.runtimes.diagnosis import Diagnosis, Finding, Version, certificates_of, diagnose, endpoint_of, mirrors
+from regproxy.runtimes.doctor import proxying
+from regproxy.runtimes.doctor.containerd import Version
+from regproxy.runtimes.doctor.diagnosis import certificates_of, diagnose, endpoint_of, mirrors
+from regproxy.runtimes.doctor.finding import Diagnosis, Finding
+from regproxy.runtimes.doctor.probe import probe
 from regproxy.runtimes.model import Endpoint, Files, Runtime
-from regproxy.runtimes.probe import probe
 from regproxy.runtimes.registered import RUNTIMES
 
 _UNITS: Mapping[str, tuple[str, ...]] = {

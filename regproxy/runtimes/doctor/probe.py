@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Any
 
-from regproxy.runtimes.diagnosis import Diagnosis, Finding
+from regproxy.runtimes.doctor.finding import Diagnosis, Finding
 from regproxy.runtimes.model import Endpoint
 
 _CONNECT_SECONDS = 3.0

@@ -1,0 +1,1 @@
+"""`regproxy doctor`: what keeps a runtime from pulling through the cache."""
