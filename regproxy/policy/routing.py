@@ -38,7 +38,7 @@ class HostKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy on the way to a host, and who we are to it."""
+    """An HTTP proxy to a host, and our credentials for it."""
 
     url: str
     credential: Credential | None = None

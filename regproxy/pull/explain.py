@@ -109,7 +109,7 @@ class Explainer:
         return Explanation(explanation.image, steps, *_outcome(findings, is_held=held))
 
     async def _cached(self, route: Route, reference: Reference, steps: list[Step]) -> bool:
-        """Return what the cache knows and what the policy makes of it; report whether it can answer."""
+        """Return what the cache knows and what the policy decides; report whether it can answer."""
         if isinstance(reference.target, Digest):
             is_held = await self._manifests.holds(reference.repository, reference.target)
             steps.append(Step("cache", Mark.GOOD if is_held else Mark.NOTE, "the manifest is here" if is_held else "not cached"))

@@ -42,7 +42,7 @@ class TagQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListedTags:
-    """A page of tags, where the list goes on, where the page came from, and what the client should be warned of."""
+    """A page of tags, the cursor of the next page, where the page came from, and the client's warning."""
 
     tags: tuple[str, ...]
     cursor: Cursor | None
@@ -266,7 +266,7 @@ class Listings:
 
 
 def _is_answer(error: UpstreamError) -> bool:
-    """Report whether it is about what was asked for; that our credential is refused tells nothing of it."""
+    """Report whether the error is about what was asked for; a refused credential of ours is not."""
     return isinstance(error, Refused) and not error.whatever_asked
 
 

@@ -1,4 +1,4 @@
-"""Manifests at hand, and the answers to references that needed nobody else: all that a repeated hit asks."""
+"""Manifests in memory, and answers to references that need no request: all that a repeated hit uses."""
 
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
@@ -54,7 +54,7 @@ class ManifestCache:
         self._alive: WeakValueDictionary[Digest, Manifest] = WeakValueDictionary()  # those too that are only being sent: each is there once
 
     def repeated(self, reference: Reference) -> Pulled | None:
-        """Return the answer that was given before, while it still needs nobody else."""
+        """Return the earlier answer, while it is still valid without a request."""
         answer = self._given.get(reference)
         return answer.pulled if answer is not None and answer.is_good(self._clock()) else None
 
@@ -85,7 +85,7 @@ class ManifestCache:
         return self._alive.setdefault(manifest.descriptor.digest, manifest)
 
     def keep(self, manifest: Manifest) -> Manifest:
-        """Have a verified manifest at hand; return the one to use."""
+        """Cache a verified manifest; return the one to use."""
         manifest = self.shared(manifest)
         if manifest.descriptor.size <= _BODIES:
             self._bodies[manifest.descriptor.digest] = manifest

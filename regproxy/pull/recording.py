@@ -1,4 +1,4 @@
-"""A registry that tells what its answers say about the repository that they are about (port Registry)."""
+"""A registry that records what its answers mean for the access of their repository (port Registry)."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -85,7 +85,7 @@ class RecordingRegistry:
         return self._blob(repository, self._registry.blob(repository, digest, start, stop, last))
 
     async def tags(self, repository: Repository, query: str, host: str = "") -> TagPage | None:
-        """Return as `Registry.tags`; that a list is refused says nothing, for a pull needs none."""
+        """Return as `Registry.tags`; a refused list closes nothing, because a pull needs none."""
         asked_at = self._clock()
         page = await self._registry.tags(repository, query, host)
         if page is not None:

@@ -62,7 +62,7 @@ class Host:
         return cls(root) if (root / "etc").is_dir() else cls(root, runtime.directory)
 
     def locate(self, path: str) -> Path:
-        """Say where a file of the host is, with the links of that host and not of ours; raise `CannotApply` where it is out of reach."""
+        """Resolve a file of the host by the host's links and not by ours; raise `CannotApply` where it is out of reach."""
         found, rest, links = self._root, list(reversed(self._below(path))), 0
         while rest:
             name = rest.pop()
@@ -87,7 +87,7 @@ class Host:
         return found
 
     def _mark(self, path: str) -> Path:
-        """Say beside which name the backup and the record stand: the one that the runtime reads, be it a link."""
+        """Return the path that backup and record lie beside: the one that the runtime reads, be it a link."""
         folder, _, name = path.rpartition("/")
         return self.locate(folder) / name
 
@@ -146,7 +146,7 @@ class Host:
         return changed
 
     def undo(self, runtime: Runtime) -> Undone:
-        """Give back every file that we wrote for *runtime*. What somebody changed since stays as it is, and is named."""
+        """Restore every file that we wrote for *runtime*. Files changed since then are left as they are, and named."""
         undone = Undone()
         for path in self._found([pattern + RECORD for pattern in runtime.writes]):
             self._give_back(path.removesuffix(RECORD), undone)
@@ -275,7 +275,7 @@ def _original(mark: Path, record: Record) -> bytes:
 
 
 def _keep(place: Path, current: bytes, backup: Path) -> None:
-    """Make the one backup. An older one that says otherwise is somebody's original: it is not overwritten."""
+    """Make the one backup. An older one with other content is an original: it is not overwritten."""
     kept = read(backup)
     if kept is not None and kept != current:
         raise CannotApply(f"{backup} is there, and nothing says of what: move it away, or to {place}, and run this again")

@@ -56,7 +56,7 @@ def replace(place: Path, content: bytes, like: Path | None, before_rename: Calla
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a directory: whoever else writes there for a runtime waits."""
+    """Lock a directory against other writers of runtime configuration."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

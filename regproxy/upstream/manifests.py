@@ -16,7 +16,7 @@ from regproxy.upstream.host import HostClient, HostRequest
 
 
 async def head_manifest(client: HostClient, reference: Reference, connect: float | None = None) -> Digest | None:
-    """Ask for the digest alone; a refusal may be of the method, so it tells nothing."""
+    """Ask for the digest alone; a refusal may be of the method, so it is no answer."""
     try:
         async with client.ask(_request("HEAD", reference, connect)) as response:
             return _claimed_digest(response) if response.status == 200 else None

@@ -246,7 +246,7 @@ def _need(reference: Reference) -> Trust:
 
 
 def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> UpstreamError:
-    """Choose the failure to tell: an answer of a host trusted to resolve, else a pause, else the outage."""
+    """Choose the failure to report: an answer of a host trusted to resolve, else a throttle, else the outage."""
     if len(failures) == 1:
         return failures[0][1]
     for host, error in failures:

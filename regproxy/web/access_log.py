@@ -1,4 +1,4 @@
-"""What is told of an answer, in metrics and in a line."""
+"""The access log: what metrics and the access line report of a response."""
 
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ _sent = lru_cache(None)(metrics.SENT_BYTES.labels)
 
 
 class AccessLogEntry:
-    """All that is told of an answer, but when, to whom and how soon it was given."""
+    """All that is logged of a response but its time, client and duration."""
 
     __slots__ = ("_bytes", "_line", "_requests", "_seconds", "_sent")
 

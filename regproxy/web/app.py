@@ -121,11 +121,11 @@ async def _left(server: web.Server, within: float) -> None:
 
 
 def slow_parser() -> str | None:
-    """Say so where requests are read by the parser in Python: it is ten times slower, and has let requests be smuggled before."""
+    """Return a warning where aiohttp's Python parser is in use: it is ten times slower, and has had request smuggling faults."""
     return "aiohttp's C parser is missing: install aiohttp with its extensions" if HttpRequestParser is HttpRequestParserPy else None
 
 
 def _timeouts() -> ClientTimeouts:
-    """Have as many connections as our descriptors allow."""
+    """Allow as many connections as our descriptors do."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ClientTimeouts(connections=max(files - _OTHER_FILES, files // 2))

@@ -135,7 +135,7 @@ class Reservation:
         self._owner = client.get()
 
     def used(self) -> int:
-        """Leave what was taken to whoever gives it back, and return how much that is."""
+        """Hand the allocation over to the caller, and return its size."""
         weight, self._weight = self._weight, 0
         return weight
 

@@ -19,7 +19,7 @@ _NO_BODY = 304
 
 
 class BufferedResponse(web.StreamResponse):
-    """A head and a body in one write: aiohttp's own way to the same bytes takes longer than all else that a hit needs."""
+    """A head and a body in one write: aiohttp's own path to the same bytes takes longer than all else that a hit needs."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class BufferedResponse(web.StreamResponse):
         self._stays = False
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: it was sent."""
+        """Do nothing: all of it was sent."""
 
     def around_date(self, request: web.BaseRequest) -> tuple[bytes, bytes]:
         """Write what *request* is sent, without the time."""

@@ -1,4 +1,4 @@
-"""One request and its answer, as the access line and the metrics tell of it."""
+"""One request and its response, as the access line and the metrics describe them."""
 
 import itertools
 import secrets

@@ -1,4 +1,4 @@
-"""What a client is told of an upstream's failure."""
+"""Upstream failures as OCI errors for clients."""
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
@@ -6,7 +6,7 @@ from regproxy.ports import Corrupt, InvalidContent, LocalResourceError, NotFound
 
 
 def upstream_failure(error: UpstreamError) -> RegistryError:
-    """Say in a client's terms what an upstream did; never 401, never 429."""
+    """Translate an upstream's failure into an error for the client; never 401, never 429."""
     match error:
         case NotFound():
             return RegistryError("NAME_UNKNOWN", 404, str(error))

@@ -1,4 +1,4 @@
-"""One function per endpoint: ask the use case, say it in HTTP."""
+"""One function per endpoint: call the use case, build the response."""
 
 import json
 from dataclasses import dataclass, field
@@ -243,7 +243,7 @@ class Handlers:
         return web.Response(body=body, content_type="application/json", headers=headers)
 
     async def _catalog(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
-        """List what is cached of one registry, where that is allowed: names tell what somebody runs, private ones above all."""
+        """List the cached repositories of one registry, where that is allowed: names reveal what is run, private ones above all."""
         if not self.has_catalog:
             raise errors.endpoint_unsupported("the catalog is off: `catalog: true` in the configuration lists what is cached")
         namespaces = context.query.get("ns", ())

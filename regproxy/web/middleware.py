@@ -1,4 +1,4 @@
-"""What happens around every request: it is parsed, answered, whatever goes wrong is put in our words, and it is told of."""
+"""What happens around every request: it is parsed, answered, its errors are translated, and it is logged."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence

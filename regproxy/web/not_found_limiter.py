@@ -35,7 +35,7 @@ class NotFoundLimiter:
         return known.detached() if known is not None else None
 
     def ask(self, client: str, name: str) -> "Reservation | RegistryError":
-        """Reserve what a question costs a client, or say why it is not asked; a name that is known or being asked for costs nothing."""
+        """Reserve what a lookup costs a client, or return why it is not made; a name that is known or being looked up costs nothing."""
         now = self._clock()
         costs = name not in self._names and name not in self._asked
         if costs:
@@ -75,12 +75,12 @@ class Reservation:
         self._is_open = True
 
     def end(self, *, missing: bool = False, answer: RegistryError | None = None) -> None:
-        """Say once whether there was no such thing; what is said later does not count."""
+        """Record once whether there was no such content; later calls do not count."""
         if self._is_open:
             self._is_open = False
             self._questions.settle(self._client, self._name, costs=self._costs, missing=missing, answer=answer)
 
     def leave(self) -> None:
-        """Refund nothing where it is still open: whoever asks and leaves has asked."""
+        """Refund nothing where the answer is open: a client that asks and leaves has asked."""
         self._costs = False
         self.end()

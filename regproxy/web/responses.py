@@ -51,7 +51,7 @@ def content_headers(digest: Digest, cache_status: CacheStatus, media_type: str |
 
 @lru_cache(_REMEMBERED)
 def blob_headers(digest: Digest, cache_status: CacheStatus) -> CIMultiDictProxy[str]:
-    """Say of a blob what `content_headers` says, and that it can be asked for in parts."""
+    """Return what `content_headers` does, and that a blob can be requested in ranges."""
     parts = {"Accept-Ranges": "bytes", "Cache-Control": _YEAR}
     return CIMultiDictProxy(CIMultiDict({**content_headers(digest, cache_status, "application/octet-stream"), **parts}))
 
@@ -165,7 +165,7 @@ class PassedResponse(_PartsResponse):
         super().__init__(parts, parts[0].size, headers)
 
     async def send(self, request: web.BaseRequest, runs: Sequence[Run], endpoint: str, source: str) -> str | None:
-        """Let each of *runs* give its parts; where one fails on the way, end the connection short of the length and return why."""
+        """Send the parts of each of *runs*; where one fails midway, close the connection short of the length and return why."""
         sent = metrics.SENT_BYTES.labels(endpoint, source)
         await self.prepare(request)
         begun = 0

@@ -1,4 +1,4 @@
-"""What keeps a runtime from pulling through the cache, as far as its files tell; nothing is asked of anybody here."""
+"""What keeps a runtime from pulling through the cache, as far as its files show. Pure."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from regproxy.runtimes.model import Endpoint, Files, Runtime, Unsupported, Wante
 
 
 def mirrors(runtime: Runtime, files: Files) -> Mapping[str, list[str]]:
-    """Say by way of which URLs, in order, each registry that the files name is pulled; a file that cannot be read names none."""
+    """Return the mirror URLs, in order, of each registry that the files name; a file that cannot be read names none."""
     found: dict[str, list[str]] = {}
     for registry, url in _mirrors(runtime, files):
         found.setdefault(registry, []).append(url)

@@ -75,7 +75,7 @@ async def _told(request: web.Request, handler: Callable[[web.Request], Awaitable
 
 
 async def _document(request: web.Request) -> dict[str, object]:
-    """Read a JSON object; the Content-Type must say so, which no form of a foreign web page can."""
+    """Read a JSON object; its Content-Type is required, because no form of a foreign web page can send it."""
     try:
         document = await request.json() if request.content_type == "application/json" else None
     except ValueError:

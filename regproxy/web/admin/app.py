@@ -65,6 +65,6 @@ def admin_app(
 
 
 def _refused_credentials(registries: Mapping[str, Watched]) -> list[str]:
-    """Say at which hosts our credentials are refused: pulls go on with what is cached or public."""
+    """List the hosts that refuse our credentials: pulls continue with what is cached or public."""
     found = ((name, host) for name, registry in registries.items() for host in registry.hosts() if host.refused_credentials)
     return [f"credentials of {name} refused by {host.url}: {host.refused_credentials}" for name, host in found]

@@ -1,4 +1,4 @@
-"""The page at the root of the admin port: a picture of what `/metrics` and `/api/v1` tell, drawn by the browser."""
+"""The dashboard at the root of the admin port, drawn by the browser from `/metrics` and `/api/v1`."""
 
 import re
 from base64 import b64encode

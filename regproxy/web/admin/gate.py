@@ -1,4 +1,4 @@
-"""What happens around every request at the admin port: it is let in or refused, and what it changed is told of."""
+"""What happens around every request at the admin port: it is admitted or refused, and its change is logged."""
 
 import logging
 import time

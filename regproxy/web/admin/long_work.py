@@ -14,7 +14,7 @@ _EVERY = 1.0  # seconds
 
 
 async def told(request: web.Request, work: Callable[[JobProgress], Awaitable[dict[str, object]]]) -> web.StreamResponse:
-    """Do *work* and tell of it; whoever does not listen any more ends it. Arguments that it does not take raise before anything is sent."""
+    """Run *work* and stream its progress; a client that disconnects cancels it. Wrong arguments raise before anything is sent."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     progress = JobProgress()
     task = asyncio.ensure_future(work(progress))

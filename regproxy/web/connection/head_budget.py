@@ -24,7 +24,7 @@ class HeadBudget:
         return f"<HeadBudget {self._taken}/{self._share.most}>"
 
     def resize(self, address: str, before: int, after: int) -> bool:
-        """Have the client at *address* hold *after* bytes where it held *before*; return False, and change nothing, if that is too much."""
+        """Change what the client at *address* holds from *before* to *after* bytes; return False, and change nothing, if too much."""
         owner = client_key(address)
         if after > before and not self._share.may_take(self._taken, self._held.get(owner, 0), after - before):
             return False

@@ -39,7 +39,7 @@ _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries s
 
 
 class Connection(RequestHandler):
-    """A client's connection, which tells what happens to it."""
+    """A client's connection, which reports its events."""
 
     __slots__ = ("_budgeted", "_head_bytes", "_is_between", "_payload", "_server", "answered", "client", "progress", "raw_request", "wire")
 
@@ -104,7 +104,7 @@ class Connection(RequestHandler):
         return self._payload is not None and self._payload is not EMPTY_PAYLOAD and not self._payload.is_eof()
 
     def _check_head(self, count: int) -> None:
-        """End a connection whose request's head goes on for too long: each of its fields is bounded, and so is all of it."""
+        """Close a connection whose request head is too long: each of its fields is bounded, and so is all of it."""
         if self._is_body_due:
             return
         self._head_bytes += count

@@ -23,7 +23,7 @@ def unacknowledged_bytes(sock: socket.socket) -> int:
 
 
 def abort(sock: socket.socket) -> None:
-    """End a connection whose client takes nothing; whoever is sending gets an error, not a closed descriptor."""
+    """Close a connection whose client reads nothing; the sender gets an error, not a closed descriptor."""
     with suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # what was not taken is dropped
         sock.shutdown(socket.SHUT_RDWR)
