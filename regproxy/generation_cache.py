@@ -16,7 +16,7 @@ class Memory(Generic[Key, Value]):
     """Values of the present generation, of a limited weight together."""
 
     def __init__(self, most: int, generation: Callable[[], int], weight: Callable[[Value], int] = lambda _: 1) -> None:
-        """Take the limit, who tells the generation, and how to weigh a value."""
+        """Hold *most* bytes, as *weight* counts them, while *generation* returns the same number."""
         self._most = most
         self._present = generation
         self._weight = weight

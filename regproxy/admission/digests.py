@@ -21,7 +21,7 @@ class Digests:
     """Asks the registry port of a regproxy by HEAD, without credentials of ours: a private image is not shown to be there."""
 
     def __init__(self, session: aiohttp.ClientSession, registry: str, timeout: float) -> None:
-        """Take where the registry port is, and how many seconds there are for all questions of one Pod."""
+        """Ask the cache at *registry*; all questions of one Pod together have *timeout* seconds."""
         self._session = session
         self._registry = registry.rstrip("/")
         self._timeout = timeout

@@ -38,7 +38,7 @@ def export(file: Archive, images: Names, *, config: ConfigFile = None, admin: Ad
 
 
 def import_(file: Archive, *, name: NewName = None, config: ConfigFile = None, admin: Admin = None) -> None:
-    """Take images from an OCI image layout or a `docker save` tar into the store."""
+    """Import images from an OCI image layout or a `docker save` tar into the store."""
     store = asking.target(config, admin)
     try:
         with file.open("rb") as tar:

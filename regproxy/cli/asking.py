@@ -74,7 +74,7 @@ def work(target: Target, act: str, **arguments: object) -> dict[str, Any]:
 
 
 def bring_in(target: Target, file: BinaryIO, name: str | None) -> dict[str, Any]:
-    """Take the images of a tar into the store."""
+    """Import the images of a tar into the store."""
     query = {} if name is None else {"name": name}
     with shown() as progress:
         return _either(

@@ -33,7 +33,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; *mistakes* are lines for the operator."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
-        """Take at least one line."""
+        """Report *mistakes*, one line each; at least one."""
         super().__init__("\n".join(mistakes))
         self.mistakes = list(mistakes)
 

@@ -33,7 +33,7 @@ class Timeouts(Model):
         return _HEADERS if self.headers is None else self.headers
 
     def of(self, own: Mapping[str, float], *, is_alone: bool) -> "Timeouts":
-        """Take what a host has of its *own*; one that *is_alone* in its upstream is waited for longer where nobody says how long."""
+        """Return the timeouts of a host with settings of its *own*; one that *is_alone* in its upstream has a longer default."""
         merged = self.model_copy(update=dict(own))
         return merged.model_copy(update={"headers": _HEADERS_ALONE}) if is_alone and merged.headers is None else merged
 

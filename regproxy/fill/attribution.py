@@ -41,7 +41,7 @@ def report_verified(segments: Iterable[ReceivedRange]) -> None:
 
 
 def statements(ingest: Ingest, segments: Sequence[ReceivedRange]) -> list[HashedRange]:
-    """Take down what was said in a copy that is wrong; all who said something are under suspicion until `identify_corrupt`."""
+    """Record the senders of a corrupt copy; all of them are suspected until `identify_corrupt`."""
     for body in {str(segment.body): segment.body for segment in segments}.values():
         body.suspect()
     return [HashedRange(segment, _hash(ingest, segment)) for segment in segments]

@@ -45,7 +45,7 @@ class Fetcher:
     """Drives fills, and remembers corrupt downloads until their sender is identified."""
 
     def __init__(self, registries: Mapping[str, Registry], store: Ingester, downloads: Downloads, first: Callable[[Fill], First]) -> None:
-        """Take the ports, how a blob is fetched, and who tells which come *first* of those who share a fill's line."""
+        """Fetch from *registries* into *store* as *downloads* says; *first* returns what takes precedence over a fill."""
         self._first = first
         self._registries = registries
         self._store = store

@@ -71,7 +71,7 @@ class Fills:
     """
 
     def __init__(self, registries: Mapping[str, Registry], store: ContentStore, index: Index, downloads: Downloads) -> None:
-        """Take the ports, and how a blob is fetched."""
+        """Copy blobs from *registries*, by upstream, into *store*, and record them in *index*; *downloads* says how they are fetched."""
         self.parts = {name: PassedParts(max_wait(registry.progress_timeout)) for name, registry in registries.items()}  # by upstream
         self._fetcher = Fetcher(registries, store, downloads, self._first)
         self._registries = registries
@@ -185,7 +185,7 @@ class Fills:
                 del self._fills[fill.digest]
 
     async def _elsewhere(self, fill: Fill) -> PeerIngest | StoreError | None:
-        """Take the lock, or give what another fill copies, or what keeps us from knowing."""
+        """Take the lock, or return the ingest of its holder, or the error that keeps us from knowing."""
         try:
             return await self._store.acquire(fill.digest, fill.repository)
         except StoreError as error:

@@ -43,7 +43,7 @@ class Holdback:
     """Gives what a download brings, and nothing of it too early."""
 
     def __init__(self, budget: HoldbackBudget, download: Download, digest: Digest) -> None:
-        """Take a download that is about to begin."""
+        """Hold back bytes of *download*, which has not begun, within the *budget* of all."""
         self._budget = budget
         self._taken = 0
         self._download = download

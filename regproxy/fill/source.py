@@ -77,7 +77,7 @@ class Source:
         _log.info("resuming", extra=told)
 
     def _agree(self, body: BlobBody) -> None:
-        """Take the size from the first answer, and hold all others to it."""
+        """Set the size from the first answer, and require it of all others."""
         if not self.has_answered:
             self.has_answered, self.size = True, body.size
         elif body.size != self.size and None not in (body.size, self.size):

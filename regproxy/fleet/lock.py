@@ -45,7 +45,7 @@ class RedisLocks:
     """Takes locks that all replicas at one Redis see."""
 
     def __init__(self, connection: RedisConnection, encryption: Encryption | None, clock: WallClock) -> None:
-        """Take the way to Redis, the keys that marks are made with, if there are any, and a clock of epoch seconds."""
+        """Lock through *connection*; *encryption*, if any, authenticates the locks; *clock* returns epoch seconds."""
         self._life = _LIFE * connection.timeout
         self._longest_wait = _LONGEST_WAIT * connection.timeout
         self._connection = connection

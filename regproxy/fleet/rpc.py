@@ -115,7 +115,7 @@ class SupervisorServer:
     """A worker as its supervisor sees it: what it asks is answered out of a fleet, what it reports is handed on."""
 
     def __init__(self, fleet: Fleet, heard: Callable[[dict[str, Any]], None]) -> None:
-        """Take who knows, and whom to tell of reports."""
+        """Answer a worker's calls from *fleet*; *heard* is called with each status report."""
         self._fleet = fleet
         self._heard = heard
         self._locks: dict[int, _Lock] = {}

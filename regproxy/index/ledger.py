@@ -45,7 +45,7 @@ class SqliteLedger:
     """The books that a sweep goes by."""
 
     def __init__(self, db: Database, generation: Generation) -> None:
-        """Take the database, and its generation, which ends when something is there no longer."""
+        """Use *db*; *generation* ends when a record is removed."""
         self._db = db
         self._generation = generation
 

@@ -50,7 +50,7 @@ class SqliteIndex:
     """Content, its holders, tags and listings, in one file."""
 
     def __init__(self, db: Database, generation: Generation, clock: WallClock = time.time, listing_bytes: int = MAX_LISTING_BYTES) -> None:
-        """Take the database, its generation, a clock of epoch seconds, and how many bytes listings may take."""
+        """Use *db* and its *generation*; *clock* returns epoch seconds; listings are limited to *listing_bytes*."""
         self._listing_bytes = listing_bytes
         self._db = db
         self._generation = generation

@@ -29,7 +29,7 @@ class Evictor:
     """Removes what is needed least, when room is short."""
 
     def __init__(self, store: BlobStore, ledger: Ledger, usage: Usage, clock: WallClock, leisure: float = _LEISURE) -> None:
-        """Take the ports, a clock of epoch seconds, and how many times as long as it works it rests, where nobody waits for room."""
+        """Evict from *store* by *ledger* and *usage*, idle *leisure* times as long as busy while no ingest waits for space."""
         self._store = store
         self._ledger = ledger
         self._usage = usage

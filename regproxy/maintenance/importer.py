@@ -34,7 +34,7 @@ class Importer:
     """Takes images out of one tar."""
 
     def __init__(self, store: Ingester, index: Index, tar: Archive, now: float, progress: JobProgress) -> None:
-        """Take where to keep them, the tar, the time in epoch seconds, and where to say how far we are."""
+        """Import from *tar* into *store* and *index*, with uses at *now* (epoch seconds), reporting to *progress*."""
         self._store = store
         self._index = index
         self._tar = tar

@@ -17,7 +17,7 @@ class Inventory:
     """The store as its operator sees it."""
 
     def __init__(self, ledger: Ledger, evictor: Evictor, jobs: MaintenanceJobs, routes: Routes) -> None:
-        """Take the books, who removes, who does what takes long, and what short names stand for."""
+        """List by *ledger*, remove by *evictor*, run long work by *jobs*; *routes* resolve short names."""
         self.jobs = jobs
         self._ledger = ledger
         self._evictor = evictor

@@ -23,7 +23,7 @@ class MaintenanceJobs:
     """Long work on the store, beside all that is served from it."""
 
     def __init__(self, store: BlobStore, index: Index, ledger: Ledger, evictor: Evictor, clock: WallClock, routes: Routes) -> None:
-        """Take the ports, who removes, a clock of epoch seconds, and what short names stand for."""
+        """Work on *store*, *index* and *ledger*, removing by *evictor*; *clock* returns epoch seconds; *routes* resolve short names."""
         self._store = store
         self._index = index
         self._ledger = ledger

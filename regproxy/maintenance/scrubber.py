@@ -16,7 +16,7 @@ class Scrubber:
     """Finds damage before a client does."""
 
     def __init__(self, store: BlobStore, ledger: Ledger, period: float, clock: WallClock) -> None:
-        """Take the ports, the seconds in which everything is to be read once, and a clock of epoch seconds."""
+        """Read all content of *store* once in *period* seconds, by *ledger*; *clock* returns epoch seconds."""
         self._store = store
         self._ledger = ledger
         self._period = period

@@ -32,6 +32,6 @@ class NodeGuard:
         return Step.UNDO if is_silent and self.is_applied is not False else Step.NOTHING
 
     def done(self, step: Step) -> None:
-        """Take note that *step* succeeded; without this it is decided again."""
+        """Record that *step* succeeded; without this it is decided again."""
         if step is not Step.NOTHING:
             self.is_applied = step is Step.APPLY

@@ -116,7 +116,7 @@ class Routes:
     """All upstreams, by every name a client may use for them."""
 
     def __init__(self, upstreams: Iterable[Upstream], default: str) -> None:
-        """Take the upstreams and the name of the one that serves requests naming no registry."""
+        """Route to *upstreams*; *default* names the one that serves requests without a registry."""
         by_name: dict[str, Upstream] = {}
         served: dict[Authority | None, Upstream] = {}
         anywhere: dict[Authority | None, Upstream] = {}
@@ -210,7 +210,7 @@ class Routes:
         return self._by_name.get(first) if rest else None
 
     def _strip(self, upstream: Upstream, name: str) -> str:
-        """Take a registry's own name off the front: k3s rewrites and sends `ns` as well."""
+        """Strip a registry's own name from the front: k3s rewrites and sends `ns` as well."""
         return name.partition("/")[2] if self._prefixed(name) is upstream else name
 
 

@@ -67,7 +67,7 @@ class Throttled(UpstreamError):
     """It wants to be left alone."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
-        """Take the pause it asked for, in seconds."""
+        """Carry the pause it asked for as *retry_after*, in seconds."""
         super().__init__(message)
         self.retry_after = retry_after
 

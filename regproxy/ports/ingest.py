@@ -126,7 +126,7 @@ class Ingester(Protocol):
         """
 
     async def spool(self, size: int) -> Spool:
-        """Take room for *size* bytes; raise `StoreError`."""
+        """Reserve *size* bytes; raise `StoreError`."""
 
 
 class IngestLocks(Protocol):

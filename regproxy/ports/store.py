@@ -25,7 +25,7 @@ class Space(Protocol):
         """The bytes that it counts as stored content, without ingests."""
 
     def count(self, size: int) -> None:
-        """Take into account that *size* more bytes lie in the store than it knew of, or less where it is negative."""
+        """Correct its count by *size* bytes, which may be negative."""
 
     @property
     def is_waited_for(self) -> bool:

@@ -146,7 +146,7 @@ class Registry(Watched, Protocol):
         """Whether one request for all of a blob is the best plan: its best host is near and fast, or a cache that plans by itself."""
 
     def may_repeat(self) -> bool:
-        """Take the right to ask once more after a request that brought nothing, and report whether there was one: they are few."""
+        """Spend one of the few repetitions of requests that brought nothing, and report whether there was one."""
 
     def blob(
         self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None

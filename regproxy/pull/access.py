@@ -54,7 +54,7 @@ class RepositoryAccess:
         clock: WallClock,
         reconfirm_after: float,
     ) -> None:
-        """Take a *clock* of epoch seconds, and for how many of them an answer is believed."""
+        """Believe an answer for *reconfirm_after* seconds; *clock* returns epoch seconds."""
         self._registries = registries
         self._index = index
         self._freezes = freezes

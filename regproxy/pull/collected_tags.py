@@ -27,7 +27,7 @@ class CollectedTags:
     """
 
     def __init__(self, index: Index) -> None:
-        """Take the index, which bounds how much is kept."""
+        """Store lists in *index*, which bounds their size."""
         self._index = index
 
     async def put_page(self, repository: Repository, query: str, page: TagPage) -> None:

@@ -84,7 +84,7 @@ class Explainer:
         freezes: Freezes,
         clock: WallClock,
     ) -> None:
-        """Take what pulls are made with."""
+        """Explain pulls with what serves them."""
         self._routes = routes
         self._registries = registries
         self._manifests = manifests

@@ -15,7 +15,7 @@ class Freezes:
     """Knows what is frozen; what operators froze is in the index and outlives us."""
 
     def __init__(self, configured: Sequence[Freeze], index: Index, routes: Routes) -> None:
-        """Take what the configuration freezes, the place for the rest, and the names of upstreams."""
+        """Combine what is *configured* as frozen with what *index* stores; *routes* resolve names."""
         self._configured = tuple(configured)
         self._index = index
         self._routes = routes

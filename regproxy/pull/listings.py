@@ -80,7 +80,7 @@ class Listings:
     """Answers listings."""
 
     def __init__(self, registries: Mapping[str, Registry], index: Index, manifests: Manifests) -> None:
-        """Take the ports, and the manifests for referrers that are kept under a tag."""
+        """List from *registries* and *index*; *manifests* serve referrers that are stored under a tag."""
         self._registries = registries
         self._index = index
         self._manifests = manifests

@@ -46,7 +46,7 @@ class ManifestCache:
     """What one worker remembers of manifests."""
 
     def __init__(self, index: Index, clock: WallClock) -> None:
-        """Take the index, whose generation answers are bound to, and a clock of epoch seconds."""
+        """Answers are valid for the generation of *index*; *clock* returns epoch seconds."""
         self._index = index
         self._clock = clock
         self._given: Memory[Reference, _Answer] = Memory(_BODIES, lambda: index.generation, _weight)

@@ -20,7 +20,7 @@ class RecordingRegistry:
     """Passes every question on. Only the word of hosts that are trusted to resolve counts, whether they give or refuse."""
 
     def __init__(self, registry: Registry, upstream: Upstream, access: RepositoryAccess, clock: WallClock) -> None:
-        """Take the registry of *upstream*, who is told, and a *clock* of epoch seconds."""
+        """Wrap *registry* of *upstream*, recording in *access*; *clock* returns epoch seconds."""
         self._registry = registry
         self._access = access
         self._clock = clock

@@ -15,7 +15,7 @@ class Usage:
     """The content that was used since the last record."""
 
     def __init__(self, ledger: Ledger, clock: WallClock) -> None:
-        """Take the books and a clock of epoch seconds."""
+        """Record in *ledger*; *clock* returns epoch seconds."""
         self._ledger = ledger
         self._clock = clock
         self._manifests: set[Digest] = set()

@@ -58,7 +58,7 @@ class Host:
 
     @classmethod
     def at(cls, root: Path, runtime: Runtime) -> "Host":
-        """Take *root* for a host's file system if it has an `etc`, else for the runtime's own directory."""
+        """Treat *root* as a host's file system if it has an `etc`, else as the runtime's own directory."""
         return cls(root) if (root / "etc").is_dir() else cls(root, runtime.directory)
 
     def locate(self, path: str) -> Path:
@@ -117,7 +117,7 @@ class Host:
         return self.read(runtime.reads(wanted))
 
     def originals(self, current: Files) -> Files:
-        """Take from *current* what we wrote, and put the originals in its place, so that another endpoint replaces the first one."""
+        """Return *current* with originals in place of what we wrote, so that another endpoint replaces the first one."""
         found = dict(current)
         for path in current:
             mark = self._mark(path)

@@ -51,7 +51,7 @@ class DiskStore:
     """A directory full of content."""
 
     def __init__(self, root: Path, limits: Limits = Limits(), timeout: float = _TIMEOUT) -> None:  # noqa: B008 -- frozen
-        """Take the directory, how much it may hold, and how many seconds a disk call may take; `prepare` makes it usable."""
+        """Store below *root* within *limits*; a disk call has *timeout* seconds. `prepare` makes it usable."""
         self._root = root
         self._run = DiskThreads(root, timeout)
         self._blob_files = BlobFiles(root)

@@ -17,7 +17,7 @@ class Trouble:
     """The last reason why something was not kept, until something is kept again."""
 
     def __init__(self, clock: MonotonicClock = time.monotonic) -> None:
-        """Take a clock of seconds."""
+        """Start without trouble; *clock* counts the seconds between two log lines."""
         self.reason: str | None = None
         self._clock = clock
         self._told_at: float | None = None

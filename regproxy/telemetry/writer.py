@@ -24,7 +24,7 @@ class Outlet:
     """Writes lines in order; lines that are not read in time are dropped, and counted in the next line that is."""
 
     def __init__(self, stream: TextIO, told_lost: Callable[[int], str]) -> None:
-        """Take where to, and how to say how many lines were lost."""
+        """Write to *stream*; *told_lost* makes the line that reports how many were dropped."""
         self._stream = stream
         self._told_lost = told_lost
         self._waiting: queue.Queue[Sequence[str] | threading.Event] = queue.Queue(_MOST)

@@ -26,7 +26,7 @@ class HostBody:
     """An answer whose headers have arrived."""
 
     def __init__(self, response: aiohttp.ClientResponse, client: HostClient, health: Health, timeouts: Timeouts) -> None:
-        """Take an answer; raise `Unavailable` for a range that makes no sense."""
+        """Read the body of *response*; raise `Unavailable` for an impossible range."""
         self._response = response
         self._client = client
         self._health = health

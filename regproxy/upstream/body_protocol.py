@@ -22,7 +22,7 @@ class BodyProtocol(asyncio.Protocol):
     def __init__(
         self, transport: asyncio.Transport, answers: ResponseHandler, content: aiohttp.StreamReader, length: int, ahead: int
     ) -> None:
-        """Take over what has come of it, and the connection; about twice *ahead* bytes wait to be taken at most."""
+        """Take over the connection and the bytes received so far; at most about twice *ahead* bytes are buffered."""
         self._transport = transport
         self._answers = answers
         self._content = content
@@ -87,7 +87,7 @@ class BodyProtocol(asyncio.Protocol):
 
 
 def flow_of(response: aiohttp.ClientResponse, ahead: int = AHEAD) -> BodyProtocol | None:
-    """Take over the connection of an answer; None where its length is not known, or all of it has come."""
+    """Take over the connection of a response; None where its length is unknown, or all of it was received."""
     connection, length = response.connection, response.content_length
     if connection is None or connection.protocol is None or length is None or "Transfer-Encoding" in response.headers:
         return None

@@ -95,7 +95,7 @@ class Guard:
         *,
         is_verified: bool = False,
     ) -> None:
-        """Take the host's name, those of its token services and of its *proxy*, and *private_networks* that may be reached.
+        """Guard connections of the host *own_name*, its *vouched* token services and its *proxy*; *private_networks* may be reached too.
 
         *is_verified*: whoever answers in the name of the host proves by TLS who it is.
         """

@@ -263,7 +263,7 @@ def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> Upstr
 
 
 def _length(response: aiohttp.ClientResponse, digest: Digest) -> int | None:
-    """Take the length that a response gives a blob, unless that is a 0 that cannot be (some say so to every HEAD), or of a refusal."""
+    """Return a blob's length by a response, unless it is an impossible 0 (some hosts answer so to every HEAD) or of a refusal."""
     is_empty = digest == Digest.of(b"", digest.algorithm)
     if is_empty and response.status in {200, 416}:
         return 0

@@ -129,7 +129,7 @@ class Reservation:
     """Room for a body that is on its way."""
 
     def __init__(self, slots: Slots, weight: int) -> None:
-        """Take what the current client has taken of *slots*."""
+        """Hold *weight* that the current client took of *slots*."""
         self._slots = slots
         self._weight = weight
         self._owner = client.get()

@@ -28,7 +28,7 @@ class BufferedResponse(web.StreamResponse):
         body: bytes | Extent = b"",
         is_current: Callable[[], bool] | None = None,
     ) -> None:
-        """Take the response, and who tells later whether the same request would get it again."""
+        """Respond with *status*, *headers* and *body*; *is_current* tells later whether the same request would get it again."""
         super().__init__(status=status, headers=headers)
         self.is_current = is_current
         self._content = body

@@ -67,7 +67,7 @@ class Reservation:
     """What one question may cost, until it is known whether it was in vain."""
 
     def __init__(self, questions: NotFoundLimiter, client: str, name: str, *, costs: bool) -> None:
-        """Take what was reserved; `NotFoundLimiter.ask` makes it."""
+        """Hold what `NotFoundLimiter.ask` reserved."""
         self._questions = questions
         self._client = client
         self._name = name

@@ -14,7 +14,7 @@ _MAX_TAGS = 10_000  # a page; distribution CVE-2023-2253 is a server that alloca
 
 
 def path_of(request: web.BaseRequest) -> str:
-    """Take the path as the client wrote it, also out of an absolute form."""
+    """Return the path as the client wrote it, also from an absolute form."""
     target = request.raw_path.partition("?")[0]
     return target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
 

@@ -107,7 +107,7 @@ class ContentResponse(_PartsResponse):
     """Sends ranges of content, as far as they have arrived, straight from its file."""
 
     def __init__(self, content: Content, ranges: Sequence[ByteRange], headers: CIMultiDictProxy[str]) -> None:
-        """Take content whose size is known; no ranges means the whole."""
+        """Send *ranges* of *content*, whose size is known; none: all of it."""
         super().__init__(ranges, content.size, headers)
         self._content = content
 
@@ -187,7 +187,7 @@ class _Cutter:
     def __init__(
         self, parts: Sequence[ByteRange], start: int, head: Callable[[ByteRange], bytes], write: Put, sent: Callable[[int], None]
     ) -> None:
-        """Take parts that do not overlap, in their order, and where the bytes begin."""
+        """Cut *parts*, ordered and disjoint, out of bytes that begin at *start*."""
         self._parts = deque(parts)
         self._head = head
         self._position = start

@@ -19,7 +19,7 @@ class TokenBucket:
     at: float
 
     def spend(self, rate: Rate, now: float) -> None:
-        """Take one; below nothing is as far as it goes."""
+        """Spend one; the balance never falls below zero."""
         self.left = max(self._grown(rate, now) - 1, -1.0)
         self.at = now
 

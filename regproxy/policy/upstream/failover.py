@@ -156,7 +156,7 @@ class Budget:
         self.left = min(self.left + self.share, self._most)
 
     def spend(self) -> bool:
-        """Take one, and report whether there was one."""
+        """Spend one, and report whether there was one."""
         if self.left < 1:
             return False
         self.left -= 1

@@ -19,7 +19,7 @@ class CredentialState:
     """The credentials that one host refuses."""
 
     def __init__(self, upstream: str, host: str, clock: WallClock) -> None:
-        """Take the names by which the host is told of, and a clock of epoch seconds."""
+        """Report by the names of *upstream* and *host*; *clock* returns epoch seconds."""
         self._upstream = upstream
         self._host = host
         self._clock = clock

@@ -72,7 +72,7 @@ class TokenService:
     """Asks for tokens on behalf of one upstream."""
 
     def __init__(self, upstream: str, connections: Connections, clock: WallClock, chance: Callable[[], float]) -> None:
-        """Take a clock of epoch seconds, and the chance that spreads renewals."""
+        """Ask through *connections*; *clock* returns epoch seconds, and *chance* spreads renewals."""
         self._upstream = upstream
         self._connections = connections
         self._clock = clock
