@@ -1,6 +1,7 @@
 """The configuration: what it comes to, and what an operator is told when it cannot be used."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from regproxy.config.builtin import BUILTIN
 from regproxy.config.environment import default_root
 from regproxy.config.model import Model
 from regproxy.config.settings import Document
+from regproxy.config.timeouts import HostTimeouts, UpstreamTimeouts
 from regproxy.config.tls import cautions
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
 from regproxy.oci.digest import Digest
@@ -423,6 +425,32 @@ class TestStoreRoot:
 
 
 HOSTS = "upstreams: {x.io: {hosts: [%s]}}"
+
+
+def _renamed() -> list[tuple[str, str]]:
+    """Read the settings that the changelog says were renamed, each with its new name."""
+    changelog = (Path(__file__).parents[1] / "CHANGELOG.md").read_text()
+    found: list[tuple[str, str]] = []
+    for before, now in re.findall(r"^\| settings? (.*) \| (.*) \|$", changelog, re.MULTILINE):
+        found += zip(re.findall(r"`(.*?)`", before), re.findall(r"`(.*?)`", now), strict=True)
+    return found
+
+
+@pytest.mark.parametrize(("before", "now"), _renamed())
+def test_n15_07_a_setting_that_was_renamed_is_refused_with_its_new_name(before: str, now: str, tmp_path: Path) -> None:
+    """As the changelog has it, in the file and in the environment."""
+    file = tmp_path / "regproxy.yaml"
+    *above, name = before.split(".")
+    file.write_text(f"{above[0]}: {{{name}: 1}}" if above else f"{name}: {{}}")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {"HOME": str(tmp_path)})
+    assert caught.value.mistakes == [f"{file}: {before}: was renamed: it is {now.rpartition('.')[2]} now"]
+
+
+def test_n15_07_what_was_renamed_for_all_was_renamed_for_each_host() -> None:
+    for model in (Timeouts, HostTimeouts, UpstreamTimeouts):
+        assert set(model.renamed.values()) <= set(model.model_fields)
+        assert model.renamed["trickle"] == "slow_for"
 
 
 class TestMistakes:

@@ -87,6 +87,8 @@ def _predicate(detail: ErrorDetails) -> str:
 def _unknown(model: type[Model], key: str) -> str:
     if key in model.later:
         return "is not supported by this version yet"
+    if (now := model.renamed.get(key.lower())) is not None:
+        return f"was renamed: it is {now} now"
     near = get_close_matches(key.lower(), model.model_fields, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(model.model_fields)}"
 

@@ -1,5 +1,6 @@
 """What every mapping of the configuration file has in common."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -14,6 +15,7 @@ class Model(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
     later: ClassVar[frozenset[str]] = frozenset()  # keys of the contract that no code obeys yet
+    renamed: ClassVar[Mapping[str, str]] = {}  # keys of earlier versions, and what they are called now
 
     @model_validator(mode="before")
     @classmethod

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import yaml
 from pydantic import BeforeValidator, Field, InstanceOf
@@ -55,6 +55,8 @@ AdminHosts: TypeAlias = Annotated[tuple[ServerName, ...], BeforeValidator(_liste
 class StoreSettings(Model):
     """Where content is kept."""
 
+    renamed: ClassVar = {"own_volume": "require_mount"}
+
     kind: Literal["disk"] = "disk"
     root: Whole
     require_mount: bool = False
@@ -72,6 +74,8 @@ UncachedRanges: TypeAlias = Literal["fill", "wait", "pass"]
 
 class Downloads(Model):
     """How a blob that is not here is fetched."""
+
+    renamed: ClassVar = {"cold_ranges": "uncached_ranges"}
 
     connections: Annotated[int, Field(ge=1, le=64)] = 12
     uncached_ranges: UncachedRanges = "fill"
@@ -99,6 +103,8 @@ class RedisSettings(Model):
 
 class Basics(Model):
     """Everything but the upstreams."""
+
+    renamed: ClassVar = {"unknown": "not_found_limit"}
 
     listen: Listening = Address("0.0.0.0", 5000)
     admin_listen: Listening = Address("127.0.0.1", 5001)

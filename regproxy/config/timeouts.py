@@ -1,7 +1,7 @@
 """How long upstreams are waited for: all of them, one, or one of its hosts."""
 
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from regproxy.config.units import Seconds, Size
 
 Timeout: TypeAlias = Annotated[Seconds, Field(gt=0)]
 
+_RENAMED = {"trickle": "slow_for", "least_rate": "min_rate"}
 _HEADERS = 5.0  # where another host can be asked
 # Where there is none: as long as containerd gives a connection (its dialer's 30 s). To the head of an answer it sets no limit at all, and
 # CRI ends a pull after 5 min without a byte (image_pull_progress_timeout), which has to be enough for whoever is asked after us.
@@ -18,6 +19,8 @@ _HEADERS_ALONE = 30.0
 
 class Timeouts(Model):
     """How long an upstream is waited for, in seconds; there is no limit on a whole transfer."""
+
+    renamed: ClassVar = _RENAMED
 
     connect: Timeout = 3.0
     headers: Timeout | None = None
@@ -40,6 +43,8 @@ class Timeouts(Model):
 
 class HostTimeouts(Model):
     """Those of one host that differ from its upstream's."""
+
+    renamed: ClassVar = _RENAMED
 
     connect: Timeout | None = None
     headers: Timeout | None = None
