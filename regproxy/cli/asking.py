@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -17,6 +17,7 @@ from regproxy.cli.admin import NoAnswer, SaysNo, opened, store_served, url_of
 from regproxy.cli.configuration import loaded
 from regproxy.cli.terminal.progress import shown
 from regproxy.config import Settings
+from regproxy.maintenance.backup import LISTS, InvalidBackup, parts
 from regproxy.maintenance.progress import JobProgress
 from regproxy.policy.routing import Routes
 from regproxy.ports import StoreError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:  # not for commands that need no store
 Result = TypeVar("Result")
 
 _CHUNK = 1024 * 1024
+_READS = frozenset({"images", "backup"})
+_MAX_RESTORED = 500  # entries in one request: a request has 1 MiB, and an entry less than 2 KiB
 
 
 class _Held(Exception):
@@ -56,7 +59,7 @@ def ask(target: Target, act: str, **arguments: object) -> dict[str, Any]:
         return found
 
     def there() -> dict[str, Any]:
-        body = None if act == "images" else json.dumps(arguments).encode()
+        body = None if act in _READS else json.dumps(arguments).encode()
         with opened(target.settings, target.admin, "POST" if body else "GET", f"store/{act}", body) as response:
             return dict(json.load(response))
 
@@ -110,6 +113,26 @@ def export(target: Target, names: list[str], file: BinaryIO) -> None:
         _either(target, here, there)
 
 
+def restore(target: Target, document: Mapping[str, Any]) -> dict[str, int]:
+    """Give back what operators decided, and count it."""
+    counts = dict.fromkeys(LISTS, 0)
+
+    async def here(inventory: "Inventory") -> None:
+        _add(await inventory.restore(document))
+
+    def there() -> None:
+        for part in parts(document, _MAX_RESTORED):
+            with opened(target.settings, target.admin, "POST", "store/restore", json.dumps(part).encode()) as response:
+                _add(json.load(response))
+
+    def _add(restored: Mapping[str, Any]) -> None:
+        for name in LISTS:
+            counts[name] += int(restored[name])
+
+    _either(target, here, there, may_begin=True)
+    return counts
+
+
 def _either(
     target: Target, here: Callable[["Inventory"], Awaitable[Result]], there: Callable[[], Result], *, may_begin: bool = False
 ) -> Result:
@@ -132,7 +155,7 @@ def _either(
             return asyncio.run(done())
         except _Held as held:
             return _over_there(there, str(held))
-    except (SaysNo, NoAnswer, Staying, NotWhole, StoreError, OSError, HTTPException, ValueError, LookupError) as error:
+    except (SaysNo, NoAnswer, Staying, NotWhole, InvalidBackup, StoreError, OSError, HTTPException, ValueError, LookupError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
 

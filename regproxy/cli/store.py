@@ -7,6 +7,7 @@ import typer
 from regproxy.cli.admin import Admin
 from regproxy.cli.archive import export, import_
 from regproxy.cli.asking import ask, target, work
+from regproxy.cli.backup import backup, restore
 from regproxy.cli.configuration import ConfigFile
 from regproxy.cli.terminal import tables
 from regproxy.cli.terminal.examples import examples
@@ -16,6 +17,8 @@ app = typer.Typer(name="store", no_args_is_help=True, help="Look into the store,
 
 app.command(epilog=examples("regproxy store export images.tar nginx:1.27 quay.io/prometheus/busybox"))(export)
 app.command("import", epilog=examples("regproxy store import images.tar", "regproxy store import app.tar --as ghcr.io/org/app:2"))(import_)
+app.command(epilog=examples("regproxy store backup regproxy-backup.json"))(backup)
+app.command(epilog=examples("regproxy store restore regproxy-backup.json"))(restore)
 
 ImageName: TypeAlias = Annotated[str, typer.Argument(metavar="IMAGE", help="nginx:1.27, docker.io/library/nginx:1.27, or a digest.")]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For programs.")]

@@ -6,9 +6,14 @@ from collections.abc import Collection, Iterable
 from regproxy.index import images
 from regproxy.index.database import Database, Row
 from regproxy.index.generation import Generation
+from regproxy.index.retention import row_of
+from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, reference_named
+from regproxy.policy.freezing import Freeze
+from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store.eviction import OCCASION, Candidate, Shares
-from regproxy.ports import Census, Image, Part, Record
+from regproxy.ports import Census, Image, OperatorDecisions, Part, Record
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
 # in: most of those that share it were not asked for.
@@ -38,6 +43,11 @@ _UNNEEDED = """
 SELECT DISTINCT digest FROM content
 WHERE digest IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest)
     AND NOT EXISTS (SELECT 1 FROM children WHERE child = digest)
+"""
+# A freeze without a digest holds each tag to what it means here, which is nowhere else.
+_FROZEN_TAGS = """
+SELECT DISTINCT reference, media_type, tags.digest, size, checked_at
+FROM tags JOIN every_freeze AS freeze ON freeze.digest = '' AND covers(pattern, reference) ORDER BY reference
 """
 
 
@@ -117,6 +127,28 @@ class SqliteLedger:
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
         await self._db.write("INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE digest = ?", str(digest))
 
+    async def decisions(self) -> OperatorDecisions:
+        async with self._db.transaction():  # else another process may change them in between
+            pins = await self._db.rows("SELECT digest FROM pins ORDER BY digest")
+            freezes = await self._db.rows("SELECT pattern, digest FROM freezes ORDER BY pattern")
+            tags = await self._db.rows(_FROZEN_TAGS)
+        return OperatorDecisions(
+            tuple(Digest.parse(str(digest)) for (digest,) in pins),
+            tuple(Freeze(str(pattern), Digest.parse(str(digest)) if digest else None) for pattern, digest in freezes),
+            tuple(_frozen_tag(row) for row in tags),
+        )
+
+    async def decide(self, decisions: OperatorDecisions) -> None:
+        tags = [
+            (str(reference), each.descriptor.media_type, str(each.descriptor.digest), each.descriptor.size, each.checked_at)
+            for reference, each in decisions.tags
+        ]
+        with self._generation.ending():
+            async with self._db.transaction():
+                await self._db.execute_many("INSERT OR IGNORE INTO pins VALUES (?)", [(str(digest),) for digest in decisions.pins])
+                await self._db.execute_many("INSERT OR REPLACE INTO freezes VALUES (?, ?)", [*map(row_of, decisions.freezes)])
+                await self._db.execute_many("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", list(tags))
+
     async def _forget_one(self, digest: str) -> list[Digest]:
         """Drop one record and list what nothing needs now."""
         children = await self._db.rows("SELECT child FROM children WHERE parent = ?", digest)
@@ -134,6 +166,12 @@ class SqliteLedger:
 def _candidate(row: Row) -> Candidate:
     digest, used_at, size = row
     return Candidate(Digest.parse(str(digest)), int(size), float(used_at))
+
+
+def _frozen_tag(row: Row) -> tuple[Reference, TagRecord]:
+    reference, media_type, digest, size, checked_at = row
+    descriptor = Descriptor(str(media_type), Digest.parse(str(digest)), int(size))
+    return reference_named(str(reference)), TagRecord(descriptor, float(checked_at))
 
 
 def _array(digests: Iterable[Digest]) -> str:

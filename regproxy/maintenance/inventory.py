@@ -1,7 +1,9 @@
 """What an operator asks of the store: what is in it, what it costs, what may go. Results are ready for JSON."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
+from regproxy.maintenance import backup
 from regproxy.maintenance.evictor import Evictor
 from regproxy.maintenance.images import image_named
 from regproxy.maintenance.jobs import MaintenanceJobs
@@ -48,6 +50,16 @@ class Inventory:
         found = await image_named(self._ledger, self._routes, image)
         await self._ledger.pin(found.digest, pinned=pinned)
         return {"names": found.names, "digest": str(found.digest), "pinned": pinned}
+
+    async def backup(self) -> dict[str, object]:
+        """Write what operators decided into a document; `restore` reads it."""
+        return backup.written(await self._ledger.decisions())
+
+    async def restore(self, document: Mapping[str, object]) -> dict[str, object]:
+        """Add what a document of `backup` has, and count it; raise `backup.InvalidBackup`."""
+        decisions = backup.read(document)
+        await self._ledger.decide(decisions)
+        return {"pins": len(decisions.pins), "freezes": len(decisions.freezes), "tags": len(decisions.tags)}
 
 
 def _written(image: Image) -> dict[str, object]:

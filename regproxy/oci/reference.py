@@ -71,3 +71,10 @@ class Reference:
 def parse_target(text: str) -> Target:
     """Read a tag or a digest, distinguished by the colon that no tag can have; raise `InvalidName` or `InvalidDigest`."""
     return Digest.parse(text) if ":" in text else Tag.parse(text)
+
+
+def reference_named(text: str) -> Reference:
+    """Read a tag in full, as `str` writes it: `docker.io/library/nginx:1.27`; raise `InvalidName`."""
+    registry, _, rest = text.partition("/")
+    name, _, tag = rest.rpartition(":")
+    return Reference(Repository(registry, name), Tag.parse(tag))

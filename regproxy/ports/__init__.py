@@ -22,7 +22,7 @@ from regproxy.ports.errors import (
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ingest import Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
-from regproxy.ports.ledger import Census, Image, Ledger, Part, Record
+from regproxy.ports.ledger import Census, Image, Ledger, OperatorDecisions, Part, Record
 from regproxy.ports.store import BlobStore, ContentStore, Space, StoredBlob, StoreMaintenance
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
@@ -55,6 +55,7 @@ __all__ = [
     "LocalResourceError",
     "Locks",
     "NotFound",
+    "OperatorDecisions",
     "Oversized",
     "Part",
     "PeerIngest",

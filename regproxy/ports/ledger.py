@@ -6,6 +6,9 @@ from typing import Protocol
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference
+from regproxy.policy.freezing import Freeze
+from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store.eviction import Candidate, Shares
 from regproxy.ports.index import Kind
 
@@ -54,6 +57,15 @@ class Part:
     shared_with: int
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorDecisions:
+    """What operators want kept: pins, freezes that were set at run time, and what frozen tags mean where their freeze does not say it."""
+
+    pins: tuple[Digest, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
+    tags: tuple[tuple[Reference, TagRecord], ...] = ()
+
+
 class Ledger(Protocol):
     """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
 
@@ -91,3 +103,9 @@ class Ledger(Protocol):
 
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
         """Keep content, and all it needs, whatever else goes; or no longer."""
+
+    async def decisions(self) -> OperatorDecisions:
+        """List what operators decided."""
+
+    async def decide(self, decisions: OperatorDecisions) -> None:
+        """Add *decisions* to those that there are, all of them or none; what a tag or a pattern means is replaced."""

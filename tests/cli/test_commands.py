@@ -120,7 +120,7 @@ def test_n13_06_a_port_in_use_is_named_without_a_number_of_the_system(file: Path
 
 
 COMMANDS = [[], ["serve"], ["check"], ["explain"], ["freeze"], ["unfreeze"], ["store"], *(["store", name] for name in
-            ("ls", "du", "show", "rm", "pin", "unpin", "gc", "verify", "rebuild", "export", "import"))]  # fmt: skip
+            ("ls", "du", "show", "rm", "pin", "unpin", "gc", "verify", "rebuild", "export", "import", "backup", "restore"))]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
+from regproxy.maintenance.backup import InvalidBackup
 from regproxy.maintenance.exporter import NotWhole
 from regproxy.maintenance.images import UnknownImage
 from regproxy.maintenance.inventory import Inventory, Staying
@@ -62,7 +63,21 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
         finally:
             spool.close()
 
+    async def backup(_: web.Request) -> web.Response:
+        return web.json_response(await inventory.backup())
+
+    async def restore(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return error(415, "the body must be application/json")
+        document = await request.json()
+        entries = document.items() if isinstance(document, dict) else ()
+        counts: dict[str, object] = {name: len(each) for name, each in entries if isinstance(each, list)}
+        request[ARGUMENTS] = counts  # all of them would be a long line
+        return web.json_response(await inventory.restore(document))
+
     app.router.add_get("/api/v1/store/images", _refusing(images))
+    app.router.add_get("/api/v1/store/backup", _refusing(backup))
+    app.router.add_post("/api/v1/store/restore", _refusing(restore))
     app.router.add_get("/api/v1/store/export", _refusing(export))
     app.router.add_post("/api/v1/store/import", _refusing(bring_in))
     acts: dict[str, Act] = {"show": inventory.show, "remove": inventory.remove, "pin": inventory.pin}
@@ -97,6 +112,8 @@ def _refusing(answer: Answer) -> Answer:
             return error(404, str(failure))
         except (NotWhole, Staying) as failure:
             return error(409, str(failure))
+        except InvalidBackup as failure:
+            return error(400, str(failure))
         except (TypeError, ValueError):
             return error(400, "the body is not what this takes")
         except Full as failure:
