@@ -35,14 +35,17 @@ def tag_document(record: TagAnswer) -> dict[str, Any]:
 
 
 def tag_of(document: Mapping[str, Any] | None) -> TagAnswer | None:
-    """Read what upstream said; None where there is nothing in it."""
+    """Read what upstream said; None where there is nothing in it, or what another version would read."""
+    if not document:
+        return None
     try:
-        if document and "missing" in document:
-            return Missing(document["missing"], document["checked_at"])
-        if document and "denied" in document:
-            return Denied(document["denied"], document["checked_at"], document["status"], document["code"])
-        return TagRecord(_descriptor(document), document["checked_at"]) if document else None
-    except (KeyError, ValueError):
+        checked_at = float(document["checked_at"])
+        if "missing" in document:
+            return Missing(_text(document, "missing"), checked_at)
+        if "denied" in document:
+            return Denied(_text(document, "denied"), checked_at, _whole(document, "status"), _text(document, "code"))
+        return TagRecord(_descriptor(document), checked_at)
+    except (KeyError, TypeError, ValueError):
         return None
 
 
@@ -56,4 +59,18 @@ def reference_of(document: Sequence[str]) -> Reference:
 
 
 def _descriptor(document: Mapping[str, Any]) -> Descriptor:
-    return Descriptor(document["media_type"], Digest.parse(document["digest"]), document["size"])
+    return Descriptor(_text(document, "media_type"), Digest.parse(_text(document, "digest")), _whole(document, "size"))
+
+
+def _text(document: Mapping[str, Any], name: str) -> str:
+    value = document[name]
+    if not isinstance(value, str):
+        raise TypeError(name)
+    return value
+
+
+def _whole(document: Mapping[str, Any], name: str) -> int:
+    value = document[name]
+    if not isinstance(value, int):
+        raise TypeError(name)
+    return value

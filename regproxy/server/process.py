@@ -15,6 +15,7 @@ from collections.abc import Coroutine, Mapping
 from socket import socket, socketpair
 from typing import Any, Self
 
+from regproxy import __version__
 from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorServer
 from regproxy.policy.heartbeat import Heartbeat
@@ -26,6 +27,7 @@ from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 from regproxy.telemetry.multiprocess import NAME
 
+VERSION = "REGPROXY_SUPERVISOR_VERSION"
 BEAT = 1.0  # seconds between two reports of a worker
 _AFTER_DRAIN = 5.0  # seconds beside those that responses and fills are given
 
@@ -53,7 +55,7 @@ class WorkerProcess:
         with theirs:
             inherited = [theirs.fileno(), *(each.fileno() for each in listeners)]
             command = [sys.executable, "-P", "-m", "regproxy.server.worker", *map(str, inherited)]
-            environment = {**os.environ, NAME: name}
+            environment = {**os.environ, NAME: name, VERSION: __version__}
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.PIPE, pass_fds=inherited, process_group=0, env=environment
             )

@@ -14,13 +14,14 @@ import sys
 import time
 from socket import socket
 
+from regproxy import __version__
 from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorClient
 from regproxy.ports import StoreError
 from regproxy.server import gc
 from regproxy.server.limits import take_all_files
 from regproxy.server.loop import new_loop
-from regproxy.server.process import BEAT
+from regproxy.server.process import BEAT, VERSION
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.storage.disk import DiskStore
@@ -37,6 +38,14 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 def main() -> None:
     """Serve until SIGTERM, or until the supervisor is gone."""
+    if (theirs := os.environ.get(VERSION, "")) != __version__:
+        # What we would be told are settings of another version, and all that we said would be read by it.
+        log.configure("info")
+        _log.error(
+            "a worker cannot serve: another version was installed over the running one: restart regproxy",
+            extra=fields(running=theirs, installed=__version__),
+        )
+        sys.exit(1)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     line, *listeners = (socket(fileno=int(number)) for number in sys.argv[1:])
     settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301 -- the supervisor's; without one there is nothing to read
