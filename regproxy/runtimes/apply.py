@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from regproxy.runtimes.atomic_files import CannotApply, locked, read, replace, sync, tried
 from regproxy.runtimes.model import Files, Plan, Runtime, Wanted
@@ -258,10 +257,15 @@ def _record_of(mark: Path) -> Record | None:
     if content is None:
         return None
     try:
-        told: dict[str, Any] = json.loads(content)
-        return Record(told["original"], tuple(told["written"]), tuple(told["folders"]))
-    except (ValueError, KeyError, TypeError):
-        raise CannotApply(f"{path} is not a record of ours: see whether {mark}{BACKUP} is the original, then remove both by hand") from None
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        told = None
+    match told:
+        case {"original": str() | None as original, "written": list(written), "folders": list(folders)} if all(
+            isinstance(each, str) for each in (*written, *folders)
+        ):
+            return Record(original, tuple(written), tuple(folders))
+    raise CannotApply(f"{path} is not a record of ours: see whether {mark}{BACKUP} is the original, then remove both by hand")
 
 
 def _original(mark: Path, record: Record) -> bytes:

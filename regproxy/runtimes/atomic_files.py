@@ -77,9 +77,16 @@ def sync(folder: Path) -> None:
             os.close(descriptor)
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file; of a pipe, wait for no writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read(place: Path) -> bytes | None:
     try:
-        with place.open("rb") as file:
+        with open(place, "rb", opener=_open_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise CannotApply(f"{place} is no regular file: put the configuration there, or remove it")
             content = file.read(_MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         return None

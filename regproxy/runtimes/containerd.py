@@ -41,7 +41,7 @@ def registry_table(document: toml_text.Table) -> toml_text.Key:
 def imports(text: str) -> list[str]:
     """List the files, or patterns, that config.toml takes in, as paths below the host's root; a file that is no TOML takes in none."""
     try:
-        said = tomllib.loads(text).get("imports", [])
+        said = toml_text.loads(text).get("imports", [])
     except tomllib.TOMLDecodeError:
         return []
     return [each.lstrip("/") for each in said if isinstance(each, str) and each.startswith("/")] if isinstance(said, list) else []
@@ -56,7 +56,7 @@ def configure(files: Files, wanted: Wanted) -> Plan:
         if wanted.ca is not None:
             changes.append(planned(files, f"{CERTS}/{name}/{CA_FILE}", wanted.ca, ["has other certificates"]))
         changes.append(_hosts(files, path, wanted))
-        others = [host for host in tomllib.loads(changes[-1].text).get("host", {}) if host != wanted.endpoint.url]
+        others = [host for host in toml_text.loads(changes[-1].text).get("host", {}) if host != wanted.endpoint.url]
         if others and wanted.is_strict:
             notes.append(f"/{path}: rules do not hold while other hosts stay behind the cache: {', '.join(others)}")
     if not wanted.registries:

@@ -45,9 +45,18 @@ def configure(files: Files, wanted: Wanted) -> Plan:
         changes.append(planned(files, f"{_CERTS}/{endpoint.authority}/ca.crt", wanted.ca, ["has other certificates"]))
     text = files.get(DAEMON, "")
     if reasons:
-        text = json.dumps(document, indent=_indent(text), ensure_ascii=False) + "\n"
+        text = _written(document, _indent(text))
     changes.append(planned(files, DAEMON, text, reasons))
     return Plan(tuple(changes), ("docker reads this on a reload, and containers keep running: systemctl reload docker",))
+
+
+def _written(document: dict[str, Any], indent: int | str | None) -> str:
+    try:
+        text = json.dumps(document, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+        text.encode()
+    except ValueError as error:
+        raise Unsupported(f"/{DAEMON} has something in it that cannot be written as it is there: {error}. Edit it by hand") from None
+    return text
 
 
 def _list(document: dict[str, Any], key: str) -> list[str]:

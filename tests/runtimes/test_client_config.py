@@ -425,6 +425,27 @@ def test_n15_03_an_original_that_nothing_is_known_of_is_not_overwritten(root: Pa
     assert (refused.exit_code, "nothing says of what" in refused.stderr, snapshot(root)) == (1, True, before)
 
 
+RECORDS = {"deep": "[" * 100_000, "wrong types": '{"original": 5, "written": [["x"]], "folders": [5]}', "a list": "[]"}
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_n15_03_a_record_that_is_none_is_refused_in_words(root: Path, record: str) -> None:
+    fill(root, {DAEMON: "{}", DAEMON + RECORD: record})
+    before = snapshot(root)
+    for act in ("--apply", "--undo"):
+        refused = command("docker", root, act)
+        assert (refused.exit_code, "not a record of ours" in refused.stderr, snapshot(root)) == (1, True, before), refused.stderr
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a directory"])
+def test_n15_03_what_is_no_file_is_refused_in_words(root: Path, make: Callable[[Path], None]) -> None:
+    place = root / DAEMON
+    place.parent.mkdir()
+    make(place)
+    refused = command("docker", root, "--apply")
+    assert (refused.exit_code, str(place) in refused.stderr) == (1, True), refused.stderr
+
+
 def test_n15_03_a_link_is_followed_within_the_host_and_stays_a_link(root: Path) -> None:
     fill(root, {"opt/hosts.toml": '[host."https://m1"]\n'})
     (root / HOSTS).parent.mkdir(parents=True)
@@ -493,6 +514,11 @@ def test_n15_03_what_the_pages_show_is_what_is_written(tmp_path: Path) -> None:
         assert text in shown
 
 
+DEEP = {
+    "containerd": "etc/containerd/certs.d/_default/hosts.toml",
+    "podman": "etc/containers/registries.conf",
+    "buildkit": "etc/buildkit/buildkitd.toml",
+}
 REFUSED = {
     "not TOML": ({HOSTS: "[host\n"}, ["--registry", "docker.io"], "is not TOML"),
     "inline tables": ({HOSTS: 'host = {"https://m1" = {}}\n'}, ["--registry", "docker.io"], "By hand"),
@@ -505,6 +531,9 @@ REFUSED = {
         "move them to hosts.toml",
     ),
     "JSON that is none": ({DAEMON: "{"}, ["docker"], "is not JSON"),
+    "JSON with half a character": ({DAEMON: '{"x": "\\ud800"}'}, ["docker"], "cannot be written"),
+    "JSON with a number that is too large": ({DAEMON: '{"x": 1e999}'}, ["docker"], "cannot be written"),
+    **{f"TOML that is too deep for {name}": ({path: "a = " + "[" * 20_000}, [name], "too deep") for name, path in DEEP.items()},
     "docker and quay.io": ({}, ["docker", "--registry", "quay.io"], "docker mirrors only Docker Hub"),
     "docker, strict": ({}, ["docker", "--strict"], "there is no --strict"),
     "YAML that is none": ({REGISTRIES: "mirrors: ["}, ["k3s"], "is not YAML"),

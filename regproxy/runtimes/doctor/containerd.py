@@ -31,7 +31,7 @@ def diagnose_containerd(files: Files, endpoint: Endpoint, version: Version | Non
     parsed: dict[str, dict[str, Any]] = {}
     for path, text in hosts.items():
         try:
-            parsed[path] = tomllib.loads(text)
+            parsed[path] = toml_text.loads(text)
         except tomllib.TOMLDecodeError as error:
             line = found[1] if (found := _LINE.search(str(error))) else "1"
             what = f"hosts.toml is not TOML ({error}), so pulls of its registry fail or go around the cache"
@@ -78,7 +78,7 @@ def _config_findings(files: Files, version: Version | None) -> Iterator[Finding]
         if not (path == CONFIG or (path.startswith("etc/containerd/") and path.endswith(".toml") and not path.startswith(f"{CERTS}/"))):
             continue
         try:
-            document = tomllib.loads(text)
+            document = toml_text.loads(text)
         except tomllib.TOMLDecodeError as error:
             line = match[1] if (match := _LINE.search(str(error))) else "1"
             yield Finding(
@@ -163,7 +163,7 @@ def certificates(files: Files, endpoint: Endpoint) -> Iterator[str]:
         if not path.endswith("/hosts.toml"):
             continue
         try:
-            said = _table(_table(tomllib.loads(text), "host"), endpoint.url).get("ca")
+            said = _table(_table(toml_text.loads(text), "host"), endpoint.url).get("ca")
         except tomllib.TOMLDecodeError:
             continue
         for each in _list(said):

@@ -8,7 +8,7 @@ from regproxy.runtimes.containers import tables
 from regproxy.runtimes.docker import parse as parse_daemon
 from regproxy.runtimes.doctor.containerd import Version, certificates, diagnose_containerd
 from regproxy.runtimes.doctor.finding import LENIENT, STRICT, Diagnosis, Finding
-from regproxy.runtimes.formats import yaml_text
+from regproxy.runtimes.formats import toml_text, yaml_text
 from regproxy.runtimes.model import Endpoint, Files, Runtime, Unsupported, Wanted
 
 
@@ -70,7 +70,7 @@ def _mirrors(runtime: Runtime, files: Files) -> Iterator[tuple[str, str]]:
         try:
             match runtime.name:
                 case "containerd" if path.startswith(f"{CERTS}/") and path.endswith("/hosts.toml"):
-                    for url in tomllib.loads(text).get("host", {}):
+                    for url in toml_text.loads(text).get("host", {}):
                         yield path.split("/")[-2], url
                 case "k3s" | "rke2" if path.endswith("/registries.yaml"):
                     for name, mirror in (yaml_text.parse(text, path).get("mirrors") or {}).items():
@@ -80,7 +80,7 @@ def _mirrors(runtime: Runtime, files: Files) -> Iterator[tuple[str, str]]:
                     for url in parse_daemon(text).get("registry-mirrors", []):
                         yield "docker.io", url.rstrip("/")
                 case "buildkit" if path.endswith("/buildkitd.toml"):
-                    registries = tomllib.loads(text).get("registry", {})
+                    registries = toml_text.loads(text).get("registry", {})
                     for name, table in registries.items():
                         for authority in table.get("mirrors", []):
                             yield name, f"http{'' if registries.get(authority, {}).get('http') else 's'}://{authority}"

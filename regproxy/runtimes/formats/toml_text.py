@@ -27,10 +27,18 @@ class Part:
     is_array: bool = False
 
 
+def loads(text: str) -> Table:
+    """Read TOML; raise `tomllib.TOMLDecodeError`, also where it is too deep for the parser."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("arrays or inline tables in one another, too deep") from None
+
+
 def parse(text: str, path: str) -> Table:
     """Read TOML; raise `Unsupported` with the line where it is none."""
     try:
-        return tomllib.loads(text)
+        return loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Unsupported(f"/{path} is not TOML, and the runtime reads nothing of it: {error}. Mend it first") from None
 
@@ -87,7 +95,7 @@ def with_value(document: Mapping[str, Any], table: Key, key: str, value: Value) 
 def proved(text: str, expected: Mapping[str, Any], path: str, by_hand: str) -> str:
     """Return *text* if it means what is expected; raise `Unsupported`, with what to write by hand, if it does not."""
     try:
-        if tomllib.loads(text) == expected:
+        if loads(text) == expected:
             return text
     except tomllib.TOMLDecodeError:
         pass
@@ -134,7 +142,7 @@ def _set_in(part: Part, key: str, value: Value, indent: str) -> str:
 
 def _is_whole(lines: str) -> bool:
     try:
-        tomllib.loads(lines)
+        loads(lines)
     except tomllib.TOMLDecodeError:
         return False
     return True
@@ -146,7 +154,7 @@ def _header(line: str) -> Part | None:
     if not stripped.startswith("["):
         return None
     try:
-        found: Any = tomllib.loads(stripped)
+        found: Any = loads(stripped)
     except tomllib.TOMLDecodeError:
         return None
     key: list[str] = []
