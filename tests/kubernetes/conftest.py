@@ -25,13 +25,13 @@ def cluster() -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[Cluster]:
-    """Start one cluster with a node for all that run Pods."""
+def node(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Start one cluster with a node for all that run Pods; with the parameter `old`, with an old containerd."""
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
     machine = Machine(folder)
     try:
         machine.start()
-        cluster = Cluster(folder, machine)
+        cluster = Cluster(folder, machine, old=getattr(request, "param", "") == "old")
         cluster.start()
         yield cluster
         cluster.stop()

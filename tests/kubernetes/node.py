@@ -48,6 +48,26 @@ state = "/run/containerd"
     conf_dir = "/run/cni"
 """
 
+_OLD_CONTAINERD = f"""
+version = 2
+root = "/var/lib/containerd"
+state = "/run/containerd"
+
+[grpc]
+  address = "/run/containerd/containerd.sock"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{_PAUSE}"
+  restrict_oom_score_adj = true
+
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "/etc/containerd/certs.d"
+
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "/run/cni"
+"""
+
 _CNI = {
     "cniVersion": "1.0.0",
     "name": "pods",
@@ -97,10 +117,13 @@ _PROXY = {
 
 
 class Cluster(ApiServer):
-    """The control plane, and the node that it has: all of it on *machine*, which runs already."""
+    """The control plane, and the node that it has: all of it on *machine*, which runs already.
 
-    def __init__(self, folder: Path, machine: Machine) -> None:
-        self.folder, self.machine = folder, machine
+    Its containerd is of today, or Debian's, which is *old*: 1.6.
+    """
+
+    def __init__(self, folder: Path, machine: Machine, *, old: bool = False) -> None:
+        self.folder, self.machine, self._is_old = folder, machine, old
         options = ("--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP")
         super().__init__(folder, ADDRESS, self.machine.network_command, options)
         self._names: Names | None = None
@@ -130,11 +153,11 @@ class Cluster(ApiServer):
         """Put an image into containerd's store; the last of *blobs* is its manifest."""
         path = self.folder / "image.tar"
         path.write_bytes(archive(name, blobs[:-1], blobs[-1]))
-        self.ctr("images", "import", "--local", path)
+        self.ctr("images", "import", *([] if self._is_old else ["--local"]), path)
         path.unlink()
 
     def ctr(self, *words: str | Path) -> str:
-        return self.machine.run(go_program("ctr"), "--namespace=k8s.io", *words)
+        return self.machine.run(self._containerds("ctr"), "--namespace=k8s.io", *words)
 
     def crictl(self, *words: str) -> str:
         return self.machine.run(go_program("crictl"), "--runtime-endpoint=unix:///run/containerd/containerd.sock", *words)
@@ -197,12 +220,15 @@ class Cluster(ApiServer):
 
     def _start_containerd(self) -> None:
         configuration = self.folder / "containerd.toml"
-        configuration.write_text(_CONTAINERD)
-        path = f"{go_program('containerd').parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+        configuration.write_text(_OLD_CONTAINERD if self._is_old else _CONTAINERD)
+        path = f"{self._containerds('containerd').parent}:/usr/sbin:/usr/bin:/sbin:/bin"
         of_debian("runc", "runc")
-        command = self.machine.command("env", f"PATH={path}", go_program("containerd"), "--config", configuration)
+        command = self.machine.command("env", f"PATH={path}", self._containerds("containerd"), "--config", configuration)
         socket = self.machine.root / "run/containerd/containerd.sock"
         self._start(Daemon(command, self.folder / "containerd.log"), lambda: socket.exists() and is_accepting(socket))
+
+    def _containerds(self, name: str) -> Path:
+        return of_debian(name, "containerd") if self._is_old else go_program(name)
 
     def _start_node(self) -> None:
         (self.folder / "kubelet.yaml").write_text(yaml.safe_dump(_KUBELET))

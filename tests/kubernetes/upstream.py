@@ -25,7 +25,8 @@ class Upstream:
         self.name = self.registry.url.removeprefix("http://")
         # Kept in the words of regproxy's configuration: the token service is at another port.
         self.configured = {"hosts": [{"url": self.registry.url}], "realms": [self.tokens.authority]}
-        self.hosts_toml = f'# by hand\nserver = "{self.registry.url}"\n'
+        # containerd 1.6 takes no file without a host.
+        self.hosts_toml = f'# by hand\nserver = "{self.registry.url}"\n\n[host."{self.registry.url}"]\n'
 
     def start(self) -> None:
         self.registry.start()
