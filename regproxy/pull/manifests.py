@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from functools import partial
 
-from cachetools import LRUCache
-
 from regproxy import large
 from regproxy.best_effort import Behind, found, kept
 from regproxy.flights import Flights
@@ -15,7 +13,7 @@ from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.http.ratelimit import RateLimit
-from regproxy.oci.manifest import InvalidManifest, Manifest
+from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import Denial, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
@@ -26,26 +24,23 @@ from regproxy.ports import (
     Corrupt,
     Fleet,
     Index,
-    InvalidContent,
-    Kind,
     LocalResourceError,
     NotFound,
     Refused,
     Registry,
     Rejected,
-    StoreError,
     Throttled,
     Unavailable,
     UpstreamError,
 )
 from regproxy.pull.access import RepositoryAccess
+from regproxy.pull.denials import Denials, denial_of
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifest_cache import ManifestCache, Pulled
+from regproxy.pull.stored_manifests import StoredManifests
 from regproxy.pull.usage import Usage
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
-
-_MISSING = 10_000  # tags that upstream does not have or does not give; clients choose what they ask for, so it needs a bound
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +63,15 @@ class Manifests:
         self._access = access
         self._usage = usage
         self._registries = registries
-        self._store = store
         self._index = index
         self._freezes = freezes
         self._fleet = fleet
         self._clock = clock
         self._flights: Flights[Reference, Pulled] = Flights()
         self._behind = Behind()
-        self._missing: LRUCache[Reference, Denial] = LRUCache(_MISSING)
+        self._denials = Denials(clock)
         self._answers = ManifestCache(index, clock)
+        self._stored = StoredManifests(store, index, self._answers)
 
     async def get(self, route: Route, target: Target) -> Pulled:
         """Find the manifest; raise `RegistryError` or `UpstreamError`."""
@@ -102,7 +97,7 @@ class Manifests:
         return record if record and await self.holds(reference.repository, record.descriptor.digest) else None
 
     async def holds(self, repository: Repository, digest: Digest) -> bool:
-        return await self._held(repository, digest) is not None
+        return await self._stored.held(repository, digest) is not None
 
     async def drain(self, grace: float) -> None:
         """Ask no more, and let what was answered be kept within *grace* seconds."""
@@ -120,16 +115,16 @@ class Manifests:
 
     async def _by_digest(self, route: Route, reference: Reference, digest: Digest) -> Pulled:
         generation = self._index.generation
-        is_cached = await self._held(reference.repository, digest) is not None
+        is_cached = await self._stored.held(reference.repository, digest) is not None
         until = await self._access.check(route, partial(self._confirm, reference), is_cached=is_cached)
-        manifest = await self._held(reference.repository, digest)  # not kept meanwhile: upstream may take long, and many may wait for it
+        manifest = await self._stored.held(reference.repository, digest)  # not kept while upstream is asked: many may wait for it
         if manifest is not None:
             return self._answers.remember(reference, Pulled(manifest, CacheStatus.HIT), generation, until)
         return await self._found_digest(reference, digest)
 
     async def _found_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Return what is cached under a repository that upstream has just given an answer about, or fetch it."""
-        if (manifest := await self._held(reference.repository, digest)) is not None:
+        if (manifest := await self._stored.held(reference.repository, digest)) is not None:
             return Pulled(manifest, CacheStatus.HIT)
         return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
 
@@ -145,26 +140,27 @@ class Manifests:
             pulled = await self._by_digest(route, held_to, digest)
             until = await self._access.check(route, partial(self._confirm, held_to))
             return self._answers.remember(reference, Pulled(pulled.manifest, CacheStatus.FROZEN), generation, until)
-        if record is not None and await self._held(route.repository, record.descriptor.digest) is None:
+        if record is not None and await self._stored.held(route.repository, record.descriptor.digest) is None:
             record = None  # what it names is not here
-        missing = self._missing.get(reference)
+        missing = self._denials.get(reference)
         verdict = self._judged(reference, record, rule, missing)
         if verdict is Verdict.BEHIND and isinstance(said := await self._fleet.tag(reference), Missing | Denied):
-            self._missing[reference] = missing = said  # another worker has heard that since
+            missing = said  # another worker has heard that since
+            self._denials.put(reference, missing)
             verdict = self._judged(reference, record, rule, missing)
         if record is not None and verdict is Verdict.FRESH:
             asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
             until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
-            if (known := await self._held(route.repository, record.descriptor.digest)) is not None:
+            if (known := await self._stored.held(route.repository, record.descriptor.digest)) is not None:
                 pulled = Pulled(known, CacheStatus.HIT)
                 return self._answers.remember(reference, pulled, generation, until if asks else math.inf, record, rule)
         if record is not None and verdict is Verdict.BEHIND:
             await self._access.check(route, partial(self._confirm, reference), is_cached=False)
-            if (known := await self._held(route.repository, record.descriptor.digest)) is not None:
+            if (known := await self._stored.held(route.repository, record.descriptor.digest)) is not None:
                 self._flights.start(reference, lambda: self._ask(reference, rule, record))
                 return self._stale(route, reference, known, "upstream is asked behind this answer")
         if missing is not None and verdict is Verdict.MISSING:
-            raise self._denial(missing)
+            raise self._denials.error(missing)
         if verdict is Verdict.OFFLINE:
             raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
         return await self._asked(route, reference, rule, record)
@@ -178,17 +174,17 @@ class Manifests:
     async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
         timeout = self._registries[route.upstream.name].revalidate_timeout
-        may_stand_in = may_serve_stale(record, rule, self._clock(), self._missing.get(reference))
+        may_stand_in = may_serve_stale(record, rule, self._clock(), self._denials.get(reference))
         try:
             async with asyncio.timeout(timeout if may_stand_in and not rule.is_urgent else None):
                 return await self._flights.join(reference, lambda: self._ask(reference, rule, record))
         except (TimeoutError, Throttled, Unavailable, Corrupt, Refused) as error:
             if isinstance(error, Refused) and not error.whatever_asked:
                 raise  # an answer about this repository; that who we are is refused tells nothing of it
-            missing = self._missing.get(reference)  # it may have been heard while we waited
+            missing = self._denials.get(reference)  # it may have been heard while we waited
             if record is not None and missing is not None and is_over(record, missing):
-                raise self._denial(missing) from error
-            known = await self._held(route.repository, record.descriptor.digest) if record is not None and may_stand_in else None
+                raise self._denials.error(missing) from error
+            known = await self._stored.held(route.repository, record.descriptor.digest) if record is not None and may_stand_in else None
             if known is None:
                 raise
             reason = str(error) or f"{route.upstream.name} did not answer within {timeout:g} s"
@@ -197,13 +193,6 @@ class Manifests:
     def _judged(self, reference: Reference, record: TagRecord | None, rule: TagPolicy, missing: Denial | None) -> Verdict:
         registry = self._registries[reference.repository.registry]
         return judge(record, rule, self._clock(), is_down=registry.is_backing_off, is_scarce=registry.is_scarce, missing=missing)
-
-    def _denial(self, missing: Denial) -> errors.RegistryError:
-        """Say again what upstream said."""
-        reason = f"{missing.reason}, as upstream said {self._clock() - missing.checked_at:.0f} s ago"
-        if isinstance(missing, Denied):
-            return errors.RegistryError(missing.code, missing.status, reason)
-        return errors.manifest_unknown(reason)
 
     def _stale(self, route: Route, reference: Reference, known: Manifest, reason: str) -> Pulled:
         metrics.STALE_SERVED.inc()
@@ -219,7 +208,7 @@ class Manifests:
         except Answer:
             self._answers.forget(reference)
             raise
-        self._missing.pop(reference, None)
+        self._denials.forget(reference)
         return pulled
 
     async def _hear(self, reference: Reference, rule: TagPolicy, began: float) -> Pulled | None:
@@ -231,7 +220,7 @@ class Manifests:
         if isinstance(answer, Missing | Denied):
             if not is_new and judge(None, rule, now, missing=answer) is not Verdict.MISSING:
                 return None
-            self._missing[reference] = answer
+            self._denials.put(reference, answer)
             raise NotFound(answer.reason) if isinstance(answer, Missing) else Rejected(answer.reason, answer.status, answer.code)
         if not is_new and judge(answer, rule, now) is not Verdict.FRESH:
             return None
@@ -245,8 +234,8 @@ class Manifests:
         try:
             return await self._resolved(reference, known)
         except Answer as error:
-            if (missing := _denial_of(error, self._clock())) is not None:
-                self._missing[reference] = missing
+            if (missing := denial_of(error, self._clock())) is not None:
+                self._denials.put(reference, missing)
                 self._fleet.put_tag(reference, missing)
             raise
 
@@ -255,19 +244,19 @@ class Manifests:
         registry = self._registries[reference.repository.registry]
         if known is not None:
             digest = await registry.resolve(reference)
-            if digest is not None and (manifest := await self._held(reference.repository, digest)) is not None:
+            if digest is not None and (manifest := await self._stored.held(reference.repository, digest)) is not None:
                 return await self._recorded(reference, manifest, CacheStatus.REVALIDATED)
         return await self._recorded(reference, await registry.manifest(reference), CacheStatus.MISS)
 
     async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
         """Fetch by digest, or only make sure that this repository holds what another one brought."""
         async with large.allocation():
-            manifest, cache_status = await self._anywhere(digest), CacheStatus.REVALIDATED
+            manifest, cache_status = await self._stored.anywhere(digest), CacheStatus.REVALIDATED
             if manifest is None or not await self._is_confirmed(reference, digest):
                 manifest = None  # there is to be one in memory
                 manifest, cache_status = await self._registries[reference.repository.registry].manifest(reference), CacheStatus.MISS
             manifest = self._answers.shared(manifest)
-            await self._behind.do(self._keep(reference.repository, manifest))
+            await self._behind.do(self._stored.keep(reference.repository, manifest))
             return Pulled(manifest, cache_status)
 
     async def _is_confirmed(self, reference: Reference, digest: Digest) -> bool:
@@ -278,29 +267,6 @@ class Manifests:
             raise
         except UpstreamError:
             return False
-
-    async def _held(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """Return a manifest that *repository* is known to hold, if its bytes are here and right."""
-        descriptor = await found(self._index.held(Kind.MANIFEST, repository, digest), digest)
-        return None if descriptor is None else await self._read(digest, descriptor.size)
-
-    async def _anywhere(self, digest: Digest) -> Manifest | None:
-        descriptor = await found(self._index.known(Kind.MANIFEST, digest), digest)
-        return None if descriptor is None else await self._read(digest, descriptor.size)
-
-    async def _read(self, digest: Digest, size: int) -> Manifest | None:
-        if (at_hand := self._answers.body(digest)) is not None:
-            return at_hand
-        try:
-            async with large.held(size):
-                if (at_hand := self._answers.body(digest)) is not None:
-                    return at_hand  # somebody has read it while we waited
-                body = await self._store.read(digest, size)
-                manifest = await large.parsed(size, partial(Manifest.verify, body, digest)) if body is not None else None
-        except (StoreError, InvalidManifest) as error:
-            _log.error("cannot read cached manifest", extra=fields(digest=str(digest), reason=str(error)))
-            return None
-        return self._answers.keep(manifest) if manifest is not None else None
 
     async def _record(self, reference: Reference) -> TagRecord | None:
         return await found(self._index.tag(reference), reference)
@@ -313,32 +279,10 @@ class Manifests:
         async def put() -> None:
             await self._put_tag(reference, record)  # first: records are written in the order in which they come, files may be not
             if cache_status is CacheStatus.MISS:
-                await self._keep(reference.repository, manifest)
+                await self._stored.keep(reference.repository, manifest)
 
         await self._behind.do(put())
         return Pulled(manifest, cache_status)
 
     async def _put_tag(self, reference: Reference, record: TagRecord) -> None:
         await kept(self._index.put_tag(reference, record), reference)
-
-    async def _keep(self, repository: Repository, manifest: Manifest) -> None:
-        """Store a manifest and who holds it; one that cannot be stored is served all the same."""
-        descriptor = manifest.descriptor
-        if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
-            async with large.recorded(descriptor.size):
-                children = await large.parsed(descriptor.size, lambda: {child.digest for child in manifest.children()})
-                await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
-
-
-def _denial_of(error: Answer, now: float) -> Denial | None:
-    """Remember an answer for what it says of the tag; that our credentials are wrong says nothing of it."""
-    match error:
-        case NotFound():
-            return Missing(str(error), now)
-        case Refused(whatever_asked=False):
-            return Denied(str(error), now, 403, "DENIED")
-        case Rejected(status=status, code=code):
-            return Denied(str(error), now, status, code)
-        case InvalidContent():
-            return Denied(str(error), now, 422, "MANIFEST_INVALID")
-    return None

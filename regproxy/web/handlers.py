@@ -22,10 +22,11 @@ from regproxy.oci.reference import Reference
 from regproxy.policy.clients.sharing import client_key
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import Answer, UpstreamError
-from regproxy.pull.blobs import Blobs, Passing
+from regproxy.pull.blobs import Blobs
 from regproxy.pull.listings import Listings, TagQuery
 from regproxy.pull.manifest_cache import Pulled
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.passing import Passing
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
 from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext

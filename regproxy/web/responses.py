@@ -22,7 +22,7 @@ from regproxy.oci.errors import RegistryError
 from regproxy.oci.http.byterange import ByteRange, whole
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
-from regproxy.pull.blobs import Run
+from regproxy.pull.passing import Run
 from regproxy.telemetry import metrics
 from regproxy.web.buffered import BufferedResponse, may_sendfile, read_whole
 from regproxy.web.sendfile import SMALL, send_extent
