@@ -28,11 +28,11 @@ from tests.fakes.deeds import (
 )
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, QUICK, Rig, free_port, rig
+from tests.rig import LOOPBACK, PATIENT, QUICK, Rig, free_port, rig
 
 NAME = "library/app"
 BLOB = os.urandom(3_000_000)
-PATIENT = {**QUICK, "slow_for": "1s", "progress": "5s"}
+BRISK = {**QUICK, "slow_for": "1s", "progress": "5s"}
 
 
 def _path(digest: object) -> str:
@@ -60,7 +60,7 @@ def digest(mirror: FakeRegistry, upstream: FakeRegistry) -> Digest:
 @pytest.fixture
 async def pair(mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
     """Run regproxy with a mirror in front of the registry."""
-    async with rig(tmp_path / "store", _hosts(mirror, upstream), timeouts=PATIENT) as running:
+    async with rig(tmp_path / "store", _hosts(mirror, upstream), timeouts=BRISK) as running:
         yield running
 
 
@@ -227,7 +227,7 @@ async def test_what_a_fill_that_failed_has_brought_is_not_fetched_again(upstream
     digest = upstream.add_blob(NAME, BLOB)
     upstream.misbehave("/blobs/", Cut(1_000_000), times=1)
     failing = upstream.misbehave("/blobs/", Status(500))
-    async with rig(tmp_path / "store", _hosts(upstream), timeouts=PATIENT) as proxy:
+    async with rig(tmp_path / "store", _hosts(upstream), timeouts=BRISK) as proxy:
         assert not (await proxy.ask(_path(digest))).is_whole
         await proxy.settled()
         failing.times = 0
@@ -235,16 +235,17 @@ async def test_what_a_fill_that_failed_has_brought_is_not_fetched_again(upstream
     assert upstream.sent_blob_bytes() == len(BLOB) + 1
 
 
-async def test_p19_slow_blobs_do_not_hold_up_manifests(upstream: FakeRegistry, proxy: Rig) -> None:
+async def test_p19_slow_blobs_do_not_hold_up_manifests(upstream: FakeRegistry, tmp_path: Path) -> None:
     upstream.add_image(NAME, "1", [b"layer"])
     stall = Stall(1)
     upstream.misbehave("/blobs/", stall)
     digests = [upstream.add_blob(NAME, os.urandom(1000)) for _ in range(60)]
-    slow = [asyncio.create_task(proxy.ask(_path(digest))) for digest in digests]
-    await upstream.seen("/blobs/", 60)
-    assert (await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")).status == 200
-    stall.event.set()
-    assert {answer.status for answer in await asyncio.gather(*slow)} == {200}
+    async with rig(tmp_path / "store", _hosts(upstream), timeouts=PATIENT) as proxy:
+        slow = [asyncio.create_task(proxy.ask(_path(digest))) for digest in digests]
+        await upstream.seen("/blobs/", 60)
+        assert (await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")).status == 200
+        stall.event.set()
+        assert {answer.status for answer in await asyncio.gather(*slow)} == {200}
 
 
 async def test_hosts_tell_how_they_are_doing(mirror: FakeRegistry, upstream: FakeRegistry, pair: Rig, digest: Digest) -> None:

@@ -341,7 +341,7 @@ class TestManySlowClients:
 
     @pytest.fixture
     async def proxy(self, upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
-        async with rig(tmp_path / "store", {"docker.io": upstream.url}, time.time, ClientTimeouts(head=0.5, progress=0.5)) as proxy:
+        async with rig(tmp_path / "store", {"docker.io": upstream.url}, time.time, ClientTimeouts(head=3.0, progress=3.0)) as proxy:
             yield proxy
 
     @pytest.mark.parametrize("beginning", [b"", b"GET /v2/ HT", HEAD + b"X-a: "], ids=["silent", "a line", "a head"])

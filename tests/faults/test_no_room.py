@@ -65,10 +65,23 @@ async def test_d02_a_blob_larger_than_the_disk_passes_through(upstream: FakeRegi
             await proxy.settled()
         assert shutil.disk_usage(volume).free > 4 * MIB
         assert _left(volume) == []
+        metrics = await proxy.metrics()
+        assert "regproxy_not_kept_total 2.0" in metrics
+        assert "regproxy_store_refusing 1.0" not in metrics  # the store is well: what no store could hold is no alarm
+        assert await _ready(proxy) == (200, "ready\n")
+
+
+async def test_d02_what_a_disk_full_of_other_things_does_not_take_is_an_alarm(upstream: FakeRegistry, volume: Path) -> None:
+    digest = upstream.add_blob(NAME, SMALL)
+    async with _on(volume, upstream) as proxy:
+        (volume / "lost+found").write_bytes(bytes(7 * MIB))
+        assert (await proxy.ask(_blob(digest))).body == SMALL
+        await proxy.settled()
         assert "regproxy_store_refusing 1.0" in await proxy.metrics()
         status, text = await _ready(proxy)
         assert status == 200
         assert "takes nothing" in text
+        assert "beside what else is on its disk" in text
 
 
 async def test_d02_b14_a_disk_that_fills_up_in_the_middle_is_not_the_clients_trouble(upstream: FakeRegistry, volume: Path) -> None:
@@ -118,10 +131,11 @@ async def test_d03_a_start_on_a_disk_without_a_free_block_loses_nothing(upstream
 
 
 async def test_d02_a_worker_that_can_keep_nothing_is_told_of_by_the_program(upstream: FakeRegistry, volume: Path, tmp_path: Path) -> None:
-    digest = upstream.add_blob(NAME, LARGE)
+    digest = upstream.add_blob(NAME, SMALL)
     program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, store={"root": str(volume)})
     async with program.running():
-        assert await program.ask(_blob(digest)) == (200, LARGE)
+        (volume / "lost+found").write_bytes(bytes(7 * MIB))
+        assert await program.ask(_blob(digest)) == (200, SMALL)
 
         async def is_told() -> bool:
             status, text = await program.admin("/readyz")

@@ -195,9 +195,10 @@ async def test_what_cannot_change_while_it_runs_is_said_and_the_rest_changes(ups
         assert not (program.config.parent / "elsewhere").exists()
 
 
-async def test_a_new_configuration_does_not_cut_an_export(upstream: FakeRegistry, program: Program) -> None:
-    """Who began it ends it, while another answers at the admin port."""
+async def test_a_new_configuration_does_not_cut_an_export(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Who began it ends it, within `drain`, while another answers at the admin port."""
     upstream.add_image(NAME, "1", [LARGE])
+    program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, drain="10m")
     async with program.running():
         manifest = json.loads((await program.ask(MANIFEST))[1])
         for entry in (manifest["config"], *manifest["layers"]):
@@ -215,7 +216,7 @@ async def test_a_new_configuration_does_not_cut_an_export(upstream: FakeRegistry
         assert " 200 ok" in head
         for effects in (1, 2):
             program.tell(signal.SIGHUP)
-            await program.until(lambda effects=effects: program.log().count("is in effect") == effects)  # type: ignore[misc]
+            await program.until(lambda effects=effects: program.log().count("configuration reloaded") == effects)  # type: ignore[misc]
             assert await program.is_ready()
         received = len(await reader.read(-1))
         assert received == int(head.partition("content-length: ")[2].partition("\r\n")[0])

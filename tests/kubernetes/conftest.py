@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .api_server import ApiServer
-from .machine import Machine
+from .machine import Computer
 from .node import Cluster
 
 collect_ignore_glob = [] if os.environ.get("CLUSTER_TESTS") == "1" else ["test_*.py"]
@@ -28,7 +28,7 @@ def cluster() -> Iterator[ApiServer]:
 def node(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Start one cluster with a node for all that run Pods; with the parameter `old`, with an old containerd."""
     folder = Path(tempfile.mkdtemp(prefix="rp-", dir="/tmp"))
-    machine = Machine(folder)
+    machine = Computer(folder)
     try:
         machine.start()
         cluster = Cluster(folder, machine, old=getattr(request, "param", "") == "old")

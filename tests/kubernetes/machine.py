@@ -16,7 +16,7 @@ _WIRE = "rp-node"
 _OWN = ("etc/containerd", "run", "var/lib/cni", "var/lib/containerd", "var/lib/kubelet", "var/lib/regproxy", "var/log")
 
 
-class Machine:
+class Computer:
     """Namespaces, kept by a process that waits: whatever runs in them is killed with it, and mounts and interfaces go too."""
 
     def __init__(self, folder: Path) -> None:

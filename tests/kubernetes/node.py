@@ -15,14 +15,14 @@ from tests.clients.processes import Daemon, is_accepting
 from tests.clients.programs import program as of_debian
 
 from .api_server import MANAGER, NODE, PROXY, SCHEDULER, ApiServer
-from .machine import ADDRESS, OUTSIDE, Machine
+from .machine import ADDRESS, OUTSIDE, Computer
 from .names import DOMAIN, Names
 from .own_image import archive, own_image
 from .programs import program
 
 OWN_IMAGE = "registry.internal/regproxy"
 NAME = "node"
-PATIENCE = 300.0  # for what never comes
+TIMEOUT = 300.0  # for what never comes
 _PODS = "10.88.0.0/16"
 _PAUSE = "registry.internal/pause:1"
 
@@ -122,7 +122,7 @@ class Cluster(ApiServer):
     Its containerd is of today, or Debian's, which is *old*: 1.6.
     """
 
-    def __init__(self, folder: Path, machine: Machine, *, old: bool = False) -> None:
+    def __init__(self, folder: Path, machine: Computer, *, old: bool = False) -> None:
         self.folder, self.machine, self._is_old = folder, machine, old
         options = ("--allow-privileged=true", "--kubelet-preferred-address-types=InternalIP")
         super().__init__(folder, ADDRESS, self.machine.network_command, options)
@@ -172,7 +172,7 @@ class Cluster(ApiServer):
         done = self.kubectl("apply", f"--namespace={namespace}", "--filename=-", given=document)
         assert done.returncode == 0, done.stderr
 
-    def awaited(self, is_so: Callable[[], bool], what: str, within: float = PATIENCE) -> float:
+    def awaited(self, is_so: Callable[[], bool], what: str, within: float = TIMEOUT) -> float:
         """Wait until *is_so*, and return how many seconds it took; raise AssertionError with what the cluster says of its Pods."""
         begun = time.monotonic()
         while not is_so():
@@ -192,7 +192,7 @@ class Cluster(ApiServer):
         done = self.kubectl("logs", pod, f"--namespace={namespace}", *words)
         return done.stdout + done.stderr
 
-    def run_pod(self, name: str, image: str, within: float = PATIENCE, **more: object) -> float:
+    def run_pod(self, name: str, image: str, within: float = TIMEOUT, **more: object) -> float:
         """Run a Pod to its end, and return the seconds until it had ended."""
         self.apply(pod(name, image, **more))
         return self.awaited(lambda: self.phase(name) == "Succeeded", f"Pod {name} of {image}", within)
