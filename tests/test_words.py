@@ -28,6 +28,8 @@ WORDS = {
     r"loop stood still|gone on with`|read along so far": "event loop lag, downloads resumed, requests shared a download",
 }
 
+RENAMED = re.compile(r"\s*(renamed: ClassVar|_RENAMED) = ")  # what a refusal of an old setting names
+
 
 def _pages() -> list[Path]:
     found = [ROOT / place for place in PLACES]
@@ -42,7 +44,7 @@ def test_old_words_do_not_come_back(pattern: str, instead: str) -> None:
         f"{page.relative_to(ROOT)}:{number}: {match.group()!r}, say {instead}"
         for page in _pages()
         for number, line in enumerate(page.read_text().splitlines(), 1)
-        if (match := old.search(line))
+        if (match := old.search(line)) and not RENAMED.match(line)
     ]
     assert not found, "\n".join(found)
 
