@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from regproxy.best_effort import BestEffortIndex, BestEffortStore
 from regproxy.config import Settings
 from regproxy.fill.fills import Fills
 from regproxy.fleet.memory import NullFleet
@@ -124,23 +125,24 @@ async def serving(
         usage = Usage(index.ledger(), clock)
         stack.push_async_callback(usage.record)
         routes = Routes(settings.upstreams, settings.default_upstream)
-        freezes = Freezes(_configured(settings), index, routes)
+        content, known = BestEffortStore(store), BestEffortIndex(index)
+        freezes = Freezes(_configured(settings), known, routes)
         asked: dict[str, Registry] = {}
         for upstream in settings.upstreams:
             registry = asked[upstream.name] = UpstreamRegistry(upstream, settings.timeouts, fleet)
             stack.push_async_callback(registry.close)
-        access = RepositoryAccess(asked, index, freezes, fleet, clock, settings.reconfirm_after)
+        access = RepositoryAccess(asked, known, freezes, fleet, clock, settings.reconfirm_after)
         stack.push_async_callback(access.close, settings.drain)
         registries = {each.name: RecordingRegistry(asked[each.name], each, access, clock) for each in settings.upstreams}
-        fills = Fills(registries, store, index, settings.downloads)
+        fills = Fills(registries, content, known, settings.downloads)
         stack.push_async_callback(fills.drain, settings.drain)
         await stack.enter_async_context(_running(usage.run(), store.let_go()))
-        manifests = Manifests(registries, store, index, usage, freezes, fleet, clock, access)
+        manifests = Manifests(registries, content, known, usage, freezes, fleet, clock, access)
         stack.push_async_callback(manifests.drain, settings.drain)
-        blobs = Blobs(registries, store, index, fills, usage, settings.downloads.uncached_ranges, access, clock)
+        blobs = Blobs(registries, content, known, fills, usage, settings.downloads.uncached_ranges, access, clock)
         stack.push_async_callback(blobs.close)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
-        listings = Listings(registries, index, manifests)
+        listings = Listings(registries, known, manifests)
         stack.push_async_callback(listings.close)
         handlers = Handlers(
             routes,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from cachetools import LRUCache
 
-from regproxy.best_effort import found, kept
+from regproxy.best_effort import kept
 from regproxy.config import Downloads
 from regproxy.fill import attribution
 from regproxy.fill.download import Download, First
@@ -76,7 +76,7 @@ class Fetcher:
         """Return how much of what an earlier fill left this one may use: that may have been brought for another repository."""
         if fill.may_share is False:
             return 0
-        start = await found(self._store.resumable(fill.digest), fill.digest) or 0
+        start = await self._store.resumable(fill.digest)
         if not start or fill.may_share or fill.has_begun:
             return start
         try:

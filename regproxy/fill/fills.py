@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from regproxy.best_effort import found, kept
 from regproxy.config import Downloads
 from regproxy.fill.fetcher import Fetcher
 from regproxy.fill.fill import Fill, Follower
@@ -205,18 +204,18 @@ class Fills:
         finally:
             metrics.FILLS.dec()
             if is_locked:
-                await kept(self._store.release(fill.digest, fill.repository.registry, failure), fill.digest)
+                await self._store.release(fill.digest, fill.repository.registry, failure)
             failure = None  # its traceback keeps this frame
 
     async def _landed(self, fill: Fill) -> bool:
         """Read what another fill has brought since we looked for it, if it has, and if this repository may have it."""
-        known = await found(self._index.known(Kind.BLOB, fill.digest), fill.digest)
+        known = await self._index.known(Kind.BLOB, fill.digest)
         if known is None:
             return False
-        is_held = await found(self._index.held(Kind.BLOB, fill.repository, fill.digest), fill.digest) is not None
+        is_held = await self._index.held(Kind.BLOB, fill.repository, fill.digest) is not None
         if not is_held and not await self._may_share(fill):
             return False
-        incoming = await found(self._store.landed(fill.digest, known.size), fill.digest)
+        incoming = await self._store.landed(fill.digest, known.size)
         if incoming is None:
             return False
         fill.begin(incoming, known.size, known.size)
@@ -288,4 +287,4 @@ class Fills:
     async def _record(self, fill: Fill) -> None:
         """Index the blob under the repository that may have it."""
         descriptor = Descriptor(BLOB_TYPE, fill.digest, fill.size)
-        await kept(self._index.put(Kind.BLOB, fill.repository, descriptor), fill.digest)
+        await self._index.put(Kind.BLOB, fill.repository, descriptor)

@@ -110,8 +110,8 @@ class Spool(Protocol):
 class Ingester(Protocol):
     """Writes content, which is visible once it is verified."""
 
-    async def write(self, digest: Digest, body: bytes) -> None:
-        """Keep small content; raise `DigestMismatch` or `StoreError`."""
+    async def write(self, digest: Digest, body: bytes) -> bool:
+        """Keep small content, and report whether it is kept; raise `DigestMismatch` or `StoreError`."""
 
     async def resumable(self, digest: Digest) -> int:
         """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""

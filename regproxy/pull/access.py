@@ -13,7 +13,7 @@ from functools import partial
 
 from cachetools import TTLCache
 
-from regproxy.best_effort import Behind, found
+from regproxy.best_effort import Behind
 from regproxy.flights import Flights
 from regproxy.generation_cache import Memory
 from regproxy.oci import errors
@@ -79,7 +79,7 @@ class RepositoryAccess:
         if (until := self._until.get(repository)) is not None and now < until:
             return until
         generation = self._index.generation
-        access = await self._access(repository)
+        access = await self._index.access(repository)
         match standing(access, now, self._reconfirm_after):
             case Standing.CURRENT:
                 until = math.inf if access.is_imported else access.confirmed_at + self._reconfirm_after
@@ -114,9 +114,6 @@ class RepositoryAccess:
         await self._opinions.close()
         await self._behind.drain(grace)
 
-    async def _access(self, repository: Repository) -> Access:
-        return await found(self._index.access(repository), repository) or Access()
-
     async def _never_asks(self, route: Route) -> bool:
         """Whether nothing is asked about what is cached of a repository: some of it is offline, or frozen."""
         if is_offline(route.upstream.tags, route.repository.name):
@@ -145,7 +142,7 @@ class RepositoryAccess:
 
     async def _reconfirm(self, repository: Repository, ask: Question) -> float:
         async with self._fleet.lock(f"access {repository}"):
-            access, asked_at = await self._access(repository), self._clock()
+            access, asked_at = await self._index.access(repository), self._clock()
             if standing(access, asked_at, self._reconfirm_after) is Standing.CURRENT:
                 return access.confirmed_at + self._reconfirm_after  # another worker has asked
             try:
@@ -171,10 +168,10 @@ class RepositoryAccess:
             return asked_at + self._reconfirm_after
 
     async def _judge(self, repository: Repository, error: Answer) -> None:
-        access = await self._access(repository)
+        access = await self._index.access(repository)
         if access.is_imported and isinstance(error, NotFound):
             return  # upstream need not know it
-        if access == Access() and not await found(self._index.manifests_of(repository, 1), repository):
+        if access == Access() and not await self._index.manifests_of(repository, 1):
             return  # there is nothing to close
         if not await self._is_readable(repository):
             await self._close(repository, error)
@@ -182,7 +179,7 @@ class RepositoryAccess:
     async def _is_readable(self, repository: Repository) -> bool | None:
         """Ask about something else than what was refused; None where there is no answer."""
         registry = self._registries[repository.registry]
-        held = await found(self._index.manifests_of(repository, _MAX_OTHERS), repository) or []
+        held = await self._index.manifests_of(repository, _MAX_OTHERS)
         questions: list[Question] = [partial(registry.confirm_manifest, Reference(repository, digest)) for digest in held]
         questions.append(partial(registry.tags, repository, "n=1"))
         said, refusals = None, 0
@@ -206,12 +203,12 @@ class RepositoryAccess:
 
     async def _close(self, repository: Repository, error: Answer) -> None:
         reason = str(error)
-        if await found(self._index.put_refused(repository, reason), repository):
+        if await self._index.put_refused(repository, reason):
             metrics.REPOSITORIES_CLOSED.labels(repository.registry).inc()
             _log.warning("repository closed: upstream refuses it", extra=fields(repository=str(repository), reason=reason))
 
     async def _put_confirmed(self, repository: Repository, asked_at: float) -> None:
-        if await found(self._index.put_confirmed(repository, asked_at), repository):
+        if await self._index.put_confirmed(repository, asked_at):
             _log.info("repository reopened", extra=fields(repository=str(repository)))
 
 

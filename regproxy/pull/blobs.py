@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from regproxy.best_effort import found, kept
 from regproxy.config import UncachedRanges
 from regproxy.fill.fill import Follower
 from regproxy.fill.fills import BLOB_TYPE, Fills
@@ -105,7 +104,7 @@ class Blobs:
             raise errors.blob_unknown(str(error)) from error
 
     async def holds(self, repository: Repository, digest: Digest) -> bool:
-        return await found(self._index.held(Kind.BLOB, repository, digest), digest) is not None
+        return await self._index.held(Kind.BLOB, repository, digest) is not None
 
     async def close(self) -> None:
         await self._flights.close()
@@ -125,8 +124,8 @@ class Blobs:
         return partial(self._registries[repository.registry].confirm, repository, digest)
 
     async def _stored(self, repository: Repository, digest: Digest) -> Content | None:
-        held = await found(self._index.held(Kind.BLOB, repository, digest), digest)
-        return None if held is None else await found(self._store.open(digest, held.size), digest)
+        held = await self._index.held(Kind.BLOB, repository, digest)
+        return None if held is None else await self._store.open(digest, held.size)
 
     def _is_current(self, digest: Digest, content: Content, generation: int, until: float) -> bool:
         """Report whether *content* is still what there is since *generation*, and not yet later than *until*; then it counts as used."""
@@ -138,7 +137,9 @@ class Blobs:
     async def _fetched(self, route: Route, digest: Digest) -> Opened:
         """Get the blob from upstream, or upstream's word that this repository may have what another one brought."""
         repository, may_share = route.repository, None
-        if self._fills.find(repository, digest) is None and (self._fills.copies(digest) or await self._known(digest) is not None):
+        if self._fills.find(repository, digest) is None and (
+            self._fills.copies(digest) or await self._index.known(Kind.BLOB, digest) is not None
+        ):
             if (content := await self._stored(repository, digest)) is not None:  # another worker has brought it since we looked
                 return Opened(content, CacheStatus.HIT)
             may_share = await self._fills.confirmed(repository, digest)
@@ -148,15 +149,12 @@ class Blobs:
         cache_status = CacheStatus.COLLAPSED if self._fills.copies(digest) else CacheStatus.MISS
         return await self._follow(self._fills.join(repository, digest, may_share=may_share), cache_status)
 
-    async def _known(self, digest: Digest) -> Descriptor | None:
-        return await found(self._index.known(Kind.BLOB, digest), digest)
-
     async def _borrowed(self, repository: Repository, digest: Digest) -> Content | None:
         """Open what another repository brought, now that upstream has confirmed that this one may have it."""
-        known = await self._known(digest)
-        content = None if known is None else await found(self._store.open(digest, known.size), digest)
+        known = await self._index.known(Kind.BLOB, digest)
+        content = None if known is None else await self._store.open(digest, known.size)
         if content is not None:
-            await kept(self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size)), digest)
+            await self._index.put(Kind.BLOB, repository, Descriptor(BLOB_TYPE, digest, content.size))
         return content
 
     async def _follow(self, follower: Follower, cache_status: CacheStatus) -> Opened:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 
-from regproxy.best_effort import found, kept
 from regproxy.oci.reference import Repository
 from regproxy.policy.paging import first_query
 from regproxy.ports import Index, TagPage
@@ -65,11 +64,11 @@ class CollectedTags:
         return Collected(tuple(tags), is_whole=False) if tags else None
 
     async def _read(self, key: str) -> TagPage | None:
-        body = await found(self._index.listing(key), key)
+        body = await self._index.listing(key)
         if body is None:
             return None
         following, *tags = json.loads(body)
         return TagPage(tuple(tags), "", following)
 
     async def _put(self, key: str, document: list[str | None]) -> None:
-        await kept(self._index.put_listing(key, json.dumps(document).encode()), key)
+        await self._index.put_listing(key, json.dumps(document).encode())

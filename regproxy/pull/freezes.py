@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from regproxy.best_effort import found
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import Reference
@@ -25,7 +24,7 @@ class Freezes:
         return freeze_of(reference, await self.all())
 
     async def all(self) -> list[Freeze]:
-        return [*self._configured, *(await found(self._index.freezes(), "freezes") or [])]
+        return [*self._configured, *await self._index.freezes()]
 
     async def set(self, pattern: str, digest: str | None) -> Freeze:
         """Freeze what *pattern* names; raise `RegistryError` where it or the digest is none.

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from regproxy.best_effort import found, kept
 from regproxy.flights import Flights
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
@@ -257,11 +256,11 @@ class Listings:
         try:
             text, cache_status = await ask()
         except (Throttled, Unavailable, Corrupt, Refused) as error:
-            known = None if _is_answer(error) else await found(self._index.listing(key), key)
+            known = None if _is_answer(error) else await self._index.listing(key)
             if known is None:
                 raise
             return known.decode(), CacheStatus.STALE
-        await kept(self._index.put_listing(key, text.encode()), key)
+        await self._index.put_listing(key, text.encode())
         return text, cache_status
 
 

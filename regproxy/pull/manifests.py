@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from regproxy import large
-from regproxy.best_effort import Behind, found, kept
+from regproxy.best_effort import Behind
 from regproxy.flights import Flights
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
@@ -93,7 +93,7 @@ class Manifests:
 
     async def known(self, reference: Reference) -> TagRecord | None:
         """Return what is on record about a tag whose manifest is here."""
-        record = await self._record(reference)
+        record = await self._index.tag(reference)
         return record if record and await self.holds(reference.repository, record.descriptor.digest) else None
 
     async def holds(self, repository: Repository, digest: Digest) -> bool:
@@ -134,7 +134,7 @@ class Manifests:
     async def _by_tag(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         generation = self._index.generation
-        record = await self._record(reference)
+        record = await self._index.tag(reference)
         if (digest := await self._frozen(reference, record)) is not None:
             held_to = Reference(route.repository, digest)
             pulled = await self._by_digest(route, held_to, digest)
@@ -226,7 +226,7 @@ class Manifests:
             return None
         digest = answer.descriptor.digest
         pulled = await self._found_digest(Reference(reference.repository, digest), digest)
-        await self._behind.do(self._put_tag(reference, answer))
+        await self._behind.do(self._index.put_tag(reference, answer))
         return Pulled(pulled.manifest, CacheStatus.REVALIDATED if pulled.cache_status is CacheStatus.HIT else pulled.cache_status)
 
     async def _look_up(self, reference: Reference, known: TagRecord | None) -> Pulled:
@@ -268,21 +268,15 @@ class Manifests:
         except UpstreamError:
             return False
 
-    async def _record(self, reference: Reference) -> TagRecord | None:
-        return await found(self._index.tag(reference), reference)
-
     async def _recorded(self, reference: Reference, manifest: Manifest, cache_status: CacheStatus) -> Pulled:
         manifest = self._answers.shared(manifest)
         record = TagRecord(manifest.descriptor, self._clock())
         self._fleet.put_tag(reference, record)
 
         async def put() -> None:
-            await self._put_tag(reference, record)  # first: records are written in the order in which they come, files may be not
+            await self._index.put_tag(reference, record)  # first: records are written in the order in which they come, files may be not
             if cache_status is CacheStatus.MISS:
                 await self._stored.keep(reference.repository, manifest)
 
         await self._behind.do(put())
         return Pulled(manifest, cache_status)
-
-    async def _put_tag(self, reference: Reference, record: TagRecord) -> None:
-        await kept(self._index.put_tag(reference, record), reference)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from regproxy import large
-from regproxy.best_effort import found
 from regproxy.client import client
 from regproxy.config import UncachedRanges
 from regproxy.fill.download import Download
@@ -85,7 +84,7 @@ class PassedParts:
 
     async def passed(self, repository: Repository, digest: Digest, wanted: str) -> Passing | None:
         """Get parts by themselves, where that is sooner than the fill comes to them; None where the fill is the better way."""
-        if self._uncached_ranges == "wait" or await found(self._index.known(Kind.BLOB, digest), digest) is not None:
+        if self._uncached_ranges == "wait" or await self._index.known(Kind.BLOB, digest) is not None:
             return None
         first = self._fills.parts[repository.registry]
         first.begin()

@@ -4,11 +4,10 @@ import logging
 from functools import partial
 
 from regproxy import large
-from regproxy.best_effort import found, kept
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.reference import Repository
-from regproxy.ports import ContentStore, Index, Kind, StoreError
+from regproxy.ports import ContentStore, Index, Kind
 from regproxy.pull.manifest_cache import ManifestCache
 from regproxy.telemetry.log import fields
 
@@ -26,11 +25,11 @@ class StoredManifests:
 
     async def held(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Return a manifest that *repository* is known to hold, if its bytes are here and right."""
-        descriptor = await found(self._index.held(Kind.MANIFEST, repository, digest), digest)
+        descriptor = await self._index.held(Kind.MANIFEST, repository, digest)
         return None if descriptor is None else await self._read(digest, descriptor.size)
 
     async def anywhere(self, digest: Digest) -> Manifest | None:
-        descriptor = await found(self._index.known(Kind.MANIFEST, digest), digest)
+        descriptor = await self._index.known(Kind.MANIFEST, digest)
         return None if descriptor is None else await self._read(digest, descriptor.size)
 
     async def _read(self, digest: Digest, size: int) -> Manifest | None:
@@ -42,7 +41,7 @@ class StoredManifests:
                     return at_hand  # somebody has read it while we waited
                 body = await self._store.read(digest, size)
                 manifest = await large.parsed(size, partial(Manifest.verify, body, digest)) if body is not None else None
-        except (StoreError, InvalidManifest) as error:
+        except InvalidManifest as error:
             _log.error("cannot read cached manifest", extra=fields(digest=str(digest), reason=str(error)))
             return None
         return self._cache.keep(manifest) if manifest is not None else None
@@ -50,7 +49,7 @@ class StoredManifests:
     async def keep(self, repository: Repository, manifest: Manifest) -> None:
         """Store a manifest and who holds it; one that cannot be stored is served all the same."""
         descriptor = manifest.descriptor
-        if await kept(self._store.write(descriptor.digest, manifest.body), descriptor.digest):
+        if await self._store.write(descriptor.digest, manifest.body):
             async with large.recorded(descriptor.size):
                 children = await large.parsed(descriptor.size, lambda: {child.digest for child in manifest.children()})
-                await kept(self._index.put(Kind.MANIFEST, repository, descriptor, children), descriptor.digest)
+                await self._index.put(Kind.MANIFEST, repository, descriptor, children)

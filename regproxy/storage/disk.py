@@ -104,11 +104,12 @@ class DiskStore:
     async def read(self, digest: Digest, size: int) -> bytes | None:
         return await self._run(self._blob_files.read, digest, size)
 
-    async def write(self, digest: Digest, body: bytes) -> None:
+    async def write(self, digest: Digest, body: bytes) -> bool:
         ingest = await self.ingest(digest, len(body))
         try:
             await ingest.write([body])
             await ingest.commit()
+            return True
         finally:
             await ingest.discard()
             ingest.close()

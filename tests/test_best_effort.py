@@ -1,0 +1,102 @@
+"""A disk's errors are not the client's."""
+
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
+from typing import cast
+
+import pytest
+
+from regproxy.best_effort import BestEffortIndex, BestEffortStore
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.access import Access
+from regproxy.policy.freezing import Freeze
+from regproxy.policy.freshness import TagRecord
+from regproxy.ports import ContentStore, Index, Kind, StoreError
+
+APP = Repository("docker.io", "library/app")
+LATEST = Reference(APP, Tag("latest"))
+BLOB = Descriptor("application/octet-stream", Digest.of(b"a blob"), 6)
+
+STORE: list[tuple[str, tuple[object, ...], object]] = [
+    ("open", (BLOB.digest, BLOB.size), None),
+    ("read", (BLOB.digest, BLOB.size), None),
+    ("write", (BLOB.digest, b"a blob"), False),
+    ("resumable", (BLOB.digest,), 0),
+    ("release", (BLOB.digest, APP.registry), None),
+    ("landed", (BLOB.digest, BLOB.size), None),
+]
+STORE_RAISES: list[tuple[str, tuple[object, ...]]] = [
+    ("ingest", (BLOB.digest, BLOB.size)),
+    ("spool", (BLOB.size,)),
+    ("acquire", (BLOB.digest, APP)),
+    ("ingesting", ()),
+]
+INDEX: list[tuple[str, tuple[object, ...], object]] = [
+    ("tag", (LATEST,), None),
+    ("put_tag", (LATEST, TagRecord(BLOB, 0.0)), None),
+    ("held", (Kind.BLOB, APP, BLOB.digest), None),
+    ("known", (Kind.BLOB, BLOB.digest), None),
+    ("put", (Kind.BLOB, APP, BLOB), None),
+    ("access", (APP,), Access()),
+    ("put_confirmed", (APP, 0.0), False),
+    ("put_refused", (APP, "no such repository"), False),
+    ("manifests_of", (APP, 1), ()),
+    ("freezes", (), ()),
+    ("listing", ("catalog",), None),
+    ("put_listing", ("catalog", b"{}"), None),
+]
+INDEX_RAISES: list[tuple[str, tuple[object, ...]]] = [
+    ("drop_tag", (LATEST,)),
+    ("put_imported", (APP,)),
+    ("digest_named", (str(LATEST),)),
+    ("repositories", (APP.registry, "", 1)),
+    ("put_freeze", (Freeze("docker.io/library/app:*", None),)),
+    ("drop_freeze", ("docker.io/library/app:*",)),
+]
+
+
+class Broken:
+    """A store and an index on a disk that answers each question with an error."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
+        async def fail(*_: object, **__: object) -> None:
+            raise StoreError("Input/output error")
+
+        return fail
+
+
+store = BestEffortStore(cast("ContentStore", Broken()))
+index = BestEffortIndex(cast("Index", Broken()))
+
+
+@pytest.mark.parametrize(("name", "arguments", "answer"), STORE, ids=[name for name, *_ in STORE])
+async def test_a_store_that_fails_holds_and_keeps_nothing(name: str, arguments: tuple[object, ...], answer: object) -> None:
+    assert await getattr(store, name)(*arguments) == answer
+
+
+@pytest.mark.parametrize(("name", "arguments", "answer"), INDEX, ids=[name for name, *_ in INDEX])
+async def test_an_index_that_fails_knows_and_records_nothing(name: str, arguments: tuple[object, ...], answer: object) -> None:
+    assert await getattr(index, name)(*arguments) == answer
+
+
+@pytest.mark.parametrize(("name", "arguments"), STORE_RAISES, ids=[name for name, _ in STORE_RAISES])
+async def test_what_a_fill_has_to_act_upon_is_raised(name: str, arguments: tuple[object, ...]) -> None:
+    with pytest.raises(StoreError):
+        await getattr(store, name)(*arguments)
+
+
+@pytest.mark.parametrize(("name", "arguments"), INDEX_RAISES, ids=[name for name, _ in INDEX_RAISES])
+async def test_what_operators_ask_for_is_raised(name: str, arguments: tuple[object, ...]) -> None:
+    with pytest.raises(StoreError):
+        await getattr(index, name)(*arguments)
+
+
+def test_each_question_is_decided() -> None:
+    assert _questions(BestEffortStore) == {name for name, *_ in STORE} | {name for name, _ in STORE_RAISES}
+    assert _questions(BestEffortIndex) == {name for name, *_ in INDEX} | {name for name, _ in INDEX_RAISES}
+
+
+def _questions(decorator: type) -> set[str]:
+    return {name for name in dir(decorator) if not name.startswith("_") and iscoroutinefunction(getattr(decorator, name))}
