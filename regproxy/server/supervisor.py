@@ -25,7 +25,8 @@ from regproxy.server.worker_pool import WorkerPool
 from regproxy.storage.disk import DiskStore
 from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin.app import admin_app
-from regproxy.web.app import admin_port, slow_parser
+from regproxy.web.app import admin_port
+from regproxy.web.connection.aiohttp_parts import slow_parser
 from regproxy.wiring import fleet_of, indexed, opened, serving, taking_stock, tending
 
 Event = TypeVar("Event")

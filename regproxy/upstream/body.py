@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 import aiohttp
 
@@ -16,6 +17,7 @@ from regproxy.policy.routing import Trust
 from regproxy.policy.upstream.throughput import Throughput, slow_timeout
 from regproxy.ports import Corrupt, Unavailable, UpstreamError
 from regproxy.telemetry import metrics
+from regproxy.upstream.aiohttp_parts import read_any
 from regproxy.upstream.body_protocol import AHEAD, BodyProtocol, flow_of
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.health import Health
@@ -46,7 +48,7 @@ class HostBody:
         try:
             with self._client.connections.translated(self._response.url):
                 flow = self._flow = flow_of(self._response, ahead or AHEAD)
-                read = self._read_content if flow is None else flow.read
+                read = partial(read_any, self._response.content) if flow is None else flow.read
                 while chunk := await self._next(read, pace):
                     count += len(chunk)
                     received.inc(len(chunk))
@@ -74,19 +76,6 @@ class HostBody:
         if chunk and pace.slow_for and pace.slow_for >= self._slow_timeout():
             raise Unavailable(f"{self} sends less than {self._timeouts.min_rate} bytes per second", timed_out=True)
         return chunk
-
-    async def _read_content(self) -> bytes:
-        """Read what has come, and only then tell that the connection broke: aiohttp tells that first, and keeps the rest to itself."""
-        content = self._response.content
-        try:
-            return await content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            content.set_exception(None)  # type: ignore[arg-type]
-            rest = content.read_nowait()
-            content.set_exception(error)
-            if rest:
-                return rest
-            raise
 
     def _slow_timeout(self) -> float:
         return slow_timeout(self._timeouts.slow_for, has_others=self._health.has_others(self._client.host))

@@ -8,9 +8,9 @@ import asyncio
 from collections import deque
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
 from regproxy.ports import detached
+from regproxy.upstream.aiohttp_parts import BodyConnection, body_connection
 
 AHEAD = 1024 * 1024  # bytes that wait to be taken, past which the host has to wait; as many are received by a call, if they are there:
 # asyncio's own 256 KiB took a sixth longer for a blob from nearby
@@ -19,39 +19,33 @@ AHEAD = 1024 * 1024  # bytes that wait to be taken, past which the host has to w
 class BodyProtocol(asyncio.Protocol):
     """The rest of a body of known length, which takes the place of aiohttp's protocol until its end."""
 
-    def __init__(
-        self, transport: asyncio.Transport, answers: ResponseHandler, content: aiohttp.StreamReader, length: int, ahead: int
-    ) -> None:
+    def __init__(self, connection: BodyConnection, ahead: int) -> None:
         """Take over the connection and the bytes received so far; at most about twice *ahead* bytes are buffered."""
-        self._transport = transport
-        self._answers = answers
-        self._content = content
-        self._left = length
+        self._connection = connection
+        self._transport = connection.transport
+        self._left = connection.length
         self._ahead = ahead
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        while begun := content.read_nowait():
+        for begun in connection.received():
             self._came(begun)
-        if not content.is_eof():  # what the parser had kept to itself may have been the end
-            transport.max_size = ahead  # type: ignore[attr-defined]  # asyncio's own, for want of an argument; others do not read it
-            transport.set_protocol(self)
+        connection.take(self, ahead)
 
     def data_received(self, data: bytes) -> None:
         if len(data) > self._left:
-            self._answers.force_close()  # what came behind the end is an answer to nothing
+            self._connection.close_after()  # what came behind the end is an answer to nothing
             data = data[: self._left]
         self._came(data)
         if not self._left:
-            self._transport.set_protocol(self._answers)
-            self._content.feed_eof()  # for aiohttp it was read, and the connection is for the next one
+            self._connection.give_back()
         elif self._unread_bytes > self._ahead:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._error = exc or aiohttp.ClientPayloadError("the connection was closed")
-        self._answers.connection_lost(exc)
+        self._connection.lost(exc)
         self._wake()
 
     def pause(self) -> None:
@@ -88,10 +82,5 @@ class BodyProtocol(asyncio.Protocol):
 
 def flow_of(response: aiohttp.ClientResponse, ahead: int = AHEAD) -> BodyProtocol | None:
     """Take over the connection of a response; None where its length is unknown, or all of it was received."""
-    connection, length = response.connection, response.content_length
-    if connection is None or connection.protocol is None or length is None or "Transfer-Encoding" in response.headers:
-        return None
-    transport = connection.transport
-    if transport is None or transport.is_closing() or response.content.is_eof():
-        return None
-    return BodyProtocol(transport, connection.protocol, response.content, length, ahead)
+    connection = body_connection(response)
+    return None if connection is None else BodyProtocol(connection, ahead)

@@ -14,7 +14,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, null
 from enum import Enum
 
 import aiohttp
-from aiohttp.connector import Connection
 from yarl import URL
 
 from regproxy import __version__, large
@@ -24,6 +23,7 @@ from regproxy.policy.clients.sharing import Share
 from regproxy.policy.routing import Host, Tls
 from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
+from regproxy.upstream.aiohttp_parts import PeerResponse
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 
 _PROXY_WANTS_A_USER = 407
@@ -49,17 +49,10 @@ _MOST_REQUESTS = {Pool.TOKEN: 8, Pool.MANIFEST: 64, Pool.LIST: 16, Pool.BLOB: 12
 _REST_OF_A_BODY = 64 * 1024, 0.5  # bytes and seconds worth reading of a redirect or a refusal, to keep its connection
 
 
-class _Response(aiohttp.ClientResponse):
-    """An answer that knows which address it came from; its connection may belong to another request by the time one asks."""
+class _Response(PeerResponse):
+    """An answer that may take so long."""
 
-    peer: str | None = None
     deadline: "Deadline | None" = None  # for all of it
-
-    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        transport = connection.transport
-        found = transport.get_extra_info("peername") if transport is not None else None
-        self.peer = found[0] if found else None
-        return await super().start(connection)
 
 
 class Deadline:

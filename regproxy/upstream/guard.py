@@ -20,8 +20,8 @@ from collections.abc import Collection, Iterable
 from enum import Enum
 from typing import TypeAlias
 
+from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from regproxy.upstream.auth.realm import is_internal_name
 

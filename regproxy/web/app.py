@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from socket import socket
 
 from aiohttp import web
-from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
 from regproxy.telemetry import metrics
+from regproxy.web.connection.aiohttp_parts import TimedSite
 from regproxy.web.connection.server import ClientCheck, RegistryServer
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
@@ -72,7 +72,8 @@ async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], certif
     try:
         context = certificates.context if certificates else None
         for each in listeners:
-            await _Site(runner, each, backlog=_AT_ONCE, ssl_context=context).start()
+            site = TimedSite(runner, each, handshake_timeout=ClientTimeouts().head, backlog=_AT_ONCE, ssl_context=context)
+            await site.start()
             each.listen(_BACKLOG)
         yield
     finally:
@@ -97,32 +98,11 @@ def _only(is_trusted: ClientCheck) -> Middleware:
     return end
 
 
-class _Site(web.SockSite):
-    """A site whose clients have as long for a handshake as for the head of a request; aiohttp gives them a minute."""
-
-    async def start(self) -> None:
-        await web.BaseSite.start(self)
-        server = self._runner.server
-        assert server is not None  # noqa: S101  it was set up
-        self._server = await asyncio.get_running_loop().create_server(
-            server,
-            sock=self._sock,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=ClientTimeouts().head if self._ssl_context else None,
-        )
-
-
 async def _left(server: web.Server, within: float) -> None:
     """Wait until every connection has ended, but no longer than clients that go on asking need."""
     until = time.monotonic() + within
     while server.connections and time.monotonic() < until:  # noqa: ASYNC110 -- aiohttp tells nobody
         await asyncio.sleep(_LOOK)
-
-
-def slow_parser() -> str | None:
-    """Return a warning where aiohttp's Python parser is in use: it is ten times slower, and has had request smuggling faults."""
-    return "aiohttp's C parser is missing: install aiohttp with its extensions" if HttpRequestParser is HttpRequestParserPy else None
 
 
 def _timeouts() -> ClientTimeouts:

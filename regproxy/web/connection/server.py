@@ -8,10 +8,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from aiohttp import web
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import StreamReader, web
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
@@ -21,6 +18,7 @@ from regproxy.ports import Extent
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import read_whole, send_now
+from regproxy.web.connection.aiohttp_parts import OpenRequestHandler, OpenServer, RawRequestMessage
 from regproxy.web.connection.head_budget import LARGE, HeadBudget
 from regproxy.web.connection.watchdog import Watchdog
 from regproxy.web.context import RequestContext
@@ -38,14 +36,13 @@ _RETRY_AFTER = 5  # seconds
 _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries send 200 to 500
 
 
-class Connection(RequestHandler):
+class Connection(OpenRequestHandler):
     """A client's connection, which reports its events."""
 
     __slots__ = ("_budgeted", "_head_bytes", "_is_between", "_payload", "_server", "answered", "client", "progress", "raw_request", "wire")
 
     def __init__(self, server: "RegistryServer", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(server, **how)
-        self._msg_queue_resume_size = 0  # aiohttp's: it reads on when so many requests wait
         self._server = server
         self.answered = 0
         self.client = ""
@@ -53,7 +50,7 @@ class Connection(RequestHandler):
         self._is_between = True  # the parser has no part of a request
         self._head_bytes = 0  # of a head that has not ended
         self._budgeted = 0  # bytes of large heads that have not ended, or whose requests are not answered
-        self._payload: StreamReader | None = None  # of the last request
+        self._payload: StreamReader | None = None  # of the last request, where it has one
         self.wire: asyncio.Transport
         self.progress: SendProgress
 
@@ -66,26 +63,26 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that came before in the same bytes; what the parser would make of them now is what it made of them then."""
-        is_next = self._is_between and self._waiter is not None and not self._waiter.done()
+        is_next = self._is_between and self.is_waiting()
         if is_next and (answer := self._server.repeated(self, data)) is not None:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self.restart_keepalive()
             self.wire.write(answer.written)
             if answer.file is not None:
                 self._send_file(answer.file, data)
             return
         self._server.watchdog.received(self)
-        before, is_body = self._request_count, self._is_body_due
+        before, is_body = self.request_count, self._is_body_due
         super().data_received(data)
-        if self._request_count == before:
+        if self.request_count == before:
             self._check_head(0 if is_body else len(data))
         else:
             self._budget(self._head_bytes + len(data))
-            self._head_bytes, self._payload = 0, self._messages[-1][1]
-        is_one = self._request_count == before + 1 and self._messages[-1][1] is EMPTY_PAYLOAD and not self._upgraded
+            self._head_bytes, self._payload = 0, self.last_body()
+        is_one = self.request_count == before + 1 and self._payload is None and not self.is_upgraded()
         self._is_between = is_one and _ends_a_head(data)
         self.raw_request = data if is_next and self._is_between else None
-        if len(self._messages) > 1 and not self._buffer_paused:
-            self._pause_reading_for_buffer()  # aiohttp would have 32 of them wait, of 64 KiB each
+        if self.waiting_requests > 1:
+            self.stop_reading()  # aiohttp would have 32 of them wait, of 64 KiB each
 
     def _send_file(self, file: Extent, raw_request: bytes) -> None:
         """Send a small file at once; what the socket does not take waits in memory, which the watchdog counts."""
@@ -101,7 +98,7 @@ class Connection(RequestHandler):
     @property
     def _is_body_due(self) -> bool:
         """Whether the body of the last request has not ended."""
-        return self._payload is not None and self._payload is not EMPTY_PAYLOAD and not self._payload.is_eof()
+        return self._payload is not None and not self._payload.is_eof()
 
     def _check_head(self, count: int) -> None:
         """Close a connection whose request head is too long: each of its fields is bounded, and so is all of it."""
@@ -123,7 +120,7 @@ class Connection(RequestHandler):
 
     def release_heads(self) -> None:
         """Count no head any longer, unless requests wait or one has begun."""
-        if self._budgeted and self._request_count <= self.answered and not self._head_bytes:
+        if self._budgeted and self.request_count <= self.answered and not self._head_bytes:
             self._end_budget()
 
     def _end_budget(self) -> None:
@@ -142,7 +139,7 @@ class Connection(RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """Let a client that will ask no more have its answer; one that left is noticed when it gets it. TLS has no half of an end."""
-        is_owed = self._request_count > self.answered
+        is_owed = self.request_count > self.answered
         if is_owed and self.ssl_context is None:
             self.close()
             return True
@@ -168,7 +165,7 @@ class Connection(RequestHandler):
         return response
 
 
-class RegistryServer(web.Server):
+class RegistryServer(OpenServer):
     """Makes connections, and answers what comes on them."""
 
     def __init__(
@@ -199,7 +196,7 @@ class RegistryServer(web.Server):
         self._is_trusted = is_trusted
 
     def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        return Connection(self, **self.options())
 
     def repeated(self, connection: Connection, raw_request: bytes) -> CachedResponse | None:
         """Return the response to a repeated request, unless the client has yet to take another, or has to be told that we leave."""
@@ -220,7 +217,7 @@ class RegistryServer(web.Server):
 
     def _asked(self, message: RawRequestMessage, *others: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's
         ends = self.is_leaving or message.upgrade  # behind what we do not become, aiohttp reads no further request
-        return self._make_request(message._replace(should_close=True) if ends else message, *others)
+        return self.request_of(message._replace(should_close=True) if ends else message, *others)
 
     def _attending(self, handler: Handler) -> Handler:
         async def attend(request: web.BaseRequest) -> web.StreamResponse:

@@ -1,0 +1,72 @@
+"""aiohttp's client still has what we lean on."""
+
+import asyncio
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.test_utils import TestServer
+
+from regproxy.upstream.aiohttp_parts import PeerResponse, body_connection, read_any
+
+
+@pytest.mark.parametrize("name", ["connection_lost", "force_close"])
+def test_a_protocol_has_what_we_lean_on(name: str) -> None:
+    assert hasattr(ResponseHandler, name)
+
+
+@pytest.mark.parametrize("name", ["feed_eof", "is_eof", "read_nowait", "readany", "set_exception"])
+def test_a_body_has_what_we_lean_on(name: str) -> None:
+    assert hasattr(aiohttp.StreamReader, name)
+
+
+async def test_a_connection_is_taken_and_given_back_for_the_next_request() -> None:
+    more = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "4"})
+        await response.prepare(request)
+        await response.write(b"ab")
+        await more.wait()
+        await response.write(b"cd")
+        return response
+
+    class Rest(asyncio.Protocol):
+        def __init__(self) -> None:
+            self.came: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def data_received(self, data: bytes) -> None:
+            self.came.set_result(data)
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    async with TestServer(app) as server, aiohttp.ClientSession(response_class=PeerResponse) as session:
+        response = await session.get(server.make_url("/"))
+        assert isinstance(response, PeerResponse)
+        assert response.peer == "127.0.0.1"
+        connection = body_connection(response)
+        assert connection is not None
+        first, rest = b"", Rest()
+        while len(first) < 2:
+            first += b"".join(connection.received())
+            await asyncio.sleep(0)
+        connection.take(rest, 1024)
+        more.set()
+        assert (first, await rest.came) == (b"ab", b"cd")
+        connection.give_back()
+        more.clear()  # the next answer is still being received when it is looked at
+        again = await session.get(server.make_url("/"))
+        assert again.connection is not None
+        assert again.connection.transport is connection.transport
+        more.set()
+        assert await again.read() == b"abcd"
+
+
+async def test_what_came_before_the_end_is_read_before_the_error() -> None:
+    content = aiohttp.StreamReader(ResponseHandler(asyncio.get_running_loop()), 1024)
+    content.feed_data(b"ab")
+    content.set_exception(aiohttp.ClientPayloadError())
+    assert await read_any(content) == b"ab"
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await read_any(content)
