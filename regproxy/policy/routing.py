@@ -163,8 +163,9 @@ class Routes:
     def image(self, name: str) -> tuple[Route, Reference]:
         """Find what a person means by *name*, as for docker pull: `nginx` is `docker.io/library/nginx:latest`. Raise `RegistryError`."""
         repository, at, target = name.partition("@")
-        if not at and ":" in repository.rpartition("/")[2]:
-            repository, _, target = repository.rpartition(":")
+        if ":" in repository.rpartition("/")[2]:
+            repository, _, tag = repository.rpartition(":")
+            target = target if at else tag  # of `app:1@sha256:...` the digest counts
         try:
             wanted = parse_target(target or "latest")
         except (InvalidName, InvalidDigest) as error:

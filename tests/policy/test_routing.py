@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,10 +8,11 @@ from hypothesis import strategies as st
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Repository, Tag, Target
-from regproxy.policy.credential import Credential, Secret
+from regproxy.policy.credential import Credential, DockerConfig, Secret
 from regproxy.policy.freshness import PullPolicy, TagPolicy
 from regproxy.policy.routing import (
     Host,
+    Proxy,
     Route,
     Routes,
     Trust,
@@ -266,3 +268,88 @@ def test_a_secret_is_shown_nowhere() -> None:
     shown = [f"{each!r} {each!s} {each}" for each in (Secret("hunter2"), host.credential, host, upstream, Routes([upstream], "quay.io"))]
     assert "hunter2" not in "".join(shown)
     assert str(Secret("hunter2")) == "***"
+
+
+@pytest.mark.parametrize(
+    ("url", "credential", "shown"),
+    [
+        ("http://proxy.example:3128", None, "http://proxy.example:3128"),
+        ("http://proxy.example:3128", Credential("me", Secret("canary-proxy")), "http://me:***@proxy.example:3128"),
+        ("http://proxy.example:3128", Credential("canary-token", Secret("")), "http://***@proxy.example:3128"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_secret(url: str, credential: Credential | None, shown: str) -> None:
+    assert str(Proxy(url, credential)) == shown
+
+
+def test_a_host_has_credentials_wherever_they_are_written() -> None:
+    config = DockerConfig(Path("config.json"), ("quay.io",))
+    given = [Host("https://a"), Host("https://a", credential=Credential("me", Secret(""))), Host("https://a", docker_config=config)]
+    assert [host.has_credentials for host in given] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "known"),
+    [([], None), (["quay.io"], "quay.io"), (["ghcr.io"], None), (["quay.io", "quay.io"], None), (["x" * 10_000], None)],
+)
+def test_only_one_configured_registry_is_known(namespaces: list[str], known: str | None) -> None:
+    assert ROUTES.known(namespaces) == known
+
+
+def test_an_upstream_is_found_as_its_images_are() -> None:
+    assert (ROUTES.upstream(["quay.io"]), ROUTES.upstream([], "quay.proxy.example"), ROUTES.upstream([])) == (QUAY, QUAY, HUB)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "canonical"),
+    [
+        ("nginx", "docker.io/library/nginx"),
+        ("index.docker.io/nginx", "docker.io/library/nginx"),
+        ("quay.io/*", "quay.io/*"),
+        ("quay.io", "quay.io/*"),
+        ("team/app*", "docker.io/team/app*"),
+    ],
+)
+def test_a_pattern_of_repositories_is_written_by_the_registrys_own_name(pattern: str, canonical: str) -> None:
+    assert ROUTES.canonical(pattern) == canonical
+
+
+def test_a_pattern_of_another_registry_is_refused() -> None:
+    with pytest.raises(RegistryError, match="ghcr"):
+        ROUTES.canonical("ghcr.io/*")
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("nginx", "docker.io/library/nginx:latest"),
+        ("team/app:1", "docker.io/team/app:1"),
+        ("registry.local:5000/app", "registry.local:5000/app:latest"),
+        ("registry.local:5000/app:1", "registry.local:5000/app:1"),
+        (f"quay.io/app:1@{Digest.of(b'')}", f"quay.io/app@{Digest.of(b'')}"),
+    ],
+)
+def test_an_image_is_named_as_for_docker_pull(name: str, reference: str) -> None:
+    assert str(ROUTES.image(name)[1]) == reference
+
+
+@pytest.mark.parametrize("name", ["nginx:.x", "nginx@sha256:1"])
+def test_an_image_without_a_tag_or_digest_that_can_be_is_refused(name: str) -> None:
+    with pytest.raises(RegistryError) as refused:
+        ROUTES.image(name)
+    assert refused.value.code == "NAME_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_exact"),
+    [
+        (TagPolicy(policy=PullPolicy.IF_NOT_PRESENT), True),
+        (TagPolicy(policy=PullPolicy.NEVER), False),
+        (TagPolicy("*:sha256-*", policy=PullPolicy.IF_NOT_PRESENT), False),
+    ],
+)
+def test_a_tag_of_what_belongs_to_a_digest_is_asked_for_each_time(rule: TagPolicy, *, is_exact: bool) -> None:
+    signature = f"sha256-{'a' * 64}.sig"
+    upstream = Upstream("docker.io", (Host("https://registry-1.docker.io"),), tags=(rule,))
+    found = upstream.tag_policy("app", signature)
+    assert (found.policy is PullPolicy.ALWAYS and found.is_urgent) is is_exact
