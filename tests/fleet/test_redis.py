@@ -57,13 +57,6 @@ async def until_back(fleet: RedisFleet) -> None:
         await fleet.connection.settled()
 
 
-async def test_what_one_replica_found_the_other_knows(server: RedisServer) -> None:
-    async with replica(server.url) as one, replica(server.url) as other:
-        assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
-        await written(one)
-        assert (await other.token(KEY), await other.tag(REFERENCE)) == (TOKEN, RECORD)
-
-
 async def test_a_replica_with_another_key_knows_nothing_of_it(server: RedisServer) -> None:
     async with replica(server.url) as one, replica(server.url, OTHER_RING) as other:
         await written(one)
@@ -112,21 +105,6 @@ async def test_s24_a_value_moved_under_another_name_counts_as_nothing(server: Re
         (target,) = [key for key in await forger.keys("*:token:*") if key != moved]
         await forger.copy(moved, target, replace=True)  # type: ignore[arg-type]
         assert await one.token(other) is None
-
-
-@pytest.mark.parametrize("key", [RING, None], ids=["with a key", "without"])
-async def test_turns_are_taken_one_after_the_other(server: RedisServer, key: str | None) -> None:
-    order: list[str] = []
-    async with replica(server.url, key) as one, replica(server.url, key) as other:
-
-        async def take(fleet: RedisFleet, name: str) -> None:
-            async with fleet.lock("work"):
-                order.append(f"{name} begins")
-                await asyncio.sleep(0)
-                order.append(f"{name} ends")
-
-        await asyncio.gather(take(one, "one"), take(other, "other"))
-    assert order in (["one begins", "one ends", "other begins", "other ends"], ["other begins", "other ends", "one begins", "one ends"])
 
 
 async def test_without_a_key_nothing_is_written_that_would_have_to_be_believed(server: RedisServer) -> None:

@@ -43,38 +43,6 @@ async def worker(fleet: SharedFleet, heard: list[dict[str, Any]] | None = None) 
         await desk
 
 
-async def test_what_one_worker_found_the_other_knows() -> None:
-    fleet = SharedFleet(NullFleet())
-    async with worker(fleet) as one, worker(fleet) as other:
-        assert (await other.token(KEY), await other.tag(REFERENCE)) == (None, None)
-        async with one.lock("x"):
-            one.put_token(KEY, TOKEN)
-            one.put_tag(REFERENCE, RECORD)
-            one.put_tag(BY_DIGEST, MISSING)
-        async with other.lock("x"):
-            assert (await other.token(KEY), await other.tag(REFERENCE), await other.tag(BY_DIGEST)) == (TOKEN, RECORD, MISSING)
-            other.put_tag(BY_DIGEST, DENIED)
-        async with one.lock("x"):
-            assert await one.tag(BY_DIGEST) == DENIED
-
-
-async def test_whoever_waits_for_a_turn_goes_on_when_it_ends() -> None:
-    fleet, order = SharedFleet(NullFleet()), list[str]()
-
-    async def wait(machine: SupervisorClient) -> None:
-        async with machine.lock("x"):
-            order.append("second")
-
-    async with worker(fleet) as one, worker(fleet) as other:
-        async with one.lock("x"):
-            waiting = asyncio.create_task(wait(other))
-            async with other.lock("y"):
-                order.append("another name")
-            order.append("first")
-        await waiting
-    assert order == ["another name", "first", "second"]
-
-
 async def test_a_worker_that_dies_has_no_turn_any_more() -> None:
     fleet = SharedFleet(NullFleet())
     async with worker(fleet) as other:

@@ -1,0 +1,178 @@
+"""What every adapter of the port Fleet promises to two that share it."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import pytest
+
+from regproxy.fleet.memory import NullFleet, SharedFleet
+from regproxy.fleet.redis_fleet import RedisFleet
+from regproxy.fleet.rpc import SupervisorClient, SupervisorServer
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
+from regproxy.policy.routing import Secret
+from regproxy.policy.upstream.tokens import Token
+from regproxy.ports import Fleet
+from tests.fleet.redis_server import RedisServer
+
+NOW = 1_785_585_600.0
+LONG = 30.0  # seconds for a call of Redis: how quickly it answers is not asked here
+KEY, OTHER_KEY = Secret("docker.io canary-password"), Secret("docker.io other")
+TOKENS = [Token(Secret(f"canary-token-{number}"), NOW + 100, NOW + 40_000 + number) for number in range(2)]
+BY_TAG = Reference(Repository("docker.io", "library/app"), Tag("1"))
+BY_DIGEST = Reference(Repository("localhost:5000", "a/b"), Digest.of(b"x"))
+ANSWERS: list[TagAnswer] = [
+    TagRecord(Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0), NOW),
+    Missing("docker.io has no such tag", NOW + 1),
+    Denied("docker.io answered 451", NOW + 2, 451, "DENIED"),
+]
+numbers = itertools.count()
+
+
+@dataclass
+class Pair:
+    """Two that share a fleet: another one for each test, whatever is behind it."""
+
+    one: Fleet
+    other: Fleet
+    shares_values: bool = True
+    shares_locks: bool = True
+
+    def __post_init__(self) -> None:
+        self.work = f"work {next(numbers)}"
+
+    async def written(self) -> None:
+        """Wait for what is put behind the answer; a lock comes after it."""
+        for each in (self.one, self.other):
+            if isinstance(each, RedisFleet):
+                await each.connection.settled()
+            async with each.lock(f"{self.work} is written"):
+                pass
+
+
+@asynccontextmanager
+async def _nobody(_: RedisServer) -> AsyncIterator[Pair]:
+    yield Pair(NullFleet(), NullFleet(), shares_values=False, shares_locks=False)
+
+
+@asynccontextmanager
+async def _one_process(_: RedisServer) -> AsyncIterator[Pair]:
+    fleet = SharedFleet(NullFleet())
+    yield Pair(fleet, fleet)
+
+
+@asynccontextmanager
+async def _workers(_: RedisServer) -> AsyncIterator[Pair]:
+    fleet, servers, clients = SharedFleet(NullFleet()), list[asyncio.Task[None]](), list[SupervisorClient]()
+    for _worker in range(2):
+        ours, theirs = socket.socketpair()
+        servers.append(asyncio.create_task(SupervisorServer(fleet, lambda _report: None).serve(ours)))
+        clients.append(await SupervisorClient.connected(theirs))
+    one, other = clients
+    yield Pair(one, other)
+    for client in clients:
+        await client.close()
+    await asyncio.gather(*servers)
+
+
+@asynccontextmanager
+async def _plain_redis(server: RedisServer) -> AsyncIterator[Pair]:
+    one, other = (RedisFleet(server.url, None, lambda: NOW, LONG) for _ in range(2))
+    yield Pair(one, other, shares_values=False)
+
+
+@asynccontextmanager
+async def _encrypted_redis(server: RedisServer) -> AsyncIterator[Pair]:
+    key = f"canary-key-{next(numbers):053}"
+    one, other = (RedisFleet(server.url, key, lambda: NOW, LONG) for _ in range(2))
+    yield Pair(one, other)
+
+
+ADAPTERS = {
+    "nobody": _nobody,
+    "one process": _one_process,
+    "workers": _workers,
+    "Redis without a key": _plain_redis,
+    "Redis with a key": _encrypted_redis,
+}
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=ADAPTERS.values(), ids=list(ADAPTERS))
+async def pair(request: pytest.FixtureRequest, redis: RedisServer) -> AsyncIterator[Pair]:
+    async with AsyncExitStack() as stack:
+        found: Pair = await stack.enter_async_context(request.param(redis))
+        for each in (found.one, found.other):
+            stack.push_async_callback(each.close)
+        yield found
+
+
+async def test_what_one_puts_the_other_finds_or_nothing(pair: Pair) -> None:
+    assert [await pair.other.token(KEY), await pair.other.tag(BY_TAG)] == [None, None]
+    pair.one.put_token(KEY, TOKENS[0])
+    pair.one.put_tag(BY_TAG, ANSWERS[0])
+    pair.one.put_tag(BY_DIGEST, ANSWERS[1])
+    await pair.written()
+    found = [await pair.other.token(KEY), await pair.other.tag(BY_TAG), await pair.other.tag(BY_DIGEST)]
+    assert found == ([TOKENS[0], *ANSWERS[:2]] if pair.shares_values else [None] * 3)
+
+
+async def test_what_is_put_last_is_found(pair: Pair) -> None:
+    for token, by in zip(TOKENS, (pair.one, pair.other), strict=True):
+        by.put_token(KEY, token)
+        await pair.written()
+        assert await pair.one.token(KEY) == await pair.other.token(KEY) == (token if pair.shares_values else None)
+    for answer in ANSWERS:
+        pair.other.put_tag(BY_TAG, answer)
+        await pair.written()
+        assert await pair.one.tag(BY_TAG) == (answer if pair.shares_values else None)
+
+
+async def test_what_was_put_under_another_name_is_not_found(pair: Pair) -> None:
+    pair.one.put_token(KEY, TOKENS[0])
+    pair.one.put_tag(BY_TAG, ANSWERS[0])
+    await pair.written()
+    assert [await pair.other.token(OTHER_KEY), await pair.other.tag(BY_DIGEST)] == [None, None]
+
+
+async def test_a_lock_has_one_holder_and_its_waiter_goes_on_when_it_ends(pair: Pair) -> None:
+    order: list[str] = []
+    reached = asyncio.Event()
+
+    async def wait() -> None:
+        async with pair.other.lock(pair.work):
+            order.append("other")
+            reached.set()
+
+    async with pair.one.lock(pair.work):
+        waiting = asyncio.create_task(wait())
+        async with pair.other.lock(f"{pair.work} of another name"):
+            pass
+        if not pair.shares_locks:
+            await reached.wait()
+        order.append("one")
+    await waiting
+    assert order == (["one", "other"] if pair.shares_locks else ["other", "one"])
+
+
+@pytest.mark.parametrize("end", [ValueError, asyncio.CancelledError], ids=["an error", "cancelled"])
+async def test_a_lock_ends_with_its_holder_however_that_ends(pair: Pair, end: type[BaseException]) -> None:
+    with suppress(end):
+        async with pair.one.lock(pair.work):
+            raise end
+    for each in (pair.other, pair.one):
+        async with asyncio.timeout(300), each.lock(pair.work):
+            pass
