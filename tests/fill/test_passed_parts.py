@@ -7,7 +7,7 @@ import pytest
 
 from regproxy.fill.passed_parts import PassedParts
 from tests.fakes.registry import FakeRegistry
-from tests.fill.test_read_along import APP, BLOB, Process, processes
+from tests.fill.test_fills import APP, BLOB, Process, processes
 
 NEVER = 1e9  # seconds
 
