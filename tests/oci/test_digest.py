@@ -99,3 +99,10 @@ def test_content_that_stops_short_is_not_what_was_promised() -> None:
 def test_digests_are_values() -> None:
     assert {Digest.of(b"a"), Digest.of(b"a"), Digest.of(b"b")} == {Digest.of(b"b"), Digest.of(b"a")}
     assert sorted([Digest("sha512", "0"), Digest("sha256", "1")]) == [Digest("sha256", "1"), Digest("sha512", "0")]
+
+
+def test_content_that_arrives_in_pieces_is_what_was_promised() -> None:
+    verifier = Digest.of(b"hello").verifier()
+    for chunk in (b"he", b"", b"llo"):
+        verifier.update(chunk)
+    verifier.check()

@@ -181,3 +181,23 @@ def test_any_request_is_an_endpoint_or_refused(method: str, path: str) -> None:
         assert isinstance(endpoint, Root | Ping | Catalog) or is_name(endpoint.name)
         assert set(path) <= {*string.ascii_letters, *string.digits, *"/:._-"}
         assert ".." not in path.split("/")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        pytest.param("/mirror/v2/a/tags/list", "a", id="a path of an ingress means nothing"),
+        pytest.param("/Quay.io/v2/a/tags/list", "quay.io/a", id="a registry's name is a registry"),
+    ],
+)
+def test_a_prefix_before_v2_is_a_registry_if_it_looks_like_one(path: str, name: str) -> None:
+    assert parse("GET", path) == TagList(name)
+
+
+def test_a_prefix_with_a_port_is_no_part_of_a_name() -> None:
+    assert refusal("GET", "/localhost:5000/v2/a/tags/list").code == "NAME_UNKNOWN"
+
+
+@pytest.mark.parametrize("path", ["/mirror/v2", "/quay.io/v2/"])
+def test_a_ping_behind_any_prefix_is_a_ping(path: str) -> None:
+    assert parse("GET", path) == Ping()

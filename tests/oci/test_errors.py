@@ -9,7 +9,7 @@ from regproxy.oci.errors import RegistryError
 
 # distribution-spec, Error Codes; those below the line are Docker's, and ours where there is none.
 KNOWN = {"NAME_INVALID", "NAME_UNKNOWN", "DIGEST_INVALID", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "DENIED", "UNSUPPORTED"}
-KNOWN |= {"RANGE_INVALID", "UNKNOWN", "UNAVAILABLE"}
+KNOWN |= {"RANGE_INVALID", "MANIFEST_INVALID", "UNKNOWN", "UNAVAILABLE"}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,8 @@ KNOWN |= {"RANGE_INVALID", "UNKNOWN", "UNAVAILABLE"}
         pytest.param(errors.write_unsupported("why"), "UNSUPPORTED", 405, id="a write"),
         pytest.param(errors.endpoint_unsupported("why"), "UNSUPPORTED", 404, id="no such endpoint"),
         pytest.param(errors.range_invalid("why", 10), "RANGE_INVALID", 416, id="a range outside"),
+        pytest.param(errors.content_invalid("why"), "MANIFEST_INVALID", 422, id="content that nobody should take"),
+        pytest.param(errors.loop_detected("why"), "UNKNOWN", 508, id="we asked ourselves"),
         pytest.param(errors.bad_gateway("why"), "UNKNOWN", 502, id="corrupt upstream response"),
         pytest.param(errors.gateway_timeout("why"), "UNKNOWN", 504, id="upstream is silent"),
         pytest.param(errors.unavailable("why", 30), "UNAVAILABLE", 503, id="upstream is down"),
@@ -79,3 +81,12 @@ def test_n12_10_somebody_elses_error_is_read_as_far_as_it_can_be(body: bytes, co
 def test_n12_10_a_long_reason_is_cut() -> None:
     _, message = errors.parse_error(b'{"errors": [{"message": "' + b"x" * 10_000 + b'"}]}')
     assert len(message) == 300
+
+
+def test_a_refusal_that_is_kept_keeps_nothing_of_the_request_that_it_ended() -> None:
+    try:
+        raise errors.loop_detected("why") from ValueError("a request")
+    except RegistryError as error:
+        kept = error.detached()
+    assert (kept.code, kept.status, kept.message, kept.headers) == ("UNKNOWN", 508, "why", {})
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)

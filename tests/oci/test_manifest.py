@@ -243,3 +243,8 @@ def test_n12_03_a_manifest_in_another_encoding_than_utf_8_is_none(encoding: str)
     """JSON between systems is UTF-8 without a mark : clients written in Go read nothing else, and we would tell them its type."""
     with pytest.raises(InvalidManifest):
         Manifest.verify(json.dumps(IMAGE).encode(encoding))
+
+
+def test_a_body_of_too_many_values_is_refused_before_it_is_read() -> None:
+    with pytest.raises(InvalidManifest, match="more than 300000 values"):
+        Manifest.verify(b"[" + b"{}," * 300_000 + b"{}]")

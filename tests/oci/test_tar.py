@@ -121,3 +121,68 @@ def test_n12_17_whatever_the_bytes_it_is_a_tar_or_refused(noise: bytes, place: i
     except InvalidTar:
         return
     assert all(0 <= member.offset <= member.offset + member.size <= len(body) for member in members.values())
+
+
+def member(name: str = "a", kind: bytes = tarfile.REGTYPE, *, size: int = 0, link: str = "") -> bytes:
+    header = tarfile.TarInfo(name)
+    header.type, header.size, header.linkname = kind, size, link
+    return header.tobuf(tarfile.USTAR_FORMAT)
+
+
+def changed(header: bytes, place: int, new: bytes) -> bytes:
+    """Write *new* into a header, with a sum that is right."""
+    block = header[:place] + new + header[place + len(new) :]
+    return block[:148] + f"{sum(block[:148] + b' ' * 8 + block[156:512]):06o}".encode() + b"\0 " + block[156:]
+
+
+def globally(body: bytes) -> bytes:
+    return changed(extension(body), 156, tarfile.XGLTYPE)
+
+
+REFUSED = [
+    pytest.param(b"", "is no tar", id="nothing"),
+    pytest.param(b"x" * 100, "is no tar", id="less than a header"),
+    pytest.param(member() + b"x", "only a part", id="a header that is cut"),
+    pytest.param(member(size=1), "only a part", id="a file that is cut"),
+    pytest.param(extension(b"x" * 600)[:600], "only a part", id="an extended header that is cut"),
+    pytest.param(member(kind=tarfile.XHDTYPE, size=65_537), "a header of 65537 bytes", id="an extended header that is large"),
+    pytest.param(member() + member(), "'a' in it twice", id="a name twice"),
+    pytest.param(member("."), "without a name", id="no name"),
+    pytest.param(member(kind=tarfile.CHRTYPE), "a device", id="a device"),
+    pytest.param(member(kind=b"Z"), "something unknown", id="an unknown kind"),
+    pytest.param(b"x" + member()[1:], "damaged", id="a wrong sum"),
+    pytest.param(changed(member(), 0, b"\xff\xfe"), "not UTF-8", id="a name that is no text"),
+    pytest.param(changed(member(), 124, b"9" * 11), "damaged", id="a size that is no octal number"),
+    pytest.param(changed(member(), 124, b"\x80" + b"\xff" * 11), "damaged", id="a size that no disk has"),
+    pytest.param(extension(b"8 size=\n") + member(), "cannot be read", id="no size in an extended header"),
+    pytest.param(extension(b"22 GNU.sparse.major=1\n"), "sparse", id="a sparse file"),
+    pytest.param(globally(b"9 path=a\n"), "all its members", id="one name for all"),
+]
+
+
+@pytest.mark.parametrize(("body", "why"), REFUSED)
+def test_n12_17_what_no_image_needs_is_refused_in_words(body: bytes, why: str) -> None:
+    with pytest.raises(InvalidTar, match=why):
+        read_members(*reader(body))
+
+
+def test_n12_17_the_members_of_a_tar_are_bounded() -> None:
+    folder = member("a/", tarfile.DIRTYPE)
+    with pytest.raises(InvalidTar, match="more than 50000 members"):
+        read_members(lambda _, count: folder[:count], 2**40)
+
+
+def test_folders_are_no_members_and_comments_for_all_change_nothing() -> None:
+    body = globally(b"17 comment=hello\n") + member("a/", tarfile.DIRTYPE) + member("b/") + member("c") + bytes(2 * BLOCK)
+    assert list(read_members(*reader(body))) == ["c"]
+
+
+def test_a_size_in_an_extended_header_is_that_of_the_file() -> None:
+    assert read_members(*reader(extension(b"9 size=5\n") + member() + b"hello"))["a"].size == 5
+
+
+def test_a_sum_of_signed_characters_is_a_sum() -> None:
+    """Sun's tar wrote it so."""
+    block = changed(member(), 0, "\u00e9".encode())
+    signed = sum(each - 256 if each > 127 else each for each in block[:148] + b" " * 8 + block[156:])
+    assert list(read_members(*reader(block[:148] + f"{signed:06o}".encode() + b"\0 " + block[156:]))) == ["\u00e9"]

@@ -35,3 +35,10 @@ def test_n12_14_a_worker_that_gets_little_of_a_core_is_not_hung() -> None:
 def test_a_worker_that_starts_has_twenty_beats() -> None:
     heartbeat = Heartbeat()
     assert [heartbeat.missed(None) for _ in range(21)] == [False] * 20 + [True]
+
+
+def test_a_log_line_tells_how_a_worker_was_hung() -> None:
+    heartbeat = _reporting()
+    heartbeat.missed(1.0)
+    heartbeat.missed(2.0)
+    assert repr(heartbeat) == "<Heartbeat 2 missed, 1 of them idle>"

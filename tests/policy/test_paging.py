@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,3 +42,27 @@ def test_n13_10_a_list_goes_on_after_a_tag_in_any_order() -> None:
     assert (after(["c", "a", "b"], "a"), after(["c", "a"], "a"), after(["c"], "a")) == (("b",), (), None)
     assert (first_query(None), first_query(5), first_query(5, "a"), first_query(None, "a")) == ("", "n=5", "n=5&last=a", "last=a")
     assert (page_size("last=a&n=7"), page_size("last=a"), page_size("n=99999999999")) == (7, None, None)
+
+
+CURSOR = Cursor("0123", "n=5&last=a", "v1.0", is_same_page=True)
+
+
+def test_n13_10_a_cursor_is_read_as_it_was_written() -> None:
+    assert Cursor.decode(CURSOR.encode()) == CURSOR
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a" * 100_000, id="long"),
+        pytest.param("!", id="no base 64"),
+        pytest.param("W10", id="an empty list"),
+        pytest.param("bnVsbA", id="no list"),
+        pytest.param(replace(CURSOR, after="a b").encode(), id="a tag that is none"),
+        pytest.param(replace(CURSOR, host="x" * 100).encode(), id="a host that is none"),
+        pytest.param(replace(CURSOR, query="a b").encode(), id="a query that is none"),
+    ],
+)
+def test_n13_10_a_cursor_that_we_did_not_write_is_refused(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        Cursor.decode(text)

@@ -178,3 +178,7 @@ def test_one_range_can_be_read_before_the_size_is_known(header: str | None, part
 )
 def test_a_416_tells_how_long_the_whole_is(header: str | None, length: int | None) -> None:
     assert parse_complete_length(header) == length
+
+
+def test_a_range_is_written_as_its_first_and_last_byte() -> None:
+    assert ByteRange(0, 5, 10).content_range() == "bytes 0-4/10"

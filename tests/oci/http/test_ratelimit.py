@@ -31,3 +31,10 @@ def test_whatever_the_headers_say_there_is_an_answer(limit: str, remaining: str,
 def test_a_source_that_is_no_name_is_left_out() -> None:
     sources = [parse_rate_limit("1", "1", source) for source in ("203.0.113.7", "a\nb", None)]
     assert [found and found.source for found in sources] == ["203.0.113.7", "", ""]
+
+
+@pytest.mark.parametrize(("window", "written"), [(21_600.0, "97;w=21600"), (None, "97")])
+def test_a_limit_is_written_as_it_was_read_without_whom_it_is_counted_for(window: float | None, written: str) -> None:
+    headers = RateLimit(100, 97, window, "an account").headers()
+    assert (headers["RateLimit-Remaining"], "an account" in str(headers)) == (written, False)
+    assert parse_rate_limit(headers["RateLimit-Limit"], headers["RateLimit-Remaining"]) == RateLimit(100, 97, window)

@@ -36,3 +36,7 @@ def test_nothing_of_what_a_client_writes_is_passed_on_but_names(field: str) -> N
 
 def test_facts_are_told_apart() -> None:
     assert pseudonym("a", "b") != pseudonym("ab")
+
+
+def test_each_hop_is_written_with_its_protocol() -> None:
+    assert format_via([ONE, OTHER]) == f"1.1 {ONE}, 1.1 {OTHER}"

@@ -88,6 +88,7 @@ def test_n12_05_a_port_on_all_interfaces_may_be_called_by_any_address(host: str)
         ("localhost:x",),
         ("user@localhost",),
         ("[zz]",),
+        ("[1:2]",),
         ("localhost/evil.example",),
         ("localhost,evil.example",),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from regproxy.policy.store.quota import FileSystem, Limits, capacity, on_disk, target
+from regproxy.policy.store.quota import FileSystem, Limits, capacity, ceiling, on_disk, target
 
 ROOMY = FileSystem(size=1000, free=900)
 
@@ -34,3 +34,8 @@ def test_a_sweep_goes_on_below_where_it_began(limits: Limits) -> None:
 @pytest.mark.parametrize(("size", "taken"), [(0, 0), (1, 4096), (4096, 4096), (4097, 8192)])
 def test_a_file_takes_whole_blocks(size: int, taken: int) -> None:
     assert on_disk(size) == taken
+
+
+@pytest.mark.parametrize(("limits", "most"), [(Limits(), 850), (Limits(max_size=300), 300), (Limits(max_size=5000), 850)])
+def test_what_others_wrote_does_not_change_what_the_store_could_hold(limits: Limits, most: int) -> None:
+    assert ceiling(limits, ROOMY) == ceiling(limits, FileSystem(size=1000, free=0)) == most

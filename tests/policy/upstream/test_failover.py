@@ -190,3 +190,30 @@ def test_a_host_is_given_its_usual_time_before_another_is_asked_too() -> None:
     assert failover.hedge_after(replace(UNKNOWN, first_byte=0.5)) == 1.5
     assert failover.hedge_after(replace(UNKNOWN, first_byte=0.001)) == 0.25
     assert failover.hedge_after(UNKNOWN) == 1.0
+
+
+def test_a_host_that_answers_has_no_rest_and_its_pace_is_remembered() -> None:
+    record = failover.answered(failover.sent(BACKING_OFF, 1000, 0.5), 0.2)
+    assert (record.rate, record.first_byte, record.in_a_row) == (2000.0, 0.2, 0)
+    assert record.backoff_until < NOW
+    assert failover.spoke(BACKING_OFF).backoff_until < NOW
+
+
+def test_a_response_to_another_question_is_held_against_a_host_without_a_rest() -> None:
+    record = failover.disappointed(UNKNOWN, NOW, "sent a page")
+    assert (record.last_error, record.backoff_until < NOW) == ("sent a page", True)
+    assert candidates(HOSTS, Trust.PULL, _records(mirror=record), NOW)[-1] is MIRROR
+
+
+def test_asking_again_is_a_share_of_asking_and_never_more_than_at_first() -> None:
+    budget = Budget(share=0.5, left=1)
+    budget.earn()
+    assert (budget.spend(), budget.spend()) == (True, False)
+    budget.earn()
+    assert not budget.spend()
+    budget.earn()
+    assert budget.spend()
+
+
+def test_only_those_who_failed_wait() -> None:
+    assert (failover.pause(0, 0.9), failover.pause(1, 0.5), failover.pause(60, 0.5)) == (0.0, 0.2, 2.0)

@@ -215,3 +215,18 @@ def test_n13_24_more_connections_are_tried_ever_less_often() -> None:
     gaps = [later - earlier for earlier, later in pairwise(tries)]
     assert len(tries) == 4, "after 4, 16, 64 and 256 s"
     assert gaps == sorted(gaps)
+
+
+def test_the_time_in_which_we_did_not_want_to_receive_is_not_counted() -> None:
+    plan, busy = Plan(SIZE, FIRST, most=12), Plan(SIZE, FIRST, most=12)
+    for each, waited in ((plan, 0.0), (busy, 60.0)):
+        each.received(1, 0.0)
+        each.waited(waited)
+        each.received(int(2 * FAST), waited + 1.0)
+    assert (busy.stage, busy.width) == (plan.stage, plan.width)
+
+
+def test_nothing_is_counted_before_the_first_byte() -> None:
+    plan = Plan(SIZE, FIRST, most=12)
+    plan.waited(60.0)
+    assert plan.stage is Stage.FIRST

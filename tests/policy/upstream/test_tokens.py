@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regproxy.policy.upstream.tokens import issued
+from regproxy.policy.upstream.tokens import is_token, issued
 
 NOW = 1_785_585_600.0
 
@@ -34,3 +34,15 @@ def test_a_token_is_renewed_between_its_birth_and_its_end(life: object, chance: 
 
 def test_two_tokens_of_one_moment_are_not_renewed_at_one_moment() -> None:
     assert issued("t", 300, NOW, 0.0).renew_at < issued("t", 300, NOW, 1.0).renew_at
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a.b-c", True), ("", False), ("a b", False), ("a\n", False), ("\u00e9", False), (None, False), (b"a", False), ("a" * 16_385, False)],
+)
+def test_only_what_can_be_sent_in_a_header_is_a_token(value: object, *, expected: bool) -> None:
+    assert is_token(value) is expected
+
+
+def test_a_token_is_sent_as_a_bearer_token() -> None:
+    assert issued("canary-token", 300, NOW, 0.5).bearer() == "Bearer canary-token"
