@@ -15,8 +15,8 @@ from regproxy.fleet.rpc import SupervisorClient, SupervisorServer
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 from tests.fleet.redis_server import RedisServer

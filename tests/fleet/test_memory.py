@@ -4,8 +4,8 @@ import asyncio
 
 from regproxy.fleet.memory import NullFleet, SharedFleet
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import Missing, TagRecord
-from regproxy.policy.routing import Secret
 from regproxy.policy.upstream.tokens import Token
 from tests.fleet.test_rpc import KEY, RECORD, REFERENCE, TOKEN
 
