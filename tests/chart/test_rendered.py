@@ -151,6 +151,10 @@ def test_n15_01_the_configuration_rolls_the_pods() -> None:
         ({"service": {"nodePort": "30500"}}, "nodePort"),
         ({"mode": "both", "service": {"type": "NodePort"}}, "node.port"),
         ({"admission": {"failurePolicy": "Maybe"}}, "failurePolicy"),
+        ({"priorityClassName": "x\n      hostNetwork: true"}, "priorityClassName"),
+        ({"existingSecret": "x}, {secretRef: {name: other"}, "existingSecret"),
+        ({"serviceAccount": {"name": 'x"'}}, "name"),
+        ({"image": {"tag": "1\n"}}, "tag"),
     ],
 )
 def test_n15_01_a_mistake_is_refused_by_its_place(values: dict[str, Any], word: str) -> None:
