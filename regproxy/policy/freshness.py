@@ -80,15 +80,45 @@ def exact_rule(rule: TagPolicy, tag: str) -> TagPolicy:
     return replace(rule, policy=PullPolicy.ALWAYS, fresh_for=0.0, missing_for=0.0, is_urgent=True)
 
 
-class Verdict(Enum):
-    """What to do about a tag."""
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Serve the record."""
 
-    FRESH = "fresh"  # serve the record
-    BEHIND = "behind"  # serve the record, and ask upstream behind the response
-    REVALIDATE = "revalidate"  # ask upstream whether it still means the same
-    MISS = "miss"  # nothing known: ask upstream
-    OFFLINE = "offline"  # nothing known, and upstream may not be asked
-    MISSING = "missing"  # upstream said a moment ago that there is no such tag, or none for us
+    record: TagRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Serve the record, and ask upstream behind the response."""
+
+    record: TagRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Revalidate:
+    """Ask upstream whether it still means the same."""
+
+    record: TagRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing is known: ask upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Nothing is known, and upstream may not be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMissing:
+    """Upstream said a moment ago that there is no such tag, or none for us."""
+
+    denial: Denial
+
+
+Verdict: TypeAlias = Fresh | Stale | Revalidate | Unknown | Offline | KnownMissing
 
 
 def judge(
@@ -112,28 +142,33 @@ def judge(
     is_missing = isinstance(missing, Missing) and _age(missing, now) < rule.missing_for
     is_denied = isinstance(missing, Denied) and _age(missing, now) < min(rule.missing_for, _DENIED_FOR)
     if record is None and rule.policy is PullPolicy.NEVER:
-        return Verdict.OFFLINE
+        return Offline()
     if record is None:
-        return Verdict.MISSING if is_missing or is_denied else Verdict.MISS
+        return KnownMissing(missing) if missing is not None and (is_missing or is_denied) else Unknown()
     match rule.policy:
-        case PullPolicy.ALWAYS if is_missing:
-            return Verdict.MISSING
-        case PullPolicy.ALWAYS | PullPolicy.ON_FAILURE if is_denied and is_over(record, missing):
-            return Verdict.MISSING
+        case PullPolicy.ALWAYS if missing is not None and is_missing:
+            return KnownMissing(missing)
+        case PullPolicy.ALWAYS | PullPolicy.ON_FAILURE if missing is not None and is_denied and is_over(record, missing):
+            return KnownMissing(missing)
         case PullPolicy.ALWAYS if is_over(record, missing):
-            return Verdict.REVALIDATE
+            return Revalidate(record)
         case PullPolicy.ALWAYS if _age(record, now) < rule.fresh_for * (STRETCH if is_scarce else 1.0):
-            return Verdict.FRESH
+            return Fresh(record)
         case PullPolicy.ALWAYS:
-            return Verdict.BEHIND if (is_down or is_scarce) and may_serve_stale(record, rule, now) else Verdict.REVALIDATE
+            return Stale(record) if (is_down or is_scarce) and may_serve_stale(record, rule, now) else Revalidate(record)
         case PullPolicy.ON_FAILURE if isinstance(missing, Denied) and is_over(record, missing):
-            return Verdict.REVALIDATE
+            return Revalidate(record)
         case PullPolicy.ON_FAILURE:
-            return Verdict.FRESH if _age(record, now) < rule.fresh_for else Verdict.BEHIND
+            return Fresh(record) if _age(record, now) < rule.fresh_for else Stale(record)
         case PullPolicy.IF_NOT_PRESENT | PullPolicy.NEVER:
-            return Verdict.FRESH
+            return Fresh(record)
         case _ as never:
             assert_never(never)
+
+
+def is_fresh(record: TagRecord, rule: TagPolicy, now: float) -> bool:
+    """Report whether `judge` calls a record fresh, of an upstream that is well and took nothing back."""
+    return rule.policy in {PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER} or _age(record, now) < rule.fresh_for
 
 
 def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float, missing: Denial | None = None) -> bool:

@@ -48,3 +48,8 @@ def denial_of(error: Answer, now: float) -> Denial | None:
         case InvalidContent():
             return Denied(str(error), now, 422, "MANIFEST_INVALID")
     return None
+
+
+def answer_of(denial: Denial) -> Answer:
+    """Return the error that upstream's word is, when another worker has heard it."""
+    return NotFound(denial.reason) if isinstance(denial, Missing) else Rejected(denial.reason, denial.status, denial.code)

@@ -6,13 +6,24 @@ The failures are named as kubelet names them, each with what to do about it.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, assert_never
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Tag
 from regproxy.policy.clock import WallClock
-from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
+from regproxy.policy.freshness import (
+    Fresh,
+    KnownMissing,
+    Offline,
+    Revalidate,
+    Stale,
+    TagPolicy,
+    TagRecord,
+    Unknown,
+    Verdict,
+    judge,
+)
 from regproxy.policy.routing import Route, Routes, Trust, check_denied
 from regproxy.ports import (
     Corrupt,
@@ -61,16 +72,6 @@ class Explanation:
     def document(self) -> dict[str, Any]:
         steps = [asdict(step) | {"mark": step.mark.value} for step in self.steps]
         return {"image": self.image, "steps": steps, "outcome": self.outcome, "can_be_pulled": self.can_be_pulled}
-
-
-_VERDICTS = {
-    Verdict.FRESH: "served from the cache, upstream is not asked",
-    Verdict.BEHIND: "served from the cache at once, upstream is asked behind the answer",
-    Verdict.REVALIDATE: "upstream is asked whether it still means the same; where it is out of reach, the cache stands in",
-    Verdict.MISS: "not cached: upstream is asked",
-    Verdict.OFFLINE: "not cached, and the policy is never: the pull fails",
-    Verdict.MISSING: "upstream said a moment ago that there is no such tag",
-}
 
 
 class Explainer:
@@ -128,9 +129,27 @@ class Explainer:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         registry = self._registries[route.upstream.name]
         verdict = judge(record, rule, self._clock(), is_down=registry.is_backing_off, is_scarce=registry.is_scarce)
-        mark = Mark.BAD if verdict is Verdict.OFFLINE else Mark.GOOD
+        mark = Mark.BAD if isinstance(verdict, Offline) else Mark.GOOD
         advice = "pull it once under another policy, or change tags" if mark is Mark.BAD else None
-        return Step("policy", mark, f"{_rule(rule)}: {_VERDICTS[verdict]}", advice)
+        return Step("policy", mark, f"{_rule(rule)}: {_consequence(verdict)}", advice)
+
+
+def _consequence(verdict: Verdict) -> str:
+    match verdict:
+        case Fresh():
+            return "served from the cache, upstream is not asked"
+        case Stale():
+            return "served from the cache at once, upstream is asked behind the answer"
+        case Revalidate():
+            return "upstream is asked whether it still means the same; where it is out of reach, the cache stands in"
+        case Unknown():
+            return "not cached: upstream is asked"
+        case Offline():
+            return "not cached, and the policy is never: the pull fails"
+        case KnownMissing():
+            return "upstream said a moment ago that there is no such tag"
+        case _ as never:
+            assert_never(never)
 
 
 def _rule(rule: TagPolicy) -> str:

@@ -11,7 +11,7 @@ from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference
 from regproxy.policy.clock import WallClock
-from regproxy.policy.freshness import TagPolicy, TagRecord, Verdict, judge
+from regproxy.policy.freshness import TagPolicy, TagRecord, is_fresh
 from regproxy.ports import Index
 
 _BODIES = 32 * 1024 * 1024  # bytes of manifests; an image's is 2 KiB
@@ -39,7 +39,7 @@ class _Answer:
     def is_good(self, now: float) -> bool:
         if now >= self.until:
             return False
-        return self.record is None or self.rule is None or judge(self.record, self.rule, now) is Verdict.FRESH
+        return self.record is None or self.rule is None or is_fresh(self.record, self.rule, now)
 
 
 class ManifestCache:

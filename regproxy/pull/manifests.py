@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from functools import partial
+from typing import assert_never
 
 from regproxy import large
 from regproxy.best_effort import Behind
@@ -16,7 +17,23 @@ from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.clock import WallClock
-from regproxy.policy.freshness import Denial, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, is_over, judge, may_serve_stale
+from regproxy.policy.freshness import (
+    Denial,
+    Fresh,
+    KnownMissing,
+    Offline,
+    PullPolicy,
+    Revalidate,
+    Stale,
+    TagPolicy,
+    TagRecord,
+    Unknown,
+    Verdict,
+    is_fresh,
+    is_over,
+    judge,
+    may_serve_stale,
+)
 from regproxy.policy.routing import Route, check_denied
 from regproxy.ports import (
     Answer,
@@ -28,13 +45,12 @@ from regproxy.ports import (
     NotFound,
     Refused,
     Registry,
-    Rejected,
     Throttled,
     Unavailable,
     UpstreamError,
 )
 from regproxy.pull.access import RepositoryAccess
-from regproxy.pull.denials import Denials, denial_of
+from regproxy.pull.denials import Denials, answer_of, denial_of
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifest_cache import ManifestCache, Pulled
 from regproxy.pull.stored_manifests import StoredManifests
@@ -142,27 +158,30 @@ class Manifests:
             return self._answers.remember(reference, Pulled(pulled.manifest, CacheStatus.FROZEN), generation, until)
         if record is not None and await self._stored.held(route.repository, record.descriptor.digest) is None:
             record = None  # what it names is not here
-        missing = self._denials.get(reference)
-        verdict = self._judged(reference, record, rule, missing)
-        if verdict is Verdict.BEHIND and isinstance(said := await self._fleet.tag(reference), Missing | Denied):
-            missing = said  # another worker has heard that since
-            self._denials.put(reference, missing)
-            verdict = self._judged(reference, record, rule, missing)
-        if record is not None and verdict is Verdict.FRESH:
-            asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
-            until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
-            if (known := await self._stored.held(route.repository, record.descriptor.digest)) is not None:
-                pulled = Pulled(known, CacheStatus.HIT)
-                return self._answers.remember(reference, pulled, generation, until if asks else math.inf, record, rule)
-        if record is not None and verdict is Verdict.BEHIND:
-            await self._access.check(route, partial(self._confirm, reference), is_cached=False)
-            if (known := await self._stored.held(route.repository, record.descriptor.digest)) is not None:
-                self._flights.start(reference, lambda: self._ask(reference, rule, record))
-                return self._stale(route, reference, known, "upstream is asked behind this answer")
-        if missing is not None and verdict is Verdict.MISSING:
-            raise self._denials.error(missing)
-        if verdict is Verdict.OFFLINE:
-            raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
+        verdict = self._judged(reference, record, rule, self._denials.get(reference))
+        if isinstance(verdict, Stale) and isinstance(said := await self._fleet.tag(reference), Denial):
+            self._denials.put(reference, said)  # another worker has heard that since
+            verdict = self._judged(reference, record, rule, said)
+        match verdict:
+            case Fresh(fresh):
+                asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
+                until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
+                if (known := await self._stored.held(route.repository, fresh.descriptor.digest)) is not None:
+                    pulled = Pulled(known, CacheStatus.HIT)
+                    return self._answers.remember(reference, pulled, generation, until if asks else math.inf, fresh, rule)
+            case Stale(stale):
+                await self._access.check(route, partial(self._confirm, reference), is_cached=False)
+                if (known := await self._stored.held(route.repository, stale.descriptor.digest)) is not None:
+                    self._flights.start(reference, lambda: self._ask(reference, rule, stale))
+                    return self._stale(route, reference, known, "upstream is asked behind this answer")
+            case KnownMissing(denial):
+                raise self._denials.error(denial)
+            case Offline():
+                raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
+            case Revalidate() | Unknown():
+                pass
+            case _ as never:
+                assert_never(never)
         return await self._asked(route, reference, rule, record)
 
     async def _frozen(self, reference: Reference, record: TagRecord | None) -> Digest | None:
@@ -187,8 +206,7 @@ class Manifests:
             known = await self._stored.held(route.repository, record.descriptor.digest) if record is not None and may_stand_in else None
             if known is None:
                 raise
-            reason = str(error) or f"{route.upstream.name} did not answer within {timeout:g} s"
-            return self._stale(route, reference, known, reason)
+            return self._stale(route, reference, known, str(error) or f"{route.upstream.name} did not answer within {timeout:g} s")
 
     def _judged(self, reference: Reference, record: TagRecord | None, rule: TagPolicy, missing: Denial | None) -> Verdict:
         registry = self._registries[reference.repository.registry]
@@ -217,12 +235,12 @@ class Manifests:
         if answer is None:
             return None
         is_new = began <= answer.checked_at <= now
-        if isinstance(answer, Missing | Denied):
-            if not is_new and judge(None, rule, now, missing=answer) is not Verdict.MISSING:
+        if isinstance(answer, Denial):
+            if not is_new and not isinstance(judge(None, rule, now, missing=answer), KnownMissing):
                 return None
             self._denials.put(reference, answer)
-            raise NotFound(answer.reason) if isinstance(answer, Missing) else Rejected(answer.reason, answer.status, answer.code)
-        if not is_new and judge(answer, rule, now) is not Verdict.FRESH:
+            raise answer_of(answer)
+        if not is_new and not is_fresh(answer, rule, now):
             return None
         digest = answer.descriptor.digest
         pulled = await self._found_digest(Reference(reference.repository, digest), digest)

@@ -6,7 +6,24 @@ from hypothesis import strategies as st
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from regproxy.policy.freshness import DAY, Denied, Missing, PullPolicy, TagPolicy, TagRecord, Verdict, judge, may_serve_stale
+from regproxy.policy.freshness import (
+    DAY,
+    Denied,
+    Fresh,
+    KnownMissing,
+    Missing,
+    Offline,
+    PullPolicy,
+    Revalidate,
+    Stale,
+    TagPolicy,
+    TagRecord,
+    Unknown,
+    Verdict,
+    is_fresh,
+    judge,
+    may_serve_stale,
+)
 
 NOW = 1_785_585_600.0
 DESCRIPTOR = Descriptor("application/vnd.oci.image.index.v1+json", Digest.of(b""), 0)
@@ -22,92 +39,92 @@ def checked(ago: float) -> TagRecord:
 @pytest.mark.parametrize(
     ("policy", "ago", "verdict"),
     [
-        pytest.param(PullPolicy.ALWAYS, None, Verdict.MISS, id="always: unknown"),
-        pytest.param(PullPolicy.ALWAYS, 0, Verdict.FRESH, id="always: just checked"),
-        pytest.param(PullPolicy.ALWAYS, 299, Verdict.FRESH, id="always: a moment before its time"),
-        pytest.param(PullPolicy.ALWAYS, 300, Verdict.REVALIDATE, id="always: when its time has come"),
-        pytest.param(PullPolicy.ALWAYS, 900 * DAY, Verdict.REVALIDATE, id="always: years old"),
-        pytest.param(PullPolicy.ALWAYS, -299, Verdict.FRESH, id="always: checked in a near future"),
-        pytest.param(PullPolicy.ALWAYS, -300, Verdict.REVALIDATE, id="always: checked in a far future"),
-        pytest.param(PullPolicy.ON_FAILURE, None, Verdict.MISS, id="on-failure: unknown"),
-        pytest.param(PullPolicy.ON_FAILURE, 0, Verdict.FRESH, id="on-failure: just checked"),
-        pytest.param(PullPolicy.ON_FAILURE, 300, Verdict.BEHIND, id="on-failure: when its time has come"),
-        pytest.param(PullPolicy.ON_FAILURE, 900 * DAY, Verdict.BEHIND, id="on-failure: years old"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, None, Verdict.MISS, id="if-not-present: unknown"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, 900 * DAY, Verdict.FRESH, id="if-not-present: years old"),
-        pytest.param(PullPolicy.NEVER, None, Verdict.OFFLINE, id="never: unknown"),
-        pytest.param(PullPolicy.NEVER, 900 * DAY, Verdict.FRESH, id="never: years old"),
+        pytest.param(PullPolicy.ALWAYS, None, Unknown, id="always: unknown"),
+        pytest.param(PullPolicy.ALWAYS, 0, Fresh, id="always: just checked"),
+        pytest.param(PullPolicy.ALWAYS, 299, Fresh, id="always: a moment before its time"),
+        pytest.param(PullPolicy.ALWAYS, 300, Revalidate, id="always: when its time has come"),
+        pytest.param(PullPolicy.ALWAYS, 900 * DAY, Revalidate, id="always: years old"),
+        pytest.param(PullPolicy.ALWAYS, -299, Fresh, id="always: checked in a near future"),
+        pytest.param(PullPolicy.ALWAYS, -300, Revalidate, id="always: checked in a far future"),
+        pytest.param(PullPolicy.ON_FAILURE, None, Unknown, id="on-failure: unknown"),
+        pytest.param(PullPolicy.ON_FAILURE, 0, Fresh, id="on-failure: just checked"),
+        pytest.param(PullPolicy.ON_FAILURE, 300, Stale, id="on-failure: when its time has come"),
+        pytest.param(PullPolicy.ON_FAILURE, 900 * DAY, Stale, id="on-failure: years old"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, None, Unknown, id="if-not-present: unknown"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 900 * DAY, Fresh, id="if-not-present: years old"),
+        pytest.param(PullPolicy.NEVER, None, Offline, id="never: unknown"),
+        pytest.param(PullPolicy.NEVER, 900 * DAY, Fresh, id="never: years old"),
     ],
 )
-def test_each_policy_has_its_verdict(policy: PullPolicy, ago: float | None, verdict: Verdict) -> None:
+def test_each_policy_has_its_verdict(policy: PullPolicy, ago: float | None, verdict: type[Verdict]) -> None:
     record = None if ago is None else checked(ago)
-    assert judge(record, TagPolicy(policy=policy, fresh_for=300), NOW) is verdict
+    assert type(judge(record, TagPolicy(policy=policy, fresh_for=300), NOW)) is verdict
 
 
 @pytest.mark.parametrize(
     ("policy", "ago", "verdict"),
     [
-        pytest.param(PullPolicy.ALWAYS, None, Verdict.MISS, id="always: unknown"),
-        pytest.param(PullPolicy.ALWAYS, 299, Verdict.FRESH, id="always: a moment before its time"),
-        pytest.param(PullPolicy.ALWAYS, 300, Verdict.BEHIND, id="always: when its time has come"),
-        pytest.param(PullPolicy.ALWAYS, 399, Verdict.BEHIND, id="always: a moment before it is too stale"),
-        pytest.param(PullPolicy.ALWAYS, 400, Verdict.REVALIDATE, id="always: too stale"),
-        pytest.param(PullPolicy.ON_FAILURE, 400, Verdict.BEHIND, id="on-failure: too stale"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, 400, Verdict.FRESH, id="if-not-present: too stale"),
-        pytest.param(PullPolicy.NEVER, None, Verdict.OFFLINE, id="never: unknown"),
+        pytest.param(PullPolicy.ALWAYS, None, Unknown, id="always: unknown"),
+        pytest.param(PullPolicy.ALWAYS, 299, Fresh, id="always: a moment before its time"),
+        pytest.param(PullPolicy.ALWAYS, 300, Stale, id="always: when its time has come"),
+        pytest.param(PullPolicy.ALWAYS, 399, Stale, id="always: a moment before it is too stale"),
+        pytest.param(PullPolicy.ALWAYS, 400, Revalidate, id="always: too stale"),
+        pytest.param(PullPolicy.ON_FAILURE, 400, Stale, id="on-failure: too stale"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 400, Fresh, id="if-not-present: too stale"),
+        pytest.param(PullPolicy.NEVER, None, Offline, id="never: unknown"),
     ],
 )
 def test_nobody_waits_for_an_upstream_that_is_down_while_a_record_may_stand_in(
-    policy: PullPolicy, ago: float | None, verdict: Verdict
+    policy: PullPolicy, ago: float | None, verdict: type[Verdict]
 ) -> None:
     record = None if ago is None else checked(ago)
-    assert judge(record, TagPolicy(policy=policy, fresh_for=300, stale_for=100), NOW, is_down=True) is verdict
+    assert type(judge(record, TagPolicy(policy=policy, fresh_for=300, stale_for=100), NOW, is_down=True)) is verdict
 
 
 @pytest.mark.parametrize(
     ("ago", "verdict"),
     [
-        pytest.param(None, Verdict.MISS, id="unknown"),
-        pytest.param(1799, Verdict.FRESH, id="fresh for six times as long"),
-        pytest.param(1800, Verdict.BEHIND, id="when that time has come"),
-        pytest.param(10_300, Verdict.REVALIDATE, id="too stale"),
+        pytest.param(None, Unknown, id="unknown"),
+        pytest.param(1799, Fresh, id="fresh for six times as long"),
+        pytest.param(1800, Stale, id="when that time has come"),
+        pytest.param(10_300, Revalidate, id="too stale"),
     ],
 )
-def test_while_pulls_are_scarce_records_stand_in(ago: float | None, verdict: Verdict) -> None:
+def test_while_pulls_are_scarce_records_stand_in(ago: float | None, verdict: type[Verdict]) -> None:
     record = None if ago is None else checked(ago)
-    assert judge(record, TagPolicy(fresh_for=300, stale_for=10_000), NOW, is_scarce=True) is verdict
+    assert type(judge(record, TagPolicy(fresh_for=300, stale_for=10_000), NOW, is_scarce=True)) is verdict
 
 
 @pytest.mark.parametrize(
     ("policy", "ago", "missing_ago", "verdict"),
     [
-        pytest.param(PullPolicy.ALWAYS, None, 9, Verdict.MISSING, id="unknown"),
-        pytest.param(PullPolicy.ALWAYS, None, 10, Verdict.MISS, id="unknown, said too long ago"),
-        pytest.param(PullPolicy.ALWAYS, None, -10, Verdict.MISS, id="unknown, said in the future"),
-        pytest.param(PullPolicy.ALWAYS, 1, 0, Verdict.MISSING, id="gone since it was checked"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, None, 0, Verdict.MISSING, id="if-not-present: unknown"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, 1, 0, Verdict.FRESH, id="if-not-present: known"),
-        pytest.param(PullPolicy.NEVER, None, 0, Verdict.OFFLINE, id="never: unknown"),
+        pytest.param(PullPolicy.ALWAYS, None, 9, KnownMissing, id="unknown"),
+        pytest.param(PullPolicy.ALWAYS, None, 10, Unknown, id="unknown, said too long ago"),
+        pytest.param(PullPolicy.ALWAYS, None, -10, Unknown, id="unknown, said in the future"),
+        pytest.param(PullPolicy.ALWAYS, 1, 0, KnownMissing, id="gone since it was checked"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, None, 0, KnownMissing, id="if-not-present: unknown"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 1, 0, Fresh, id="if-not-present: known"),
+        pytest.param(PullPolicy.NEVER, None, 0, Offline, id="never: unknown"),
     ],
 )
 def test_a_tag_that_upstream_does_not_have_is_not_asked_for_again_at_once(
-    policy: PullPolicy, ago: float | None, missing_ago: float, verdict: Verdict
+    policy: PullPolicy, ago: float | None, missing_ago: float, verdict: type[Verdict]
 ) -> None:
     record = None if ago is None else checked(ago)
     rule = TagPolicy(policy=policy, fresh_for=300, missing_for=10)
-    assert judge(record, rule, NOW, missing=Missing("gone", NOW - missing_ago)) is verdict
+    assert type(judge(record, rule, NOW, missing=Missing("gone", NOW - missing_ago))) is verdict
 
 
 @pytest.mark.parametrize("policy", [PullPolicy.ALWAYS, PullPolicy.ON_FAILURE])
 def test_fresh_for_no_time_asks_at_every_pull(policy: PullPolicy) -> None:
-    assert judge(checked(0), TagPolicy(policy=policy, fresh_for=0), NOW) is not Verdict.FRESH
+    assert not isinstance(judge(checked(0), TagPolicy(policy=policy, fresh_for=0), NOW), Fresh)
 
 
 @given(st.none() | moments.map(lambda moment: TagRecord(DESCRIPTOR, moment)), rules, moments, st.booleans())
 def test_never_asks_never_and_an_unknown_tag_is_never_served(record: TagRecord | None, rule: TagPolicy, now: float, is_down: bool) -> None:
     verdict = judge(record, rule, now, is_down=is_down)
-    served = verdict in {Verdict.FRESH, Verdict.BEHIND}
-    asked = verdict in {Verdict.BEHIND, Verdict.REVALIDATE, Verdict.MISS}
+    served = isinstance(verdict, Fresh | Stale)
+    asked = isinstance(verdict, Stale | Revalidate | Unknown)
     assert not (asked and rule.policy is PullPolicy.NEVER)
     assert not (served and record is None)
 
@@ -134,42 +151,42 @@ def test_nothing_stands_in_for_an_unknown_tag() -> None:
 @given(moments, rules, moments)
 def test_what_is_fresh_may_stand_in_too(checked_at: float, rule: TagPolicy, now: float) -> None:
     record = TagRecord(DESCRIPTOR, checked_at)
-    fresh = judge(record, rule, now) is Verdict.FRESH and rule.policy in {PullPolicy.ALWAYS, PullPolicy.ON_FAILURE}
+    fresh = isinstance(judge(record, rule, now), Fresh) and rule.policy in {PullPolicy.ALWAYS, PullPolicy.ON_FAILURE}
     assert may_serve_stale(record, rule, now) or not fresh
 
 
 @pytest.mark.parametrize(
     ("policy", "denied_ago", "verdict"),
     [
-        pytest.param(PullPolicy.ALWAYS, 4, Verdict.MISSING, id="a moment ago"),
-        pytest.param(PullPolicy.ALWAYS, 5, Verdict.REVALIDATE, id="not a moment ago any more"),
-        pytest.param(PullPolicy.ON_FAILURE, 4, Verdict.MISSING, id="on-failure, a moment ago"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, 4, Verdict.FRESH, id="if-not-present, a moment ago"),
-        pytest.param(PullPolicy.ALWAYS, 50, Verdict.REVALIDATE, id="since it was checked"),
-        pytest.param(PullPolicy.ALWAYS, 100, Verdict.REVALIDATE, id="as it was checked"),
-        pytest.param(PullPolicy.ALWAYS, 101, Verdict.FRESH, id="before it was checked"),
-        pytest.param(PullPolicy.ON_FAILURE, 50, Verdict.REVALIDATE, id="on-failure"),
-        pytest.param(PullPolicy.IF_NOT_PRESENT, 50, Verdict.FRESH, id="if-not-present"),
-        pytest.param(PullPolicy.NEVER, 50, Verdict.FRESH, id="never"),
+        pytest.param(PullPolicy.ALWAYS, 4, KnownMissing, id="a moment ago"),
+        pytest.param(PullPolicy.ALWAYS, 5, Revalidate, id="not a moment ago any more"),
+        pytest.param(PullPolicy.ON_FAILURE, 4, KnownMissing, id="on-failure, a moment ago"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 4, Fresh, id="if-not-present, a moment ago"),
+        pytest.param(PullPolicy.ALWAYS, 50, Revalidate, id="since it was checked"),
+        pytest.param(PullPolicy.ALWAYS, 100, Revalidate, id="as it was checked"),
+        pytest.param(PullPolicy.ALWAYS, 101, Fresh, id="before it was checked"),
+        pytest.param(PullPolicy.ON_FAILURE, 50, Revalidate, id="on-failure"),
+        pytest.param(PullPolicy.IF_NOT_PRESENT, 50, Fresh, id="if-not-present"),
+        pytest.param(PullPolicy.NEVER, 50, Fresh, id="never"),
     ],
 )
 @pytest.mark.parametrize("is_down", [False, True])
 def test_n12_10_what_upstream_refused_is_asked_for_and_not_served_behind(
-    policy: PullPolicy, denied_ago: float, verdict: Verdict, is_down: bool
+    policy: PullPolicy, denied_ago: float, verdict: type[Verdict], is_down: bool
 ) -> None:
     denied = Denied("no", NOW - denied_ago, 403, "DENIED")
-    assert judge(checked(100), TagPolicy(policy=policy, fresh_for=300), NOW, is_down=is_down, missing=denied) is verdict
+    assert type(judge(checked(100), TagPolicy(policy=policy, fresh_for=300), NOW, is_down=is_down, missing=denied)) is verdict
 
 
 @pytest.mark.parametrize(
     ("denied_ago", "missing_for", "verdict"),
-    [(0, 10, Verdict.MISSING), (4, 10, Verdict.MISSING), (5, 10, Verdict.MISS), (0, 0, Verdict.MISS), (2, 2, Verdict.MISS)],
+    [(0, 10, KnownMissing), (4, 10, KnownMissing), (5, 10, Unknown), (0, 0, Unknown), (2, 2, Unknown)],
 )
 def test_n12_15_a_refusal_is_repeated_for_a_moment_and_no_longer_than_an_absence(
-    denied_ago: float, missing_for: float, verdict: Verdict
+    denied_ago: float, missing_for: float, verdict: type[Verdict]
 ) -> None:
     denied = Denied("no", NOW - denied_ago, 403, "DENIED")
-    assert judge(None, TagPolicy(missing_for=missing_for), NOW, missing=denied) is verdict
+    assert type(judge(None, TagPolicy(missing_for=missing_for), NOW, missing=denied)) is verdict
 
 
 @pytest.mark.parametrize("missing", [Missing("gone", NOW - 50), Denied("no", NOW - 50, 403, "DENIED")])
@@ -181,10 +198,22 @@ def test_n12_10_nothing_stands_in_for_what_upstream_took_back(missing: Missing |
 
 def test_n12_15_a_tag_that_was_given_since_it_was_refused_is_served() -> None:
     denied = Denied("no", NOW - 3, 403, "DENIED")
-    assert judge(checked(2), TagPolicy(fresh_for=300), NOW, missing=denied) is Verdict.FRESH
+    assert isinstance(judge(checked(2), TagPolicy(fresh_for=300), NOW, missing=denied), Fresh)
 
 
 def test_n12_10_a_missing_tag_does_not_end_what_is_served_whatever_its_age() -> None:
     """on-failure: a registry that is rebuilt, and empty, is one of the failures."""
     rule = TagPolicy(policy=PullPolicy.ON_FAILURE, fresh_for=0)
-    assert judge(checked(100), rule, NOW, missing=Missing("gone", NOW - 50)) is Verdict.BEHIND
+    assert isinstance(judge(checked(100), rule, NOW, missing=Missing("gone", NOW - 50)), Stale)
+
+
+@given(moments, rules, moments)
+def test_a_record_is_fresh_where_the_verdict_is(checked_at: float, rule: TagPolicy, now: float) -> None:
+    record = TagRecord(DESCRIPTOR, checked_at)
+    assert is_fresh(record, rule, now) is (judge(record, rule, now) == Fresh(record))
+
+
+def test_a_verdict_carries_what_it_was_found_by() -> None:
+    denied = Denied("no", NOW, 403, "DENIED")
+    assert judge(checked(0), TagPolicy(), NOW) == Fresh(checked(0))
+    assert judge(None, TagPolicy(), NOW, missing=denied) == KnownMissing(denied)
