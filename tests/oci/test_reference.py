@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regproxy.oci.digest import Digest, InvalidDigest
-from regproxy.oci.reference import InvalidName, Reference, Repository, Tag, is_name, parse_target
+from regproxy.oci.reference import InvalidName, Reference, Repository, Tag, is_name, parse_target, reference_named
 
 # distribution-spec, Pulling manifests: copied from there, so that our own spelling of it is not its own judge.
 NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
@@ -132,3 +132,14 @@ def test_a_reference_is_written_as_people_write_it() -> None:
     digest = Digest.of(b"")
     assert str(Reference(repository, Tag("1.27"))) == "docker.io/library/nginx:1.27"
     assert str(Reference(repository, digest)) == f"docker.io/library/nginx@{digest}"
+
+
+def test_a_tag_in_full_is_read_as_it_is_written() -> None:
+    reference = Reference(Repository("registry.local:5000", "a/b"), Tag("1.27"))
+    assert reference_named(str(reference)) == reference
+
+
+@pytest.mark.parametrize("text", ["", "docker.io", "docker.io/nginx", "docker.io/nginx:a b", f"docker.io/nginx@{Digest.of(b'')}"])
+def test_what_is_no_tag_in_full_is_refused(text: str) -> None:
+    with pytest.raises(InvalidName):
+        reference_named(text)
