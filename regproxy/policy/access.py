@@ -6,9 +6,10 @@ is believed for a while, and a refusal at once. An outage is no refusal.
 Times are seconds since the epoch, for a record outlives restarts. One from the future, which a clock set back produces, is not believed.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from enum import Enum
+from typing import TypeAlias
 
 from regproxy.policy.freezing import covers, touches
 from regproxy.policy.freshness import PullPolicy, TagPolicy
@@ -38,21 +39,35 @@ def is_offline(rules: Iterable[TagPolicy], name: str) -> bool:
     return False
 
 
-class Standing(Enum):
-    """What has to be asked before content of a repository is served from the cache."""
+@dataclass(frozen=True, slots=True)
+class Current:
+    """Nothing has to be asked before content is served from the cache, *until* then."""
 
-    CURRENT = "current"  # nothing
-    EXPIRED = "expired"  # whether it may still be read; it is served unless upstream says no
-    CLOSED = "closed"  # whether it may be read again; it is not served unless upstream says yes
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Ask whether it may still be read; content is served unless upstream says no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Ask whether it may be read again; content is not served unless upstream says yes."""
+
+    reason: str
+
+
+Standing: TypeAlias = Current | Expired | Closed
 
 
 def standing(access: Access, now: float, reconfirm_after: float) -> Standing:
-    """Return where a repository stands."""
+    """Return what has to be asked before content of a repository is served from the cache."""
     if access.is_closed:
-        return Standing.CLOSED
-    if access.is_imported or abs(now - access.confirmed_at) < reconfirm_after:
-        return Standing.CURRENT
-    return Standing.EXPIRED
+        return Closed(access.reason)
+    if access.is_imported:
+        return Current(math.inf)
+    return Current(access.confirmed_at + reconfirm_after) if abs(now - access.confirmed_at) < reconfirm_after else Expired()
 
 
 def confirmed(access: Access, asked_at: float, now: float) -> Access:

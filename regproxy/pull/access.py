@@ -7,9 +7,9 @@ repository is closed, upstream is asked about something else in it.
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import assert_never
 
 from cachetools import TTLCache
 
@@ -19,7 +19,7 @@ from regproxy.generation_cache import Memory
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Repository
-from regproxy.policy.access import Access, Standing, is_offline, standing
+from regproxy.policy.access import Access, Closed, Current, Expired, is_offline, standing
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import touches
 from regproxy.policy.freshness import PullPolicy
@@ -81,15 +81,17 @@ class RepositoryAccess:
         generation = self._index.generation
         access = await self._index.access(repository)
         match standing(access, now, self._reconfirm_after):
-            case Standing.CURRENT:
-                until = math.inf if access.is_imported else access.confirmed_at + self._reconfirm_after
-            case Standing.CLOSED:
-                return await self._reopened(route, access, ask)
-            case Standing.EXPIRED if not is_cached:
+            case Current(until):
+                pass
+            case Closed(reason):
+                return await self._reopened(route, reason, ask)
+            case Expired() if not is_cached:
                 return now
-            case Standing.EXPIRED:
+            case Expired():
                 exempt = await self._never_asks(route)
                 until = now + _EXEMPT_FOR if exempt else await self._reconfirmed(repository, ask)
+            case _ as never:
+                assert_never(never)
         self._until.put(repository, until, generation)
         return until
 
@@ -120,10 +122,10 @@ class RepositoryAccess:
             return True
         return any(touches(freeze.pattern, str(route.repository)) for freeze in await self._freezes.all())
 
-    async def _reopened(self, route: Route, access: Access, ask: Question) -> float:
+    async def _reopened(self, route: Route, reason: str, ask: Question) -> float:
         """Ask whether a closed repository may be read again; raise why not."""
         if route.upstream.tag_policy(route.repository.name, "*").policy is PullPolicy.NEVER:
-            raise _closed(route.repository, access)
+            raise _closed(route.repository, reason)
         if (error := self._refusals.get(route.repository)) is not None:
             raise _refusal(route.repository, error)
         return await self._questions.join(route.repository, lambda: self._reconfirm(route.repository, ask))
@@ -143,8 +145,8 @@ class RepositoryAccess:
     async def _reconfirm(self, repository: Repository, ask: Question) -> float:
         async with self._fleet.lock(f"access {repository}"):
             access, asked_at = await self._index.access(repository), self._clock()
-            if standing(access, asked_at, self._reconfirm_after) is Standing.CURRENT:
-                return access.confirmed_at + self._reconfirm_after  # another worker has asked
+            if isinstance(current := standing(access, asked_at, self._reconfirm_after), Current):
+                return current.until  # another worker has asked
             try:
                 await ask()
             except InvalidContent:
@@ -227,5 +229,5 @@ def _refusal(repository: Repository, error: Answer) -> RegistryError:
     return errors.name_unknown(message) if isinstance(error, NotFound) else errors.denied(message)
 
 
-def _closed(repository: Repository, access: Access) -> RegistryError:
-    return errors.denied(f"{repository} is closed, and its pull policy is never: {access.reason}")
+def _closed(repository: Repository, reason: str) -> RegistryError:
+    return errors.denied(f"{repository} is closed, and its pull policy is never: {reason}")
