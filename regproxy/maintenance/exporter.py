@@ -1,12 +1,11 @@
 """Images out of the store, as a tar of the OCI image layout: how a cluster without a network is filled. Nothing wrong goes out."""
 
-import asyncio
 import json
-import os
 import tarfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from regproxy import files
 from regproxy.oci import layout
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -57,7 +56,7 @@ class Export:
         try:
             for start in range(0, size, _CHUNK):
                 extent = await content.extent(start, min(start + _CHUNK, size))
-                yield await asyncio.to_thread(os.pread, extent.file.fileno(), extent.length, extent.offset)
+                yield await files.read_at(extent.file.fileno(), extent.length, extent.offset)
         finally:
             content.release()
 

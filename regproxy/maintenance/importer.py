@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
+from regproxy import files
 from regproxy.fill.fills import BLOB_TYPE
 from regproxy.maintenance.archive import Archive, Unreadable
 from regproxy.maintenance.progress import JobProgress
@@ -47,7 +48,7 @@ class Importer:
     async def run(self, name: str | None = None) -> list[str]:
         """Keep all images, the only one under *name* if it is given; list their names. Raise `ValueError` or `StoreError`."""
         self._progress.total = self._tar.size
-        images = await asyncio.to_thread(self._images)
+        images = await files.call(self._images)
         count = sum(len(names) for names, _ in images)
         if not count:
             raise Unreadable("there is no image in it")
@@ -55,7 +56,7 @@ class Importer:
             raise Unreadable(f"there are {count} images in it: one name does not do")
         references: list[str] = []
         for names, read_manifest in images:
-            manifest = await asyncio.to_thread(read_manifest)
+            manifest = await files.call(read_manifest)
             for found in names:
                 if (called := name or found) is None:
                     raise Unreadable("an image in it has no name: give it one")
@@ -102,7 +103,7 @@ class Importer:
         for child in children:
             if child.media_type in _MANIFESTS:
                 if layout.blob_path(child.digest) in self._tar:
-                    await self._keep_image(repository, await asyncio.to_thread(self._manifest, child.digest), depth + 1)
+                    await self._keep_image(repository, await files.call(self._manifest, child.digest), depth + 1)
             else:
                 await self._keep_blob(repository, child)
         await self._store.write(manifest.descriptor.digest, manifest.body)
@@ -118,7 +119,7 @@ class Importer:
         ingest = await self._store.ingest(blob.digest, blob.size)
         try:
             start = 0
-            while chunk := await asyncio.to_thread(self._tar.chunk, path, start):
+            while chunk := await files.call(self._tar.chunk, path, start):
                 await ingest.write([chunk])
                 start += len(chunk)
                 self._progress.advance(len(chunk))

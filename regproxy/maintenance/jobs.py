@@ -1,9 +1,9 @@
 """What an operator asks of the store and takes long: all of it read again, what is old removed, images out of it and into it."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
+from regproxy import files
 from regproxy.maintenance.archive import Archive, decompressed
 from regproxy.maintenance.evictor import Evictor
 from regproxy.maintenance.exporter import Export, planned
@@ -66,19 +66,19 @@ class MaintenanceJobs:
 
     async def bring_in(self, file: BinaryIO, name: str | None, progress: JobProgress) -> dict[str, object]:
         """Keep the images of a tar, the only one under *name* if it is given; raise `ValueError` or `StoreError`."""
-        chunks = await asyncio.to_thread(decompressed, file)
+        chunks = await files.call(decompressed, file)
         if chunks is None:
             return await self._imported(file, name, progress)
         spool = await self._store.spool(0)
         try:
-            while chunk := await asyncio.to_thread(next, chunks, b""):
+            while chunk := await files.call(next, chunks, b""):
                 await _unpack(spool, chunk)
             return await self._imported(spool.file, name, progress)
         finally:
             spool.close()
 
     async def _imported(self, file: BinaryIO, name: str | None, progress: JobProgress) -> dict[str, object]:
-        tar = await asyncio.to_thread(Archive, file)
+        tar = await files.call(Archive, file)
         return {"images": await Importer(self._store, self._index, tar, self._clock(), progress).run(name)}
 
     async def _gone_through(self, progress: JobProgress, *, doubts_all: bool) -> dict[str, object]:

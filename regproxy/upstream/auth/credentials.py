@@ -5,15 +5,16 @@ that fails. Helpers inherit PATH, HOME and what the configuration says, and noth
 upstreams are.
 """
 
+import asyncio
 import logging
 import os
 import shutil
 import time
 from pathlib import Path
-from typing import TypeAlias
 
 from cachetools import LRUCache, TLRUCache
 
+from regproxy import files
 from regproxy.flights import Flights
 from regproxy.policy.credential import Credential
 from regproxy.policy.routing import Host
@@ -24,33 +25,37 @@ from regproxy.upstream.auth.helper import HelperFailedError, answer
 _HELPER_BELIEVED = 300.0  # seconds; the shortest-lived secrets that helpers hand out live for an hour
 _NO_HELP_BELIEVED = 10.0  # seconds, where it failed or knows nothing: somebody may be about to log in
 _INHERITED = ("PATH", "HOME")
+_READ_TIMEOUT = 2.0  # seconds; what a file system that hangs holds back leaves what was known
 _SERVERS = 256  # answers of helpers in memory
 
 _log = logging.getLogger(__name__)
-
-_Version: TypeAlias = tuple[int, int, int] | None
 
 
 class Credentials:
     """The credentials for one host, by repository."""
 
-    def __init__(self, host: Host, search_path: str | None = None) -> None:
-        """Read nothing yet. Helpers are looked for in *search_path*, which is PATH unless given."""
+    def __init__(self, host: Host, search_path: str | None = None, read_timeout: float = _READ_TIMEOUT) -> None:
+        """Read nothing yet, and wait for a file for up to *read_timeout* seconds.
+
+        Helpers are looked for in *search_path*, which is PATH unless given.
+        """
         self._host = host
         self._search_path = search_path
+        self._read_timeout = read_timeout
         self._keyring = Keyring({}, {})
-        self._version: _Version = None
+        self._version: files.FileVersion | None = None
         self._complaint: str | None = None
         self._told: TLRUCache[Helper, Credential | None] = TLRUCache(_SERVERS, _until, timer=time.monotonic)
         self._known: LRUCache[Helper, Credential] = LRUCache(_SERVERS)  # what each last answered, while the file is the same
         self._flights: Flights[Helper, Credential | None] = Flights()
+        self._reading: Flights[Path, None] = Flights()  # one thread waits for a file that hangs, however many ask
 
     async def find(self, name: str) -> Credential | None:
         """Find the credential for repository *name*; None: anonymous."""
         config = self._host.docker_config
         if config is None:
             return self._host.credential
-        self._refresh(config.path)
+        await self._refresh(config.path)
         for source in self._keyring.sources(config.servers, name):
             credential = await self._ask(source) if isinstance(source, Helper) else source
             if credential is not None:
@@ -59,16 +64,23 @@ class Credentials:
 
     async def close(self) -> None:
         await self._flights.close()
+        await self._reading.close()
 
-    def _refresh(self, path: Path) -> None:
-        """Read the file if it is another one than before; a few KiB, on the loop."""
+    async def _refresh(self, path: Path) -> None:
+        """Read the file if it is another one than before, together with all who ask now."""
         try:
-            found = path.stat()
-            version = (found.st_ino, found.st_mtime_ns, found.st_size)
+            async with asyncio.timeout(self._read_timeout):
+                await self._reading.join(path, lambda: self._read(path))
+        except TimeoutError:
+            self._complain(path, f"the file system did not answer within {self._read_timeout:g} s")
+
+    async def _read(self, path: Path) -> None:
+        try:
+            version = await files.version(path)
             if version == self._version:
                 return
             self._version = version
-            self._keyring = Keyring.parse(path.read_bytes())
+            self._keyring = Keyring.parse(await files.read_bytes(path))
         except (OSError, InvalidKeyring) as error:
             self._complain(path, error.strerror if isinstance(error, OSError) else str(error))
             return

@@ -33,9 +33,9 @@ def helper(directory: Path, body: str) -> None:
 
 
 @asynccontextmanager
-async def prepared(tmp_path: Path) -> AsyncIterator[Credentials]:
+async def prepared(tmp_path: Path, read_timeout: float = 30.0) -> AsyncIterator[Credentials]:
     host = Host("https://a.io", docker_config=DockerConfig(tmp_path / "config.json", ("a.io",)))
-    found = Credentials(host, f"{tmp_path}:{os.defpath}")
+    found = Credentials(host, f"{tmp_path}:{os.defpath}", read_timeout)
     try:
         yield found
     finally:
@@ -62,6 +62,21 @@ async def test_a_file_that_cannot_be_read_leaves_what_was_known(tmp_path: Path, 
         assert await credentials.find("x") == known != None  # noqa: E711
     assert "credentials cannot be read" in caplog.text
     assert SECRET not in caplog.text
+
+
+async def test_a_file_that_hangs_leaves_the_loop_free_and_what_was_known(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    async with prepared(tmp_path, read_timeout=0.5) as credentials:
+        written(path, auths={"a.io": {"username": "u", "password": SECRET}})
+        known = await credentials.find("x")
+        path.unlink()
+        os.mkfifo(path)
+        writer = os.open(path, os.O_RDWR)  # to read waits for what it writes
+        try:
+            found = await asyncio.gather(*(credentials.find("x") for _ in range(50)))
+        finally:
+            os.close(writer)
+        assert set(found) == {known} != {None}
 
 
 async def test_a_helper_is_asked_once_by_name_and_told_the_server_in_private(tmp_path: Path) -> None:
