@@ -217,3 +217,9 @@ def test_a_verdict_carries_what_it_was_found_by() -> None:
     denied = Denied("no", NOW, 403, "DENIED")
     assert judge(checked(0), TagPolicy(), NOW) == Fresh(checked(0))
     assert judge(None, TagPolicy(), NOW, missing=denied) == KnownMissing(denied)
+
+
+@pytest.mark.parametrize(("policy", "expected"), [(PullPolicy.ALWAYS, False), (PullPolicy.NEVER, True), (PullPolicy.IF_NOT_PRESENT, True)])
+def test_an_old_record_is_fresh_only_where_upstream_is_not_asked(policy: PullPolicy, *, expected: bool) -> None:
+    rule = TagPolicy(policy=policy, fresh_for=10)
+    assert (is_fresh(checked(100), rule, NOW), is_fresh(checked(5), rule, NOW)) == (expected, True)
