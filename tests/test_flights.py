@@ -136,6 +136,8 @@ async def test_a_call_that_fails_before_it_awaits_is_an_error_as_well() -> None:
 
 async def test_an_error_that_nobody_waits_for_is_dropped_in_silence(caplog: pytest.LogCaptureFixture) -> None:
     """Its callers have left: some before it came, one as it came."""
+    gc.collect()  # what earlier tests left
+    caplog.clear()
     flights, call = Flights[str, str](), Call()
     early, late = join(flights, call, 2)
     await settled()
