@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from regproxy.runtimes.atomic_files import CannotApply, locked, read, replace, sync, tried
+from regproxy.runtimes.atomic_files import CannotApply, locked, read, replace, sync, text, tried
 from regproxy.runtimes.model import Files, Plan, Runtime, Wanted
 
 BACKUP = ".before-regproxy"
@@ -109,7 +109,7 @@ class Host:
 
     def read(self, patterns: Sequence[str]) -> Files:
         """Read the files that match, of a pattern in the order of their names."""
-        return {path: _text(path, content) for path in self._found(patterns) if (content := self.bytes_of(path)) is not None}
+        return {path: text(path, content) for path in self._found(patterns) if (content := self.bytes_of(path)) is not None}
 
     def current(self, runtime: Runtime, wanted: Wanted) -> Files:
         """Read what stands there now."""
@@ -126,7 +126,7 @@ class Host:
             if record.original is None:
                 del found[path]
             else:
-                found[path] = _text(path, _original(mark, record))
+                found[path] = text(path, _original(mark, record))
         return found
 
     def apply(self, plan: Plan, current: Files, before_rename: Callable[[Path], None] = lambda _place: None) -> list[str]:
@@ -287,13 +287,6 @@ def _keep(place: Path, current: bytes, backup: Path) -> None:
         replace(backup, current, place)
         with contextlib.suppress(OSError):  # times, and what a security module attached
             shutil.copystat(place, backup)
-
-
-def _text(path: str, content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise CannotApply(f"/{path} is not UTF-8 text, and the runtime cannot read it: mend it first") from None
 
 
 def _beside(place: Path, suffix: str) -> Path:

@@ -107,3 +107,11 @@ def tried(act: str, place: Path, do: Callable[[], Any]) -> Any:  # noqa: ANN401 
 def _cannot(act: str, place: Path, error: OSError) -> CannotApply:
     advice = _ADVICE.get(error.errno or 0)
     return CannotApply(f"cannot {act} {place}: {error.strerror or error}{f' ({advice})' if advice else ''}")
+
+
+def text(path: str, content: bytes) -> str:
+    """Return the text of a file; raise `CannotApply` where it is none."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise CannotApply(f"/{path} is not UTF-8 text, and the runtime cannot read it: mend it first") from None
