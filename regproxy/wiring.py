@@ -12,6 +12,7 @@ from regproxy.config import Settings
 from regproxy.fill.fills import Fills
 from regproxy.fleet.memory import NullFleet
 from regproxy.index.sqlite import MAX_LISTING_BYTES, SqliteIndex
+from regproxy.maintenance.catalogue import Catalogue
 from regproxy.maintenance.evictor import Evictor
 from regproxy.maintenance.inventory import Inventory
 from regproxy.maintenance.jobs import MaintenanceJobs
@@ -29,6 +30,7 @@ from regproxy.pull.freezes import Freezes
 from regproxy.pull.listings import Listings
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.recording import RecordingRegistry
+from regproxy.pull.refresher import Refresher
 from regproxy.pull.usage import Usage
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.storage.disk import DiskStore
@@ -65,6 +67,7 @@ class Proxy:
     explainer: Explainer
     evictor: Evictor
     inventory: Inventory
+    refresher: Refresher
 
 
 @asynccontextmanager
@@ -186,8 +189,11 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
         await stack.enter_async_context(taking_stock(store, ledger))
         explainer = Explainer(served.routes, served.registries, served.manifests, served.freezes, clock)
         jobs = MaintenanceJobs(store, index, ledger, evictor, clock, served.routes)
-        inventory = Inventory(ledger, evictor, jobs, served.routes)
-        yield Proxy(served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, evictor, inventory)
+        inventory = Inventory(ledger, evictor, jobs, served.routes, Catalogue(ledger, store, served.routes, clock))
+        refresher = Refresher(served.routes, served.manifests, served.freezes)
+        yield Proxy(
+            served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, evictor, inventory, refresher
+        )
 
 
 async def _index(settings: Settings, clock: WallClock, *, is_joining: bool = False) -> SqliteIndex:

@@ -12,12 +12,16 @@ from typing import Any
 
 import aiohttp
 import yaml
+from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
 from regproxy.config import Address, load
+from regproxy.index.sqlite import SqliteIndex
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
+from regproxy.ports import Ledger
 from regproxy.server import sockets
+from regproxy.telemetry.history import History
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port, registry_port
 from regproxy.web.connection.server import RegistryServer
@@ -49,6 +53,7 @@ class Rig:
     session: aiohttp.ClientSession = field(repr=False)
     server: RegistryServer = field(repr=False)
     tls: ssl.SSLContext | None = None  # by which it is asked, if it is to be by https
+    history: History = field(default_factory=History, repr=False)
 
     async def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """Ask and read to the end, however that comes."""
@@ -68,6 +73,12 @@ class Rig:
         """Ask the admin API."""
         async with self.session.request(method, f"http://{LOOPBACK}:{self.admin_port}/api/v1/{path}", json=body) as response:
             return response.status, await response.json() if response.content_length else None
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the store holds, as the index says."""
+        assert isinstance(self.proxy.index, SqliteIndex)
+        return self.proxy.index.ledger()
 
     async def metrics(self) -> str:
         async with self.session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
@@ -109,18 +120,19 @@ async def rig(
     configured = load(path, {})
     (listeners,), (admin,) = (sockets.opened(Address(LOOPBACK, 0)) for _ in range(2))
     port, admin_number = sockets.port(listeners), sockets.port(admin)
+    history = History()
     with ExitStack() as opened:
         for each in (*listeners, *admin):
             opened.enter_context(each)  # also where a store that cannot be used keeps the ports from taking them
         async with (
             assembled(configured, clock) as proxy,
-            admin_port(admin_app(proxy.store, proxy.registries, proxy.freezes, proxy.explainer, proxy.inventory, lambda: True), admin),
+            admin_port(_admin(proxy, history), admin),
             registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts) as server,
             aiohttp.ClientSession(
                 auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
             ) as session,
         ):
-            yield Rig(proxy, port, admin_number, session, server)
+            yield Rig(proxy, port, admin_number, session, server, history=history)
     assert _left_behind() == []
 
 
@@ -128,6 +140,21 @@ def _left_behind() -> list[str]:
     """Name the work of ours that should have ended with us."""
     names = [task.get_name() for task in asyncio.all_tasks() if not task.done()]
     return [name for name in names if name.startswith(("fill ", "flight "))]
+
+
+def _admin(proxy: Proxy, history: History) -> web.Application:
+    inventory, refresher = proxy.inventory, proxy.refresher
+    return admin_app(
+        proxy.store,
+        proxy.registries,
+        proxy.freezes,
+        proxy.explainer,
+        inventory,
+        refresher,
+        lambda: True,
+        history=history,
+        downloads=proxy.fills.downloads,
+    )
 
 
 def _upstream(value: object) -> object:

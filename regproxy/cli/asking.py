@@ -188,6 +188,7 @@ def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
 
 @contextlib.asynccontextmanager
 async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
+    from regproxy.maintenance.catalogue import Catalogue  # noqa: PLC0415
     from regproxy.maintenance.evictor import Evictor  # noqa: PLC0415
     from regproxy.maintenance.inventory import Inventory  # noqa: PLC0415
     from regproxy.maintenance.jobs import MaintenanceJobs  # noqa: PLC0415
@@ -202,7 +203,8 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
         ledger = index.ledger()
         evictor = Evictor(store, ledger, Usage(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
         routes = Routes(settings.upstreams, settings.default_upstream)
-        yield Inventory(ledger, evictor, MaintenanceJobs(store, index, ledger, evictor, time.time, routes), routes)
+        jobs = MaintenanceJobs(store, index, ledger, evictor, time.time, routes)
+        yield Inventory(ledger, evictor, jobs, routes, Catalogue(ledger, store, routes, time.time))
 
 
 def _result(response: HTTPResponse, progress: JobProgress) -> dict[str, Any]:

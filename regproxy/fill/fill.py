@@ -8,6 +8,7 @@ response that was wrong never looks complete.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.upstream.plan import FIRST
-from regproxy.ports import Extent, Incoming, StoreError, Unavailable, UpstreamError, detached
+from regproxy.ports import DownloadStatus, Extent, Incoming, StoreError, Unavailable, UpstreamError, detached
 
 _STARTS_SOON = 0.5  # seconds
 _ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
@@ -31,6 +32,7 @@ class Fill:
         self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
         self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
         self._promised: int | None = None
+        self._began = time.monotonic()
         self.written = 0
         self._readers = 1  # the copy itself; the others follow
         self._followers: set[Follower] = set()
@@ -43,6 +45,11 @@ class Fill:
     def __repr__(self) -> str:
         of = "?" if self._promised is None else f"{self._promised / 1e6:.0f}"
         return f"<Fill {str(self.digest)[:15]}... {self.written / 1e6:.0f}/{of} MB, {self._readers - 1} followers>"
+
+    def status(self) -> DownloadStatus:
+        """Describe how far it is, for operators."""
+        followers, seconds = len(self._followers), time.monotonic() - self._began
+        return DownloadStatus(str(self.repository), str(self.digest), self.written, self._promised, followers, round(seconds, 1))
 
     @property
     def _incoming(self) -> Incoming | None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from regproxy.config import Downloads
 from regproxy.fill.fetcher import Fetcher
@@ -20,6 +21,7 @@ from regproxy.policy.clients.precedence import max_wait
 from regproxy.ports import (
     ContentStore,
     Corrupt,
+    DownloadStatus,
     Incoming,
     Index,
     IngestStage,
@@ -39,6 +41,7 @@ from regproxy.telemetry.log import fields
 
 BLOB_TYPE = "application/octet-stream"
 _MAX_WAIT = 3.0  # seconds for the first byte that upstream sends to another repository: what it makes of that one is not known
+_MAX_LISTED = 50  # downloads of a worker that are reported: 500 bytes each
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,11 @@ class Fills:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    def downloads(self) -> list[DownloadStatus]:
+        """List the downloads in progress, the first to begin first, and no more than operators look at."""
+        fills = (fill for by_repository in self._fills.values() for fill in by_repository.values())
+        return [fill.status() for fill in islice(fills, _MAX_LISTED)]
 
     def find(self, repository: Repository, digest: Digest) -> Fill | None:
         """Return the fill that may be joined: one that is not kept cannot be, once its beginning is gone."""

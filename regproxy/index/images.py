@@ -2,7 +2,7 @@
 
 from regproxy.index.database import Database, Row
 from regproxy.oci.digest import Digest
-from regproxy.ports import Image, Part
+from regproxy.ports import Image, ImageTags, Part
 
 # Below a root: all it needs. Shared: what of that something outside lists, and all below that.
 _COST = """
@@ -36,6 +36,27 @@ SELECT reference FROM tags WHERE digest = ?1
 UNION ALL SELECT repository || '@' || digest FROM holders
     WHERE digest = ?1 AND kind = 'manifest' AND NOT EXISTS (SELECT 1 FROM tags WHERE digest = ?1)
 """
+_MATCHES = """
+(instr(digest, ?1) > 0
+ OR EXISTS (SELECT 1 FROM tags WHERE tags.digest = content.digest AND instr(reference, ?1) > 0)
+ OR EXISTS (SELECT 1 FROM holders WHERE holders.digest = content.digest AND holders.kind = 'manifest' AND instr(repository, ?1) > 0))
+"""
+_COUNT = f"SELECT count(*) FROM ({_ROOTS} AND {_MATCHES})"  # noqa: S608  of ours
+_PAGE = f"{_ROOTS} AND {_MATCHES} ORDER BY used_at DESC, digest LIMIT ?2 OFFSET ?3"
+_TAGS = "SELECT reference, checked_at FROM tags WHERE digest = ? ORDER BY reference LIMIT ?"
+_MAX_TAGS = 50  # of an image, on a page
+
+
+async def page(db: Database, search: str, offset: int, limit: int) -> tuple[int, list[ImageTags]]:
+    ((count,),) = await db.rows(_COUNT, search)
+    found = []
+    for row in await db.rows(_PAGE, search, limit, offset):
+        image = await _image(db, row, most=_MAX_TAGS)
+        tags = await db.rows(_TAGS, str(image.digest), _MAX_TAGS)
+        pulled = await db.row("SELECT count FROM pulls WHERE digest = ?", str(image.digest))
+        pulls = int(str(pulled[0])) if pulled else 0
+        found.append(ImageTags(image, pulls, tuple((str(name), float(str(checked_at))) for name, checked_at in tags)))
+    return int(count), found
 
 
 async def all_images(db: Database) -> list[Image]:
@@ -54,8 +75,8 @@ async def parts(db: Database, image: Digest) -> list[Part]:
     return [Part(Digest.parse(str(digest)), str(media_type), int(size), int(shared)) for digest, media_type, size, shared in rows]
 
 
-async def _image(db: Database, row: Row) -> Image:
+async def _image(db: Database, row: Row, most: int = -1) -> Image:
     digest, used_at, pinned, frozen = row
     ((size, alone),) = await db.rows(_COST, digest)
-    names = tuple(str(name) for (name,) in await db.rows(_NAMES, digest))
+    names = tuple(str(name) for (name,) in await db.rows(f"{_NAMES} LIMIT ?2", digest, most))
     return Image(Digest.parse(str(digest)), names, int(size), int(alone), float(used_at), bool(pinned), bool(frozen))

@@ -1,7 +1,7 @@
 """What the store holds and what of it is needed, in SQLite (port Ledger)."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from regproxy.index import images
 from regproxy.index.database import Database, Row
@@ -13,7 +13,7 @@ from regproxy.oci.reference import Reference, reference_named
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store.eviction import OCCASION, Candidate, Shares
-from regproxy.ports import Census, Image, OperatorDecisions, Part, Record
+from regproxy.ports import Census, Image, ImageTags, OperatorDecisions, Part, Record
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
 # in: most of those that share it were not asked for.
@@ -50,6 +50,11 @@ SELECT DISTINCT reference, media_type, tags.digest, size, checked_at
 FROM tags JOIN every_freeze AS freeze ON freeze.digest = '' AND covers(pattern, reference) ORDER BY reference
 """
 
+_COUNT_PULLS = """
+INSERT INTO pulls SELECT digest, ?2 FROM content WHERE digest = ?1 AND kind = 'manifest'
+ON CONFLICT (digest) DO UPDATE SET count = count + excluded.count
+"""
+
 
 class SqliteLedger:
     """The books that a sweep goes by."""
@@ -69,6 +74,10 @@ class SqliteLedger:
             await self._db.execute(_SET_RIGHT, now, OCCASION)
             await self._db.execute(_TOUCH, _array(manifests), _array(blobs), now, OCCASION)
 
+    async def count_pulls(self, pulls: Mapping[Digest, int]) -> None:
+        async with self._db.transaction():
+            await self._db.execute_many(_COUNT_PULLS, [(str(digest), count) for digest, count in pulls.items()])
+
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
         return [_candidate(row) for row in await self._db.rows(_IDLEST, often, most)]
 
@@ -87,6 +96,9 @@ class SqliteLedger:
 
     async def images(self) -> list[Image]:
         return await images.all_images(self._db)
+
+    async def page(self, search: str, offset: int, limit: int) -> tuple[int, list[ImageTags]]:
+        return await images.page(self._db, search, offset, limit)
 
     async def image(self, name: str) -> Image | None:
         return await images.named(self._db, name)

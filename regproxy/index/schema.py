@@ -37,6 +37,12 @@ WHEN old.often <> new.often OR old.size <> new.size BEGIN
     UPDATE totals SET count = count - 1, size = size - (old.size + 4095) / 4096 * 4096 WHERE often = old.often;
     UPDATE totals SET count = count + 1, size = size + (new.size + 4095) / 4096 * 4096 WHERE often = new.often;
 END;
+CREATE TABLE IF NOT EXISTS pulls (
+    digest TEXT PRIMARY KEY, count INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS pulled_gone AFTER DELETE ON content WHEN old.kind = 'manifest' BEGIN
+    DELETE FROM pulls WHERE digest = old.digest;
+END;
 CREATE TABLE IF NOT EXISTS children (
     parent TEXT, child TEXT, PRIMARY KEY (parent, child)
 ) WITHOUT ROWID;

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from regproxy.maintenance import backup
+from regproxy.maintenance.catalogue import Catalogue
 from regproxy.maintenance.evictor import Evictor
 from regproxy.maintenance.images import image_named
 from regproxy.maintenance.jobs import MaintenanceJobs
@@ -18,9 +19,10 @@ class Staying(Exception):
 class Inventory:
     """The store as its operator sees it."""
 
-    def __init__(self, ledger: Ledger, evictor: Evictor, jobs: MaintenanceJobs, routes: Routes) -> None:
-        """List by *ledger*, remove by *evictor*, run long work by *jobs*; *routes* resolve short names."""
+    def __init__(self, ledger: Ledger, evictor: Evictor, jobs: MaintenanceJobs, routes: Routes, catalogue: Catalogue) -> None:
+        """List by *ledger*, remove by *evictor*, run long work by *jobs*; *routes* resolve short names; people look through *catalogue*."""
         self.jobs = jobs
+        self.catalogue = catalogue
         self._ledger = ledger
         self._evictor = evictor
         self._routes = routes

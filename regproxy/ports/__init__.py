@@ -21,8 +21,8 @@ from regproxy.ports.errors import (
 )
 from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
 from regproxy.ports.index import Index, Kind
-from regproxy.ports.ingest import Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
-from regproxy.ports.ledger import Census, Image, Ledger, OperatorDecisions, Part, Record
+from regproxy.ports.ingest import DownloadStatus, Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
+from regproxy.ports.ledger import Census, Image, ImageTags, Ledger, OperatorDecisions, Part, Record
 from regproxy.ports.store import BlobStore, ContentStore, Space, StoredBlob, StoreMaintenance
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
 
@@ -35,6 +35,7 @@ __all__ = [
     "ContentReader",
     "ContentStore",
     "Corrupt",
+    "DownloadStatus",
     "Extent",
     "Fleet",
     "Full",
@@ -42,6 +43,7 @@ __all__ = [
     "HostFinding",
     "HostStatus",
     "Image",
+    "ImageTags",
     "Incoming",
     "Index",
     "Ingest",

@@ -11,6 +11,18 @@ from regproxy.ports.content import Extent
 from regproxy.ports.errors import UpstreamError
 
 
+@dataclass(frozen=True, slots=True)
+class DownloadStatus:
+    """How far a download is, how many responses follow it, and for how many seconds it has been going on; *size* is None until known."""
+
+    repository: str
+    digest: str
+    written: int
+    size: int | None
+    followers: int
+    seconds: float
+
+
 class Incoming(Protocol):
     """Where the bytes of content being ingested are read."""
 

@@ -1,6 +1,6 @@
 """What the store holds, and what may go."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,15 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageTags:
+    """An image, how often it was pulled, and the first of its tags, each with when upstream was last asked about it."""
+
+    image: Image
+    pulls: int
+    tags: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A manifest or blob of an image, and how many listings it has beside that one."""
 
@@ -74,6 +83,9 @@ class Ledger(Protocol):
     async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
         """Record uses; one of a manifest is one of all that it lists, and of what lists it."""
 
+    async def count_pulls(self, pulls: Mapping[Digest, int]) -> None:
+        """Add to how often manifests were pulled."""
+
     async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
         """List what neither a kept manifest nor an operator needs, of what was used often or was not; the longest unused first."""
 
@@ -82,6 +94,9 @@ class Ledger(Protocol):
 
     async def images(self) -> list[Image]:
         """List all images."""
+
+    async def page(self, search: str, offset: int, limit: int) -> tuple[int, list[ImageTags]]:
+        """Count the images whose tag, repository or digest contains *search*, and list some, the most recently used first."""
 
     async def image(self, name: str) -> Image | None:
         """Find an image by its full name with a tag or digest, or by its digest alone."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
@@ -106,6 +107,12 @@ class Manifests:
             return False
         self._usage.of_manifest(pulled.manifest.descriptor.digest)
         return True
+
+    async def refresh(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
+        """Ask upstream what a tag means now, however fresh its record is; raise `RegistryError` or `UpstreamError`."""
+        rule = replace(route.upstream.tag_policy(route.repository.name, tag.name), policy=PullPolicy.ALWAYS, fresh_for=0.0)
+        record = await self.known(reference)
+        return await self._flights.join(reference, lambda: self._ask(reference, rule, record))
 
     async def known(self, reference: Reference) -> TagRecord | None:
         """Return what is on record about a tag whose manifest is here."""

@@ -18,14 +18,17 @@ class Usage:
         """Record in *ledger*; *clock* returns epoch seconds."""
         self._ledger = ledger
         self._clock = clock
-        self._manifests: set[Digest] = set()
+        self._manifests: dict[Digest, int] = {}  # how often
         self._blobs: set[Digest] = set()
 
     def of_manifest(self, digest: Digest) -> None:
-        _note(self._manifests, digest)
+        count = self._manifests.get(digest, 0)
+        if count or len(self._manifests) < _MOST:
+            self._manifests[digest] = count + 1
 
     def of_blob(self, digest: Digest) -> None:
-        _note(self._blobs, digest)
+        if len(self._blobs) < _MOST:
+            self._blobs.add(digest)
 
     async def run(self) -> None:
         """Write down what there is now and then, for ever."""
@@ -35,12 +38,9 @@ class Usage:
 
     async def record(self) -> None:
         """Write down what there is; what cannot be written is lost."""
-        manifests, self._manifests = self._manifests, set()
+        manifests, self._manifests = self._manifests, {}
         blobs, self._blobs = self._blobs, set()
         if manifests or blobs:
             await kept(self._ledger.touch(manifests, blobs, self._clock()), "uses")
-
-
-def _note(digests: set[Digest], digest: Digest) -> None:
-    if len(digests) < _MOST:
-        digests.add(digest)
+        if manifests:
+            await kept(self._ledger.count_pulls(manifests), "pulls")

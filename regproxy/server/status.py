@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from regproxy.oci.reference import Reference
-from regproxy.ports import HostFinding, HostStatus, Registry, Watched
+from regproxy.ports import DownloadStatus, HostFinding, HostStatus, Registry, Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,20 @@ class WorkerStatus:
     is_accepting: bool
     upstreams: Mapping[str, Standing]
     trouble: str | None = None
+    downloads: Sequence[DownloadStatus] = ()
 
     @classmethod
-    def of(cls, registries: Mapping[str, Registry], trouble: str | None, *, is_accepting: bool) -> Self:
+    def of(
+        cls, registries: Mapping[str, Registry], trouble: str | None, downloads: Sequence[DownloadStatus] = (), *, is_accepting: bool
+    ) -> Self:
         standings = {name: Standing(each.is_backing_off, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
-        return cls(is_accepting, standings, trouble)
+        return cls(is_accepting, standings, trouble, downloads)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
-        return cls(
-            document["is_accepting"], {name: Standing.parse(each) for name, each in document["upstreams"].items()}, document["trouble"]
-        )
+        upstreams = {name: Standing.parse(each) for name, each in document["upstreams"].items()}
+        downloads = tuple(DownloadStatus(**each) for each in document["downloads"])
+        return cls(document["is_accepting"], upstreams, document["trouble"], downloads)
 
     def document(self) -> dict[str, Any]:
         return asdict(self)

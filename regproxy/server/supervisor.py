@@ -12,17 +12,20 @@ from regproxy import __version__
 from regproxy.config import ConfigError, Settings
 from regproxy.config.tls import cautions
 from regproxy.fleet.memory import SharedFleet
+from regproxy.maintenance.catalogue import Catalogue
 from regproxy.maintenance.inventory import Inventory
 from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
+from regproxy.pull.refresher import Refresher
 from regproxy.server import sockets, systemd
 from regproxy.server.limits import cores, take_all_files
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import reported
 from regproxy.server.worker_pool import WorkerPool
 from regproxy.storage.disk import DiskStore
+from regproxy.telemetry.history import History
 from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port
@@ -55,11 +58,12 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         await stack.enter_async_context(taking_stock(store, index.ledger()))
         fleet = SharedFleet(fleet_of(settings))
         stack.push_async_callback(fleet.close)
-        workers = WorkerPool(settings, listeners, fleet)
-        keeping = asyncio.create_task(_Maintenance(store, fleet, workers, admin).keep(settings, reread, hangup))
+        workers, history = WorkerPool(settings, listeners, fleet), History()
+        keeping = asyncio.create_task(_Maintenance(store, fleet, workers, admin, history).keep(settings, reread, hangup))
         stack.push_async_callback(_ended, keeping)
         stack.push_async_callback(workers.drain, settings.drain)
         await workers.start()
+        stack.push_async_callback(_ended, asyncio.create_task(history.run()))
         stack.push_async_callback(_ended, asyncio.create_task(workers.watch()))
         stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(workers)))
         _log.info(
@@ -75,11 +79,12 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
 class _Maintenance:
     """What the supervisor does beside watching workers, by one configuration and then by the next."""
 
-    def __init__(self, store: DiskStore, fleet: Fleet, workers: WorkerPool, admin: Listeners) -> None:
+    def __init__(self, store: DiskStore, fleet: Fleet, workers: WorkerPool, admin: Listeners, history: History) -> None:
         self._store = store
         self._fleet = fleet
         self._workers = workers
         self._admin = admin
+        self._history = history
         self._maintenance_lock = asyncio.Lock()  # who has it tends the store
 
     async def keep(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
@@ -105,9 +110,23 @@ class _Maintenance:
             upstreams = reported(served.registries, self._workers.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
             jobs = MaintenanceJobs(self._store, index, index.ledger(), evictor, time.time, served.routes)
-            inventory = Inventory(index.ledger(), evictor, jobs, served.routes)
+            catalogue = Catalogue(index.ledger(), self._store, served.routes, time.time)
+            inventory = Inventory(index.ledger(), evictor, jobs, served.routes, catalogue)
+            refresher = Refresher(served.routes, served.manifests, served.freezes)
             workers, access = self._workers, admin_access(settings, sockets.addresses(self._admin))
-            app = admin_app(self._store, upstreams, served.freezes, explainer, inventory, workers.is_accepting, workers.trouble, access)
+            app = admin_app(
+                self._store,
+                upstreams,
+                served.freezes,
+                explainer,
+                inventory,
+                refresher,
+                workers.is_accepting,
+                workers.trouble,
+                access,
+                self._history,
+                workers.downloads,
+            )
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 await replaced.wait()
                 await tended.aclose()

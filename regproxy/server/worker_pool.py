@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Sequence
 
 from regproxy.config import Settings
 from regproxy.policy.respawn import deaths_in_a_row, pause
-from regproxy.ports import Fleet
+from regproxy.ports import DownloadStatus, Fleet
 from regproxy.server.process import BEAT, WorkerProcess
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
@@ -50,6 +50,10 @@ class WorkerPool:
     def reports(self) -> list[WorkerStatus]:
         """Return what the workers that accept said last."""
         return [worker.report for worker in self._accepting() if worker.report is not None]
+
+    def downloads(self) -> list[DownloadStatus]:
+        """List the downloads in progress, of all workers."""
+        return [download for report in self.reports() for download in report.downloads]
 
     def trouble(self) -> str | None:
         """Return why the store takes nothing from one of them."""

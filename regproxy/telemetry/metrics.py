@@ -7,7 +7,7 @@ multiprocess mode). A process that takes the place of another takes over its nam
 import os
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -60,6 +60,19 @@ TASKS = Gauge("regproxy_tasks", "Tasks of the event loops of all processes", mul
 WORKERS = _Gauge("regproxy_workers", "Workers that accept")
 RESTARTS = Counter("regproxy_worker_restarts_total", "Workers replaced: they died, were silent, or the configuration changed", ["reason"])
 
+_DRAWN = {
+    "regproxy_sent_bytes_total": "sent_bytes",
+    "regproxy_upstream_bytes_total": "upstream_bytes",
+    "regproxy_evicted_bytes_total": "evicted_bytes",
+    "regproxy_fills_in_progress": "downloads",
+    "regproxy_fill_followers_total": "followers",
+    "regproxy_fill_resumes_total": "resumes",
+    "regproxy_store_bytes": "store_bytes",
+    "regproxy_store_blobs": "store_blobs",
+    "regproxy_loop_lag_seconds": "loop_lag",
+    "regproxy_workers": "workers",
+}  # gauges and counters by what the history calls them
+
 
 def tell_host(upstream: str, host: HostStatus) -> None:
     """Return how a host is doing now: most of it changes by time alone."""
@@ -77,11 +90,28 @@ def tell_host(upstream: str, host: HostStatus) -> None:
 
 def exposition() -> tuple[bytes, str]:
     """Render all metrics, of all processes that count together; the second value is the Content-Type."""
+    return generate_latest(_all_processes()), CONTENT_TYPE_LATEST
+
+
+def totals() -> dict[str, float]:
+    """Add up what the page of the admin port draws: requests by outcome (`requests.hit`), and the others by name."""
+    sums = dict.fromkeys(_DRAWN.values(), 0.0)
+    for family in _all_processes().collect():
+        for sample in family.samples:
+            if sample.name == "regproxy_requests_total":
+                name = f"requests.{sample.labels['outcome']}"
+                sums[name] = sums.get(name, 0.0) + sample.value
+            elif (drawn := _DRAWN.get(sample.name)) is not None:
+                sums[drawn] += sample.value
+    return sums
+
+
+def _all_processes() -> CollectorRegistry:
     if DIRECTORY not in os.environ:
-        return generate_latest(), CONTENT_TYPE_LATEST
+        return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    return registry
 
 
 def forget_process(name: str) -> None:

@@ -5,7 +5,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
-from regproxy.ports import HostStatus, Image, Part
+from regproxy.ports import DownloadStatus, HostStatus, Image, Part
 from regproxy.pull.explain import Step
 from regproxy.web.admin.app import admin_app
 from tests.rig import Rig
@@ -17,7 +17,7 @@ PAGE = (ROOT / "docs" / "api.md").read_text()
 
 def test_every_route_of_the_admin_port_is_documented_and_no_other(proxy: Rig) -> None:
     parts = proxy.proxy
-    app = admin_app(parts.store, parts.registries, parts.freezes, parts.explainer, parts.inventory, lambda: True)
+    app = admin_app(parts.store, parts.registries, parts.freezes, parts.explainer, parts.inventory, parts.refresher, lambda: True)
     routes = {f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource is not None}
     documented = re.findall(r"^### `([A-Z]+ \S+)`$", PAGE, re.MULTILINE)
     assert sorted(documented) == sorted(route for route in routes if not route.startswith("HEAD ") and not route.endswith("/api/v1"))
@@ -26,11 +26,12 @@ def test_every_route_of_the_admin_port_is_documented_and_no_other(proxy: Rig) ->
 def test_the_answers_have_the_fields_that_the_page_shows() -> None:
     shown: dict[str, Any] = {}
     for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL):
-        shown |= json.loads(block)
+        shown = json.loads(block) | shown  # a field is explained where it is shown first
     for kind, example in {
         HostStatus: shown["docker.io"]["hosts"][0],
         Image: shown["images"][0],
         Part: shown["parts"][0],
         Step: shown["steps"][0],
+        DownloadStatus: shown["downloads"][0],
     }.items():
         assert set(example) == {field.name for field in fields(kind)}

@@ -1,6 +1,6 @@
 """Uses on their way to the ledger."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import cast
 
 from regproxy.oci.digest import Digest
@@ -15,12 +15,16 @@ class Uses:
 
     def __init__(self) -> None:
         self.touched: list[tuple[set[Digest], set[Digest], float]] = []
+        self.pulls: list[dict[Digest, int]] = []
         self.error: StoreError | None = None
 
     async def touch(self, manifests: Collection[Digest], blobs: Collection[Digest], now: float) -> None:
         if self.error is not None:
             raise self.error
         self.touched.append((set(manifests), set(blobs), now))
+
+    async def count_pulls(self, pulls: Mapping[Digest, int]) -> None:
+        self.pulls.append(dict(pulls))
 
 
 async def test_many_uses_are_one_record() -> None:
@@ -33,6 +37,7 @@ async def test_many_uses_are_one_record() -> None:
     await usage.record()
     await usage.record()
     assert uses.touched == [({ONE}, {OTHER}, 5.0)]
+    assert uses.pulls == [{ONE: 100}]
 
 
 async def test_a_disk_that_takes_no_record_costs_the_record_alone() -> None:

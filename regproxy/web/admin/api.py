@@ -9,13 +9,15 @@ from regproxy import __version__
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.freezing import Freeze
-from regproxy.ports import StoreError, Watched
+from regproxy.ports import StoreError, UpstreamError, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
+from regproxy.pull.refresher import Refresher
 from regproxy.web.admin.gate import ARGUMENTS
+from regproxy.web.failures import upstream_failure
 
 
-def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer, place: str) -> web.Application:
+def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer, refresher: Refresher, place: str) -> web.Application:
     """Make the application below /api/v1; the store is at *place*."""
 
     async def upstreams(_: web.Request) -> web.Response:
@@ -43,6 +45,12 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
     async def explained(request: web.Request) -> web.Response:
         return web.json_response((await explainer.explain(request.query.get("image", ""))).document())
 
+    async def refreshed(request: web.Request) -> web.Response:
+        wanted = request[ARGUMENTS] = await _document(request)
+        if not isinstance(image := wanted.get("image"), str):
+            raise errors.name_invalid("image must be text")
+        return web.json_response(await refresher.refresh(image))
+
     app = web.Application(middlewares=[_told])
     app.router.add_get("/version", version)
     app.router.add_get("/upstreams", upstreams)
@@ -50,6 +58,7 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
     app.router.add_post("/freezes", frozen)
     app.router.add_delete("/freezes", lifted)
     app.router.add_get("/explain", explained)
+    app.router.add_post("/refresh", refreshed)
     return app
 
 
@@ -70,6 +79,9 @@ async def _told(request: web.Request, handler: Callable[[web.Request], Awaitable
         return await handler(request)
     except RegistryError as error:
         return web.json_response({"error": error.message}, status=error.status)
+    except UpstreamError as error:
+        failure = upstream_failure(error)
+        return web.json_response({"error": failure.message}, status=failure.status)
     except StoreError as error:
         return web.json_response({"error": str(error)}, status=503)
 

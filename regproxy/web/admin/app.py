@@ -1,18 +1,21 @@
 """The admin port: is it alive, is it ready, how is it doing. Never the registry API."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
 from regproxy.maintenance.inventory import Inventory
 from regproxy.policy.clients.admin_access import AdminAccess
-from regproxy.ports import StoreError, StoreMaintenance, Watched
+from regproxy.ports import DownloadStatus, StoreError, StoreMaintenance, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
+from regproxy.pull.refresher import Refresher
 from regproxy.telemetry import metrics
+from regproxy.telemetry.history import History
 from regproxy.web.admin.api import add_listing, api_app
 from regproxy.web.admin.dashboard import dashboard
 from regproxy.web.admin.gate import gate
+from regproxy.web.admin.status_api import add_status_api
 from regproxy.web.admin.store_api import add_store_api
 
 
@@ -22,11 +25,14 @@ def admin_app(
     freezes: Freezes,
     explainer: Explainer,
     inventory: Inventory,
+    refresher: Refresher,
     is_accepting: Callable[[], bool],
     trouble_elsewhere: Callable[[], str | None] = lambda: None,
     access: AdminAccess | None = None,
+    history: History | None = None,
+    downloads: Callable[[], Sequence[DownloadStatus]] = tuple,
 ) -> web.Application:
-    """Make the application of the admin port, which lets in what *access* does.
+    """Make the application of the admin port, which lets in what *access* does, and shows *history* and *downloads*.
 
     It also tells whether anybody accepts clients, and why others can keep nothing.
     """
@@ -53,14 +59,16 @@ def admin_app(
         body, content_type = metrics.exposition()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    app = web.Application(middlewares=[gate(access or AdminAccess())])
+    access = access or AdminAccess()
+    app = web.Application(middlewares=[gate(access)])
     app.router.add_get("/", dashboard)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
     app.router.add_get("/metrics", exposition)
     add_store_api(app, inventory)
+    add_status_api(app, access, history or History(), downloads)
     add_listing(app)
-    app.add_subapp("/api/v1/", api_app(registries, freezes, explainer, store.place))
+    app.add_subapp("/api/v1/", api_app(registries, freezes, explainer, refresher, store.place))
     return app
 
 

@@ -49,6 +49,12 @@ def gate(access: AdminAccess) -> Middleware:
     return admit
 
 
+def refusal_of_changes(access: AdminAccess, request: web.Request) -> str | None:
+    """Return why whoever sent *request* may change nothing; None where it may."""
+    refusal = access.refusal(_asked(request, is_change=True))
+    return None if refusal is None else refusal.reason
+
+
 def error(status: int, reason: str) -> web.Response:
     return web.json_response({"error": reason}, status=status)
 

@@ -37,6 +37,12 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
     async def images(_: web.Request) -> web.Response:
         return web.json_response(await inventory.images())
 
+    async def page(request: web.Request) -> web.Response:
+        query = request.query
+        return web.json_response(
+            await inventory.catalogue.page(query.get("search", ""), int(query.get("offset", 0)), int(query.get("limit", 50)))
+        )
+
     async def export(request: web.Request) -> web.StreamResponse:
         planned = await jobs.export(request.query.getall("image", []))
         response = web.StreamResponse(headers={"Content-Type": _TAR, "Content-Length": str(planned.size)})
@@ -76,6 +82,7 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
         return web.json_response(await inventory.restore(document))
 
     app.router.add_get("/api/v1/store/images", _refusing(images))
+    app.router.add_get("/api/v1/store/page", _refusing(page))
     app.router.add_get("/api/v1/store/backup", _refusing(backup))
     app.router.add_post("/api/v1/store/restore", _refusing(restore))
     app.router.add_get("/api/v1/store/export", _refusing(export))

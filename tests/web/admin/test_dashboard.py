@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from regproxy.oci.http.cache_status import CacheStatus
+from regproxy.telemetry import metrics
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Rig, rig
 
@@ -30,12 +31,11 @@ async def fetched(proxy: Rig, path: str = "") -> tuple[aiohttp.ClientResponse, s
         return response, await response.text()
 
 
-async def test_every_metric_it_shows_is_told(proxy: Rig) -> None:
+async def test_every_series_it_shows_is_in_the_history(proxy: Rig) -> None:
     _, page = await fetched(proxy)
-    shown = set(re.findall(r"regproxy_\w+", page))
-    told = set(re.findall(r"^# TYPE (\w+)", await proxy.metrics(), re.MULTILINE))
-    assert shown
-    assert shown <= told
+    shown = set(re.findall(r'only\("(\w+)"\)', page)) | set(re.findall(r"series\.(\w+) \|\|", page))
+    assert len(shown) == 10
+    assert shown <= set(metrics.totals())
 
 
 async def test_every_metric_grafana_is_to_show_is_told(proxy: Rig) -> None:
@@ -46,12 +46,13 @@ async def test_every_metric_grafana_is_to_show_is_told(proxy: Rig) -> None:
     assert {name.removesuffix("_bucket") for name in shown} <= told
 
 
-async def test_every_path_it_fetches_answers(proxy: Rig) -> None:
+async def test_every_path_it_reads_answers(proxy: Rig) -> None:
     _, page = await fetched(proxy)
-    lists = re.findall(r'\[("metrics"[^\]]*)\]', page)
-    paths = re.findall(r'"([\w/]+)"', lists[0]) + re.findall(r'fetch\("([\w/]+)"\)', page)
-    assert len(paths) == 4
-    assert [(await fetched(proxy, path))[0].status for path in paths] == [200] * 4
+    paths = set(re.findall(r'(?:asked|fetch)\([`"](api/v1/[a-z/]+|readyz)[?`"$](?![^;)]*(?:POST|DELETE))', page))
+    assert paths == {f"api/v1/{name}" for name in ("access", "downloads", "freezes", "history", "store/page", "upstreams", "version")} | {
+        "readyz"
+    }
+    assert {(await fetched(proxy, path))[0].status for path in paths} == {200}
 
 
 async def test_every_outcome_of_a_pull_has_its_color(proxy: Rig) -> None:
@@ -68,8 +69,10 @@ async def test_a_browser_runs_nothing_else_and_asks_nobody_else(proxy: Rig) -> N
     for element in ("script", "style"):
         body = page.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
         assert f"{element}-src 'sha256-{b64encode(sha256(body.encode()).digest()).decode()}'" in policy
-    assert not re.search(r'\b(?:src|href)="(?!data:)', page), "nothing comes from elsewhere"
-    assert "innerHTML" not in page, "what upstream says is text"
+    assert not re.search(r'\b(?:src|href)="(?!data:|#)', page), "nothing comes from elsewhere"
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|setAttribute\(\"style", page), (
+        "what upstream says is text"
+    )
 
 
 async def test_the_registry_port_has_no_page(proxy: Rig) -> None:

@@ -1,0 +1,188 @@
+"""The admin page in Debian's Chromium: what it shows and does for people who look, who listen, and who use a keyboard alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.browser import ENTER, ESCAPE, TAB, Browser, browser
+from tests.fakes.registry import FakeRegistry
+from tests.rig import LOOPBACK, Rig, rig
+
+from .page_store import HOSTILE, filled, stalled
+
+# The contrast of each visible text to the nearest opaque background above it (WCAG 2.2, 1.4.3); those below what a reader needs.
+_PALE = """
+const parts = color => color.match(/[\\d.]+/g).map(Number);
+const linear = each => (each /= 255) <= .04045 ? each / 12.92 : ((each + .055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+const behind = each => {
+  for (; each; each = each.parentElement) {
+    const found = parts(getComputedStyle(each).backgroundColor);
+    if (found.length < 4 || found[3] === 1) return found;
+  }
+  return [255, 255, 255];
+};
+const contrast = each => {
+  const style = getComputedStyle(each), drawn = each.namespaceURI.endsWith("svg") ? style.fill : style.color;
+  const [a, b] = [light(parts(drawn)), light(behind(each))];
+  return (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+};
+const hasText = each => [...each.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+return [...document.querySelectorAll("body *")].filter(each => each.checkVisibility() && hasText(each) && contrast(each) < 4.5)
+  .map(each => [contrast(each), each.textContent.slice(0, 40)]);
+"""
+_UNNAMED = """
+return [...document.querySelectorAll("button, input, select, table, svg[role=img], section, nav, dialog")]
+  .filter(each => !(each.getAttribute("aria-label") || each.textContent.trim() && each.matches("button") || each.closest("label")
+    || (document.getElementById(each.getAttribute("aria-labelledby")) || {}).textContent) && !each.closest("details"))
+  .map(each => each.outerHTML.slice(0, 80));
+"""
+
+
+def focused(label: str) -> str:
+    return f"document.activeElement.getAttribute('aria-label') === '{label}'"
+
+
+async def tab_to(page: Browser, label: str) -> None:
+    """Press Tab until the focus is on what is called *label*."""
+    for _ in range(40):
+        if await page.run(f"return {focused(label)}"):
+            return
+        await page.press(TAB)
+    pytest.fail(f"Tab never reaches {label}")
+
+
+async def search(page: Browser, text: str, count: int) -> None:
+    """Type into the search, and wait for so many rows."""
+    await page.run("const field = document.getElementById('search'); field.focus(); field.select()")
+    await page.press(text)
+    await page.until(f"document.getElementById('found').textContent.startsWith('{count} ')")
+
+
+async def is_pinned(proxy: Rig, tag: str) -> bool:
+    _, document = await proxy.admin(f"store/page?search={tag}")
+    return bool(document["images"][0]["is_pinned"])
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeRegistry]:
+    async with FakeRegistry() as running:
+        yield running
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path, upstream: FakeRegistry) -> AsyncIterator[Rig]:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}) as running:
+        yield running
+
+
+@pytest.fixture
+async def page(tmp_path: Path, proxy: Rig, upstream: FakeRegistry) -> AsyncIterator[Browser]:
+    await filled(proxy, upstream)
+    proxy.history.take()
+    async with browser(tmp_path / "profile") as running:
+        await running.look(1280)
+        await running.ask("url", {"url": f"http://{LOOPBACK}:{proxy.admin_port}/"})
+        await running.until("document.querySelectorAll('#images tbody tr').length === 25 && document.querySelector('#charts polyline')")
+        yield running
+
+
+async def test_n15_14_the_admin_page_in_a_browser(page: Browser, proxy: Rig, upstream: FakeRegistry) -> None:
+    """One browser for all of it: starting one takes longer than what is asked of it."""
+    await _charts_have_axes_and_units(page)
+    await _every_part_has_a_name_and_enough_contrast_and_fits(page)
+    await _a_download_is_shown_with_its_followers(page, proxy, upstream)
+    await _the_table_searches_and_shows_hostile_text_as_text(page)
+    await _a_pin_is_made_and_undone_by_keyboard_alone(page, proxy)
+    await _remove_asks_first(page, proxy)
+    assert await page.complaints() == []
+
+
+async def _charts_have_axes_and_units(page: Browser) -> None:
+    charts = await page.run(
+        "return [...document.querySelectorAll('#charts figure')].map(each => [each.querySelector('h3').textContent,"
+        "[...each.querySelectorAll('text.y')].map(tick => tick.textContent), each.querySelectorAll('text.x').length,"
+        "each.querySelectorAll('line.axis').length, each.querySelector('svg').getAttribute('aria-label')])"
+    )
+    units = {"Requests by outcome, requests/s": "requests/s", "Traffic, B/s": "B/s", "Hit ratio, %": "%", "Content in the store, B": "B"}
+    assert [title for title, *_ in charts] == list(units)
+    for title, ticks, times, axes, label in charts:
+        assert len(ticks) == 5
+        assert all(tick.endswith(units[title]) for tick in ticks), ticks
+        assert times >= 2
+        assert axes >= 2
+        assert label.startswith(title)
+
+
+async def _every_part_has_a_name_and_enough_contrast_and_fits(page: Browser) -> None:
+    assert await page.run(_UNNAMED) == []
+    for scheme in ("light", "dark"):
+        for width in (360, 1280, 3840):
+            await page.look(width, scheme=scheme)
+            assert await page.run("return document.documentElement.scrollWidth - innerWidth") <= 0, f"{width} px are too few"
+        assert await page.run(_PALE) == []
+    background = "return getComputedStyle(document.body).backgroundColor"
+    dark = await page.run(background)
+    await page.look(1280)
+    assert await page.run(background) != dark
+
+
+async def _a_download_is_shown_with_its_followers(page: Browser, proxy: Rig, upstream: FakeRegistry) -> None:
+    path, stall = stalled(upstream)
+    asking = [asyncio.create_task(proxy.ask(path)) for _ in range(2)]
+    try:
+        shown = await page.until(
+            "[...document.querySelectorAll('#downloads tbody tr')].map(each => each.textContent).find(each => /\\(50 %\\)/.test(each))"
+        )
+        assert "library/app" in shown
+        assert "B/s2" in shown
+    finally:
+        stall.event.set()
+    await asyncio.gather(*asking)
+    await proxy.settled()
+
+
+async def _the_table_searches_and_shows_hostile_text_as_text(page: Browser) -> None:
+    await search(page, "TEAM/nothing", 0)
+    await search(page, "team/tool:hostile", 1)
+    assert HOSTILE[:40] in await page.run("return document.getElementById('images').textContent")
+    assert await page.run("return document.querySelectorAll('img').length") == 0
+
+
+async def _a_pin_is_made_and_undone_by_keyboard_alone(page: Browser, proxy: Rig) -> None:
+    name = "docker.io/library/app:1.7"
+    await search(page, "app:1.7", 1)
+    await tab_to(page, f"Pin {name}")
+    await page.press(ENTER)
+    await page.until(focused(f"Unpin {name}"))
+    assert "is pinned" in await page.run("return document.getElementById('said').textContent")
+    assert await is_pinned(proxy, "app:1.7")
+    await tab_to(page, f"Remove {name}")
+    await page.press(ENTER)
+    await page.until("document.getElementById('said').textContent === 'It is pinned: unpin it first.'")
+    await page.run("document.querySelector('#images button').focus()")
+    await tab_to(page, f"Unpin {name}")
+    await page.press(ENTER)
+    await page.until(focused(f"Pin {name}"))
+    assert not await is_pinned(proxy, "app:1.7")
+
+
+async def _remove_asks_first(page: Browser, proxy: Rig) -> None:
+    name = "docker.io/library/app:1.7"
+    await tab_to(page, f"Remove {name}")
+    await page.press(ENTER)
+    await page.until("document.getElementById('confirm').open")
+    assert name in await page.run("return document.getElementById('confirm-text').textContent")
+    assert await page.run("return document.activeElement.value") == "cancel"
+    await page.press(ESCAPE)
+    await page.until("document.getElementById('said').textContent.endsWith('was kept.')")
+    assert (await proxy.admin("store/page?search=app:1.7"))[1]["found"] == 1
+    await page.until(focused(f"Remove {name}"))
+    await page.press(ENTER)
+    await page.until("document.getElementById('confirm').open")
+    await page.press(TAB + ENTER)
+    await page.until("document.getElementById('said').textContent.includes('was removed')")
+    await page.until("document.getElementById('found').textContent.startsWith('0 ')")
+    assert (await proxy.admin("store/page?search=app:1.7"))[1]["found"] == 0
