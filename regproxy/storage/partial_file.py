@@ -63,8 +63,11 @@ class PartialFile:
 
 
 def left_behind(root: Path, digest: Digest) -> int:
-    """Leave out the last byte: asking for one is how upstream is asked whether it may be had at all."""
-    return max(max((_size(path) for path in _unfinished(root, digest)), default=0) - 1, 0)
+    """Return how many bytes an abandoned file has that can be resumed; what a living process writes is not abandoned.
+
+    The last byte is left out: asking for one is how upstream is asked whether it may be had at all.
+    """
+    return max(max((_abandoned(path) for path in _unfinished(root, digest)), default=0) - 1, 0)
 
 
 def _unfinished(root: Path, digest: Digest) -> Iterator[Path]:
@@ -72,11 +75,14 @@ def _unfinished(root: Path, digest: Digest) -> Iterator[Path]:
     return (root / "ingest").glob(f"{digest.hex}.*")
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
+def _abandoned(path: Path) -> int:
+    descriptor = _locked(path, os.O_RDONLY | os.O_NONBLOCK)
+    if descriptor is None:
         return 0
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
 
 
 def _created(root: Path, digest: Digest) -> tuple[int, Path]:

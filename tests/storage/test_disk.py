@@ -319,6 +319,20 @@ async def test_d02_what_would_fit_and_does_not_is_trouble_of_the_store(store: Di
         ingest.close()
 
 
+async def test_n12_02_what_is_being_written_is_not_resumed(store: DiskStore, tmp_path: Path) -> None:
+    """Another upstream's fill of the same digest would have its bytes asked for a second time, in vain."""
+    other = DiskStore(tmp_path / "store")
+    await other.join()
+    ingest = await store.ingest(DIGEST, len(BODY))
+    await ingest.write([BODY[:1000]])
+    assert await other.resumable(DIGEST) == 0
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    assert await other.resumable(DIGEST) == 999
+    other.close()
+
+
 async def test_d18_a_look_makes_nothing_where_the_volume_was(store: DiskStore, tmp_path: Path) -> None:
     root = tmp_path / "store"
     root.rename(tmp_path / "unmounted")
