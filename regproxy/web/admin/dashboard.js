@@ -52,7 +52,7 @@ function tiles({started_at, at: times, series}) {
     ["Hit ratio", all ? `${(100 * cheap / all).toFixed(1)} %` : "no requests", `of ${scaled(all, "")} requests`],
     ["Bytes saved", scaled(Math.max(0, sent - fetched), "B"), "sent but not fetched"],
     ["Sent to clients", scaled(sent, "B"), `${scaled(fetched, "B")} received from upstream`],
-    ["Downloads now", scaled(only("downloads"), ""), `${scaled(only("followers"), "")} requests shared a download, ${scaled(only("resumes"), "")} downloads resumed`],
+    ["Downloads now", scaled(only("downloads"), ""), `${scaled(only("followers"), "")} responses fed from downloads, ${scaled(only("resumes"), "")} downloads resumed`],
     ["In the store", scaled(only("store_bytes"), "B"), `${scaled(only("store_blobs"), "")} blobs and manifests, ${scaled(only("evicted_bytes"), "B")} evicted`],
     ["Workers", scaled(only("workers"), ""), `event loop lag ${seconds(only("loop_lag"))}`],
   ];
