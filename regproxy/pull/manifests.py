@@ -42,15 +42,14 @@ from regproxy.ports import (
     Corrupt,
     Fleet,
     Index,
-    LocalResourceError,
     NotFound,
     Refused,
     Registry,
     Throttled,
     Unavailable,
-    UpstreamError,
 )
 from regproxy.pull.access import RepositoryAccess
+from regproxy.pull.confirmation import is_named_by
 from regproxy.pull.denials import Denials, answer_of, denial_of
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifest_cache import ManifestCache, Pulled
@@ -277,21 +276,12 @@ class Manifests:
         """Fetch by digest, or only make sure that this repository holds what another one brought."""
         async with large.allocation():
             manifest, cache_status = await self._stored.anywhere(digest), CacheStatus.REVALIDATED
-            if manifest is None or not await self._is_confirmed(reference, digest):
+            if manifest is None or not await is_named_by(self._registries[reference.repository.registry], reference, digest):
                 manifest = None  # there is to be one in memory
                 manifest, cache_status = await self._registries[reference.repository.registry].manifest(reference), CacheStatus.MISS
             manifest = self._answers.shared(manifest)
             await self._behind.do(self._stored.keep(reference.repository, manifest))
             return Pulled(manifest, cache_status)
-
-    async def _is_confirmed(self, reference: Reference, digest: Digest) -> bool:
-        """Report whether upstream names this very digest to a HEAD; everything else is no answer, and the bytes have to prove it."""
-        try:
-            return await self._registries[reference.repository.registry].resolve(reference) == digest
-        except LocalResourceError:
-            raise
-        except UpstreamError:
-            return False
 
     async def _recorded(self, reference: Reference, manifest: Manifest, cache_status: CacheStatus) -> Pulled:
         manifest = self._answers.shared(manifest)
