@@ -16,10 +16,10 @@ WITHOUT = {
     "index": "database images recovery retention schema",
     "fleet": "lock redis_fleet",
     "fill": "fetcher",
-    "pull": "access blobs collected_tags denials explain freezes manifests passing recording stored_manifests",
-    "maintenance": "archive backup exporter images importer inventory jobs progress scrubber",
+    "pull": "access blobs collected_tags denials explain freezes manifests passing recording refresher stored_manifests",
+    "maintenance": "archive backup catalogue exporter images importer inventory jobs progress scrubber",
     "web": "access_log app bodies context handlers middleware parameters responses sendfile spans tls",
-    "web/admin": "api app long_work store_api",
+    "web/admin": "api app long_work status_api store_api",
     "web/connection": "tcp_info watchdog",
     "server": "process systemd worker worker_pool",
 }
