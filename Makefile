@@ -12,7 +12,7 @@ run: $(VENV)/.ready
 # Decisions are covered whole, by the tests of their own folders; the rest as far as the tests that start no program reach (pyproject.toml).
 test: lint
 	$(BIN)/pytest tests/oci tests/policy --cov=regproxy.oci --cov=regproxy.policy --cov-fail-under=100 --cov-report=term-missing:skip-covered
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/oci --ignore=tests/policy --cov --cov-append --cov-report=term
+	$(BIN)/pytest --ignore=tests/oci --ignore=tests/policy --cov --cov-append --cov-report=term
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
