@@ -170,6 +170,13 @@ async def tending(
         yield evictor
 
 
+def inventory_of(store: BlobStore, index: SqliteIndex, evictor: Evictor, routes: Routes, clock: WallClock = time.time) -> Inventory:
+    """Join what operators ask of a store, in a server or without one."""
+    ledger = index.ledger()
+    jobs = MaintenanceJobs(store, index, ledger, evictor, clock, routes)
+    return Inventory(ledger, evictor, jobs, routes, Catalogue(ledger, store, routes, clock))
+
+
 @asynccontextmanager
 async def taking_stock(store: BlobStore, ledger: Ledger) -> AsyncIterator[None]:
     """Compare the index with the files, behind everything else."""
@@ -188,8 +195,7 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
         evictor = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
         await stack.enter_async_context(taking_stock(store, ledger))
         explainer = Explainer(served.routes, served.registries, served.manifests, served.freezes, clock)
-        jobs = MaintenanceJobs(store, index, ledger, evictor, clock, served.routes)
-        inventory = Inventory(ledger, evictor, jobs, served.routes, Catalogue(ledger, store, served.routes, clock))
+        inventory = inventory_of(store, index, evictor, served.routes, clock)
         refresher = Refresher(served.routes, served.manifests, served.freezes)
         yield Proxy(
             served.handlers, store, index, served.fills, served.registries, served.freezes, explainer, evictor, inventory, refresher

@@ -188,12 +188,9 @@ def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
 
 @contextlib.asynccontextmanager
 async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
-    from regproxy.maintenance.catalogue import Catalogue  # noqa: PLC0415
     from regproxy.maintenance.evictor import Evictor  # noqa: PLC0415
-    from regproxy.maintenance.inventory import Inventory  # noqa: PLC0415
-    from regproxy.maintenance.jobs import MaintenanceJobs  # noqa: PLC0415
     from regproxy.pull.usage import Usage  # noqa: PLC0415
-    from regproxy.wiring import kept  # noqa: PLC0415
+    from regproxy.wiring import inventory_of, kept  # noqa: PLC0415
 
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -202,9 +199,7 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
             raise _Held(str(error)) from error
         ledger = index.ledger()
         evictor = Evictor(store, ledger, Usage(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
-        routes = Routes(settings.upstreams, settings.default_upstream)
-        jobs = MaintenanceJobs(store, index, ledger, evictor, time.time, routes)
-        yield Inventory(ledger, evictor, jobs, routes, Catalogue(ledger, store, routes, time.time))
+        yield inventory_of(store, index, evictor, Routes(settings.upstreams, settings.default_upstream))
 
 
 def _result(response: HTTPResponse, progress: JobProgress) -> dict[str, Any]:

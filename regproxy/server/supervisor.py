@@ -12,9 +12,6 @@ from regproxy import __version__
 from regproxy.config import ConfigError, Settings
 from regproxy.config.tls import cautions
 from regproxy.fleet.memory import SharedFleet
-from regproxy.maintenance.catalogue import Catalogue
-from regproxy.maintenance.inventory import Inventory
-from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.ports import Fleet
 from regproxy.pull.explain import Explainer
@@ -30,7 +27,7 @@ from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port
 from regproxy.web.connection.aiohttp_parts import slow_parser
-from regproxy.wiring import fleet_of, indexed, opened, serving, taking_stock, tending
+from regproxy.wiring import fleet_of, indexed, inventory_of, opened, serving, taking_stock, tending
 
 Event = TypeVar("Event")
 
@@ -109,9 +106,7 @@ class _Maintenance:
             evictor = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
             upstreams = reported(served.registries, self._workers.reports)
             explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
-            jobs = MaintenanceJobs(self._store, index, index.ledger(), evictor, time.time, served.routes)
-            catalogue = Catalogue(index.ledger(), self._store, served.routes, time.time)
-            inventory = Inventory(index.ledger(), evictor, jobs, served.routes, catalogue)
+            inventory = inventory_of(self._store, index, evictor, served.routes)
             refresher = Refresher(served.routes, served.manifests, served.freezes)
             workers, access = self._workers, admin_access(settings, sockets.addresses(self._admin))
             app = admin_app(
