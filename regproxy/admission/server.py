@@ -31,6 +31,7 @@ from regproxy.admission.review import (
 from regproxy.client import client
 from regproxy.config.tls import ServerTls
 from regproxy.config.units import Address
+from regproxy.oci.document import most_values
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
 from regproxy.policy.clients.sharing import Share, client_key
 from regproxy.policy.routing import Routes
@@ -131,7 +132,7 @@ class Handler:
 
 
 def _parsed(body: bytes) -> Review:
-    if sum(map(body.count, (b"[", b"{", b","))) > _MAX_VALUES:
+    if most_values(body) > _MAX_VALUES:
         raise NotAReview(f"more than {_MAX_VALUES} values")
     try:
         document = json.loads(body)

@@ -1,15 +1,16 @@
 """What an operator looks through: a page of images, with their tags, whether those are stale, and the platforms that are here."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from regproxy import large
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.document import parse_json
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Tag
 from regproxy.policy.clock import WallClock
-from regproxy.policy.freshness import Fresh, TagRecord, judge
+from regproxy.policy.freshness import TagRecord, is_fresh
 from regproxy.policy.routing import Routes
 from regproxy.ports import ContentReader, ImageTags, Ledger, Part, StoreError
 
@@ -62,7 +63,7 @@ class Catalogue:
             return ListedTag(name, checked_at, is_stale=False)
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         record = TagRecord(Descriptor("", digest, 0), checked_at)
-        return ListedTag(name, checked_at, not isinstance(judge(record, rule, self._clock()), Fresh))
+        return ListedTag(name, checked_at, not is_fresh(record, rule, self._clock()))
 
     async def _platforms(self, image: Digest) -> list[str]:
         """List the platforms whose manifest is here; of content that is damaged or unusual, none."""
@@ -72,7 +73,7 @@ class Catalogue:
             found = [await self._of_entry(entry, parts) for entry in _objects(document.get("manifests"))[:_MAX_PLATFORMS]]
             if isinstance(config := document.get("config"), Mapping):
                 found.append(_platform(await self._document(parts.get(_digest(config)))))
-        except (StoreError, ValueError, RecursionError):
+        except (StoreError, ValueError):
             return []
         return list(dict.fromkeys(each for each in found if each))
 
@@ -86,7 +87,7 @@ class Catalogue:
         if part is None or part.size > _MAX_DOCUMENT:
             return {}
         body = await self._reader.read(part.digest, part.size)
-        document = json.loads(body) if body is not None else {}
+        document = await large.parsed(len(body), lambda: parse_json(body)) if body is not None else {}
         return document if isinstance(document, dict) else {}
 
 

@@ -14,6 +14,7 @@ from regproxy.maintenance.progress import JobProgress
 from regproxy.oci import layout
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.document import most_values
 from regproxy.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, LIMIT, OCI_INDEX, OCI_MANIFEST, Manifest
 from regproxy.oci.reference import Repository
 from regproxy.policy.freshness import TagRecord
@@ -146,7 +147,7 @@ class Importer:
         if name not in self._tar:
             return None
         body = self._tar.body(name, LIMIT)
-        if sum(map(body.count, (b"[", b"{", b","))) > _MAX_NODES:
+        if most_values(body) > _MAX_NODES:
             raise Unreadable(f"{name} has more in it than {_MAX_NODES} values")
         try:
             return json.loads(body)

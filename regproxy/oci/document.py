@@ -11,12 +11,17 @@ class TooManyValues(ValueError):
     """The body would take too much memory if it were read."""
 
 
-def parse_json(body: bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:  # noqa: ANN401  JSON is anything
-    """Read JSON; raise `ValueError` where it is none, is nested too deep, or has more than `MAX_VALUES` values.
+def most_values(body: bytes) -> int:
+    """Return how many values a JSON document has at most, beside the first.
 
-    Each value but the first follows a comma or a bracket that opens; those inside strings count too, so it may be fewer.
+    Each follows a comma or a bracket that opens; those inside strings count too, so it may have fewer.
     """
-    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+    return sum(map(body.count, (b",", b"[", b"{")))
+
+
+def parse_json(body: bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:  # noqa: ANN401  JSON is anything
+    """Read JSON; raise `ValueError` where it is none, is nested too deep, or has more than `MAX_VALUES` values."""
+    if most_values(body) > MAX_VALUES:
         raise TooManyValues(f"more than {MAX_VALUES} values")
     try:
         return json.loads(body.decode(), object_pairs_hook=pairs_hook)  # of bytes it would guess the encoding (RFC 8259, 8.1)
