@@ -1,5 +1,7 @@
 """What tests of the whole share: an upstream that can misbehave and a regproxy in front of it. Fast tests run first."""
 
+import io
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -8,6 +10,7 @@ import hypothesis
 import pytest
 
 from regproxy.shm import forget
+from regproxy.telemetry.log import Lines
 from tests.fakes.registry import FakeRegistry
 from tests.rig import QUICK, Rig, rig
 
@@ -54,3 +57,16 @@ async def proxy(upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
     settings = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
     async with rig(tmp_path / "store", {"docker.io": settings}, timeouts={**QUICK, "revalidate": "60s"}) as running:
         yield running
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    """Collect what `configure` would print, down to debug."""
+    stream = io.StringIO()
+    handler, root = Lines(stream), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream
+    root.removeHandler(handler)
+    root.setLevel(level)

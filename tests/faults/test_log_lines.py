@@ -4,31 +4,16 @@ import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from regproxy.telemetry.log import Lines
 from tests.fakes.deeds import Deed, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig, raw, rig
 
 FORGED = '{"level": "info", "message": "forged"}'
 ODD = f"\x1b[31mred\x07 \u2028 \udcff {FORGED}"
-
-
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """Collect what `configure` would print, down to debug."""
-    stream = io.StringIO()
-    handler, root = Lines(stream), logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def told(lines: io.StringIO) -> list[dict[str, object]]:

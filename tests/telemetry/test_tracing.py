@@ -4,14 +4,13 @@ import io
 import json
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from regproxy.oci.digest import Digest
-from regproxy.telemetry.log import Lines
 from tests.fakes.collector import Collector
 from tests.fakes.deeds import Redirect
 from tests.fakes.entry import Entry, on
@@ -32,18 +31,6 @@ def _path(kind: str, reference: object) -> str:
 
 def _traces(entries: list[Entry], kind: str) -> set[tuple[str | None, str | None]]:
     return {(entry.headers.get("traceparent"), entry.headers.get("tracestate")) for entry in entries if entry.kind == kind}
-
-
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    handler, root = Lines(stream), logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    yield stream
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def _access(lines: io.StringIO) -> list[dict[str, object]]:

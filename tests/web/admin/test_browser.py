@@ -67,12 +67,6 @@ async def is_pinned(proxy: Rig, tag: str) -> bool:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[FakeRegistry]:
-    async with FakeRegistry() as running:
-        yield running
-
-
-@pytest.fixture
 async def proxy(tmp_path: Path, upstream: FakeRegistry) -> AsyncIterator[Rig]:
     async with rig(tmp_path / "store", {"docker.io": upstream.url}) as running:
         yield running

@@ -15,12 +15,6 @@ from .page_store import BLOB, HOSTILE, filled, pull, stalled
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[FakeRegistry]:
-    async with FakeRegistry() as running:
-        yield running
-
-
-@pytest.fixture
 async def proxy(tmp_path: Path, upstream: FakeRegistry) -> AsyncIterator[Rig]:
     async with rig(tmp_path / "store", {"docker.io": upstream.url}) as running:
         yield running
