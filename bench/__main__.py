@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench import herd, hits, misses, report, slow
+from bench import access, herd, hits, misses, report, slow, warm
 from bench.peers import PROXIES, RESULTS
 
 _MOST_OF_ALL = 200  # clients; docker-registry asks upstream once for each, which then is what is measured
@@ -27,15 +27,19 @@ def _measurements(*, is_quick: bool) -> dict[str, Callable[[], Awaitable[Sequenc
     if is_quick:
         return {
             "hits": lambda: hits.measured(hits.Load(2, 1)),
+            "access": lambda: access.measured(1, 8),
             "misses": lambda: misses.measured([1, 64], 1),
             "herds": lambda: _herds([1, 20], 16),
             "slow": lambda: slow.measured(list(PROXIES), 100, 6),
+            "warm": lambda: warm.measured(16, 1, 2),
         }
     return {
         "hits": lambda: hits.measured(hits.Load(2, 3)),
+        "access": lambda: access.measured(6, 16),
         "misses": lambda: misses.measured([1, 64, 256], 5),
         "herds": lambda: _herds([1, 20, 200, 1000], 16),
         "slow": lambda: slow.measured(list(PROXIES), 1000, 20),
+        "warm": lambda: warm.measured(40, 3, 8),
     }
 
 

@@ -49,10 +49,20 @@ class Hit:
     errors: int
 
 
-async def wrk(url: str, seconds: int, connections: int) -> tuple[float, float, int]:
-    """Ask again and again; give requests and bytes per second, and how many failed."""
+async def wrk(url: str, seconds: int, connections: int, shown: str | None = None) -> tuple[float, float, int]:
+    """Ask again and again, with the `Authorization` *shown*; give requests and bytes per second, and how many failed."""
     threads = min(2, connections)
-    arguments = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-H", f"Accept: {ACCEPT}", url]
+    arguments = [
+        f"-t{threads}",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        "30s",
+        "-H",
+        f"Accept: {ACCEPT}",
+        *(["-H", f"Authorization: {shown}"] if shown else []),
+        url,
+    ]
     program = await asyncio.create_subprocess_exec("wrk", *arguments, stdout=asyncio.subprocess.PIPE)
     said = (await program.communicate())[0].decode()
     count, taken, unit, number = re.findall(r"(\d+) requests in ([\d.]+)(m?s), ([\d.]+\w+) read", said)[0]

@@ -20,7 +20,8 @@ from yarl import URL
 from bench.link import LongLine
 from bench.peers import Upstream, regproxy, running
 from regproxy.oci.digest import Digest
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 _MB = 1_000_000
 _NAME = "library/app"

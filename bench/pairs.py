@@ -1,12 +1,10 @@
 """Two versions of regproxy in pairs: `python -m bench.pairs --before PYTHON`, the interpreter of an environment that has the other one.
 
-Hits by wrk and cold blobs by curl, the versions in turns, so that a machine whose speed drifts is unfair to neither. What is printed is
-the ratio of each pair: its median, and the lowest and the highest.
+Hits by wrk and cold blobs by curl, the versions in turns. What is printed is the ratio of the pairs: its median, and its interval.
 """
 
 import argparse
 import asyncio
-import statistics
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 from bench import hits, misses
 from bench.origin import image, push
 from bench.peers import Peer, Upstream, origin, regproxy
+from bench.ratios import Ratio
 
 _HITS = {"blob of 4 KB": 4_000, "blob of 100 KB": 100_000, "blob of 64 MB": 64_000_000}
 _COLD = 64_000_000
@@ -41,7 +40,7 @@ async def _compared(what: str, pairs: int, peers: Mapping[str, Peer], measure: C
         names = ["before", "after"] if number % 2 else ["after", "before"]
         found = {name: await measure(peers[name], number) for name in names}
         ratios.append(found["after"] / found["before"])
-    print(f"{what:<20} after/before {statistics.median(ratios):.3f}  ({min(ratios):.3f} to {max(ratios):.3f}, {pairs} pairs)", flush=True)
+    print(f"{what:<20} after/before {Ratio.of(ratios)}", flush=True)
 
 
 async def _measure(before: str, pairs: int, seconds: int) -> None:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 import aiohttp
 import yaml
 
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 _PROBES = 10  # connections, which the kernel spreads over a program's processes: one that is still starting lets its own wait
 
@@ -80,7 +81,7 @@ async def regproxy(
     document = {
         "listen": f"{LOOPBACK}:{port}",
         "admin_listen": f"{LOOPBACK}:{admin_port}",
-        "store": {"root": str(root / "store")},
+        "store": {"root": str(root / "store"), "high_watermark": "100%"},
         "upstreams": {"docker.io": {"hosts": [host]}},
         "tls": {"certificate": str(pair.certificate), "key": str(pair.key)} if pair else None,
         **settings,

@@ -11,6 +11,11 @@ def cpu(pid: int) -> float:
     return sum(sum(map(int, _stat(each)[11:15])) for each in tree(pid)) / _TICKS
 
 
+def cpu_of_threads(pid: int) -> float:
+    """Seconds that the threads of a process that are alive have taken, to the nanosecond (Documentation/scheduler/sched-stats.rst)."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
 def memory(pid: int) -> float:
     """MiB that a process and its children hold, what they share counted once."""
     return sum(_kibibytes(Path(f"/proc/{each}/smaps_rollup"), "Pss:") for each in tree(pid)) / 1024

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from bench.access import MARK, Pair, costs
 from bench.hits import Hit, medians
 from bench.machine import described
 from bench.misses import Miss
 from bench.misses import medians as miss_medians
 from bench.peers import RESULTS
+from bench.warm import Slowdown, WarmUp
 
 Found: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
 
@@ -29,7 +31,14 @@ def main() -> None:
 
 def page(found: Found) -> str:
     """Write all tables."""
-    parts = [_hits(found["hits"]), _misses(found["misses"]), _herds(found["herds"]), _slow(found["slow"])]
+    parts = [
+        _hits(found["hits"]),
+        *([access_table(found["access"])] if "access" in found else []),
+        _misses(found["misses"]),
+        _herds(found["herds"]),
+        _slow(found["slow"]),
+        *([warm_table(found["warm"])] if "warm" in found else []),
+    ]
     return "\n\n".join([f"# regproxy beside its peers\n\n{_ABOUT}\n\n{described()}", *parts]) + "\n"
 
 
@@ -51,6 +60,25 @@ def _hits(rows: Sequence[dict[str, Any]]) -> str:
         lambda case, peer: f"{best[case, peer].cpu / 1e6 * best[case, peer].rate / max(1.0, best[case, peer].bytes_rate) * 1e9:.2f}",
     )
     return "\n\n".join(["## Hits", rates, marks, cpu, gigabyte])
+
+
+def access_table(rows: Sequence[dict[str, Any]]) -> str:
+    head = ["", "set-up", "CPU over the mark's", "interval", "rate over the mark's", "interval", "us of CPU", "pairs"]
+    found = [
+        [
+            case,
+            name,
+            f"{cost.cpu.median:.3f}",
+            f"{cost.cpu.low:.3f} to {cost.cpu.high:.3f}",
+            f"{cost.rate.median:.3f}",
+            f"{cost.rate.low:.3f} to {cost.rate.high:.3f}",
+            _number(cost.microseconds),
+            cost.cpu.pairs,
+        ]
+        for (case, name), cost in costs([Pair(**row) for row in rows]).items()
+    ]
+    about = f"Mark: {MARK}. In pairs of turns; the median of their ratios, and the interval in which the true one lies with 95 %."
+    return f"## Hits where regproxy asks who wants them\n\n{about}\n\n{_rows(head, found)}"
 
 
 def _misses(rows: Sequence[dict[str, Any]]) -> str:
@@ -86,6 +114,42 @@ def _slow(rows: Sequence[dict[str, Any]]) -> str:
     lines = [[row["peer"], *(f"{row[key]:.0f}" for key in ("before", "early", "late")), f"{row['served']:,}"] for row in rows]
     title = f"## Memory for {rows[0]['clients']:,} clients that read 20 kB/s for {rows[0]['seconds']:.0f} s, MiB of all processes"
     return f"{title}\n\n{_rows(head, lines)}"
+
+
+def warm_table(rows: Sequence[dict[str, Any]]) -> str:
+    head = [
+        "images",
+        "MB",
+        "seconds",
+        "upstream sent",
+        "pulls",
+        "refused",
+        "p99 of hits, ms",
+        "during it, ms",
+        "ratio",
+        "interval",
+        "killed",
+    ]
+    found = [WarmUp(**{**row, "pairs": tuple(Slowdown(**pair) for pair in row["pairs"])}) for row in rows]
+    lines = [
+        [
+            row.images,
+            f"{row.megabytes:.0f}",
+            f"{row.seconds:.1f}",
+            f"{row.bytes_ratio:.2f}x",
+            row.pulls,
+            row.refused,
+            *(f"{p99:.2f}" for p99 in row.p99()),
+            f"{row.slowdown.median:.2f}",
+            f"{row.slowdown.low:.2f} to {row.slowdown.high:.2f}",
+            f"{row.resumed_bytes_ratio:.2f}x",
+        ]
+        for row in found
+    ]
+    about = (
+        "From a registry that counts pulls. The last column is what upstream sent where the warm-up was killed in the middle and resumed."
+    )
+    return f"## A warm-up while clients pull\n\n{about}\n\n{_rows(head, lines)}"
 
 
 def _table(what: str, names: Sequence[str] | Mapping[str, int], peers: Sequence[str], cell: Callable[[str, str], str]) -> str:

@@ -147,7 +147,7 @@ class Soak:
 
 async def _measured(seconds: float, root: Path) -> list[Look]:
     async with FakeRegistry("anonymous") as upstream:
-        store = {"root": str(root / "store"), "max_size": _STORE}
+        store = {"root": str(root / "store"), "max_size": _STORE, "high_watermark": "100%"}
         upstreams = {"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "5s"}]}}
         async with regproxy(Upstream(upstream.url), root, workers=2, store=store, upstreams=upstreams) as peer:
             soak = Soak(upstream, peer)

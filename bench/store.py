@@ -27,7 +27,7 @@ from bench.peers import RESULTS
 from bench.processes import cpu, peak
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
-from tests.rig import free_port
+from tests.free_port import free_port
 
 _SMALL = 100
 _BATCH = 20_000
@@ -86,7 +86,7 @@ def _measured(root: Path, count: int, names: Sequence[str]) -> Start:
     port, admin_port = free_port(), free_port()
     config = root.with_suffix(".yaml")
     listen = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 2, "log_level": "error"}
-    config.write_text(yaml.safe_dump({**listen, "store": {"root": str(root)}}))
+    config.write_text(yaml.safe_dump({**listen, "store": {"root": str(root), "high_watermark": "100%"}}))
     began = time.perf_counter()
     server = subprocess.Popen([sys.executable, "-m", "regproxy", "serve", "--config", config])
     try:

@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 from bench.store import fill, is_answering, prepare
-from tests.rig import free_port
+from tests.free_port import free_port
 
 _CONNECTIONS = 16
 _SECONDS = 4
@@ -50,7 +50,7 @@ def _hits(url: str) -> _Hits:
 def _serving(root: Path, port: int, admin_port: int) -> Iterator[None]:
     config = root.with_suffix(".yaml")
     listen = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "log_level": "error"}
-    config.write_text(yaml.safe_dump({**listen, "store": {"root": str(root)}}))
+    config.write_text(yaml.safe_dump({**listen, "store": {"root": str(root), "high_watermark": "100%"}}))
     server = subprocess.Popen([sys.executable, "-m", "regproxy", "serve", "--config", config])
     try:
         while not is_answering(f"http://127.0.0.1:{admin_port}/readyz"):

@@ -17,8 +17,10 @@ from pydantic.fields import FieldInfo
 
 from regproxy.config import units
 from regproxy.config.model import Model
+from regproxy.config.sections import bandwidth, fleet
+from regproxy.config.sections.credentials import CredentialEntry
 from regproxy.config.settings import Document
-from regproxy.config.upstream import CredentialEntry, UpstreamEntry
+from regproxy.config.upstream import UpstreamEntry
 
 ROOT: Final = Path(__file__).parents[1]
 PAGE: Final = ROOT / "docs" / "configuration.md"
@@ -31,16 +33,19 @@ _TYPES: Mapping[Callable[..., object], str] = {
     units.seconds: "duration",
     units.size: "size",
     units.share: "percentage",
+    units.size_or_share: "size or percentage",
     units.host_name: "host name, with a port where it is not the default",
     units.server_name: "host name or IP address, without a port",
     units.origin: "URL of a host, such as `https://mirror.example.cn:5000`",
     units.proxy: "URL of a proxy",
     units.redis_url: "URL, such as `redis://127.0.0.1:6379/0`, `rediss://...` or `unix://...`",
+    fleet.peers: "`dns://name:port`, or list of URLs",
     units.keys: "text of at least 32 random bytes, or two of them separated by a comma",
     units.network: "network in CIDR form, such as `10.0.0.0/8`",
     units.repository_prefix: "beginning of a repository name, such as `dockerhub`",
     units.content_digest: "digest, such as `sha256:2cf2...`",
     units.filled: "text",
+    bandwidth.line_rate: "size, or a mapping of times of day to sizes and `none`",
     units.variable_name: "name of an environment variable",
 }
 _PLAIN: Mapping[object, str] = {str: "text", Path: "absolute path", bool: "`true` or `false`", int: "whole number", float: "number"}

@@ -5,16 +5,19 @@ Wiring chooses: pulls and fills get the decorated store and index, operators and
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Coroutine, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Mapping, Sequence
+from typing import TypeVar
 
 from regproxy import large
 from regproxy.flights import drain
+from regproxy.generation_cache import Memory
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.tag_history import History, PastMeaning
 from regproxy.ports import (
     Content,
     ContentStore,
@@ -29,7 +32,10 @@ from regproxy.ports import (
 )
 from regproxy.telemetry.log import fields
 
+_MAX_UNRECORDED = 10_000  # tags, of some 500 bytes each
 _SOON = 1.0  # seconds that an answer waits for what is kept of it: a disk that is well takes a hundredth of that
+
+Found = TypeVar("Found")
 
 _log = logging.getLogger(__name__)
 
@@ -76,16 +82,19 @@ class BestEffortStore(ContentStore):
             return False
 
     async def resumable(self, digest: Digest) -> int:
-        try:
-            return await self._store.resumable(digest)
-        except StoreError as error:
-            _not_found(digest, error)
-            return 0
+        return await _looked_up(self._store.resumable(digest), digest, 0)
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, locked_for: str | None = None
+        self,
+        digest: Digest,
+        size: int | None,
+        start: int = 0,
+        begun: Incoming | None = None,
+        *,
+        locked_for: str | None = None,
+        refused: StoreError | None = None,
     ) -> Ingest:
-        return await self._store.ingest(digest, size, start, begun, locked_for=locked_for)
+        return await self._store.ingest(digest, size, start, begun, locked_for=locked_for, refused=refused)
 
     async def spool(self, size: int) -> Spool:
         return await self._store.spool(size)
@@ -94,10 +103,7 @@ class BestEffortStore(ContentStore):
         return await self._store.acquire(digest, repository)
 
     async def release(self, digest: Digest, upstream: str, error: UpstreamError | None = None) -> None:
-        try:
-            await self._store.release(digest, upstream, error)
-        except StoreError as failure:
-            _not_kept(digest, failure)
+        await kept(self._store.release(digest, upstream, error), digest)
 
     async def ingesting(self) -> Collection[Digest]:
         return await self._store.ingesting()
@@ -106,22 +112,21 @@ class BestEffortStore(ContentStore):
         return self._store.is_wanted(digest, upstream)
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
-        try:
-            return await self._store.landed(digest, size)
-        except StoreError as error:
-            _not_found(digest, error)
-            return None
+        return await _looked_up(self._store.landed(digest, size), digest, None)
 
 
 class BestEffortIndex(Index):
     """An index whose errors are logged: what it cannot find is not known, and what it cannot record is not recorded.
 
-    What operators ask for raises as before: freezes that are set and lifted, imports, the catalog.
+    What a tag means is known from the moment on that it is to be recorded, and where it cannot be, in this process alone until another
+    generation begins: registries count who asks again. What operators ask for raises as before: freezes that are set and lifted, imports,
+    the catalog.
     """
 
     def __init__(self, index: Index) -> None:
         """Forward to *index*."""
         self._index = index
+        self._unrecorded: Memory[Reference, TagRecord] = Memory(_MAX_UNRECORDED, lambda: index.generation)
 
     @property
     def generation(self) -> int:
@@ -129,16 +134,29 @@ class BestEffortIndex(Index):
 
     async def tag(self, reference: Reference) -> TagRecord | None:
         try:
-            return await self._index.tag(reference)
+            recorded = await self._index.tag(reference)
         except StoreError as error:
             _not_found(reference, error)
-            return None
+            recorded = None
+        newer = self._unrecorded.get(reference)
+        return newer if newer and (recorded is None or recorded.checked_at < newer.checked_at) else recorded
 
-    async def put_tag(self, reference: Reference, record: TagRecord) -> None:
-        try:
-            await self._index.put_tag(reference, record)
-        except StoreError as error:
-            _not_kept(reference, error)
+    async def meanings(self, reference: Reference) -> History:
+        return await _looked_up(self._index.meanings(reference), reference, ())
+
+    async def histories(self, repository: Repository) -> Mapping[str, History]:
+        return await _looked_up(self._index.histories(repository), repository, {})
+
+    async def put_tag(self, reference: Reference, record: TagRecord, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
+        self._unrecorded.put(reference, record, self._index.generation)
+        if await kept(self._index.put_tag(reference, record, cooldown, others), reference) and self._unrecorded.get(reference) is record:
+            self._unrecorded.pop(reference)
+
+    async def adopt_tag(self, reference: Reference, record: TagRecord, others: Collection[PastMeaning] = ()) -> None:
+        await kept(self._index.adopt_tag(reference, record, others), reference)
+
+    async def put_deleted(self, reference: Reference, now: float, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
+        await kept(self._index.put_deleted(reference, now, cooldown, others), reference)
 
     async def drop_tag(self, reference: Reference) -> None:
         await self._index.drop_tag(reference)
@@ -158,17 +176,10 @@ class BestEffortIndex(Index):
             return None
 
     async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
-        try:
-            await self._index.put(kind, repository, descriptor, children)
-        except StoreError as error:
-            _not_kept(descriptor.digest, error)
+        await kept(self._index.put(kind, repository, descriptor, children), descriptor.digest)
 
     async def access(self, repository: Repository) -> Access:
-        try:
-            return await self._index.access(repository)
-        except StoreError as error:
-            _not_found(repository, error)
-            return Access()
+        return await _looked_up(self._index.access(repository), repository, Access())
 
     async def put_confirmed(self, repository: Repository, asked_at: float) -> bool:
         try:
@@ -188,11 +199,7 @@ class BestEffortIndex(Index):
         await self._index.put_imported(repository)
 
     async def manifests_of(self, repository: Repository, most: int) -> Sequence[Digest]:
-        try:
-            return await self._index.manifests_of(repository, most)
-        except StoreError as error:
-            _not_found(repository, error)
-            return ()
+        return await _looked_up(self._index.manifests_of(repository, most), repository, ())
 
     async def digest_named(self, reference: str) -> Digest | None:
         return await self._index.digest_named(reference)
@@ -201,11 +208,7 @@ class BestEffortIndex(Index):
         return await self._index.repositories(registry, last, most)
 
     async def freezes(self) -> Sequence[Freeze]:
-        try:
-            return await self._index.freezes()
-        except StoreError as error:
-            _not_found("freezes", error)
-            return ()
+        return await _looked_up(self._index.freezes(), "freezes", ())
 
     async def put_freeze(self, freeze: Freeze) -> None:
         await self._index.put_freeze(freeze)
@@ -213,18 +216,20 @@ class BestEffortIndex(Index):
     async def drop_freeze(self, pattern: str) -> bool:
         return await self._index.drop_freeze(pattern)
 
+    async def signed(self, digest: Digest, policy: str) -> Digest | None:
+        return await _looked_up(self._index.signed(digest, policy), digest, None)
+
+    async def put_signed(self, parent: Digest, policy: str, digests: Sequence[Digest]) -> None:
+        await kept(self._index.put_signed(parent, policy, digests), parent)
+
+    async def parents(self, repository: Repository, digest: Digest, most: int) -> Sequence[Digest]:
+        return await _looked_up(self._index.parents(repository, digest, most), digest, ())
+
     async def listing(self, key: str) -> bytes | None:
-        try:
-            return await self._index.listing(key)
-        except StoreError as error:
-            _not_found(key, error)
-            return None
+        return await _looked_up(self._index.listing(key), key, None)
 
     async def put_listing(self, key: str, body: bytes) -> None:
-        try:
-            await self._index.put_listing(key, body)
-        except StoreError as error:
-            _not_kept(key, error)
+        await kept(self._index.put_listing(key, body), key)
 
 
 class Behind:
@@ -249,6 +254,14 @@ class Behind:
     async def drain(self, grace: float) -> None:
         """Wait up to *grace* seconds for all work, then cancel the rest."""
         await drain(self._tasks, grace)
+
+
+async def _looked_up(work: Awaitable[Found], what: object, default: Found) -> Found:
+    try:
+        return await work
+    except StoreError as error:
+        _not_found(what, error)
+        return default
 
 
 def _not_found(what: object, error: StoreError) -> None:

@@ -43,8 +43,11 @@ class Memory(Generic[Key, Value]):
         if key in self._values:
             self._total -= self._weight(self._values.pop(key))
 
+    def clear(self) -> None:
+        self._values.clear()
+        self._total = 0
+
     def _renew(self) -> None:
         if (present := self._present()) != self._generation:
-            self._values.clear()
-            self._total = 0
+            self.clear()
             self._generation = present

@@ -6,16 +6,20 @@ Anybody may make something where it lies, so nobody can know its name beforehand
 find it in their environment. Whoever uses it holds a lock on it: what nobody holds is of the dead, and the next start removes it.
 """
 
+import errno
 import fcntl
 import os
 import re
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- what is made in it is ours alone
+
+_TRIES = 200  # of a few microseconds each
 
 _held: dict[str, int] = {}  # the directories that this process uses, and the descriptors that are locked
 
@@ -47,6 +51,45 @@ def forget(root: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
         if (descriptor := _held.pop(path, None)) is not None:
             os.close(descriptor)
+
+
+def free_row(rows: Path, most: int) -> tuple[int, int]:
+    """Take one of *most* numbers that no other living process has, and the descriptor that holds it; raise `OSError`."""
+    rows.mkdir(exist_ok=True, mode=0o700)
+    for row in range(most):
+        lock = os.open(rows / str(row), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if try_lock(lock):
+            return row, lock
+        os.close(lock)
+    raise OSError(errno.EUSERS, "too many processes", str(rows))
+
+
+@contextmanager
+def left_row(rows: Path, row: int) -> Iterator[bool]:
+    """Report whether the process that had a row is gone; nobody takes the row meanwhile. Raise `OSError` where nobody ever had it."""
+    lock = os.open(rows / str(row), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield try_lock(lock)
+    finally:
+        os.close(lock)
+
+
+def try_lock(descriptor: int) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+@contextmanager
+def locked(descriptor: int | None) -> Iterator[None]:
+    """Keep other processes from changing what we are about to; who holds the lock and is stopped does not stop us."""
+    has_it = descriptor is not None and any(try_lock(descriptor) for _ in range(_TRIES))
+    try:
+        yield
+    finally:
+        if has_it and descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _variable(root: Path) -> str:

@@ -1,5 +1,6 @@
 """`python -m release.image FOLDER [OPTIONS]`: the container image, tagged with the version, as FOLDER/regproxy-VERSION-image.tar."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,17 +11,24 @@ from release.__main__ import checksums
 from release.project import ROOT, epoch, revision, version
 
 PLATFORMS: Final = "linux/amd64,linux/arm64"
+_OF_ENVIRONMENT: Final = (
+    "BASE_IMAGE",
+    "PIP_INDEX_URL",
+    "BUILD_CA",
+)  # arguments of the Dockerfile; a bundle has lines, which make cannot pass
 
 
 def build(to: Path, options: Sequence[str]) -> None:
     """Build with docker buildx for all platforms, an OCI archive; without buildx for this machine's, an archive for `docker load`.
 
-    *options* are passed on to the build. Raise CalledProcessError where docker fails; it has said why then.
+    *options* are passed on to the build, and so are those arguments of it that the environment has. Raise CalledProcessError where
+    docker fails; it has said why then.
     """
     to.mkdir(exist_ok=True)
     archive = to / f"regproxy-{version()}-image.tar"
     tag = f"regproxy:{version()}"
     common = [f"--label=org.opencontainers.image.version={version()}", f"--label=org.opencontainers.image.revision={revision()}"]
+    common += [f"--build-arg={name}" for name in _OF_ENVIRONMENT if name in os.environ]
     if _has_buildx():
         target = [
             f"--platform={PLATFORMS}",

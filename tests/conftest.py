@@ -12,7 +12,7 @@ import pytest
 from regproxy.shm import forget
 from regproxy.telemetry.log import Lines
 from tests.fakes.registry import FakeRegistry
-from tests.rig import QUICK, Rig, rig
+from tests.rig import Rig, rig
 
 pytest_plugins = ("tests.canaries",)
 
@@ -20,6 +20,12 @@ _SLOWEST_LAST = ("faults", "clients")
 _MEASURED = frozenset(
     {"conformance", "fill", "fleet", "index", "maintenance", "oci", "policy", "pull", "storage", "telemetry", "upstream", "web"}
 )  # folders whose tests start no program
+
+os.environ["REGPROXY__STORE__HIGH_WATERMARK"] = (
+    "100%"  # of all programs that tests start, whatever their files say: how full the machine's disk is, is no matter
+)
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each program of the tests compiles all of regproxy: half of what its start costs
 
 hypothesis.settings.register_profile("any machine", deadline=None)  # a test asserts no time
 hypothesis.settings.load_profile("any machine")
@@ -55,7 +61,7 @@ async def upstream() -> AsyncIterator[FakeRegistry]:
 async def proxy(upstream: FakeRegistry, tmp_path: Path) -> AsyncIterator[Rig]:
     """Run regproxy before the upstream, asking it about a tag at every pull."""
     settings = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
-    async with rig(tmp_path / "store", {"docker.io": settings}, timeouts={**QUICK, "revalidate": "60s"}) as running:
+    async with rig(tmp_path / "store", {"docker.io": settings}) as running:
         yield running
 
 

@@ -1,10 +1,9 @@
 """A whole regproxy in this process, between fake registries and clients that look at every byte."""
 
 import asyncio
-import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,15 +11,15 @@ from typing import Any
 
 import aiohttp
 import yaml
-from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
 from regproxy.config import Address, load
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
-from regproxy.ports import Ledger
+from regproxy.ports import DownloadStatus, Ledger
 from regproxy.server import sockets
+from regproxy.server.supervisor import admin_access
 from regproxy.telemetry.history import History
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port, registry_port
@@ -29,6 +28,7 @@ from regproxy.wiring import Proxy, assembled
 from tests.canary import told
 
 LOOPBACK = "127.0.0.1"
+USUAL = {"connect": "10s", "headers": "10s", "silence": "10s", "revalidate": "60s"}
 QUICK = {"connect": "2s", "headers": "2s", "silence": "2s", "revalidate": "500ms"}  # for one request at a time that is to time out
 PATIENT = {"connect": "60s", "headers": "60s", "silence": "60s", "revalidate": "60s", "slow_for": "60s", "progress": "60s"}  # for the rest
 
@@ -106,19 +106,22 @@ async def rig(
     **settings: object,
 ) -> AsyncIterator[Rig]:
     """Run regproxy on a store at *root* with *upstreams*, each a host's URL or a mapping as in the configuration."""
+    store = settings.get("store", {})
+    assert isinstance(store, Mapping)
     document = {
         "listen": f"{LOOPBACK}:5000",
         "default_upstream": next(iter(upstreams)),
-        "store": {"root": str(root)},
-        "timeouts": QUICK,
+        "timeouts": USUAL,
         "drain": "1s",
         "upstreams": {name: _upstream(value) for name, value in upstreams.items()},
         **settings,
+        "store": {"root": str(root), "high_watermark": "100%", **store},  # how full the machine's disk is, is no matter
     }
     path = root.with_suffix(".yaml")
     path.write_text(yaml.safe_dump(document))
     configured = load(path, {})
-    (listeners,), (admin,) = (sockets.opened(Address(LOOPBACK, 0)) for _ in range(2))
+    number = configured.listen.port if "listen" in settings else 0  # members of a fleet have to know it before
+    (listeners,), (admin,) = (sockets.opened(Address(LOOPBACK, each)) for each in (number, 0))
     port, admin_number = sockets.port(listeners), sockets.port(admin)
     history = History()
     with ExitStack() as opened:
@@ -126,8 +129,8 @@ async def rig(
             opened.enter_context(each)  # also where a store that cannot be used keeps the ports from taking them
         async with (
             assembled(configured, clock) as proxy,
-            admin_port(_admin(proxy, history), admin),
-            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts) as server,
+            admin_port(admin_app(proxy.admin, OneProcess(proxy), admin_access(configured, sockets.addresses(admin)), history), admin),
+            registry_port(proxy.handlers, listeners, configured.drain, configured.tls, timeouts, configured.proxies()) as server,
             aiohttp.ClientSession(
                 auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
             ) as session,
@@ -142,19 +145,20 @@ def _left_behind() -> list[str]:
     return [name for name in names if name.startswith(("fill ", "flight "))]
 
 
-def _admin(proxy: Proxy, history: History) -> web.Application:
-    inventory, refresher = proxy.inventory, proxy.refresher
-    return admin_app(
-        proxy.store,
-        proxy.registries,
-        proxy.freezes,
-        proxy.explainer,
-        inventory,
-        refresher,
-        lambda: True,
-        history=history,
-        downloads=proxy.fills.downloads,
-    )
+@dataclass(frozen=True, slots=True)
+class OneProcess:
+    """The one process of a rig, as the admin port reports on it."""
+
+    proxy: Proxy
+
+    def is_accepting(self) -> bool:
+        return True
+
+    def trouble(self) -> None:
+        """The store's own trouble is known without it."""
+
+    def downloads(self) -> Sequence[DownloadStatus]:
+        return self.proxy.fills.downloads()
 
 
 def _upstream(value: object) -> object:
@@ -199,10 +203,3 @@ def get(path: str, **headers: str) -> bytes:
 def metric(exposition: str, name: str) -> float:
     """Read a metric that has no labels."""
     return next(float(line.split()[1]) for line in exposition.splitlines() if line.startswith(f"{name} "))
-
-
-def free_port() -> int:
-    """Find a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])

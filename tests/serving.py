@@ -8,7 +8,8 @@ from pathlib import Path
 import aiohttp
 import yaml
 
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 
 async def serving(root: Path, upstream: str, port: int) -> Process:

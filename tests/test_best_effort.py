@@ -1,12 +1,17 @@
 """A disk's errors are not the client's."""
 
+import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from inspect import iscoroutinefunction
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from regproxy.best_effort import BestEffortIndex, BestEffortStore
+from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
@@ -34,8 +39,12 @@ STORE_RAISES: list[tuple[str, tuple[object, ...]]] = [
     ("ingesting", ()),
 ]
 INDEX: list[tuple[str, tuple[object, ...], object]] = [
+    ("meanings", (LATEST,), ()),
+    ("put_deleted", (LATEST, 0.0), None),
+    ("histories", (APP,), {}),
     ("tag", (LATEST,), None),
     ("put_tag", (LATEST, TagRecord(BLOB, 0.0)), None),
+    ("adopt_tag", (LATEST, TagRecord(BLOB, 0.0)), None),
     ("held", (Kind.BLOB, APP, BLOB.digest), None),
     ("known", (Kind.BLOB, BLOB.digest), None),
     ("put", (Kind.BLOB, APP, BLOB), None),
@@ -44,6 +53,9 @@ INDEX: list[tuple[str, tuple[object, ...], object]] = [
     ("put_refused", (APP, "no such repository"), False),
     ("manifests_of", (APP, 1), ()),
     ("freezes", (), ()),
+    ("signed", (BLOB.digest, "a policy"), None),
+    ("put_signed", (BLOB.digest, "a policy", [BLOB.digest]), None),
+    ("parents", (APP, BLOB.digest, 1), ()),
     ("listing", ("catalog",), None),
     ("put_listing", ("catalog", b"{}"), None),
 ]
@@ -91,6 +103,23 @@ async def test_what_a_fill_has_to_act_upon_is_raised(name: str, arguments: tuple
 async def test_what_operators_ask_for_is_raised(name: str, arguments: tuple[object, ...]) -> None:
     with pytest.raises(StoreError):
         await getattr(index, name)(*arguments)
+
+
+async def test_d32_what_a_tag_means_is_known_while_it_is_being_recorded(tmp_path: Path) -> None:
+    index = await SqliteIndex.open(tmp_path / "index.db")
+    subject, older, newer = BestEffortIndex(index), TagRecord(BLOB, 10.0), TagRecord(BLOB, 20.0)
+    await subject.put_tag(LATEST, older)
+    with closing(sqlite3.connect(tmp_path / "index.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # a disk that is slow
+        recording = asyncio.create_task(subject.put_tag(LATEST, newer))
+        await asyncio.sleep(0)
+        assert (await index.tag(LATEST), await subject.tag(LATEST)) == (older, newer)
+        other.execute("ROLLBACK")
+    await recording
+    assert await index.tag(LATEST) == newer
+    await index.drop_tag(LATEST)
+    assert await subject.tag(LATEST) is None
+    await index.close()
 
 
 def test_each_question_is_decided() -> None:

@@ -5,27 +5,49 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import ClassVar, get_args
 
 import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
+from joserfc.jwk import RSAKey
 
 from regproxy.config import Address, ConfigError, Settings, Timeouts, load
 from regproxy.config.builtin import BUILTIN
 from regproxy.config.environment import default_root
 from regproxy.config.model import Model
+from regproxy.config.sections.admin import admin_tokens
 from regproxy.config.settings import Document
 from regproxy.config.timeouts import HostTimeouts, UpstreamTimeouts
 from regproxy.config.tls import cautions
 from regproxy.config.units import duration_text, seconds, share, share_text, size, size_text
 from regproxy.oci.digest import Digest
+from regproxy.policy.clients.admin_roles import Holder, Role
+from regproxy.policy.clients.client_quota import ClientQuota
+from regproxy.policy.clouds.signing import AccessKey
+from regproxy.policy.clouds.sources import (
+    Aliyun,
+    AwsIdentity,
+    Azure,
+    AzureIdentity,
+    Ecr,
+    GithubApp,
+    Google,
+    GoogleIdentity,
+    Huawei,
+    HuaweiLogin,
+    Provider,
+    Tencent,
+)
 from regproxy.policy.credential import Credential, DockerConfig, Secret
 from regproxy.policy.freshness import PullPolicy, TagPolicy
-from regproxy.policy.routing import Host, Proxy, Routes, Trust, Upstream
+from regproxy.policy.requirement import Requirement, RequireMode
+from regproxy.policy.routing import Host, Routes, Trust, Upstream
+from regproxy.policy.upstream.transport import Proxy
 from tests.fakes.authority import Authority, Pair
+from tests.trust.signing import Signer
 
 REFERENCE = Path(__file__).parents[1] / "config" / "regproxy.yaml"
 SECRET = "canary horse battery staple"
@@ -85,7 +107,98 @@ class TestDefaults:
         assert listed.admin_hosts == ("regproxy.example", "fd00::1", "192.0.2.7")
         assert load(None, {"REGPROXY__ADMIN_HOSTS": "regproxy, metrics.example"}).admin_hosts == ("regproxy", "metrics.example")
         assert mistakes(file, "admin_hosts: ['regproxy:5001']")
-        assert mistakes(file, "admin_writes: everywhere")
+
+    def test_n16_04_what_is_open_and_whose_tokens_count(self, file: Path) -> None:
+        token = "canary-0123456789abcdef"
+        found = settings(file, f"{{admin_open: [health], admin_tokens: {{ops: {{token: {token}, role: operate}}}}}}")
+        assert found.admin_open == {"health"}
+        assert found.admin_tokens["ops"].role is Role.OPERATE
+        assert token not in found.as_yaml() + repr(found)
+        assert load(None, {"REGPROXY__ADMIN_OPEN": "health, reads"}).admin_open == {"health", "reads"}
+        assert admin_tokens(found.admin_tokens).holder(token) == Holder("ops", Role.OPERATE)
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("admin_open: everything", "admin_open"),
+            ("admin_open: [all]", "is not one of"),
+            ("admin_tokens: {ops: {token: canary-short}}", "ASCII characters"),
+            ("admin_tokens: {ops: {token: canary-with a space in it}}", "ASCII characters"),
+            ("admin_tokens: {ops: {token: canary-0123456789abcdef, role: admin}}", "is not one of"),
+            ("admin_tokens: {a: {token: canary-0123456789abcdef}, b: {token: canary-0123456789abcdef}}", "is the token of a as well"),
+            ("{admin_listen: 0.0.0.0:5001, admin_tokens: {a: {token: canary-0123456789abcdef}}}", "without TLS"),
+            ("admin_writes: anywhere", "was renamed"),
+        ],
+    )
+    def test_n16_04_mistakes_about_the_admin_port_are_told_without_its_tokens(self, file: Path, text: str, told: str) -> None:
+        [line] = mistakes(file, text)
+        assert told in line
+        assert "canary" not in line
+
+    @pytest.mark.parametrize("more", ["admin_listen: localhost:5001", "insecure_credentials: true"])
+    def test_n16_04_tokens_without_tls_are_for_this_machine_or_for_those_who_say_so(self, file: Path, more: str) -> None:
+        listen = "" if "listen" in more else "admin_listen: 0.0.0.0:5001, "
+        assert settings(file, f"{{{listen}{more}, admin_tokens: {{a: {{token: canary-0123456789abcdef}}}}}}").admin_tokens
+
+    def test_n16_05_quotas_are_read_in_their_order(self, file: Path) -> None:
+        found = settings(file, "quotas: [{match: ci, rate: 1MiB, store: 20%}, {connections: 5}, {store: 1MiB}]")
+        expected = [ClientQuota("ci", 1024 * 1024, store=0.2), ClientQuota("*", connections=5), ClientQuota("*", store=1024 * 1024)]
+        assert [each.quota() for each in found.quotas] == expected
+        assert [each["store"] for each in found.effective()["quotas"]] == ["20%", None, "1MiB"]
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("quotas: [{match: ci}]", "limits nothing"),
+            ("quotas: [{rate: 1KiB}]", "must be at least 65536"),
+            ("quotas: [{store: 120%}]", "is not a percentage"),
+            ("quotas: [{connections: 0}]", "must be at least 1"),
+            ("quotas: [{rates: 1MiB}]", "rate"),
+            ("quotas: {rate: 1MiB}", "quotas"),
+        ],
+    )
+    def test_n16_05_a_quota_that_limits_nothing_or_everything_is_a_mistake(self, file: Path, text: str, told: str) -> None:
+        [line] = mistakes(file, text)
+        assert told in line
+
+    def test_n18_11_a_secret_of_a_hook_is_taken_from_a_file_and_shown_nowhere(self, file: Path, tmp_path: Path) -> None:
+        secret = "canary-0123456789abcdef"
+        (tmp_path / "secret").write_text(f"{secret}\n")
+        text = f"[{{source: quay, secret_file: {tmp_path / 'secret'}}}, {{source: github, secret: {secret}, upstream: ghcr.io}}]"
+        found = settings(file, f"hooks: {text}")
+        assert [each.hook().secret for each in found.hooks] == [Secret(secret)] * 2
+        assert secret not in found.as_yaml() + repr(found)
+        assert settings(file, "hooks: [{source: kraken, open: true}]").hooks[0].hook().secret is None
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            ("[{source: harbor}]", "hooks[0]: needs a secret or a secret_file"),
+            ("[{source: harbor, secret: canary-0123456789abcdef, open: true}]", "one of them only"),
+            ("[{source: harbor, secret: canary}]", "hooks[0].secret: is not 20 to 1024 ASCII characters"),
+            ("[{source: harbor, secret_file: /dev/null}]", "has a secret_file whose content is not 20 to 1024"),
+            ("[{source: harbor, secret_file: /nowhere/at/all}]", "has a secret_file that cannot be read: No such file"),
+            ("[{source: harbor, secret_file: FILE.binary}]", "is not ASCII text"),
+            ("[{source: nobody, open: true}]", "is not one of"),
+            (
+                "[{source: harbor, open: true, upstream: harbor.example}]",
+                "hooks[0].upstream: 'harbor.example' is not a configured upstream",
+            ),
+            ("[{source: harbor, open: true}, {source: quay, open: true}, {source: harbor, open: true}]", "cannot be told from hooks[0]"),
+            ("[{source: harbor, secret: canary-0123456789abcdef}]\nadmin_listen: 0.0.0.0:5001", "sent to 0.0.0.0:5001 without TLS"),
+        ],
+    )
+    def test_n18_11_mistakes_about_hooks_are_told_without_their_secrets(self, file: Path, text: str, told: str) -> None:
+        Path(f"{file}.binary").write_bytes(b"\xff" * 32)
+        [line] = mistakes(file, f"hooks: {text.replace('FILE', str(file))}")
+        assert told in line
+        assert "canary" not in line
+
+    def test_n18_11_githubs_secret_is_never_sent_and_others_may_be_where_it_is_said(self, file: Path) -> None:
+        listen = "admin_listen: 0.0.0.0:5001"
+        assert settings(file, f"{{hooks: [{{source: github, secret: canary-0123456789abcdef}}], {listen}}}").hooks
+        more = f"{listen}, insecure_credentials: true"
+        assert settings(file, f"{{hooks: [{{source: quay, secret: canary-0123456789abcdef}}], {more}}}").hooks
 
     def test_the_upstreams_are_what_routing_takes(self) -> None:
         found = load(None, {})
@@ -107,14 +220,43 @@ class TestReferenceFile:
     def test_the_text_search_is_only_for_what_is_off_by_default(self) -> None:
         absent = {path[:-1] for path in unsaid(Document, yaml.safe_load(REFERENCE.read_text()))}
         assert absent == {
+            ("admin_tokens",),
+            ("warm",),
+            ("hooks",),
+            ("hooks", "rate"),
+            ("quotas",),
             ("upstreams", "hosts", "credentials"),
+            ("upstreams", "hosts", "credentials", "aliyun"),
+            ("upstreams", "hosts", "credentials", "azure"),
+            ("upstreams", "hosts", "credentials", "ecr"),
+            ("upstreams", "hosts", "credentials", "google"),
+            ("upstreams", "hosts", "credentials", "tencent"),
+            ("upstreams", "hosts", "credentials", "huawei"),
+            ("upstreams", "hosts", "credentials", "github_app"),
+            ("upstreams", "hosts", "credentials", "provider"),
             ("upstreams", "credentials"),
+            ("upstreams", "credentials", "aliyun"),
+            ("upstreams", "credentials", "azure"),
+            ("upstreams", "credentials", "ecr"),
+            ("upstreams", "credentials", "google"),
+            ("upstreams", "credentials", "tencent"),
+            ("upstreams", "credentials", "huawei"),
+            ("upstreams", "credentials", "github_app"),
+            ("upstreams", "credentials", "provider"),
             ("upstreams", "freeze"),
+            ("upstreams", "require"),
+            ("upstreams", "require", "identities"),
             ("upstreams", "timeouts"),
             ("upstreams", "hosts", "timeouts"),
+            ("store", "behind"),
             ("redis",),
+            ("fleet",),
             ("tls",),
             ("admin_tls",),
+            ("trusted_proxies",),
+            ("clients",),
+            ("clients", "jwt"),
+            ("clients", "certificates"),
         }
 
     def test_every_setting_there_has_a_reason(self) -> None:
@@ -256,6 +398,195 @@ class TestUpstreams:
         assert mirror.docker_config == DockerConfig(Path("/m"), ("mirror:5000",))
         assert hub.docker_config == DockerConfig(Path("/etc/config.json"), names)
         assert settings(file, found.as_yaml()) == found
+
+    def test_n19_01_a_provider_is_told_the_registry_by_its_name_and_a_mirror_by_its_address(self, file: Path) -> None:
+        text = """
+        upstreams:
+          docker.io:
+            hosts: [{url: "https://mirror:5000", trust: [pull], credentials: {provider: {command: m}}}, {url: https://registry-1.docker.io}]
+            credentials:
+              provider: {command: /bin/p, args: [a], env: {KEY: "${SECRET}"}, match_images: ["*.io"], default_cache_duration: 6h}
+        """
+        found = settings(file, text, {"SECRET": SECRET})
+        mirror, hub = upstream(found, "docker.io").hosts
+        names = ("docker.io", "index.docker.io", "registry-1.docker.io")
+        assert mirror.credential_source == Provider("m", ("mirror:5000",))
+        assert hub.credential_source == Provider("/bin/p", names, ("a",), (("KEY", Secret(SECRET)),), ("*.io",), 21_600.0)
+        assert SECRET not in found.as_yaml() + repr(found)
+        shown = settings(file, found.as_yaml())
+        assert shown.as_yaml() == found.as_yaml()
+
+    CHINA = "https://123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn"
+    EKS: ClassVar = {
+        "AWS_ROLE_ARN": "arn:aws-cn:iam::123456789012:role/r",
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/irsa",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://169.254.170.23/v1/credentials",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/var/run/pod",
+        "AWS_ACCESS_KEY_ID": "AKIA",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }
+
+    @pytest.mark.parametrize("identity", ["keys", "web_identity", "pod_identity", "instance"])
+    def test_n19_01_ecr_takes_from_the_environment_and_from_the_hosts_name_what_the_file_does_not_say(
+        self, file: Path, identity: str
+    ) -> None:
+        text = f"upstreams: {{ecr.cn: {{hosts: [{{url: '{self.CHINA}'}}], credentials: {{ecr: {{identity: {identity}}}}}}}}}"
+        found = settings(file, text, self.EKS)
+        (host,) = upstream(found, "ecr.cn").hosts
+        source = host.credential_source
+        assert isinstance(source, Ecr)
+        assert (source.region, source.endpoint) == ("cn-north-1", "https://api.ecr.cn-north-1.amazonaws.com.cn")
+        told = {
+            "keys": source.key == AccessKey("AKIA", Secret(SECRET)),
+            "web_identity": (source.sts_endpoint, source.token_file) == ("https://sts.cn-north-1.amazonaws.com.cn", Path("/var/run/irsa")),
+            "pod_identity": (source.credentials_url, source.token_file)
+            == (self.EKS["AWS_CONTAINER_CREDENTIALS_FULL_URI"], Path("/var/run/pod")),
+            "instance": source.metadata_endpoint == "http://169.254.169.254",
+        }
+        assert [name for name, is_so in told.items() if is_so] == [identity]
+        assert SECRET not in found.as_yaml() + repr(found)
+        assert settings(file, found.as_yaml()).as_yaml() == found.as_yaml()
+
+    def test_n19_01_google_and_azure_take_from_the_environment_what_the_file_does_not_say(self, file: Path, tmp_path: Path) -> None:
+        config = tmp_path / "federation.json"
+        federation = {"type": "external_account", "audience": "a", "subject_token_type": "jwt", "token_url": "https://sts/"}
+        config.write_text(json.dumps({**federation, "credential_source": {"file": "/t"}}))
+        environ = {
+            "GOOGLE_APPLICATION_CREDENTIALS": str(config),
+            "AZURE_CLIENT_ID": "client",
+            "AZURE_TENANT_ID": "tenant",
+            "AZURE_FEDERATED_TOKEN_FILE": "/var/run/azure",
+        }
+        text = """
+        upstreams:
+          gar: {hosts: [{url: https://eu-docker.pkg.dev}], credentials: {google: {identity: metadata}}}
+          gcr: {hosts: [{url: https://eu.gcr.io}], credentials: {google: {identity: federation}}}
+          acr: {hosts: [{url: https://a.azurecr.io}], credentials: {azure: {identity: managed}}}
+          acr.cn: {hosts: [{url: https://a.azurecr.cn}], credentials: {azure: {identity: workload}}}
+        """
+        found = settings(file, text, environ)
+        sources = {name: upstream(found, name).hosts[0].credential_source for name in ("gar", "gcr", "acr", "acr.cn")}
+        assert sources == {
+            "gar": Google(GoogleIdentity.METADATA, "default", "http://169.254.169.254"),
+            "gcr": Google(GoogleIdentity.FEDERATION, config_file=config),
+            "acr": Azure(AzureIdentity.MANAGED, "https://containerregistry.azure.net", metadata_endpoint="http://169.254.169.254"),
+            "acr.cn": Azure(
+                AzureIdentity.WORKLOAD,
+                "https://management.chinacloudapi.cn",
+                "client",
+                "tenant",
+                Path("/var/run/azure"),
+                "https://login.chinacloudapi.cn",
+            ),
+        }
+        assert settings(file, found.as_yaml()).as_yaml() == found.as_yaml()
+
+    def test_n19_01_clouds_of_china_and_github_take_what_the_hosts_name_says(self, file: Path, tmp_path: Path) -> None:
+        pem = tmp_path / "app.pem"
+        pem.write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+        keys = "access_key_id: id, secret_access_key: '${SECRET}'"
+        text = f"""
+        upstreams:
+          aliyun: {{hosts: [{{url: https://registry.cn-hangzhou.aliyuncs.com}}], credentials: {{aliyun: {{{keys}}}}}}}
+          tencent:
+            hosts: [{{url: https://team.tencentcloudcr.com}}]
+            credentials: {{tencent: {{{keys}, registry_id: tcr-1, region: ap-guangzhou}}}}
+          long: {{hosts: [{{url: https://swr.cn-north-4.myhuaweicloud.com}}], credentials: {{huawei: {{{keys}}}}}}}
+          short: {{hosts: [{{url: https://swr.cn-north-4.myhuaweicloud.com}}], credentials: {{huawei: {{{keys}, login: temporary}}}}}}
+          github: {{hosts: [{{url: https://ghcr.io}}], credentials: {{github_app: {{app_id: a, installation_id: 7, private_key: {pem}}}}}}}
+        """
+        found = settings(file, text, {"SECRET": SECRET})
+        key = AccessKey("id", Secret(SECRET))
+        swr = "https://swr-api.cn-north-4.myhuaweicloud.com"
+        sources = {name: upstream(found, name).hosts[0].credential_source for name in ("aliyun", "tencent", "long", "short", "github")}
+        assert sources == {
+            "aliyun": Aliyun("cn-hangzhou", "https://cr.cn-hangzhou.aliyuncs.com", key),
+            "tencent": Tencent("ap-guangzhou", "tcr-1", "https://tcr.tencentcloudapi.com", key),
+            "long": Huawei(HuaweiLogin.LONG_TERM, "cn-north-4", key),
+            "short": Huawei(HuaweiLogin.TEMPORARY, "cn-north-4", key, swr),
+            "github": GithubApp("a", "7", pem, "https://api.github.com"),
+        }
+        assert SECRET not in found.as_yaml() + repr(found)
+        assert settings(file, found.as_yaml()).as_yaml() == found.as_yaml()
+
+    def test_n19_01_of_a_pattern_each_registry_tells_its_own_region(self, file: Path) -> None:
+        text = """
+        upstreams:
+          "*.dkr.ecr.*.amazonaws.com": {hosts: [{url: "https://{registry}"}], credentials: {ecr: {identity: instance}}}
+          "*.azurecr.cn": {hosts: [{url: "https://{registry}"}], credentials: {azure: {identity: managed}}}
+        """
+        found = settings(file, text)
+        routes = Routes(found.upstreams, "docker.io")
+        names = ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "a.azurecr.cn")
+        ecr, azure = (routes.find("x", [name]).upstream.hosts[0].credential_source for name in names)
+        assert ecr == Ecr(
+            AwsIdentity.INSTANCE, "eu-west-1", "https://api.ecr.eu-west-1.amazonaws.com", metadata_endpoint="http://169.254.169.254"
+        )
+        assert isinstance(azure, Azure)
+        assert azure.resource == "https://management.chinacloudapi.cn"
+        assert settings(file, found.as_yaml()).as_yaml() == found.as_yaml()
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ("aliyun: {access_key_id: a, secret_access_key: canary}", "aliyun.region: is missing: quay.io is not a name of Aliyun"),
+            ("aliyun: {access_key_id: a, region: r}", "aliyun.secret_access_key: is missing"),
+            ("tencent: {access_key_id: a, secret_access_key: canary, region: r}", "tencent.registry_id: is missing"),
+            ("huawei: {access_key_id: a, secret_access_key: canary}", "huawei.project: is missing: quay.io is not a name of SWR"),
+            ("huawei: {access_key_id: a, secret_access_key: canary, project: p, login: temporary}", "huawei.endpoint: is missing"),
+            ("github_app: {app_id: a, installation_id: 1, private_key: /nowhere}", "private_key: cannot be read: No such file"),
+            ("github_app: {app_id: a, installation_id: 1, private_key: /dev/null}", "private_key: is not an RSA private key in PEM form"),
+            ("google: {identity: federation}", "google.config_file: is missing: write it, or set GOOGLE_APPLICATION_CREDENTIALS"),
+            ("google: {identity: federation, config_file: /nowhere}", "google.config_file: cannot be read: No such file"),
+            ("google: {identity: federation, config_file: /dev/null}", "google.config_file: is not a credential configuration"),
+            ("google: {identity: metadata, service_account: canary/..}", "service_account: is not default, or the e-mail address"),
+            ("google: {identity: metadata, config_file: /x}", "config_file: goes with identity: federation"),
+            ("azure: {identity: workload, token_file: /t, tenant_id: t}", "azure: client_id is missing: write it, or set AZURE_CLIENT_ID"),
+            ("azure: {identity: managed, authority: 'https://canary.example'}", "azure.authority: goes with identity: workload"),
+            (
+                "google: {identity: metadata}, azure: {identity: managed}",
+                "azure: does not go with google: one of them knows the credential",
+            ),
+            ("ecr: {}", "ecr.identity: is missing"),
+            ("ecr: {identity: canary}", "ecr.identity: is not one of keys, web_identity, pod_identity, instance"),
+            ("ecr: {identity: keys, access_key_id: a, region: r}", "secret_access_key: is missing: write it, or set AWS_SECRET_ACCESS_KEY"),
+            ("ecr: {identity: instance, role_arn: canary, region: r}", "ecr.role_arn: goes with identity: web_identity"),
+            ("ecr: {identity: instance}", "ecr.region: is missing: quay.io is not a name of ECR that tells it"),
+            ("ecr: {identity: instance, region: r, endpoint: 'http://canary.io'}", "ecr.endpoint: must be https: secrets are sent there"),
+            ("ecr: {identity: instance, region: r, metadata_endpoint: 'http://canary.io'}", "must have an IP address for a host"),
+            (
+                "ecr: {identity: pod_identity, region: r, token_file: /t, credentials_url: 'http://10.0.0.1/canary'}",
+                "must be https, or at 169.254.170.2",
+            ),
+        ],
+    )
+    def test_n19_01_a_mistake_about_a_cloud_is_one_line(self, file: Path, said: str, told: str) -> None:
+        (line,) = mistakes(file, f"upstreams: {{quay.io: {{credentials: {{{said}}}}}}}")
+        assert told in line
+        assert "canary" not in line
+
+    def test_n19_01_a_host_of_its_own_credentials_is_named(self, file: Path) -> None:
+        text = "upstreams: {quay.io: {hosts: [{url: 'https://quay.io', credentials: {ecr: {identity: instance}}}]}}"
+        (line,) = mistakes(file, text)
+        assert "upstreams.quay.io.hosts[0].credentials.ecr.region: is missing" in line
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            ("provider: {comand: /bin/p, command: x}", "provider.comand: unknown key; did you mean command?"),
+            ("provider: {}", "provider.command: is missing"),
+            ("provider: {command: ~/p}", "provider.command: must be written in full"),
+            ("provider: {command: p, env: {'A B': c}}", "is not the name of an environment variable"),
+            ("provider: {command: p, default_cache_duration: canary}", "is not a duration"),
+            ("provider: {command: p}, docker_config: /x", "provider: does not go with docker_config: one of them knows the credential"),
+            ("provider: {command: p}, helper_env: {A: b}", "is for the helpers of a docker_config"),
+            ("provider: {command: p}, username: canary", "username: does not go with provider, which has its own"),
+        ],
+    )
+    def test_n19_01_a_mistake_about_credentials_is_one_line_without_them(self, file: Path, said: str, told: str) -> None:
+        (line,) = mistakes(file, f"upstreams: {{quay.io: {{credentials: {{{said}}}}}}}")
+        assert told in line
+        assert "canary" not in line
 
     def test_a_mirror_trusted_only_to_pull_is_not_given_the_registrys_password(self, file: Path) -> None:
         text = """
@@ -466,6 +797,17 @@ class TestMistakes:
                 id="one like none",
             ),
             pytest.param("Listen: a:1", "Listen: unknown key; did you mean listen?", id="a key in capitals"),
+            pytest.param(
+                "fleet: {peers: 'dns://r:5000', key: short}",
+                "fleet.key: is no key: 32 random bytes of text at least, such as `openssl rand -hex 32` writes",
+                id="n17_02 fleet with a short key",
+            ),
+            pytest.param(
+                "fleet: {peers: 'dns://r', key: 0123456789abcdef0123456789abcdef}",
+                "fleet.peers: 'dns://r' must be dns:// with the name of a headless Service and a port,"
+                " such as dns://regproxy-peers.regproxy.svc:5000",
+                id="n17_02 fleet by a name without a port",
+            ),
             pytest.param("redis: {url: 'redis://r', key: ''}", "redis.key: must not be empty", id="redis with an empty key"),
             pytest.param(
                 "redis: {url: r, key: 0123456789abcdef0123456789abcdef}",
@@ -804,7 +1146,16 @@ class TestEffective:
         found = load(None, {}).effective()
         assert json.loads(json.dumps(found)) == found
         assert found["upstreams"]["docker.io"]["tags"] == [
-            {"match": "*", "policy": "always", "fresh_for": "5m", "stale_for": "7d", "missing_for": "10s"}
+            {
+                "match": "*",
+                "policy": "always",
+                "fresh_for": "5m",
+                "stale_for": "7d",
+                "missing_for": "10s",
+                "cooldown": "0s",
+                "cooldown_first": "serve",
+                "gone_for": "0s",
+            }
         ]
 
 
@@ -847,3 +1198,127 @@ class TestTimeouts:
         text = "upstreams: {a.test: {hosts: [{url: https://a.test, timeouts: {progress: 1s}}]}}"
         (line,) = mistakes(file, text)
         assert "timeouts.progress: unknown key" in line
+
+
+class TestClients:
+    """Who may use the registry port."""
+
+    HASH = "$2y$05$" + "c" * 53
+
+    @pytest.fixture
+    def users(self, tmp_path: Path) -> Path:
+        (tmp_path / "htpasswd").write_text(f"ann:{self.HASH}\n")
+        return tmp_path / "htpasswd"
+
+    def test_credentials_need_tls_beyond_loopback(self, file: Path, users: Path) -> None:
+        (line,) = mistakes(file, f"clients: {{htpasswd: {users}}}")
+        assert line.startswith("FILE: tls: is missing: credentials are not taken beyond loopback in clear text")
+        for more in ("listen: 127.0.0.1:5000", "listen: '[::1]:5000'", "insecure_credentials: true"):
+            assert settings(file, f"clients: {{htpasswd: {users}}}\n{more}").token_key
+
+    def test_a_key_of_tokens_is_the_same_for_all_of_a_process_and_never_shown(self, file: Path, users: Path) -> None:
+        text = f"clients: {{htpasswd: {users}}}\ninsecure_credentials: true\n"
+        assert settings(file, text).token_key == settings(file, text).token_key
+        assert settings(file, text).effective()["token_key"] is None
+        assert settings(file, f"{text}token_key: {'canary0123456789' * 2}").effective()["token_key"] == "***"
+        assert settings(file, f"token_key: {'canary0123456789' * 2}").token_key is None
+        assert "canary" not in str(mistakes(file, f"{text}token_key: canary"))
+
+    def test_replicas_need_a_key(self, file: Path, users: Path) -> None:
+        text = f"clients: {{htpasswd: {users}}}\ninsecure_credentials: true\nredis: {{url: 'redis://x'}}"
+        (line,) = mistakes(file, text)
+        assert line.startswith("FILE: token_key: is missing: replicas need the same one")
+
+    @pytest.mark.parametrize(
+        ("text", "mistake"),
+        [
+            ("{}", "clients: names nobody"),
+            ("{htpasswd: /nowhere}", "clients.htpasswd: '/nowhere' cannot be read: No such file or directory"),
+            ("{tokens: /nowhere}", "clients.tokens: '/nowhere' cannot be read: No such file or directory"),
+            ("{anonymous: true, htpasswd_allow: {ann: [x]}}", "clients.htpasswd_allow: is for the users of htpasswd"),
+            ("{certificates: [{}]}", "clients.certificates: needs tls.client_ca"),
+            ("{jwt: {issuer: 'http://issuer.example', audience: x}}", "clients.jwt[0].issuer: must be https"),
+            ("{jwt: {issuer: nonsense, audience: x}}", "clients.jwt[0].issuer: is not a URL"),
+            ("{jwt: {issuer: 'https://issuer.example'}}", "clients.jwt[0].audience: is missing"),
+            ("{jwt: {issuer: 'https://issuer.example', audience: x, subjects: []}}", "clients.jwt[0].subjects: must not be empty"),
+        ],
+    )
+    def test_a_mistake_is_named(self, file: Path, text: str, mistake: str) -> None:
+        (line,) = mistakes(file, f"clients: {text}\ninsecure_credentials: true")
+        assert line.startswith(f"FILE: {mistake}")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "canary-canary-canary",
+            "{ci: canary-canary-canary}",
+            "{ci: {token: canary}}",
+            "[",
+            "{a: {token: &x canary-0123456789}, b: {token: *x}}",
+        ],
+    )
+    def test_a_file_of_tokens_that_cannot_be_used_is_a_mistake_that_shows_nothing_of_it(
+        self, file: Path, tmp_path: Path, text: str
+    ) -> None:
+        (tmp_path / "tokens.yaml").write_text(text)
+        (line,) = mistakes(file, f"clients: {{tokens: {tmp_path}/tokens.yaml}}\ninsecure_credentials: true")
+        assert "cannot be used" in line
+        assert "canary" not in line
+
+    def test_a_file_without_a_user_is_a_mistake(self, file: Path, tmp_path: Path) -> None:
+        (tmp_path / "htpasswd").write_text("ann:canary\n")
+        (line,) = mistakes(file, f"clients: {{htpasswd: {tmp_path}/htpasswd}}\ninsecure_credentials: true")
+        assert "has no user with a bcrypt hash (line 1: no bcrypt hash" in line
+        assert "canary" not in line
+
+    @pytest.mark.parametrize(
+        ("host", "mistake"),
+        [
+            ("{url: 'http://cache:5000', kind: cache}", "is trusted to resolve, and cannot be asked what a client may pull"),
+            ("{url: 'http://cache:5000', kind: cache, forward_credentials: true}", ".url: 'http://cache:5000' must be https"),
+            ("{url: 'https://r', forward_credentials: true}", "is for hosts of kind: cache"),
+        ],
+    )
+    def test_what_would_prove_everything_or_tell_a_credential_is_a_mistake(self, file: Path, host: str, mistake: str) -> None:
+        text = f"listen: 127.0.0.1:5000\nupstreams: {{quay.io: {{access: proven, hosts: [{host}]}}}}"
+        (line,) = mistakes(file, text)
+        assert line.startswith("FILE: upstreams.quay.io.hosts[0]")
+        assert mistake in line
+
+    def test_a_cache_that_proves_or_only_gives_content_is_right(self, file: Path) -> None:
+        hosts = "[{url: 'https://c', kind: cache, forward_credentials: true}, {url: 'http://d', kind: cache, trust: [pull]}]"
+        found = settings(file, f"listen: 127.0.0.1:5000\nupstreams: {{quay.io: {{access: proven, hosts: {hosts}}}}}")
+        assert [host.is_shown_credentials for host in upstream(found, "quay.io").hosts] == [True, False]
+
+    def test_proofs_need_tls_beyond_loopback(self, file: Path) -> None:
+        (line,) = mistakes(file, "upstreams: {quay.io: {access: proven}}")
+        assert line.startswith("FILE: tls: is missing")
+
+
+class TestRequire:
+    """Images that have to be signed."""
+
+    def test_n18_22_a_rule_is_for_repositories_and_names_keys(self, file: Path, tmp_path: Path) -> None:
+        (tmp_path / "cosign.pub").write_bytes(Signer().pem)
+        text = f"upstreams: {{docker.io: {{require: [{{match: 'library/*', keys: ['{tmp_path}/cosign.pub'], mode: warn}}]}}}}"
+        found = settings(file, text)
+        (rule,) = upstream(found, "docker.io").require
+        assert rule == Requirement("library/*", (f"{tmp_path}/cosign.pub",), mode=RequireMode.WARN)
+        assert found.effective()["upstreams"]["docker.io"]["require"] == [
+            {"match": "library/*", "keys": [f"{tmp_path}/cosign.pub"], "identities": [], "trust_root": None, "mode": "warn"}
+        ]
+
+    @pytest.mark.parametrize(
+        ("rule", "mistake"),
+        [
+            ("{}", "names nobody: keys or identities say who may sign"),
+            ("{keys: [/nowhere/cosign.pub]}", "cannot be read: No such file or directory"),
+            ("{keys: ['FILE']}", "cannot be used: no public key in PEM"),
+            ("{match: 'library/app:1', keys: ['FILE']}", "a rule for tags would not hold for pulls by digest"),
+            ("{identities: [{issuer: 'https://issuer', subject: me}]}", "needs identities and trust_root together"),
+        ],
+    )
+    def test_n18_22_a_rule_that_could_not_hold_is_a_mistake(self, file: Path, rule: str, mistake: str) -> None:
+        rule = rule.replace("FILE", str(file))  # which is no key
+        found = mistakes(file, f"upstreams: {{docker.io: {{require: [{rule}]}}}}")
+        assert any(mistake in line for line in found)

@@ -10,7 +10,8 @@ from typing import Any
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Tag
-from regproxy.policy.routing import Route, Routes, check_denied
+from regproxy.policy.permitted import check_denied
+from regproxy.policy.routing import Route, Routes
 
 _MIRROR = "kubernetes.io/config.mirror"  # a static Pod's, which the kubelet runs whatever we say
 _LISTS = ("initContainers", "containers", "ephemeralContainers")

@@ -10,11 +10,12 @@ from regproxy.cli.check import check
 from regproxy.cli.client_config import client_config
 from regproxy.cli.doctor import doctor
 from regproxy.cli.explain import explain
-from regproxy.cli.freeze import freeze, unfreeze
+from regproxy.cli.freeze import freeze, history, rollback, unfreeze
 from regproxy.cli.node_config import app as node_config_app
 from regproxy.cli.serve import serve
 from regproxy.cli.store import app as store_app
 from regproxy.cli.terminal.examples import examples
+from regproxy.cli.warm import refresh, warm
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -32,6 +33,8 @@ app.command(epilog=examples("regproxy explain nginx:1.27", "regproxy explain ghc
 )
 app.command(epilog=examples("regproxy freeze", "regproxy freeze nginx:1.27", "regproxy freeze 'docker.io/library/*'"))(freeze)
 app.command(epilog=examples("regproxy unfreeze nginx:1.27"))(unfreeze)
+app.command(epilog=examples("regproxy history nginx:1.27"))(history)
+app.command(epilog=examples("regproxy rollback nginx:1.27", "regproxy rollback nginx:1.27 --to sha256:..."))(rollback)
 app.command(
     epilog=examples(
         "regproxy client-config containerd --endpoint http://regproxy.example:5000 --apply",
@@ -40,6 +43,15 @@ app.command(
     )
 )(client_config)
 app.command(epilog=examples("regproxy doctor", "regproxy doctor containerd --endpoint http://regproxy.example:5000 --json"))(doctor)
+app.command(
+    epilog=examples(
+        "regproxy warm nginx:1.27 ghcr.io/org/app:2",
+        "kubectl get pods -A -o json | regproxy warm -",
+        "helm template my-release my-chart | regproxy warm - --platform linux/arm64",
+        "regproxy warm -f images.txt --no-wait",
+    )
+)(warm)
+app.command(epilog=examples("regproxy refresh nginx:1.27"))(refresh)
 app.add_typer(store_app)
 app.add_typer(node_config_app, name="node-config")
 

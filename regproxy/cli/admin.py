@@ -12,12 +12,19 @@ import typer
 
 from regproxy.config import Settings
 
+_TOKEN = "REGPROXY_ADMIN_TOKEN"  # noqa: S105 -- the variable that has it
 _FAILED = 1  # exit status: regproxy is not there, or says no
 _LOOK = 3.0  # seconds to find out whether a server is there
 _TIMEOUT = 300.0  # seconds; an explanation asks every host, dead ones too, and ten thousand images are not removed in a moment
 
 Admin: TypeAlias = Annotated[
-    str | None, typer.Option("--admin", metavar="URL", envvar="REGPROXY_ADMIN", help="The admin port; without it, as configured.")
+    str | None,
+    typer.Option(
+        "--admin",
+        metavar="URL",
+        envvar="REGPROXY_ADMIN",
+        help=f"The admin port; without it, as configured. Where it wants a token, {_TOKEN} has it.",
+    ),
 ]
 
 
@@ -29,15 +36,17 @@ class NoAnswer(Exception):
     """The admin port is not there; the message is for the operator."""
 
 
-def asked(settings: Settings, admin: str | None, method: str, path: str, body: object = None, **query: str) -> Any:  # noqa: ANN401  JSON
-    """Return the admin API's answer; where there is none, print why and exit."""
+def asked(
+    settings: Settings, admin: str | None, method: str, path: str, body: object = None, *, status: int = _FAILED, **query: str
+) -> Any:  # noqa: ANN401  JSON
+    """Return the admin API's answer; where there is none, print why and exit with *status*."""
     sent = None if body is None else json.dumps(body).encode()
     try:
         with opened(settings, admin, method, path, sent, **query) as response:
             return json.loads(response.read() or b"null")
-    except (SaysNo, NoAnswer) as error:
+    except (SaysNo, NoAnswer, OSError, http.client.HTTPException, ValueError) as error:  # the last three: it broke off
         typer.echo(str(error), err=True)
-        raise typer.Exit(_FAILED) from None
+        raise typer.Exit(status) from None
 
 
 def opened(
@@ -69,6 +78,8 @@ def store_served(settings: Settings) -> str | None:
 
 def _sent(settings: Settings, admin: str | None, request: urllib.request.Request, within: float) -> http.client.HTTPResponse:
     context = settings.admin_tls.own_context() if settings.admin_tls and not admin else None
+    if token := os.environ.get(_TOKEN):
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     direct = urllib.request.ProxyHandler({})  # an HTTP proxy is for the internet, not for this port
     opener = urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=context))
     try:

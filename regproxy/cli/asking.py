@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # not for commands that need no store
 Result = TypeVar("Result")
 
 _CHUNK = 1024 * 1024
-_READS = frozenset({"images", "backup"})
+_READS = frozenset({"images", "backup", "status"})
 _MAX_RESTORED = 500  # entries in one request: a request has 1 MiB, and an entry less than 2 KiB
 
 
@@ -116,14 +116,19 @@ def export(target: Target, names: list[str], file: BinaryIO) -> None:
 def restore(target: Target, document: Mapping[str, Any]) -> dict[str, int]:
     """Give back what operators decided, and count it."""
     counts = dict.fromkeys(LISTS, 0)
+    sizes = {name: len(document.get(name) or []) for name in LISTS}
 
     async def here(inventory: "Inventory") -> None:
         _add(await inventory.restore(document))
 
     def there() -> None:
         for part in parts(document, _MAX_RESTORED):
-            with opened(target.settings, target.admin, "POST", "store/restore", json.dumps(part).encode()) as response:
-                _add(json.load(response))
+            try:
+                with opened(target.settings, target.admin, "POST", "store/restore", json.dumps(part).encode()) as response:
+                    _add(json.load(response))
+            except (SaysNo, NoAnswer, OSError, HTTPException, ValueError) as error:
+                done, wanted = (", ".join(f"{each[name]} {name}" for name in LISTS) for each in (counts, sizes))
+                raise SaysNo(f"{error}; restored so far: {done} of {wanted}: run it again, twice is as once") from error
 
     def _add(restored: Mapping[str, Any]) -> None:
         for name in LISTS:
@@ -190,7 +195,7 @@ def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
 async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
     from regproxy.maintenance.evictor import Evictor  # noqa: PLC0415
     from regproxy.pull.usage import Usage  # noqa: PLC0415
-    from regproxy.wiring import inventory_of, kept  # noqa: PLC0415
+    from regproxy.wiring import inventory_of, kept, uploading  # noqa: PLC0415
 
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -199,7 +204,8 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
             raise _Held(str(error)) from error
         ledger = index.ledger()
         evictor = Evictor(store, ledger, Usage(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
-        yield inventory_of(store, index, evictor, Routes(settings.upstreams, settings.default_upstream))
+        behind = await stack.enter_async_context(uploading(settings, store, index))
+        yield inventory_of(store, index, evictor, Routes(settings.upstreams, settings.default_upstream), behind=behind)
 
 
 def _result(response: HTTPResponse, progress: JobProgress) -> dict[str, Any]:

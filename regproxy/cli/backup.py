@@ -35,7 +35,7 @@ def restore(file: BackupFile, *, config: ConfigFile = None, admin: Admin = None)
         document = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise _refused(str(error)) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _refused(f"{file} is not JSON: `regproxy store backup` writes what this reads") from None
     try:
         read(document)

@@ -12,10 +12,11 @@ from rich.text import Text
 from regproxy.cli.client_config import ROOT_HELP, RuntimeName, known_registries
 from regproxy.runtimes.apply import Host
 from regproxy.runtimes.atomic_files import CannotApply
-from regproxy.runtimes.doctor.examination import examine, parse_version, runtimes_here
+from regproxy.runtimes.doctor.examination import Pull, examine, parse_version, runtimes_here
 from regproxy.runtimes.doctor.finding import Diagnosis
 from regproxy.runtimes.model import Endpoint, Runtime, Unsupported
 from regproxy.runtimes.registered import RUNTIMES
+from regproxy.telemetry.log import plain
 
 
 def doctor(
@@ -30,6 +31,12 @@ def doctor(
     cluster: Annotated[str | None, typer.Option(metavar="NAME", help="Whose cache it is to be: the setting `cluster` there.")] = None,
     runtime_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="The version of containerd, where it cannot be asked.")
+    ] = None,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Have the runtime pull a tiny image that only the cache has, by its own client, and remove it.")
+    ] = False,
+    socket: Annotated[
+        str | None, typer.Option(metavar="PATH", help="For --pull: the socket of the runtime, where it is not the usual one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -46,7 +53,8 @@ def doctor(
             _cannot_tell(f"no container runtime has a directory below {root}: name one, regproxy doctor containerd")
         for each in chosen:
             host = Host.at(root, each)
-            told.append((each, *examine(host, each, endpoint, known_registries(), cluster, version)))
+            asked = Pull(socket) if pull else None
+            told.append((each, *examine(host, each, endpoint, known_registries(), cluster, version, asked)))
     except (CannotApply, Unsupported) as error:
         _cannot_tell(str(error))
     if as_json:
@@ -82,4 +90,4 @@ def _cannot_tell(message: str) -> NoReturn:
 
 def _text(line: str, style: str) -> Text:
     """Paint a line; what a file said in it must not paint as well."""
-    return Text("".join(character if character.isprintable() else "?" for character in line), style=style)
+    return Text(plain(line), style=style)

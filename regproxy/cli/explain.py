@@ -9,6 +9,7 @@ from rich.text import Text
 
 from regproxy.cli.admin import Admin, asked
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.telemetry.log import plain
 
 _STYLES = {"good": "green", "note": "default", "bad": "red"}
 _SIGNS = {"good": "ok  ", "note": "    ", "bad": "FAIL"}
@@ -43,4 +44,4 @@ def _status(found: dict[str, Any]) -> int:
 
 def _text(line: str, style: str) -> Text:
     """Paint a line; what an upstream said in it must not paint as well."""
-    return Text("".join(character if character.isprintable() else "?" for character in line), style=style)
+    return Text(plain(line), style=style)

@@ -1,5 +1,8 @@
-"""`regproxy freeze` and `regproxy unfreeze`: make tags keep their meaning, and follow upstream again."""
+"""`regproxy freeze`, `unfreeze`, `history` and `rollback`: make tags keep their meaning, follow upstream again, or mean what they did."""
 
+import json
+import time
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeAlias
 
 import typer
@@ -11,6 +14,7 @@ _NAMES = "nginx:1.27, docker.io/library/nginx:1.27, a repository, or a pattern: 
 
 Image: TypeAlias = Annotated[str, typer.Argument(help=f"{_NAMES}.")]
 MaybeImage: TypeAlias = Annotated[str | None, typer.Argument(metavar="[IMAGE]", help=f"{_NAMES}.")]
+TagName: TypeAlias = Annotated[str, typer.Argument(metavar="IMAGE", help="An image with a tag, as in docker pull.")]
 Held: TypeAlias = Annotated[str | None, typer.Option("--digest", help="What it shall mean; without it, what it means now.")]
 
 
@@ -32,6 +36,49 @@ def unfreeze(image: Image, config: ConfigFile = None, admin: Admin = None) -> No
     """Follow upstream again."""
     asked(loaded(config), admin, "DELETE", "freezes", pattern=image)
     typer.echo(f"unfrozen {image}: upstream says again what it means")
+
+
+def history(
+    image: TagName,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ConfigFile = None,
+    admin: Admin = None,
+) -> None:
+    """List what a tag meant, the last first, and since when that was seen here."""
+    found = asked(loaded(config), admin, "GET", "tag-history", image=image)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    for each in found["meanings"]:
+        marks = [mark for mark, is_so in _marks(each, found) if is_so and each["digest"] is not None]
+        since = _moment(each["since"])
+        typer.echo("  ".join([since, each["digest"] or "deleted upstream", *marks]))
+    if (waits := found.get("waits")) is not None:
+        typer.echo(f"{waits['digest']} is served from {_moment(waits['until'])} on (cooldown)")
+
+
+def rollback(
+    image: TagName,
+    to: Annotated[str | None, typer.Option(metavar="DIGEST", help="What it shall mean; without it, what it meant before.")] = None,
+    config: ConfigFile = None,
+    admin: Admin = None,
+) -> None:
+    """Freeze a tag to what it meant before; once more, to what it meant before that."""
+    done = asked(loaded(config), admin, "POST", "rollback", {"image": image, "digest": to})
+    typer.echo(f"{done['name']} is {done['digest']} again, and frozen; it was {done['before']}: regproxy unfreeze {image} follows upstream")
+    if not done["is_here"]:
+        typer.echo("that image is not in the store: its next pull fetches it, if upstream still has it", err=True)
+
+
+def _marks(each: Mapping[str, object], found: Mapping[str, object]) -> Sequence[tuple[str, bool]]:
+    is_frozen = each["digest"] == found["frozen"]
+    is_held_back = found.get("waits") is not None and each["digest"] == found.get("served")
+    return ("frozen", is_frozen), ("served", is_held_back), ("not stored", not each["is_here"])
+
+
+def _moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _meaning(pattern: str) -> str:

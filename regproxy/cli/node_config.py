@@ -29,7 +29,8 @@ def keep(
     endpoint: Annotated[str, typer.Option(metavar="URL", help="The cache as the runtime reaches it; HOST_IP is this node's address.")],
     root: Annotated[Path, _ROOT] = Path("/"),
     registry: Annotated[list[str] | None, typer.Option(metavar="NAME", help="One registry; may be repeated. Without it, all.")] = None,
-    silence: Annotated[float, typer.Option(metavar="SECONDS", help="How long the cache may not answer.")] = 60.0,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="As for client-config; where there is no such file, none.")] = None,
+    silence: Annotated[float, typer.Option(metavar="SECONDS", help="How long the cache may not answer.")] = 15.0,
     state: Annotated[Path | None, _STATE] = None,
 ) -> None:
     """Write the configuration once the cache answers, and withdraw it when it does not."""
@@ -38,7 +39,7 @@ def keep(
         url = agent.at_node(endpoint, os.environ.get(agent.HOST_ADDRESS))
     except ValueError as error:
         _fail(str(error), 2)
-    agent.keep(agent.Node(runtime, root, typer.echo), url, registry or (), silence, state)
+    agent.keep(agent.Node(runtime, root, typer.echo, registry or (), ca), url, silence, state)
 
 
 @app.command()

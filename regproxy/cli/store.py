@@ -117,6 +117,35 @@ def rebuild(*, config: ConfigFile = None, admin: Admin = None, json: Json = Fals
     _told(answer, line, json=json)
 
 
+@app.command(epilog=examples("regproxy store status"))
+def status(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
+    """Return how much is in the store, and what waits for the object store behind it; exit status 1 while that takes nothing."""
+    answer = ask(target(config, admin), "status")
+    behind = answer["behind"]
+    lines = [f"{answer['count']} blobs and manifests on the disk: {tables.size(answer['bytes'])}"]
+    if behind is not None:
+        lines.append(f"behind it {behind['place']}: {behind['pending']} entries wait, {tables.size(behind['pending_bytes'])} of content")
+        lines += [f"nothing can be written there: {behind['trouble']}"] if behind["trouble"] else []
+    _told(answer, "\n".join(lines), json=json)
+    raise typer.Exit(1 if behind is not None and behind["trouble"] else 0)
+
+
+@app.command(epilog=examples("regproxy store push"))
+def push(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
+    """Write everything that is here to the object store behind the disk, but for what is there; whatever ends this, it is gone on with."""
+    answer = work(target(config, admin), "push")
+    _told(answer, f"{tables.size(answer['bytes'])} of content is at {answer['place']}", json=json)
+
+
+@app.command(epilog=examples("regproxy store check"))
+def check(*, config: ConfigFile = None, admin: Admin = None, json: Json = False) -> None:
+    """List what is in the object store behind the disk; what is missing there is written again, and the exit status is 1."""
+    answer = work(target(config, admin), "check")
+    line = "{blobs} blobs and manifests, {missing} missing, {going} about to be evicted".format(**answer)
+    _told(answer, f"{line}: {tables.size(answer['bytes'])}", json=json)
+    raise typer.Exit(1 if answer["missing"] else 0)
+
+
 def _told(answer: dict[str, Any], line: str, *, json: bool) -> None:
     if json:
         tables.as_json(answer)

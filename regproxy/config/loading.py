@@ -14,7 +14,9 @@ from regproxy.config.builtin import BUILTIN
 from regproxy.config.mistakes import ConfigError, Mistake, places
 from regproxy.config.model import Place
 from regproxy.config.reading import Tree
+from regproxy.config.sections.patterns import REGISTRY
 from regproxy.config.settings import Document, Settings
+from regproxy.policy.upstream.patterns import is_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     document, variables, misfits = environment.override(filled, environ)
     found = [Mistake(place, f"environment variable {name} is not set", is_about_value=False) for place in unset for name in unset[place]]
     try:
-        checked = Document.model_validate(_rooted(document, environ))
+        checked = Document.model_validate(_rooted(document, environ), context={"environ": environ})
         found += [Mistake(place, predicate) for place, predicate in checked.contradictions()]
     except ValidationError as error:
         found += [mistake for mistake in mistakes.found(error, Document) if mistake.place not in unset]
@@ -80,7 +82,12 @@ def _over_builtin(document: Tree) -> Tree:
     given = document.get("upstreams") or {}
     if not isinstance(given, dict):
         return document
-    return {**document, "upstreams": {**BUILTIN, **{name: _over(BUILTIN.get(name), entry) for name, entry in given.items()}}}
+    return {**document, "upstreams": {**BUILTIN, **{name: _over(_builtin(name), entry) for name, entry in given.items()}}}
+
+
+def _builtin(name: object) -> Tree:
+    """Return what an upstream is where its entry does not say it: a pattern's registries are served by themselves."""
+    return {"hosts": [{"url": f"https://{REGISTRY}"}]} if isinstance(name, str) and is_pattern(name) else BUILTIN.get(str(name))
 
 
 def _over(builtin: Tree, entry: Tree) -> Tree:

@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from regproxy.config.model import Model, Place
 
-_SECRET = "credentials"  # noqa: S105  the key under which nothing is shown
-_KEYS = frozenset({("redis", "key"), ("fleet", "key"), ("behind", "key")})  # nor here
+_SECRETS = frozenset({"credentials", "admin_tokens"})  # the keys under which nothing is shown
+_KEYS = frozenset({("redis", "key"), ("fleet", "key"), ("behind", "key"), ("token_key",)})  # nor here
 _SHOWN = 80
 _KEY = "[key]"  # pydantic: the mistake is in the key itself
 _PREDICATES = {
@@ -50,7 +50,7 @@ def named(place: Place) -> str:
     """Write a place as an operator would: `upstreams.docker.io.hosts[0].url`."""
     text = ""
     for index, part in enumerate(place):
-        if isinstance(part, str) and _SECRET in place[:index]:
+        if isinstance(part, str) and _may_be_secret(place[:index]):
             part = re.sub(r"[^\w-].*", "...", part)  # `{password:hunter2}` is a key, for want of a space
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
@@ -58,7 +58,9 @@ def named(place: Place) -> str:
 
 def quoted(place: Place, value: object) -> str:
     """Quote a value of the file, unless it is or may contain a secret."""
-    if not isinstance(value, str) or _SECRET in place or place[-1:] == ("proxy",) or place[-2:] in _KEYS or "@" in value or "?" in value:
+    if not isinstance(value, str) or _may_be_secret(place) or "@" in value or "?" in value:
+        return ""
+    if place[-1:] in {("proxy",), ("secret",)} or place[-2:] in _KEYS:
         return ""
     return f"{value[:_SHOWN]!r} "
 
@@ -80,6 +82,8 @@ def _predicate(detail: ErrorDetails) -> str:
             return str(context["error"])
         case "enum" | "literal_error":
             return f"is not one of {context['expected'].replace(' or ', ', ').replace(chr(39), '')}"
+        case "greater_than_equal" if least := context["ge"]:
+            return f"must be at least {least}"
         case kind:
             return _PREDICATES.get(kind, detail["msg"])
 
@@ -113,3 +117,8 @@ def _model_in(annotation: object) -> type[Model] | None:
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
     return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _may_be_secret(place: Place) -> bool:
+    """Report whether what is at *place*, or below it, may be a secret; a timeout has the name of what a host is sent."""
+    return not _SECRETS.isdisjoint(place) or ("headers" in place and "timeouts" not in place)

@@ -13,7 +13,7 @@ Place: TypeAlias = tuple[str | int, ...]
 class Model(BaseModel):
     """A mapping of the file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True, defer_build=True)
     later: ClassVar[frozenset[str]] = frozenset()  # keys of the contract that no code obeys yet
     renamed: ClassVar[Mapping[str, str]] = {}  # keys of earlier versions, and what they are called now
 

@@ -3,19 +3,29 @@
 `Document` is the file's shape. `Settings` is what the program runs by: the same, its upstreams being those of the policy.
 """
 
+import secrets
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import yaml
 from pydantic import BeforeValidator, Field, InstanceOf
 
+from regproxy.config.clients import ClientsEntry, HttpsUrl
 from regproxy.config.model import Model, Place, Whole
+from regproxy.config.sections.admin import AdminOpen, AdminTokens, admin_contradictions, listed
+from regproxy.config.sections.bandwidth import MaxRate
+from regproxy.config.sections.behind import BehindEntry
+from regproxy.config.sections.fleet import FleetSettings
+from regproxy.config.sections.hooks import HookEntry, hook_contradictions
+from regproxy.config.sections.patterns import UpstreamName
+from regproxy.config.sections.proxies import TrustedProxiesEntry
+from regproxy.config.sections.quotas import QuotaEntry
+from regproxy.config.sections.warm import WarmEntry
 from regproxy.config.timeouts import Timeouts
 from regproxy.config.tls import ServerTls
 from regproxy.config.units import (
     EVERYWHERE,
     Address,
-    HostName,
     Keys,
     Listening,
     RedisUrl,
@@ -28,13 +38,20 @@ from regproxy.config.units import (
 )
 from regproxy.config.upstream import UpstreamEntry
 from regproxy.config.written import written
+from regproxy.policy.clients.forwarded import TrustedProxies
+from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clients.token_bucket import Rate
 from regproxy.policy.freshness import DAY
 from regproxy.policy.routing import DOCKER_HUB, Upstream
 from regproxy.policy.store.quota import Limits
+from regproxy.policy.upstream.patterns import is_pattern
 
 _MOST_WORKERS = 256
 _WILDCARDS = frozenset({"0.0.0.0", "::", EVERYWHERE})
+
+
+# Where none is configured: known to all workers of this process, also after the configuration was read again.
+_PROCESS_KEY = secrets.token_hex(32)
 
 
 def _workers(value: object) -> object:
@@ -44,12 +61,7 @@ def _workers(value: object) -> object:
     return text if text == "auto" else int(text)
 
 
-def _listed(value: object) -> object:
-    """Split a variable, which holds a single value, into several names."""
-    return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-AdminHosts: TypeAlias = Annotated[tuple[ServerName, ...], BeforeValidator(_listed)]
+AdminHosts: TypeAlias = Annotated[tuple[ServerName, ...], BeforeValidator(listed)]
 
 
 class StoreSettings(Model):
@@ -63,7 +75,9 @@ class StoreSettings(Model):
     max_size: Size | None = None
     high_watermark: Share = 0.85
     low_watermark: Share = 0.75
+    keep_history: Annotated[Seconds, Field(ge=0)] = 7 * DAY
     scrub_every: Annotated[Seconds, Field(gt=0)] = 14 * DAY
+    behind: BehindEntry | None = None
 
     def limits(self) -> Limits:
         return Limits(self.max_size, self.high_watermark, self.low_watermark)
@@ -79,6 +93,7 @@ class Downloads(Model):
 
     connections: Annotated[int, Field(ge=1, le=64)] = 12
     uncached_ranges: UncachedRanges = "fill"
+    max_rate: MaxRate | None = None
 
 
 class NotFoundLimit(Model):
@@ -104,51 +119,92 @@ class RedisSettings(Model):
 class Basics(Model):
     """Everything but the upstreams."""
 
-    renamed: ClassVar = {"unknown": "not_found_limit"}
+    renamed: ClassVar = {"unknown": "not_found_limit", "admin_writes": "admin_open"}
 
     listen: Listening = Address("0.0.0.0", 5000)
     admin_listen: Listening = Address("127.0.0.1", 5001)
     tls: ServerTls | None = None
     admin_tls: ServerTls | None = None
+    trusted_proxies: TrustedProxiesEntry | None = None
+    clients: ClientsEntry | None = None
+    public_url: HttpsUrl | None = None
+    token_key: Keys | None = Field(default=None, repr=False)
     admin_hosts: AdminHosts = ()
-    admin_writes: Literal["loopback", "anywhere"] = "loopback"
+    admin_open: AdminOpen = frozenset({"health", "metrics"})
+    admin_tokens: AdminTokens = Field(default_factory=dict)
+    audit_log: Whole | None = None
+    insecure_credentials: bool = False
     workers: Annotated[Literal["auto"] | int, BeforeValidator(_workers)] = "auto"
     default_upstream: str = DOCKER_HUB
     store: StoreSettings
     redis: RedisSettings | None = None
+    fleet: FleetSettings | None = None
     timeouts: Timeouts = Timeouts()
     downloads: Downloads = Downloads()
     not_found_limit: NotFoundLimit = NotFoundLimit()
+    quotas: tuple[QuotaEntry, ...] = ()
     catalog: bool = False
     cluster: Annotated[str, Field(max_length=100)] = ""
     reconfirm_after: Annotated[Seconds, Field(ge=0)] = 3600.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     drain: Annotated[Seconds, Field(ge=0)] = 30.0
+    warm: tuple[WarmEntry, ...] = ()
+    hooks: tuple[HookEntry, ...] = ()
 
 
 class Document(Basics):
     """The whole file."""
 
-    upstreams: dict[HostName, UpstreamEntry]
+    upstreams: dict[UpstreamName, UpstreamEntry]
 
     def contradictions(self) -> Iterator[tuple[Place, str]]:
         """Find what is wrong between settings that are each right."""
         if _collide(self.listen, self.admin_listen):
             yield ("admin_listen",), "is the address of listen as well: each needs its own"
+        is_private = self.admin_tls is not None or self.insecure_credentials
+        yield from admin_contradictions(self.admin_tokens, self.admin_listen, is_private=is_private)
         if self.store.low_watermark >= self.store.high_watermark:
             yield ("store", "low_watermark"), f"is not below high_watermark ({share_text(self.store.high_watermark)})"
+        if self.store.behind is not None:
+            yield from self.store.behind.contradictions()
         owners: dict[str, str] = {}
         for upstream, entry in self.upstreams.items():
             for place, name in entry.names(upstream):
                 if owners.setdefault(name, upstream) != upstream:
                     yield place, f"is already a name of upstream {owners[name]}"
+            yield from entry.of_pattern(upstream)
         known = {*self.upstreams, *(alias for entry in self.upstreams.values() for alias in entry.aliases)}
-        if self.default_upstream not in known:
+        if is_pattern(self.default_upstream) or self.default_upstream not in known:
             yield ("default_upstream",), f"is not a configured upstream: {', '.join(sorted(self.upstreams))}"
+        yield from hook_contradictions(self.hooks, known, self.admin_listen, is_private=is_private)
+        for name, entry in self.upstreams.items():
+            yield from entry.of_credentials(name)
+        yield from self._of_clients()
+
+    def _of_clients(self) -> Iterator[tuple[Place, str]]:
+        """Find what keeps credentials of clients from being taken."""
+        if self.clients is not None:
+            yield from self.clients.contradictions()
+            if self.clients.certificates and (self.tls is None or self.tls.client_ca is None):
+                yield ("clients", "certificates"), "needs tls.client_ca, by which certificates are vouched for"
+        for name, entry in self.upstreams.items():
+            yield from entry.of_proofs(name, is_private=self.insecure_credentials)
+        if not self.takes_credentials:
+            return
+        if self.tls is None and not self.listen.is_loopback() and not self.insecure_credentials:
+            yield ("tls",), "is missing: credentials are not taken beyond loopback in clear text (insecure_credentials: true takes them)"
+        if self.redis is not None and self.token_key is None:
+            yield ("token_key",), "is missing: replicas need the same one, or a client's token would count at one of them"
+
+    @property
+    def takes_credentials(self) -> bool:
+        """Whether clients are asked who they are."""
+        return self.clients is not None or any(entry.access is AccessMode.PROVEN for entry in self.upstreams.values())
 
     def settings(self) -> "Settings":
         basics = {name: getattr(self, name) for name in Basics.model_fields}
+        basics["token_key"] = (self.token_key or _PROCESS_KEY) if self.takes_credentials else None
         return Settings(**basics, upstreams=tuple(entry.upstream(name) for name, entry in self.upstreams.items()))
 
 
@@ -157,12 +213,29 @@ class Settings(Basics):
 
     upstreams: tuple[InstanceOf[Upstream], ...]
 
+    @property
+    def limits_upstreams(self) -> bool:
+        """Whether what upstreams may send a second is limited."""
+        return self.downloads.max_rate is not None or any(upstream.max_rate is not None for upstream in self.upstreams)
+
+    def proxies(self) -> TrustedProxies | None:
+        """Return whose word about clients is believed."""
+        return self.trusted_proxies.proxies() if self.trusted_proxies is not None else None
+
     def effective(self) -> dict[str, Any]:
         """Return the configuration as the file would spell it, with every default, secrets hidden."""
-        basics = self.model_dump(mode="json", exclude={"upstreams", "redis"})
+        basics = self.model_dump(mode="json", exclude={"upstreams", "redis", "fleet", "admin_tokens", "hooks"})
+        basics["token_key"] = "***" if self.token_key not in (None, _PROCESS_KEY) else None
+        if self.store.behind is not None:
+            basics["store"]["behind"] = self.store.behind.effective()
         if self.redis is not None:
             hidden = {"url": without_password(self.redis.url), "key": self.redis.key and "***"}
             basics["redis"] = self.redis.model_dump(mode="json") | hidden
+        if self.fleet is not None:
+            basics["fleet"] = self.fleet.model_dump(mode="json") | {"key": "***"}
+        basics["admin_open"] = sorted(self.admin_open)
+        basics["admin_tokens"] = {name: {"token": "***", "role": each.role.value} for name, each in self.admin_tokens.items()}
+        basics["hooks"] = [each.effective() for each in self.hooks]
         return {**basics, "upstreams": {upstream.name: written(upstream) for upstream in self.upstreams}}
 
     def as_yaml(self) -> str:

@@ -15,7 +15,7 @@ from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.http.authority import Authority
 from regproxy.oci.reference import is_name
 from regproxy.policy.credential import Credential, Secret
-from regproxy.policy.routing import Proxy
+from regproxy.policy.upstream.transport import Proxy
 
 _SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -48,6 +48,13 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def is_loopback(self) -> bool:
+        """Report whether only this machine reaches it."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def from_here(self) -> "Address":
         """Return the address that reaches it from this machine, also where it is all interfaces."""
@@ -113,6 +120,14 @@ def share(value: object) -> float:
 
 def share_text(value: float) -> str:
     return f"{value * _WHOLE:g}%"
+
+
+def size_or_share(value: object) -> int | float:
+    return share(value) if isinstance(value, float) or str(value).endswith("%") else size(value)
+
+
+def size_or_share_text(value: float) -> str:
+    return share_text(value) if isinstance(value, float) else size_text(value)
 
 
 def host_name(value: str) -> str:
@@ -260,6 +275,7 @@ Listening: TypeAlias = Annotated[Address, BeforeValidator(address), PlainSeriali
 Seconds: TypeAlias = Annotated[float, BeforeValidator(seconds), PlainSerializer(duration_text)]
 Size: TypeAlias = Annotated[int, BeforeValidator(size), PlainSerializer(size_text)]
 Share: TypeAlias = Annotated[float, BeforeValidator(share), PlainSerializer(share_text)]
+SizeOrShare: TypeAlias = Annotated[int | float, BeforeValidator(size_or_share), PlainSerializer(size_or_share_text)]
 HostName: TypeAlias = Annotated[str, AfterValidator(host_name)]
 ServerName: TypeAlias = Annotated[str, AfterValidator(server_name)]
 Origin: TypeAlias = Annotated[str, AfterValidator(origin)]

@@ -1,58 +1,30 @@
 """An upstream as the configuration file spells it, and as the policy uses it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from regproxy.config.model import Model, Place, Whole
+from regproxy.config.model import Model, Place
+from regproxy.config.sections.bandwidth import MaxRate
+from regproxy.config.sections.credentials import CredentialEntry
+from regproxy.config.sections.hosts import Headers, Rewrites
+from regproxy.config.sections.patterns import REGISTRY, HostOrigin, HostPrefix, sample
+from regproxy.config.sections.require import RequireEntry
 from regproxy.config.timeouts import HostTimeouts, UpstreamTimeouts
-from regproxy.config.units import ContentDigest, Filled, HostName, Network, Origin, Prefix, ProxyUrl, Seconds, VariableName
+from regproxy.config.units import Address, ContentDigest, Filled, HostName, Network, ProxyUrl, Seconds
 from regproxy.oci.digest import Digest
-from regproxy.policy.credential import Credential, DockerConfig, Secret
+from regproxy.policy.clients.identity import AccessMode
+from regproxy.policy.credential import Secret
 from regproxy.policy.freezing import Freeze, whole_pattern
 from regproxy.policy.freshness import DAY, PullPolicy, TagPolicy
-from regproxy.policy.routing import Host, HostKind, Tls, Trust, Upstream
-
-
-def _half(value: str | None, found: ValidationInfo) -> str | None:
-    """A user name and a password go together, and not with a file that has its own."""
-    has_file = found.data.get("docker_config") is not None
-    if value is None and not has_file:
-        raise ValueError("is missing")
-    if value is not None and has_file:
-        raise ValueError("does not go with docker_config, which has its own")
-    return value
-
-
-def _with_file(value: dict[str, str], found: ValidationInfo) -> dict[str, str]:
-    if value and found.data.get("docker_config") is None:
-        raise ValueError("is for the helpers of a docker_config, and there is none")
-    return value
-
-
-class CredentialEntry(Model):
-    """A user of an upstream, or of one host."""
-
-    docker_config: Whole | None = Field(default=None, description="A file of docker or podman with the credentials or their helpers.")
-    username: Annotated[Filled | None, AfterValidator(_half)] = Field(
-        default=None, description="Needs `password`; not with `docker_config`."
-    )
-    password: Annotated[Filled | None, AfterValidator(_half)] = Field(
-        default=None, repr=False, description="A password or an access token."
-    )
-    helper_env: Annotated[dict[VariableName, str], AfterValidator(_with_file)] = Field(
-        default={}, repr=False, description="Environment variables for the helpers of `docker_config`, beside PATH and HOME."
-    )
-
-    def credential(self) -> Credential | None:
-        return Credential(self.username, Secret(self.password)) if self.username and self.password else None
-
-    def config(self, servers: Iterable[str]) -> DockerConfig | None:
-        if self.docker_config is None:
-            return None
-        return DockerConfig(self.docker_config, tuple(servers), tuple((name, Secret(value)) for name, value in self.helper_env.items()))
+from regproxy.policy.routing import Host, HostKind, Trust, Upstream
+from regproxy.policy.upstream.patterns import is_pattern
+from regproxy.policy.upstream.rewriting import Rewrite
+from regproxy.policy.upstream.transport import Tls
 
 
 def _readable(value: str) -> str:
@@ -87,16 +59,22 @@ class TlsEntry(Model):
 class HostEntry(Model):
     """One address of an upstream."""
 
-    url: Origin
+    url: HostOrigin
     kind: HostKind = HostKind.REGISTRY
     trust: Annotated[frozenset[Trust], Field(min_length=1)] = frozenset(Trust)
-    prefix: Prefix = ""
+    prefix: HostPrefix = ""
     credentials: CredentialEntry | None = None
     realms: frozenset[HostName] = frozenset()
     private_networks: frozenset[Network] = frozenset()
     tls: TlsEntry = TlsEntry()
     proxy: ProxyUrl | None = None
     timeouts: HostTimeouts = HostTimeouts()
+    forward_credentials: bool = False
+    rewrite: Rewrites = Field(default={})
+    headers: Headers = Field(default={}, repr=False)
+
+
+CooldownFirst: TypeAlias = Literal["serve", "refuse"]
 
 
 class TagEntry(Model):
@@ -107,9 +85,21 @@ class TagEntry(Model):
     fresh_for: Seconds = 300.0
     stale_for: Seconds = 7 * DAY
     missing_for: Seconds = 10.0
+    cooldown: Seconds = 0.0
+    cooldown_first: CooldownFirst = "serve"
+    gone_for: Seconds = 0.0
 
     def tag_policy(self) -> TagPolicy:
-        return TagPolicy(self.match, self.policy, self.fresh_for, self.stale_for, self.missing_for)
+        return TagPolicy(
+            match=self.match,
+            policy=self.policy,
+            fresh_for=self.fresh_for,
+            stale_for=self.stale_for,
+            missing_for=self.missing_for,
+            cooldown=self.cooldown,
+            refuses_first=self.cooldown_first == "refuse",
+            gone_for=self.gone_for,
+        )
 
 
 class FreezeEntry(Model):
@@ -121,6 +111,15 @@ class FreezeEntry(Model):
     def freeze(self, upstream: str) -> Freeze:
         digest = Digest.parse(self.digest) if self.digest else None
         return Freeze(whole_pattern(f"{upstream}/{self.match}"), digest)
+
+
+def _is_registry(entry: HostEntry) -> bool:
+    return Trust.RESOLVE in entry.trust and entry.kind is HostKind.REGISTRY
+
+
+def _is_confidential(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return url.startswith("https://") or Address(host, 0).is_loopback()
 
 
 def _resolvable(hosts: Sequence[HostEntry]) -> Sequence[HostEntry]:
@@ -142,19 +141,36 @@ class UpstreamEntry(Model):
     timeouts: UpstreamTimeouts = UpstreamTimeouts()
     tags: tuple[TagEntry, ...] = (TagEntry(),)
     freeze: tuple[FreezeEntry, ...] = ()
+    allow: tuple[Filled, ...] = ()
     deny: tuple[Filled, ...] = ()
+    require: tuple[RequireEntry, ...] = ()
+    access: AccessMode = AccessMode.SHARED
+    max_rate: MaxRate | None = None
+    proof_for: Annotated[Seconds, Field(gt=0)] = 600.0
+    public_for: Annotated[Seconds, Field(gt=0)] = 6 * 3600.0
+    proof_stale_for: Annotated[Seconds, Field(ge=0)] = 3600.0
 
-    def upstream(self, name: str) -> Upstream:
-        hosts = tuple(self._host(entry, (name, *self.aliases)) for entry in self.hosts)
+    def upstream(self, name: str, pattern: str = "") -> Upstream:
+        """Return what is said of the registry *name*, or of one that a client named and *pattern* covers."""
+        own_name = REGISTRY if is_pattern(name) else name
         return Upstream(
             name=name,
-            hosts=hosts,
+            pattern=pattern,
+            made=partial(self.upstream, pattern=name) if is_pattern(name) else None,
+            hosts=tuple(self._host(entry, own_name, is_of_pattern=bool(pattern)) for entry in self.hosts),
             timeouts=tuple(self.timeouts.given().items()),
             aliases=frozenset(self.aliases),
             serve_as=frozenset(self.serve_as),
             tags=tuple(tag.tag_policy() for tag in self.tags),
             freezes=tuple(entry.freeze(name) for entry in self.freeze),
+            allow=self.allow,
             deny=self.deny,
+            require=tuple(entry.requirement() for entry in self.require),
+            access=self.access,
+            max_rate=self.max_rate,
+            proof_for=self.proof_for,
+            public_for=self.public_for,
+            proof_stale_for=self.proof_stale_for,
         )
 
     def names(self, name: str) -> Iterator[tuple[Place, str]]:
@@ -164,21 +180,62 @@ class UpstreamEntry(Model):
         yield from (((*place, "aliases", index), alias) for index, alias in enumerate(self.aliases))
         yield from (((*place, "serve_as", index), host) for index, host in enumerate(self.serve_as))
 
-    def _host(self, entry: HostEntry, names: tuple[str, ...]) -> Host:
-        # The registry's password is not for its mirrors and caches: these carry their own.
-        is_registry = Trust.RESOLVE in entry.trust and entry.kind is HostKind.REGISTRY
-        credentials = entry.credentials or (self.credentials if is_registry else None)
-        servers = dict.fromkeys((entry.url.partition("://")[2], *(names if is_registry else ())))
+    def of_pattern(self, name: str) -> Iterator[tuple[Place, str]]:
+        """Find what a pattern cannot have: what is said of one registry."""
+        if is_pattern(name):
+            for key in ("aliases", "serve_as", "freeze"):
+                if getattr(self, key):
+                    yield ("upstreams", name, key), "is for one registry: list it by its name, which goes before the pattern"
+
+    def of_proofs(self, name: str, *, is_private: bool) -> Iterator[tuple[Place, str]]:
+        """Find what would prove to everybody what upstream shows to us, or send credentials in clear text unless that *is_private*."""
+        for index, host in enumerate(self.hosts):
+            place: Place = ("upstreams", name, "hosts", index)
+            is_cache = host.kind is HostKind.CACHE
+            if host.forward_credentials and not is_cache:
+                yield (*place, "forward_credentials"), "is for hosts of kind: cache"
+            if host.forward_credentials and not is_private and not _is_confidential(host.url):
+                yield (*place, "url"), "must be https, or credentials of clients would be sent in clear text (insecure_credentials: true)"
+            if self.access is not AccessMode.PROVEN or Trust.RESOLVE not in host.trust:
+                continue
+            if is_cache and not host.forward_credentials:
+                yield place, "is trusted to resolve, and cannot be asked what a client may pull: set forward_credentials, or trust: [pull]"
+            if host.tls.certificate is not None:
+                yield (*place, "tls", "certificate"), "would be taken for every client's, and so prove nothing (access: proven)"
+
+    def of_credentials(self, name: str) -> Iterator[tuple[Place, str]]:
+        """Find what a cloud is not told of a host, and that host's name does not tell."""
+        for index, host in enumerate(self.hosts):
+            own: Place = ("upstreams", name, "hosts", index) if host.credentials else ("upstreams", name)
+            if (credentials := self._credentials(host)) is not None:
+                found = credentials.unplaced(urlsplit(host.url.replace(REGISTRY, sample(name))).hostname or "")
+                yield from (((*own, "credentials", *place), predicate) for place, predicate in found)
+
+    def _credentials(self, entry: HostEntry) -> CredentialEntry | None:
+        """Return a host's credentials; the registry's are not for its mirrors and caches: these carry their own."""
+        return entry.credentials or (self.credentials if _is_registry(entry) else None)
+
+    def _host(self, entry: HostEntry, registry: str, *, is_of_pattern: bool) -> Host:
+        credentials = self._credentials(entry)
+        names = (registry, *self.aliases) if _is_registry(entry) else ()
+        url = entry.url.replace(REGISTRY, registry)
+        address = url.partition("://")[2]
+        servers = dict.fromkeys((address, *names))
         return Host(
-            url=entry.url,
+            url=url,
             trust=entry.trust,
-            prefix=entry.prefix,
+            prefix=entry.prefix.replace(REGISTRY, registry),
             credential=credentials.credential() if credentials else None,
             docker_config=credentials.config(servers) if credentials else None,
+            credential_source=credentials.source(dict.fromkeys((*names, address))) if credentials else None,
             realms=entry.realms | self.realms,
             private_networks=entry.private_networks | self.private_networks,
             tls=entry.tls.tls(),
             proxy=entry.proxy or self.proxy,
             kind=entry.kind,
             timeouts=tuple(entry.timeouts.given().items()),
+            forward_credentials=entry.forward_credentials,
+            rewrite=tuple(Rewrite(match, to) for match, to in entry.rewrite.items()),
+            headers=tuple((name, Secret(value)) for name, value in entry.headers.items()),
+            is_of_pattern=is_of_pattern and REGISTRY in entry.url,
         )

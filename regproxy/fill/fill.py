@@ -8,6 +8,7 @@ response that was wrong never looks complete.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class Fill:
         self._asking = 0
         self._wake = wake
         self._verified = False
+        self._is_over = False
         self._error: Exception | None = None
         self._news = Notifier()
 
@@ -130,6 +132,12 @@ class Fill:
                 raise Unavailable(f"{self.digest} is shorter than upstream promised")
             await self._news.wait()
 
+    async def over(self) -> None:
+        """Wait until all that is to be kept is kept, or raise what keeps the blob from coming."""
+        while not self._is_over:
+            await self._news.wait()
+        self._check()
+
     @property
     def is_whole(self) -> bool:
         """Whether a follower that joins now can have all of it."""
@@ -204,6 +212,8 @@ class Fill:
         """Mark the end: nothing more will happen."""
         if self._error is None and not self._verified:
             self.fail(Unavailable(f"the copy of {self.digest} was given up"))
+        self._is_over = True
+        self._news.tell()
         self.release()
 
 
@@ -225,6 +235,12 @@ class Follower:
 
     async def started(self) -> None:
         await self._fill.started()
+
+    async def over(self) -> None:
+        """Wait for the end of the copy, and read none of it; raise what keeps the blob from coming."""
+        self.position = sys.maxsize  # nothing waits for us to read it
+        self._fill.moved()
+        await self._fill.over()
 
     async def extent(self, start: int, stop: int) -> Extent:
         self.position = start

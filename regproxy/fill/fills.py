@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from regproxy.config import Downloads
+from regproxy.derived import Derived
 from regproxy.fill.fetcher import Fetcher
 from regproxy.fill.fill import Fill, Follower
 from regproxy.fill.passed_parts import PassedParts
@@ -74,7 +75,7 @@ class Fills:
 
     def __init__(self, registries: Mapping[str, Registry], store: ContentStore, index: Index, downloads: Downloads) -> None:
         """Copy blobs from *registries*, by upstream, into *store*, and record them in *index*; *downloads* says how they are fetched."""
-        self.parts = {name: PassedParts(max_wait(registry.progress_timeout)) for name, registry in registries.items()}  # by upstream
+        self.parts: Mapping[str, PassedParts] = Derived(registries, lambda _, each: PassedParts(max_wait(each.progress_timeout)))
         self._fetcher = Fetcher(registries, store, downloads, self._first)
         self._registries = registries
         self._store = store

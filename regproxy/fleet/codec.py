@@ -1,13 +1,16 @@
 """Tokens, references and tag records as JSON, for those who share them."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, parse_target
+from regproxy.policy.clients.proof import Finding, Proof
 from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
+from regproxy.policy.tag_history import History, PastMeaning
 from regproxy.policy.upstream.tokens import Token, is_token
 
 
@@ -45,6 +48,35 @@ def tag_of(document: Mapping[str, Any] | None) -> TagAnswer | None:
         if "denied" in document:
             return Denied(_text(document, "denied"), checked_at, _whole(document, "status"), _text(document, "code"))
         return TagRecord(_descriptor(document), checked_at)
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def history_document(history: History) -> dict[str, Any]:
+    return {"meanings": [[str(each.digest) if each.digest else None, each.since] for each in history]}
+
+
+def history_of(document: Mapping[str, Any] | None) -> History:
+    """Read what a tag meant; nothing where there is nothing in it, or what another version would read."""
+    try:
+        meanings = document["meanings"] if document else ()
+        found = tuple(PastMeaning(Digest.parse(digest) if digest is not None else None, float(since)) for digest, since in meanings)
+        return found if all(isfinite(each.since) for each in found) else ()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def proof_document(proof: Proof) -> dict[str, Any]:
+    return {"asked_at": proof.asked_at, "finding": proof.finding.value, "thing": proof.thing, "reason": proof.reason}
+
+
+def proof_of(document: Mapping[str, Any] | None) -> Proof | None:
+    """Read a proof; None where there is nothing in it, or what another version would read."""
+    try:
+        if not document:
+            return None
+        finding = Finding(document["finding"])
+        return Proof(float(document["asked_at"]), finding, _text(document, "thing"), _text(document, "reason"))
     except (KeyError, TypeError, ValueError):
         return None
 

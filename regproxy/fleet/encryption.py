@@ -25,12 +25,12 @@ _MAX_CLOCK_DIFFERENCE = 60.0  # seconds by which a value may be from the future
 class Encryption:
     """Seals and opens with shared keys, which never leave the process."""
 
-    def __init__(self, keys: str) -> None:
-        """Derive the keys from *keys*: one text, or two separated by a comma, the first of which encrypts."""
+    def __init__(self, keys: str, purpose: str = "redis") -> None:
+        """Derive the keys from *keys*: one text, or two separated by a comma, the first of which encrypts; others for each *purpose*."""
         found = [key.strip() for key in keys.split(",")]
-        self._names = [derived(key, "redis names") for key in found]
-        self._values = [AESGCM(derived(key, "redis values")) for key in found]
-        self._marks = [derived(key, "redis locks") for key in found]
+        self._names = [derived(key, f"{purpose} names") for key in found]
+        self._values = [AESGCM(derived(key, f"{purpose} values")) for key in found]
+        self._marks = [derived(key, f"{purpose} locks") for key in found]
 
     def names(self, text: str) -> Sequence[str]:
         """Make opaque names for *text*, which may contain a password: one per key, the key that encrypts first."""

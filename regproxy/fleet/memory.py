@@ -5,14 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from regproxy.oci.reference import Reference
+from regproxy.policy.clients.proof import Proof, newer
 from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer, TagRecord
+from regproxy.policy.tag_history import History
 from regproxy.policy.upstream.tokens import Token
-from regproxy.ports import Fleet
+from regproxy.ports import Replicas
 from regproxy.sized_cache import SizedCache
 
 LONGEST_WAIT = 10.0  # seconds for somebody else's lock: whoever has it is alive, but may be stuck
 _MAX_TOKENS_BYTES = _MAX_TAGS_BYTES = 16 * 1024 * 1024  # a token is about 3 KiB, a tag less than one
+_MAX_PROOFS_BYTES = 32 * 1024 * 1024  # 40,000 of them
 _ENTRY = 512  # bytes of one beside its texts
 
 
@@ -29,9 +32,27 @@ class NullFleet:
 
     def put_tag(self, reference: Reference, record: TagAnswer) -> None: ...
 
+    async def history(self, reference: Reference) -> History:  # noqa: ARG002
+        return ()
+
+    def put_history(self, reference: Reference, history: History) -> None: ...
+
+    async def proof(self, key: str) -> Proof | None:  # noqa: ARG002
+        return None
+
+    async def put_proof(self, key: str, proof: Proof) -> None: ...
+
+    def end_proofs(self) -> None: ...
+
+    async def end_count(self) -> int | None:
+        return None
+
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:  # noqa: ARG002
         yield
+
+    async def claim(self, name: str, seconds: float) -> bool:  # noqa: ARG002
+        return True
 
     async def close(self) -> None: ...
 
@@ -39,11 +60,12 @@ class NullFleet:
 class SharedFleet:
     """Values shared by one machine, and beyond it by the other replicas. Values from there come first: they are as new or newer."""
 
-    def __init__(self, beyond: Fleet) -> None:
+    def __init__(self, beyond: Replicas) -> None:
         """Start empty; *beyond* is asked first, and closed with this."""
         self._beyond = beyond
         self._tokens: SizedCache[Secret, Token] = SizedCache(_MAX_TOKENS_BYTES)
         self._tags: SizedCache[Reference, TagAnswer] = SizedCache(_MAX_TAGS_BYTES)
+        self._proofs: SizedCache[str, Proof] = SizedCache(_MAX_PROOFS_BYTES)
         self._locks: dict[str, asyncio.Event] = {}
 
     async def token(self, key: Secret) -> Token | None:
@@ -60,6 +82,29 @@ class SharedFleet:
         said = record.descriptor.media_type if isinstance(record, TagRecord) else record.reason
         self._tags.put(reference, record, len(str(reference)) + len(said) + _ENTRY)
         self._beyond.put_tag(reference, record)
+
+    async def history(self, reference: Reference) -> History:
+        """Return what is known beyond this machine: here all have the same index."""
+        return await self._beyond.history(reference)
+
+    def put_history(self, reference: Reference, history: History) -> None:
+        self._beyond.put_history(reference, history)
+
+    async def proof(self, key: str) -> Proof | None:
+        """Return what was asked last, here or beyond: an end counts here before it is written there."""
+        beyond = await self._beyond.proof(key)
+        return newer(self._proofs.get(key), beyond)
+
+    async def put_proof(self, key: str, proof: Proof) -> None:
+        if newer(self._proofs.get(key), proof) is proof:
+            self._proofs.put(key, proof, len(key) + len(proof.thing) + len(proof.reason) + _ENTRY)
+        await self._beyond.put_proof(key, proof)
+
+    def end_proofs(self) -> None:
+        self._beyond.end_proofs()
+
+    async def end_count(self) -> int | None:
+        return await self._beyond.end_count()
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
@@ -78,6 +123,9 @@ class SharedFleet:
         finally:
             del self._locks[name]
             ended.set()
+
+    async def claim(self, name: str, seconds: float) -> bool:
+        return await self._beyond.claim(name, seconds)
 
     async def close(self) -> None:
         await self._beyond.close()

@@ -14,11 +14,24 @@ from contextlib import asynccontextmanager
 from socket import socket
 from typing import Any, Self
 
-from regproxy.fleet.codec import reference_document, reference_of, tag_document, tag_of, token_document, token_of
+from regproxy.fleet.codec import (
+    history_document,
+    history_of,
+    proof_document,
+    proof_of,
+    reference_document,
+    reference_of,
+    tag_document,
+    tag_of,
+    token_document,
+    token_of,
+)
 from regproxy.fleet.memory import LONGEST_WAIT
 from regproxy.oci.reference import Reference
+from regproxy.policy.clients.proof import Proof
 from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer
+from regproxy.policy.tag_history import History
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 
@@ -56,6 +69,25 @@ class SupervisorClient:
 
     def put_tag(self, reference: Reference, record: TagAnswer) -> None:
         self._tell("put_tag", reference_document(reference), tag_document(record))
+
+    async def history(self, reference: Reference) -> History:
+        return history_of(await self._ask(next(self._numbers), "history", reference_document(reference)))
+
+    def put_history(self, reference: Reference, history: History) -> None:
+        self._tell("put_history", reference_document(reference), history_document(history))
+
+    async def proof(self, key: str) -> Proof | None:
+        return proof_of(await self._ask(next(self._numbers), "proof", key))
+
+    async def put_proof(self, key: str, proof: Proof) -> None:
+        await self._ask(next(self._numbers), "put_proof", key, proof_document(proof))
+
+    def end_proofs(self) -> None:
+        self._tell("end_proofs")
+
+    async def end_count(self) -> int | None:
+        """Return None: the supervisor looks, and tells all workers of its machine."""
+        return None
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncIterator[None]:
@@ -146,6 +178,10 @@ class SupervisorServer:
                 self._fleet.put_token(Secret(key), token)
             case "put_tag", name, document if record := tag_of(document):
                 self._fleet.put_tag(reference_of(name), record)
+            case "put_history", name, document:
+                self._fleet.put_history(reference_of(name), history_of(document))
+            case ("end_proofs",):
+                self._fleet.end_proofs()
             case "end", lock if lock in self._locks:
                 self._locks.pop(lock).end()
             case "lock", name:
@@ -159,10 +195,16 @@ class SupervisorServer:
     async def _answer(self, writer: asyncio.StreamWriter, number: int, call: str, *arguments: Any) -> None:  # noqa: ANN401  JSON
         found: object = None
         match call, *arguments:
+            case "proof", key:
+                found = proof_document(proof) if (proof := await self._fleet.proof(key)) else None
+            case "put_proof", key, document if proof := proof_of(document):
+                await self._fleet.put_proof(key, proof)
             case "token", key:
                 found = token_document(token) if (token := await self._fleet.token(Secret(key))) else None
             case "tag", name:
                 found = tag_document(record) if (record := await self._fleet.tag(reference_of(name))) else None
+            case "history", name:
+                found = history_document(await self._fleet.history(reference_of(name)))
             case ["wait"] if number in self._locks:
                 await self._locks[number].has_come.wait()
         _say(writer, number, found)

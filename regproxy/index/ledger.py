@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping
 
-from regproxy.index import images
+from regproxy.index import brought, images, meanings
 from regproxy.index.database import Database, Row
 from regproxy.index.generation import Generation
 from regproxy.index.retention import row_of
@@ -12,8 +12,8 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, reference_named
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
-from regproxy.policy.store.eviction import OCCASION, Candidate, Shares
-from regproxy.ports import Census, Image, ImageTags, OperatorDecisions, Part, Record
+from regproxy.policy.store.eviction import OCCASION, Candidate, RecentHistory, Shares
+from regproxy.ports import Census, Image, ImageTags, Meaning, OperatorDecisions, Part, Record
 
 # A use of a manifest is one of all it needs, and one of every index that lists it. A use of a layer says nothing about the images it is
 # in: most of those that share it were not asked for.
@@ -37,7 +37,25 @@ FROM content
 WHERE NOT EXISTS (SELECT 1 FROM staying WHERE staying.digest = content.digest)
     AND NOT EXISTS (SELECT 1 FROM children WHERE child = content.digest)
 """
-_IDLEST = f"{_LOOSE} AND often = ? ORDER BY used_at LIMIT ?"
+# Of one client it is looked up by digest, whatever else there is: `+` keeps SQLite from reading all that was used as often.
+_BY_USE = {False: "often = ?1 AND ?3 = ''", True: "+often = ?1 AND digest IN (SELECT digest FROM brought WHERE client = ?3)"}
+_IDLEST = {of_one: f"{_LOOSE} AND {those} ORDER BY used_at LIMIT ?2" for of_one, those in _BY_USE.items()}
+# A clock that was ahead when a tag moved spares that for twice the time at most.
+_SPARED = """
+SELECT 1 FROM meanings AS named
+WHERE named.digest IN (SELECT content.digest UNION ALL SELECT child FROM children WHERE parent = content.digest) AND (
+    abs(?4 - (SELECT since FROM meanings AS next
+        WHERE next.reference = named.reference AND (next.since, next.number) > (named.since, named.number)
+        ORDER BY next.since, next.number LIMIT 1)) < ?5
+    OR abs(?4 - named.since) < ?5 AND EXISTS (SELECT 1 FROM meanings AS last
+        WHERE last.reference = named.reference AND (last.since, last.number) < (named.since, named.number))
+)
+"""
+_IDLEST_BUT_SPARED = {
+    of_one: f"{_LOOSE} AND {those} AND NOT EXISTS ({_SPARED}) ORDER BY used_at LIMIT ?2" for of_one, those in _BY_USE.items()
+}
+_BROUGHT_BY = "digest IN (SELECT digest FROM brought WHERE client = ?)"
+_IDLEST_OF_CLIENT = f"{_LOOSE} AND {_BROUGHT_BY} AND used_at < ? ORDER BY used_at LIMIT ?"
 _UNUSED = f"{_LOOSE} AND used_at < ? ORDER BY used_at"
 _UNNEEDED = """
 SELECT DISTINCT digest FROM content
@@ -78,17 +96,34 @@ class SqliteLedger:
         async with self._db.transaction():
             await self._db.execute_many(_COUNT_PULLS, [(str(digest), count) for digest, count in pulls.items()])
 
-    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
-        return [_candidate(row) for row in await self._db.rows(_IDLEST, often, most)]
+    async def idlest(self, most: int, *, often: bool, spared: RecentHistory | None = None, brought_by: str = "") -> list[Candidate]:
+        of_one = bool(brought_by)
+        if spared is None:
+            rows = await self._db.rows(_IDLEST[of_one], often, most, brought_by)
+        else:
+            rows = await self._db.rows(_IDLEST_BUT_SPARED[of_one], often, most, brought_by, spared.now, spared.length)
+        return [_candidate(row) for row in rows]
 
-    async def forget(self, *digests: Digest) -> list[Digest]:
+    async def idlest_of(self, client: str, since: float, most: int) -> list[Candidate]:
+        return [_candidate(row) for row in await self._db.rows(_IDLEST_OF_CLIENT, client, since, most)]
+
+    async def claim(self, client: str, digest: Digest, size: int, most: int, now: float) -> int:
+        return await brought.claim(self._db, client, digest, size, most, now)
+
+    async def release(self, digest: Digest) -> None:
+        await brought.release(self._db, digest)
+
+    async def release_abandoned(self, client: str, busy: Collection[Digest], now: float) -> None:
+        await brought.release_abandoned(self._db, client, busy, now)
+
+    async def forget(self, *digests: Digest, brought_by: str | None = None) -> list[Digest]:
         gone: list[Digest] = []
         waiting = list(digests)
         with self._generation.ending():
             async with self._db.transaction():
                 while waiting:
                     gone.append(waiting.pop())
-                    waiting += await self._forget_one(str(gone[-1]))
+                    waiting += await self._forget_one(str(gone[-1]), brought_by)
         return gone
 
     async def unused(self, since: float) -> list[Candidate]:
@@ -102,6 +137,9 @@ class SqliteLedger:
 
     async def image(self, name: str) -> Image | None:
         return await images.named(self._db, name)
+
+    async def meanings(self, reference: Reference) -> list[Meaning]:
+        return await meanings.of(self._db, str(reference))
 
     async def parts(self, image: Digest) -> list[Part]:
         return await images.parts(self._db, image)
@@ -161,8 +199,8 @@ class SqliteLedger:
                 await self._db.execute_many("INSERT OR REPLACE INTO freezes VALUES (?, ?)", [*map(row_of, decisions.freezes)])
                 await self._db.execute_many("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", list(tags))
 
-    async def _forget_one(self, digest: str) -> list[Digest]:
-        """Drop one record and list what nothing needs now."""
+    async def _forget_one(self, digest: str, brought_by: str | None) -> list[Digest]:
+        """Drop one record and list what nothing needs now, of all or of what one client brought in."""
         children = await self._db.rows("SELECT child FROM children WHERE parent = ?", digest)
         for statement in (
             "DELETE FROM children WHERE parent = ?",
@@ -171,7 +209,13 @@ class SqliteLedger:
             "DELETE FROM tags WHERE digest = ?",
         ):
             await self._db.execute(statement, digest)
-        unneeded = await self._db.rows(_UNNEEDED, json.dumps([child for (child,) in children]))
+        listed = json.dumps([child for (child,) in children])
+        unneeded = await self._db.rows(_UNNEEDED, listed)
+        if brought_by is not None:
+            own = await self._db.rows(
+                "SELECT digest FROM brought WHERE client = ? AND digest IN (SELECT value FROM json_each(?))", brought_by, listed
+            )
+            unneeded = [row for row in unneeded if row in own]
         return [Digest.parse(str(child)) for (child,) in unneeded]
 
 

@@ -16,7 +16,7 @@ from regproxy.telemetry.log import fields
 
 _SMALL = 4 * 1024 * 1024  # bytes that can be looked through at every start: some 20 ms
 
-_TABLES = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
+_MADE = "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'index') AND name NOT LIKE 'sqlite%'"
 
 _log = logging.getLogger(__name__)
 
@@ -82,8 +82,8 @@ def _make(path: Path, schema: Schema) -> None:
             connection.executescript(f"BEGIN; {schema.tables} PRAGMA user_version = {schema.version}; COMMIT;")
         elif migrations.version_of(connection) != schema.version:
             raise Unusable(f"it is not of version {schema.version}")
-        elif connection.execute(_TABLES).fetchone() < (schema.tables.count("CREATE TABLE"),):
-            connection.executescript(f"BEGIN; {schema.tables} COMMIT;")  # a table that was added since
+        elif connection.execute(_MADE).fetchone() < (schema.tables.count("CREATE TABLE") + schema.tables.count("CREATE INDEX"),):
+            connection.executescript(f"BEGIN; {schema.tables} COMMIT;")  # a table or an index that was added since
         if path.stat().st_size <= _SMALL and (found := connection.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
             raise Unusable(found[0])
     path.chmod(0o600)
@@ -103,6 +103,7 @@ def _version(path: Path) -> int | None:
 
 
 def _put_aside(path: Path) -> None:
-    path.rename(path.with_suffix(f".damaged-{time.time_ns()}"))
+    with contextlib.suppress(FileNotFoundError):  # a start that was killed has put it aside, and not yet removed its mark
+        path.rename(path.with_suffix(f".damaged-{time.time_ns()}"))
     for leftover in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"), _mark(path)):
         leftover.unlink(missing_ok=True)

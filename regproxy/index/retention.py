@@ -17,11 +17,13 @@ CREATE TEMP VIEW staying AS SELECT digest FROM pins UNION ALL SELECT digest FROM
 """
 
 
-async def prepare(connection: aiosqlite.Connection, configured: Sequence[Freeze]) -> None:
-    """Make the views on a connection, and let them see what the configuration freezes."""
+async def prepare(connection: aiosqlite.Connection, configured: Sequence[Freeze], triggers: str = "") -> None:
+    """Make the views on a connection, let them see what the configuration freezes, and make the *triggers* of an object store."""
     await connection.create_function("covers", 2, covers, deterministic=True)
     await connection.executescript(_VIEWS)
     await connection.executemany("INSERT INTO configured VALUES (?, ?)", [row_of(freeze) for freeze in configured])
+    if triggers:
+        await connection.executescript(triggers)
     await connection.commit()
 
 

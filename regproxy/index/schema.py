@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS pulls (
 CREATE TRIGGER IF NOT EXISTS pulled_gone AFTER DELETE ON content WHEN old.kind = 'manifest' BEGIN
     DELETE FROM pulls WHERE digest = old.digest;
 END;
+CREATE TABLE IF NOT EXISTS brought (
+    digest TEXT PRIMARY KEY, client TEXT NOT NULL, size INTEGER NOT NULL, claimed_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS brought_by_client ON brought (client, size);
+CREATE TRIGGER IF NOT EXISTS brought_gone AFTER DELETE ON content BEGIN
+    DELETE FROM brought WHERE digest = old.digest AND NOT EXISTS (SELECT 1 FROM content WHERE content.digest = old.digest);
+END;
 CREATE TABLE IF NOT EXISTS children (
     parent TEXT, child TEXT, PRIMARY KEY (parent, child)
 ) WITHOUT ROWID;
@@ -59,6 +66,19 @@ CREATE TABLE IF NOT EXISTS access (
     repository TEXT PRIMARY KEY, confirmed_at REAL NOT NULL DEFAULT 0, refused_at REAL NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '', is_imported INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS signed (
+    number INTEGER PRIMARY KEY, digest TEXT NOT NULL, policy TEXT NOT NULL, parent TEXT NOT NULL, UNIQUE (digest, policy)
+);
+CREATE TABLE IF NOT EXISTS uploads (
+    number INTEGER PRIMARY KEY, what TEXT NOT NULL, name TEXT NOT NULL, size INTEGER NOT NULL DEFAULT 0,
+    tries INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL DEFAULT 0, UNIQUE (what, name)
+);
+CREATE TABLE IF NOT EXISTS uploaded_tags (
+    reference TEXT PRIMARY KEY, digest TEXT NOT NULL, checked_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploaded_uses (
+    digest TEXT PRIMARY KEY, used_at REAL NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS listings (
     key TEXT PRIMARY KEY, body BLOB NOT NULL, fetched_at REAL NOT NULL
 ) WITHOUT ROWID;
@@ -74,6 +94,14 @@ CREATE TABLE IF NOT EXISTS pins (
 CREATE TABLE IF NOT EXISTS freezes (
     pattern TEXT PRIMARY KEY, digest TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meanings (
+    number INTEGER PRIMARY KEY, reference TEXT NOT NULL, digest TEXT NOT NULL, since REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS meanings_by_reference ON meanings (reference, number);
+CREATE INDEX IF NOT EXISTS meanings_by_digest ON meanings (digest);
+CREATE TABLE IF NOT EXISTS warm_jobs (
+    number INTEGER PRIMARY KEY, document TEXT NOT NULL
+);
 """,
-    "what was pinned, and frozen at run time, is to be pinned and frozen again",
+    "what was pinned, and frozen at run time, is to be pinned and frozen again; what tags meant before is forgotten",
 )

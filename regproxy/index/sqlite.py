@@ -3,18 +3,18 @@
 What repositories hold is remembered, so that a repeated hit reads no database.
 """
 
-import asyncio
 import time
-import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from regproxy.generation_cache import Memory
-from regproxy.index import retention
+from regproxy.index import listings, meanings, retention, signed
 from regproxy.index.database import Database
 from regproxy.index.generation import Generation
 from regproxy.index.ledger import SqliteLedger
+from regproxy.index.uploads import SqliteUploads, triggers
+from regproxy.index.warm_jobs import SqliteWarmJobs
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
@@ -23,13 +23,10 @@ from regproxy.policy.access import Access
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.tag_history import History, PastMeaning
 from regproxy.ports import Kind
 
 _REMEMBERED = 100_000  # about 30 MB of names in memory at most
-_MAX_LISTINGS = 10_000  # rows; clients choose what is listed, so it needs a bound
-MAX_LISTING_BYTES = 16 * 1024 * 1024  # of all lists, compressed; what can be asked again is worth no more of the disk
-_MAX_LISTING = 16 * 1024 * 1024  # bytes of one list that is not compressed yet
-_MAX_INLINE = 64 * 1024  # bytes that are compressed in a millisecond
 # One look at the index for each repository, however many manifests it holds. What begins with "name/" sorts before "name0".
 _REPOSITORIES = """
 WITH RECURSIVE found(name) AS (
@@ -40,17 +37,32 @@ WITH RECURSIVE found(name) AS (
 )
 SELECT name FROM found WHERE name IS NOT NULL LIMIT ?3
 """
-# All that begins with a name and the character after it; keys are those of pull.listings.
-_FORGET_LISTINGS = """
-DELETE FROM listings WHERE key = ?1 OR (key > ?2 AND key < ?2 || char(0x10FFFF)) OR (key > ?3 AND key < ?3 || char(0x10FFFF))
+# Clients choose what they ask for, and a registry may answer for any name: what was confirmed longest ago is asked again.
+_FORGET_CONFIRMED = """
+DELETE FROM access WHERE repository IN (
+    SELECT repository FROM access WHERE is_imported = 0 AND refused_at < confirmed_at ORDER BY confirmed_at DESC LIMIT -1 OFFSET ?
+)
 """
+_MAX_CONFIRMED = 100_000  # repositories on record as open, some 10 MB
 
 
 class SqliteIndex:
     """Content, its holders, tags and listings, in one file."""
 
-    def __init__(self, db: Database, generation: Generation, clock: WallClock = time.time, listing_bytes: int = MAX_LISTING_BYTES) -> None:
-        """Use *db* and its *generation*; *clock* returns epoch seconds; listings are limited to *listing_bytes*."""
+    def __init__(
+        self,
+        db: Database,
+        generation: Generation,
+        clock: WallClock = time.time,
+        listing_bytes: int = listings.MAX_BYTES,
+        max_confirmed: int = _MAX_CONFIRMED,
+    ) -> None:
+        """Use *db* and its *generation*; *clock* returns epoch seconds; listings are limited to *listing_bytes*.
+
+        Of repositories that upstream lets us read, *max_confirmed* are on record, and a hundredth more.
+        """
+        self._max_confirmed = max_confirmed
+        self._newly_confirmed = 0
         self._listing_bytes = listing_bytes
         self._db = db
         self._generation = generation
@@ -63,19 +75,22 @@ class SqliteIndex:
         path: Path,
         clock: WallClock = time.time,
         frozen: Sequence[Freeze] = (),
-        listing_bytes: int = MAX_LISTING_BYTES,
+        listing_bytes: int = listings.MAX_BYTES,
+        max_confirmed: int = _MAX_CONFIRMED,
         *,
         is_joining: bool = False,
+        is_backed: bool = False,
     ) -> Self:
         """Open the index at *path*; begin a new one if there is none or the old one is damaged.
 
-        *frozen* is by configuration. Where this process *is_joining*, another of ours has opened it.
+        *frozen* is by configuration. Where this process *is_joining*, another of ours has opened it. Where it *is_backed*, what is recorded
+        is queued for an object store too.
         """
         generation = Generation(path)
         connect = Database.joined if is_joining else Database.open
         try:
-            db = await connect(path, lambda connection: retention.prepare(connection, frozen))
-            return cls(db, generation, clock, listing_bytes)
+            db = await connect(path, lambda connection: retention.prepare(connection, frozen, triggers() if is_backed else ""))
+            return cls(db, generation, clock, listing_bytes, max_confirmed)
         except BaseException:
             generation.close()
             raise
@@ -88,6 +103,14 @@ class SqliteIndex:
         """Open the books in the same database."""
         return SqliteLedger(self._db, self._generation)
 
+    def uploads(self) -> SqliteUploads:
+        """Open the queue of what is to be written to an object store."""
+        return SqliteUploads(self._db)
+
+    def warm_jobs(self) -> SqliteWarmJobs:
+        """Open the warm-ups, which are kept in the same database."""
+        return SqliteWarmJobs(self._db)
+
     @property
     def generation(self) -> int:
         return self._generation.current()
@@ -96,15 +119,36 @@ class SqliteIndex:
         row = await self._db.row("SELECT media_type, digest, size, checked_at FROM tags WHERE reference = ?", str(reference))
         return TagRecord(_descriptor(row[0], row[1], row[2]), float(str(row[3]))) if row else None
 
-    async def put_tag(self, reference: Reference, record: TagRecord) -> None:
+    async def meanings(self, reference: Reference) -> History:
+        return await meanings.known(self._db, str(reference))
+
+    async def histories(self, repository: Repository) -> Mapping[str, History]:
+        return await meanings.known_of(self._db, str(repository))
+
+    async def put_tag(self, reference: Reference, record: TagRecord, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
         found = record.descriptor
         row = (str(reference), found.media_type, str(found.digest), found.size, record.checked_at)
         async with self._db.transaction():
             await self._db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?, ?)", *row)  # no other process moves it from here on
             before = await self.digest_named(str(reference))
             await self._db.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", *row)
+            await meanings.record(self._db, str(reference), found.digest, record.checked_at, cooldown, others)
         if before != found.digest:
             self._generation.advance()
+
+    async def adopt_tag(self, reference: Reference, record: TagRecord, others: Collection[PastMeaning] = ()) -> None:
+        if await self.digest_named(str(reference)) is None:
+            found = record.descriptor
+            row = (str(reference), found.media_type, str(found.digest), found.size, record.checked_at)
+            async with self._db.transaction():
+                await self._db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?, ?)", *row)
+                if await self.digest_named(str(reference)) == found.digest:
+                    await meanings.record(self._db, str(reference), found.digest, record.checked_at, others=others)
+            self._generation.advance()
+
+    async def put_deleted(self, reference: Reference, now: float, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
+        async with self._db.transaction():
+            await meanings.record(self._db, str(reference), None, now, cooldown, others)
 
     async def drop_tag(self, reference: Reference) -> None:
         with self._generation.ending():
@@ -155,7 +199,8 @@ class SqliteIndex:
         return before.is_closed and not after.is_closed
 
     async def put_refused(self, repository: Repository, reason: str) -> bool:
-        before, after = await self._put_access(repository, lambda known: access.refused(known, self._clock(), reason))
+        with self._generation.ending():  # what is remembered is not served, also where this cannot be recorded
+            before, after = await self._put_access(repository, lambda known: access.refused(known, self._clock(), reason))
         return after.is_closed and not before.is_closed
 
     async def put_imported(self, repository: Repository) -> None:
@@ -173,14 +218,21 @@ class SqliteIndex:
                 row = (after.confirmed_at, after.refused_at, after.reason, after.is_imported, name)
                 statement = "UPDATE access SET confirmed_at = ?, refused_at = ?, reason = ?, is_imported = ? WHERE repository = ?"
                 await self._db.execute(statement, *row)
+                if before == Access():
+                    await self._forget_confirmed()
                 if after.is_closed:
-                    await self._db.execute(_FORGET_LISTINGS, f"tags {name}", f"tags {name}?", f"referrers {name} ")
-        except BaseException:
-            self._generation.advance()  # a commit that nobody waited for counts too
-            raise
-        if before.is_closed != after.is_closed:
-            self._generation.advance()
+                    await listings.forget(self._db, repository)
+        finally:  # a commit that nobody waited for counts too
+            if before.is_closed != after.is_closed:
+                self._generation.advance()
         return before, after
+
+    async def _forget_confirmed(self) -> None:
+        """Drop what is too much, but not with each repository that is new: all of them are sorted for that."""
+        self._newly_confirmed += 1
+        if self._newly_confirmed > self._max_confirmed // 100:
+            self._newly_confirmed = 0
+            await self._db.execute(_FORGET_CONFIRMED, self._max_confirmed)
 
     async def manifests_of(self, repository: Repository, most: int) -> list[Digest]:
         rows = await self._db.rows(
@@ -212,31 +264,24 @@ class SqliteIndex:
             await self._db.write("DELETE FROM freezes WHERE pattern = ?", pattern)
         return was_there
 
+    def forget_answers(self) -> None:
+        """End the generation, where something else than the index makes earlier answers invalid; raise `StoreError`."""
+        self._generation.advance()
+
+    async def signed(self, digest: Digest, policy: str) -> Digest | None:
+        return await signed.find(self._db, digest, policy)
+
+    async def put_signed(self, parent: Digest, policy: str, digests: Sequence[Digest]) -> None:
+        await signed.put(self._db, parent, policy, digests)
+
+    async def parents(self, repository: Repository, digest: Digest, most: int) -> list[Digest]:
+        return await signed.parents(self._db, repository, digest, most)
+
     async def listing(self, key: str) -> bytes | None:
-        row = await self._db.row("SELECT body FROM listings WHERE key = ?", key)
-        if row is None or not isinstance(row[0], bytes):
-            return None
-        try:
-            return zlib.decompress(row[0])
-        except zlib.error:
-            return row[0]  # as it was written before lists were compressed
+        return await listings.find(self._db, key)
 
     async def put_listing(self, key: str, body: bytes) -> None:
-        """Keep the last answer to a listing; those that were fetched longest ago make room for it."""
-        if len(body) > _MAX_LISTING:
-            return
-        small = await asyncio.to_thread(zlib.compress, body, 1) if len(body) > _MAX_INLINE else zlib.compress(body, 1)
-        if len(small) > self._listing_bytes // 2:
-            return
-        async with self._db.transaction():
-            await self._db.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", key, small, self._clock())
-            await self._db.execute(
-                "DELETE FROM listings WHERE key IN (SELECT key FROM (SELECT key,"
-                " sum(length(key) + length(body)) OVER newest AS size, row_number() OVER newest AS place FROM listings"
-                " WINDOW newest AS (ORDER BY fetched_at DESC, key)) WHERE size > ? OR place > ?)",
-                self._listing_bytes,
-                _MAX_LISTINGS,
-            )
+        await listings.put(self._db, key, body, self._listing_bytes, self._clock())
 
 
 def _descriptor(media_type: object, digest: object, size: object) -> Descriptor:

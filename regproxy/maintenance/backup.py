@@ -4,13 +4,15 @@
  "tags": [{"reference": ..., "media_type": ..., "digest": ..., "size": ..., "checked_at": ...}...]}
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import LIMIT
 from regproxy.oci.reference import Reference, reference_named
-from regproxy.policy.freezing import Freeze
+from regproxy.policy.freezing import Freeze, is_pattern
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import OperatorDecisions
 
@@ -18,7 +20,7 @@ KIND = "regproxy backup"
 VERSION = 1
 LISTS = ("pins", "freezes", "tags")
 
-_MAX_PATTERN_CHARACTERS = 1024
+_MAX_MEDIA_TYPE_CHARACTERS = 255
 
 
 class InvalidBackup(Exception):
@@ -48,7 +50,7 @@ def read(document: object) -> OperatorDecisions:
         return OperatorDecisions(
             tuple(Digest.parse(_text(each)) for each in pins), tuple(map(_read_freeze, freezes)), tuple(map(_read_tag, tags))
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise InvalidBackup(f"the backup is damaged: {type(error).__name__}: {error}") from error
 
 
@@ -67,14 +69,19 @@ def _tag(record: TagRecord) -> dict[str, object]:
 
 def _read_freeze(entry: Mapping[str, object]) -> Freeze:
     pattern, digest = _text(entry["pattern"]), entry["digest"]
-    if not 0 < len(pattern) <= _MAX_PATTERN_CHARACTERS or not pattern.isprintable():
+    if not is_pattern(pattern):
         raise ValueError("a pattern of a freeze is empty, too long or not printable")
     return Freeze(pattern, None if digest is None else Digest.parse(_text(digest)))
 
 
 def _read_tag(entry: Mapping[str, Any]) -> tuple[Reference, TagRecord]:
-    descriptor = Descriptor(_text(entry["media_type"]), Digest.parse(_text(entry["digest"])), int(entry["size"]))
-    return reference_named(_text(entry["reference"])), TagRecord(descriptor, float(entry["checked_at"]))
+    media_type, size, checked_at = _text(entry["media_type"]), int(entry["size"]), float(entry["checked_at"])
+    if not 0 < len(media_type) <= _MAX_MEDIA_TYPE_CHARACTERS or not media_type.isascii() or not media_type.isprintable():
+        raise ValueError("the media type of a tag is empty, too long or not printable ASCII")
+    if not 0 <= size <= LIMIT or not math.isfinite(checked_at):
+        raise ValueError("a tag has a size or a time that nothing has")
+    descriptor = Descriptor(media_type, Digest.parse(_text(entry["digest"])), size)
+    return reference_named(_text(entry["reference"])), TagRecord(descriptor, checked_at)
 
 
 def _text(value: object) -> str:

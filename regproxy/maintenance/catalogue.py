@@ -13,12 +13,15 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import TagRecord, is_fresh
 from regproxy.policy.routing import Routes
 from regproxy.ports import ContentReader, ImageTags, Ledger, Part, StoreError
+from regproxy.sized_cache import SizedCache
 
 MAX_LIMIT = 200
 _MAX_SEARCH = 300  # characters
 _MAX_DOCUMENT = 4 * 1024 * 1024  # bytes of a manifest or configuration that is read
 _MAX_PLATFORMS = 32
 _MAX_TEXT = 40  # characters of a platform
+_MAX_REMEMBERED = 2 * 1024 * 1024  # bytes of what documents said, some 10,000 images
+_ENTRY_BYTES = 200  # a digest, a platform, and what holds them
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,15 @@ class ListedTag:
     is_stale: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Platforms:
+    """What a document says of platforms: its own, those of its manifests, and the configuration that has to be asked."""
+
+    own: str = ""
+    entries: tuple[tuple[Digest | None, str], ...] = ()
+    config: Digest | None = None
+
+
 class Catalogue:
     """The images of a store, for people."""
 
@@ -39,6 +51,7 @@ class Catalogue:
         self._reader = reader
         self._routes = routes
         self._clock = clock
+        self._remembered: SizedCache[Digest, _Platforms] = SizedCache(_MAX_REMEMBERED)  # a page is asked for again and again
 
     async def page(self, search: str = "", offset: int = 0, limit: int = 50) -> dict[str, object]:
         """List up to `MAX_LIMIT` of the images that match, and count them all; raise `ValueError` or `StoreError`."""
@@ -69,26 +82,39 @@ class Catalogue:
         """List the platforms whose manifest is here; of content that is damaged or unusual, none."""
         try:
             parts: dict[Digest | None, Part] = {part.digest: part for part in await self._ledger.parts(image)}
-            document = await self._document(parts.get(image))
-            found = [await self._of_entry(entry, parts) for entry in _objects(document.get("manifests"))[:_MAX_PLATFORMS]]
-            if isinstance(config := document.get("config"), Mapping):
-                found.append(_platform(await self._document(parts.get(_digest(config)))))
+            said = await self._said(parts.get(image))
+            found = [platform for digest, platform in said.entries if digest in parts]
+            if said.config is not None:
+                found.append((await self._said(parts.get(said.config))).own)
         except (StoreError, ValueError):
             return []
         return list(dict.fromkeys(each for each in found if each))
 
-    async def _of_entry(self, entry: Mapping[str, object], parts: Mapping[Digest | None, Part]) -> str:
-        if _digest(entry) not in parts:
-            return ""
-        platform = entry.get("platform")
-        return _platform(platform) if isinstance(platform, Mapping) else ""
-
-    async def _document(self, part: Part | None) -> Mapping[str, object]:
+    async def _said(self, part: Part | None) -> _Platforms:
+        """Return what a document says. It never changes, so it is read once."""
         if part is None or part.size > _MAX_DOCUMENT:
-            return {}
+            return _Platforms()
+        if (known := self._remembered.get(part.digest)) is not None:
+            return known
         body = await self._reader.read(part.digest, part.size)
-        document = await large.parsed(len(body), lambda: parse_json(body)) if body is not None else {}
-        return document if isinstance(document, dict) else {}
+        if body is None:
+            return _Platforms()
+        said = await large.parsed(len(body), lambda: _read(parse_json(body)))
+        self._remembered.put(part.digest, said, _ENTRY_BYTES * (1 + len(said.entries)))
+        return said
+
+
+def _read(document: object) -> _Platforms:
+    if not isinstance(document, dict):
+        return _Platforms()
+    entries = tuple((_digest(entry), _of_entry(entry)) for entry in _objects(document.get("manifests"))[:_MAX_PLATFORMS])
+    config = document.get("config")
+    return _Platforms(_platform(document), entries, _digest(config) if isinstance(config, Mapping) else None)
+
+
+def _of_entry(entry: Mapping[str, object]) -> str:
+    platform = entry.get("platform")
+    return _platform(platform) if isinstance(platform, Mapping) else ""
 
 
 def _objects(value: object) -> list[Mapping[str, object]]:

@@ -8,10 +8,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 
 from regproxy.oci.digest import Digest
 from regproxy.policy.clock import WallClock
-from regproxy.policy.store.eviction import Candidate, choose, sweeps_often_used
+from regproxy.policy.store.eviction import WARMING, Candidate, RecentHistory, choose, sweeps_often_used
 from regproxy.ports import BlobStore, Ledger, StoreError
 from regproxy.pull.usage import Usage
 from regproxy.telemetry import metrics
@@ -28,13 +29,19 @@ _log = logging.getLogger(__name__)
 class Evictor:
     """Removes what is needed least, when room is short."""
 
-    def __init__(self, store: BlobStore, ledger: Ledger, usage: Usage, clock: WallClock, leisure: float = _LEISURE) -> None:
-        """Evict from *store* by *ledger* and *usage*, idle *leisure* times as long as busy while no ingest waits for space."""
+    def __init__(
+        self, store: BlobStore, ledger: Ledger, usage: Usage, clock: WallClock, leisure: float = _LEISURE, keep_history: float = 0.0
+    ) -> None:
+        """Evict from *store* by *ledger* and *usage*, idle *leisure* times as long as busy while no ingest waits for space.
+
+        What tags that moved within *keep_history* seconds meant goes last.
+        """
         self._store = store
         self._ledger = ledger
         self._usage = usage
         self._clock = clock
         self._leisure = leisure
+        self._keep_history = keep_history
         self._difference = 0  # between the books and the room, when they were compared last
 
     async def run(self) -> None:
@@ -74,9 +81,10 @@ class Evictor:
             self._difference = 0
 
     async def sweep(self, excess: int) -> int:
-        """Remove images until *excess* bytes are gone or nothing may go; return how many went."""
+        """Remove partial files that nobody writes, then images, until *excess* bytes are gone or nothing may go; return how many went."""
+        if freed := await self._store.remove_abandoned(excess):
+            _log.info("removed partial files", extra=fields(bytes=freed))
         await self._usage.record()
-        freed = 0
         while freed < excess and (chosen := await self._choose(excess - freed)):
             freed += await self._remove_at_leisure(chosen)
         return freed
@@ -120,8 +128,12 @@ class Evictor:
     async def _choose(self, excess: int) -> list[Candidate]:
         ingesting = await self._store.ingesting()
         often = sweeps_often_used((await self._ledger.census()).shares)
-        for queue in (often, not often):
-            candidates = await self._ledger.idlest(_WINDOW, often=queue)
+        spared = RecentHistory(self._clock(), self._keep_history) if self._keep_history else None
+        queues = [(often, ""), (not often, "")]
+        if often:
+            queues.insert(0, (False, WARMING))
+        for last, (queue, client) in product((spared, None) if spared else (None,), queues):
+            candidates = await self._ledger.idlest(_WINDOW, often=queue, spared=last, brought_by=client)
             if chosen := list(choose(candidates, excess, self._clock(), ingesting)):
                 return chosen
         return []

@@ -10,7 +10,7 @@ from regproxy.oci import layout
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import DOCKER_LIST, OCI_INDEX, Manifest
-from regproxy.ports import BlobStore, Image, Ledger
+from regproxy.ports import BlobStore, Gone, Image, Ledger
 
 _CHUNK = 1024 * 1024
 _MAX_MANIFESTS = 500  # of one image; each index in an index is a call in a call
@@ -50,7 +50,10 @@ class Export:
             yield _header(name, len(body)) + body.ljust(_padded(len(body)), b"\0")
 
     async def _verified(self, digest: Digest, size: int) -> AsyncIterator[bytes]:
-        content = await self.store.open(digest, size) if await self.store.verify(digest) == size else None
+        try:
+            content = await self.store.open(digest, size) if await self.store.verify(digest) == size else None
+        except Gone:
+            content = None
         if content is None:
             raise NotWhole(f"{digest} was damaged, and has been put aside: pull it again")
         try:

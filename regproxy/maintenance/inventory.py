@@ -33,6 +33,11 @@ class Inventory:
         images = sorted(await self._ledger.images(), key=lambda image: -image.used_at)
         return {"count": census.count, "bytes": census.size, "images": [_written(image) for image in images]}
 
+    async def status(self) -> dict[str, object]:
+        """Describe how much is in the store, and what waits for the object store behind it."""
+        census, behind = await self._ledger.census(), self.jobs.behind
+        return {"count": census.count, "bytes": census.size, "behind": None if behind is None else await behind.status()}
+
     async def show(self, image: str) -> dict[str, object]:
         """Describe one image and its parts; raise `UnknownImage`."""
         found = await image_named(self._ledger, self._routes, image)

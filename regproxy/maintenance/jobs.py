@@ -9,6 +9,7 @@ from regproxy.maintenance.evictor import Evictor
 from regproxy.maintenance.exporter import Export, planned
 from regproxy.maintenance.images import image_under_name
 from regproxy.maintenance.importer import Importer
+from regproxy.maintenance.object_store import ObjectStoreJobs
 from regproxy.maintenance.progress import JobProgress
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.oci.digest import Digest
@@ -16,14 +17,27 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Routes
 from regproxy.policy.store.eviction import Candidate
 from regproxy.policy.store.scrubbing import SHARDS
-from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool
+from regproxy.ports import BlobStore, Full, Image, Index, Ledger, Spool, StoreError
 
 
 class MaintenanceJobs:
     """Long work on the store, beside all that is served from it."""
 
-    def __init__(self, store: BlobStore, index: Index, ledger: Ledger, evictor: Evictor, clock: WallClock, routes: Routes) -> None:
-        """Work on *store*, *index* and *ledger*, removing by *evictor*; *clock* returns epoch seconds; *routes* resolve short names."""
+    def __init__(
+        self,
+        store: BlobStore,
+        index: Index,
+        ledger: Ledger,
+        evictor: Evictor,
+        clock: WallClock,
+        routes: Routes,
+        behind: ObjectStoreJobs | None = None,
+    ) -> None:
+        """Work on *store*, *index* and *ledger*, removing by *evictor*; *clock* returns epoch seconds; *routes* resolve short names.
+
+        *behind* is the object store behind it, if there is one.
+        """
+        self.behind = behind
         self._store = store
         self._index = index
         self._ledger = ledger
@@ -34,6 +48,19 @@ class MaintenanceJobs:
     async def verify(self, progress: JobProgress) -> dict[str, object]:
         """Read and hash everything; what is damaged is put aside. Raise `StoreError`."""
         return await self._gone_through(progress, doubts_all=True)
+
+    async def push(self, progress: JobProgress) -> dict[str, object]:
+        """Have everything written to the object store that is not there; raise `StoreError`."""
+        return await self._behind().push(progress)
+
+    async def check(self, progress: JobProgress) -> dict[str, object]:
+        """Look for what is missing in the object store; raise `StoreError`."""
+        return await self._behind().check(progress)
+
+    def _behind(self) -> ObjectStoreJobs:
+        if self.behind is None:
+            raise StoreError("there is no object store behind this store: store.behind in the configuration names one")
+        return self.behind
 
     async def rebuild(self, progress: JobProgress) -> dict[str, object]:
         """Rebuild the index from the files; raise `StoreError`."""

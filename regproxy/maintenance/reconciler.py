@@ -15,7 +15,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import LIMIT, InvalidManifest, Manifest
 from regproxy.policy.store.quota import on_disk
 from regproxy.policy.store.scrubbing import SHARDS
-from regproxy.ports import BlobStore, Kind, Ledger, Record, StoredBlob, StoreError
+from regproxy.ports import BlobStore, Gone, Kind, Ledger, Record, StoredBlob, StoreError
 from regproxy.telemetry.log import fields
 
 _LATELY = 60.0  # seconds: file systems write out what they hold back every 5 to 30
@@ -73,7 +73,7 @@ class Reconciler:
         self.lost += len(digests)
 
     async def _check(self, digest: Digest, size: int) -> None:
-        if await self._store.verify(digest) != size:
+        if await _sound(self._store, digest) != size:
             self.damaged += 1
             await self._lose([digest])
 
@@ -100,9 +100,17 @@ async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) ->
     return lost
 
 
+async def _sound(store: BlobStore, digest: Digest) -> int | None:
+    """Return the size of content that is here and right."""
+    try:
+        return await store.verify(digest)
+    except Gone:
+        return None
+
+
 async def _recorded(store: BlobStore, ledger: Ledger, stored: StoredBlob) -> int | None:
     """Record what lies there, unless it is or turns out to be wrong; return its size."""
-    size = await store.verify(stored.digest)
+    size = await _sound(store, stored.digest)
     if size is not None:
         body = await store.read(stored.digest, size) if size <= LIMIT else None
         await ledger.adopt(described(stored.digest, size, body), stored.modified_at)

@@ -6,7 +6,7 @@ import logging
 from regproxy.maintenance.reconciler import lose
 from regproxy.policy.clock import WallClock
 from regproxy.policy.store.scrubbing import turn
-from regproxy.ports import BlobStore, Ledger, StoredBlob, StoreError
+from regproxy.ports import BlobStore, Gone, Ledger, StoredBlob, StoreError
 from regproxy.telemetry.log import fields
 
 _log = logging.getLogger(__name__)
@@ -40,5 +40,9 @@ class Scrubber:
             await asyncio.sleep(max(0.0, ends_at - self._clock()) / left)
 
     async def _verify(self, stored: StoredBlob) -> None:
-        if await self._store.verify(stored.digest) is None and await lose(self._store, self._ledger, [stored.digest]):
+        try:
+            is_sound = await self._store.verify(stored.digest) is not None
+        except Gone:  # it was evicted since it was listed, and may be pulled again at any moment: that is no damage
+            return
+        if not is_sound and await lose(self._store, self._ledger, [stored.digest]):
             _log.error("corrupt content quarantined", extra=fields(digest=str(stored.digest)))

@@ -15,7 +15,7 @@ from regproxy.nodes.guard import NodeGuard, Step
 
 HOST_ADDRESS = "HOST_IP"  # stands in an endpoint for the node's own address, and is the variable that has it
 
-_INTERVAL = 5.0  # seconds between two looks at the cache
+INTERVAL = 5.0  # seconds between two looks at the cache
 _PROBE_TIMEOUT = 5.0  # seconds: a cache that is stopped but connected has not answered
 _UNDO_INTERVAL = 2.0
 _COMMAND_TIMEOUT = 60.0
@@ -23,15 +23,21 @@ _COMMAND_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node's runtime, the directory of its configuration, and where changes are reported."""
+    """A node's runtime, the directory of its configuration, and where changes are reported.
+
+    *registries* are to come from the cache; all where there are none. *ca* is the file of the certificates to trust, if it exists.
+    """
 
     runtime: str
     root: Path
     told: Callable[[str], None]
+    registries: Sequence[str] = ()
+    ca: Path | None = None
 
-    def apply(self, endpoint: str, registries: Sequence[str]) -> bool:
-        named = [f"--registry={registry}" for registry in registries]
-        return self._run("--apply", f"--endpoint={endpoint}", *named)
+    def apply(self, endpoint: str) -> bool:
+        named = [f"--registry={registry}" for registry in self.registries]
+        trusted = [f"--ca={self.ca}"] if self.ca is not None and self.ca.exists() else []
+        return self._run("--apply", f"--endpoint={endpoint}", *named, *trusted)
 
     def undo(self) -> bool:
         return self._run("--undo")
@@ -49,7 +55,7 @@ class Node:
         return done.returncode == 0
 
 
-def keep(node: Node, endpoint: str, registries: Sequence[str], silence: float, state: Path | None = None) -> NoReturn:
+def keep(node: Node, endpoint: str, silence: float, state: Path | None = None) -> NoReturn:
     """Keep *node* configured while *endpoint* answers; *state* is a file that records what was done last."""
     guard = NodeGuard(silence, time.monotonic())
     while True:
@@ -57,10 +63,10 @@ def keep(node: Node, endpoint: str, registries: Sequence[str], silence: float, s
         step = guard.step(began, has_answered=answers(endpoint))
         if step is not Step.NOTHING:
             node.told(f"the cache at {endpoint} " + ("answers" if step is Step.APPLY else f"has not answered for {silence:g} s"))
-            if node.apply(endpoint, registries) if step is Step.APPLY else node.undo():
+            if node.apply(endpoint) if step is Step.APPLY else node.undo():
                 guard.done(step)
                 _tell(state, "applied" if guard.is_applied else "withdrawn")
-        time.sleep(max(0.0, _INTERVAL - (time.monotonic() - began)))
+        time.sleep(max(0.0, INTERVAL - (time.monotonic() - began)))
 
 
 def undo(node: Node, state: Path | None = None) -> None:

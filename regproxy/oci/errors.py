@@ -104,6 +104,11 @@ def gateway_timeout(message: str) -> RegistryError:
     return RegistryError("UNKNOWN", 504, message)
 
 
+def too_many_requests(message: str, retry_after: int) -> RegistryError:
+    """Refuse who has used up its quota, and end its connection; upstream is not asked for it, however often it comes."""
+    return RegistryError("TOOMANYREQUESTS", 429, message, {"Retry-After": str(retry_after), "Connection": "close"})
+
+
 def unavailable(message: str, retry_after: int) -> RegistryError:
-    """Ask a client to come back in *retry_after* seconds; never 429, which containerd answers with six requests at once."""
+    """Ask a client to come back in *retry_after* seconds; no 429, which containerd answers with six requests at once."""
     return RegistryError("UNAVAILABLE", 503, message, {"Retry-After": str(retry_after)})

@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference
 
+_MAX_PATTERN_CHARACTERS = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
@@ -21,6 +23,11 @@ class Freeze:
 
     def covers(self, reference: Reference) -> bool:
         return covers(self.pattern, str(reference))
+
+
+def is_pattern(text: str) -> bool:
+    """Report whether *text* may be a pattern: it is stored, logged, and shown to people."""
+    return 0 < len(text) <= _MAX_PATTERN_CHARACTERS and text.isprintable()
 
 
 def covers(pattern: str, tag: str) -> bool:

@@ -36,6 +36,14 @@ class TagPolicy:
     stale_for: float = 7 * DAY
     missing_for: float = 10.0
     is_urgent: bool = False  # upstream is asked even where few pulls are left
+    cooldown: float = 0.0  # how long a meaning has to be known before it is served
+    refuses_first: bool = False  # also where the tag has no other
+    gone_for: float = 0.0  # how long a tag is served that upstream has deleted
+
+    @property
+    def goes_by_history(self) -> bool:
+        """Whether it matters when something was first seen."""
+        return self.cooldown > 0 or self.gone_for > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +80,12 @@ def exact_rule(rule: TagPolicy, tag: str) -> TagPolicy:
     """Return the rule for a tag that says what belongs to a digest: a signature, an attestation, an SBOM, an index of referrers.
 
     What was attached or signed a moment ago is looked for now (distribution-spec, Referrers Tag Schema; cosign), so upstream is asked each
-    time, unless it must never be asked or *rule* is meant for such tags.
+    time and nothing of it cools down, unless upstream must never be asked or *rule* is meant for such tags.
     """
     is_meant = any(algorithm in rule.match for algorithm in ("sha256-", "sha512-"))
     if rule.policy is PullPolicy.NEVER or is_meant or not _OF_A_DIGEST.match(tag):
         return rule
-    return replace(rule, policy=PullPolicy.ALWAYS, fresh_for=0.0, missing_for=0.0, is_urgent=True)
+    return replace(rule, policy=PullPolicy.ALWAYS, fresh_for=0.0, missing_for=0.0, is_urgent=True, cooldown=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,9 @@ def judge(
 
 def is_fresh(record: TagRecord, rule: TagPolicy, now: float) -> bool:
     """Report whether `judge` calls a record fresh, of an upstream that is well and took nothing back."""
-    return rule.policy in {PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER} or _age(record, now) < rule.fresh_for
+    if _age(record, now) < rule.fresh_for:  # first: an Enum's hash is slow, and this is asked at each hit
+        return True
+    return rule.policy in {PullPolicy.IF_NOT_PRESENT, PullPolicy.NEVER}
 
 
 def may_serve_stale(record: TagRecord | None, rule: TagPolicy, now: float, missing: Denial | None = None) -> bool:

@@ -1,10 +1,11 @@
-"""Which upstream serves a request, and what may be pulled from it.
+"""Which upstream serves a request.
 
-`ns` is a lookup key in a closed world, never an address to dial: a name that is not configured is unknown, and no connection is made.
+`ns` is a lookup key in a closed world, never an address to dial: a name that is not configured, by itself or by a pattern, is unknown, and
+no connection is made. A `Host` is never looked up among the patterns: it may be our own name.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -13,10 +14,17 @@ from types import MappingProxyType
 from regproxy.oci import errors
 from regproxy.oci.digest import InvalidDigest
 from regproxy.oci.http.authority import MAX_LENGTH, Authority
-from regproxy.oci.reference import InvalidName, Reference, Repository, Target, parse_target
-from regproxy.policy.credential import Credential, DockerConfig
+from regproxy.oci.reference import InvalidName, Reference, Repository, parse_target
+from regproxy.policy.clients.identity import AccessMode
+from regproxy.policy.clouds.sources import CredentialSource
+from regproxy.policy.credential import Credential, DockerConfig, Secret
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagPolicy, exact_rule
+from regproxy.policy.requirement import Requirement
+from regproxy.policy.upstream.bandwidth import LineRate
+from regproxy.policy.upstream.patterns import Patterns, is_pattern
+from regproxy.policy.upstream.rewriting import Rewrite, rewritten
+from regproxy.policy.upstream.transport import Proxy, Tls
 
 DOCKER_HUB = "docker.io"
 _REMEMBERED = 4096  # routes, or names of registries, some 2 MB each
@@ -37,31 +45,6 @@ class HostKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Proxy:
-    """An HTTP proxy to a host, and our credentials for it."""
-
-    url: str
-    credential: Credential | None = None
-
-    def __str__(self) -> str:
-        """Write it so that an operator may be shown it; a user without a password is a token."""
-        if self.credential is None:
-            return self.url
-        scheme, separator, place = self.url.partition("://")
-        return f"{scheme}{separator}{f'{self.credential.username}:' if self.credential.password.value else ''}***@{place}"
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How a host is known, and how we are known to it; paths of PEM files, and none where the system's way is right."""
-
-    ca: str | None = None
-    certificate: str | None = None
-    key: str | None = None
-    insecure: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Host:
     """One address that serves an upstream's content: `https://mirror.example.cn`."""
 
@@ -70,16 +53,30 @@ class Host:
     prefix: str = ""
     credential: Credential | None = None
     docker_config: DockerConfig | None = None  # instead of a credential
+    credential_source: CredentialSource | None = None  # instead of both, for what ends
     realms: frozenset[str] = frozenset()  # token services allowed beside our own origin and registrable domain
     private_networks: frozenset[str] = frozenset()  # where redirects may lead beside public addresses, in CIDR form
-    tls: Tls = Tls()
+    tls: Tls = field(default_factory=Tls)
     proxy: Proxy | None = None  # on the way to it
     kind: HostKind = HostKind.REGISTRY
     timeouts: tuple[tuple[str, float], ...] = ()  # by name, where they are its own
+    forward_credentials: bool = False  # a cache that is shown the credentials of clients
+    rewrite: tuple[Rewrite, ...] = ()  # what it calls repositories; the first that matches counts
+    headers: tuple[tuple[str, Secret], ...] = ()  # sent to its own origin, and nowhere else
+    is_of_pattern: bool = False  # clients choose its name, so only what is public may be behind it, and what private_networks lists
+
+    @property
+    def is_shown_credentials(self) -> bool:
+        """Whether clients that have to prove what they may pull have their credentials shown to it, and no mirror or cache unasked."""
+        return self.forward_credentials or (Trust.RESOLVE in self.trust and self.kind is HostKind.REGISTRY)
 
     @property
     def has_credentials(self) -> bool:
-        return self.credential is not None or self.docker_config is not None
+        return any(each is not None for each in (self.credential, self.docker_config, self.credential_source))
+
+    def repository(self, name: str) -> str | None:
+        """Return how the host calls repository *name*; None where that is no name, so that it cannot have it."""
+        return rewritten(name, self.rewrite, self.prefix)
 
     def __str__(self) -> str:
         return self.url.partition("://")[2]
@@ -96,7 +93,21 @@ class Upstream:
     tags: tuple[TagPolicy, ...] = (TagPolicy(),)
     freezes: tuple[Freeze, ...] = ()
     timeouts: tuple[tuple[str, float], ...] = ()  # by name, where they are its own
+    allow: tuple[str, ...] = ()  # none: everything
     deny: tuple[str, ...] = ()
+    require: tuple[Requirement, ...] = ()
+    access: AccessMode = AccessMode.SHARED
+    proof_for: float = 600.0  # seconds, as those below
+    public_for: float = 6 * 3600.0
+    proof_stale_for: float = 3600.0
+    max_rate: LineRate | None = None
+    pattern: str = ""  # by which the configuration names it, where it does not by its name
+    made: "Callable[[str], Upstream] | None" = field(default=None, compare=False, repr=False)  # of a pattern: what it says of one registry
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it stands for all registries that its name is a pattern of."""
+        return is_pattern(self.name)
 
     def tag_policy(self, name: str, tag: str) -> TagPolicy:
         """Pick the first rule that matches `repository:tag`, as it is meant for that tag."""
@@ -120,7 +131,11 @@ class Routes:
         by_name: dict[str, Upstream] = {}
         served: dict[Authority | None, Upstream] = {}
         anywhere: dict[Authority | None, Upstream] = {}
+        patterns: list[tuple[str, Upstream]] = []
         for upstream in upstreams:
+            if upstream.is_pattern:
+                patterns.append((upstream.name, upstream))
+                continue
             names = (upstream.name, *upstream.aliases)
             by_name.update(dict.fromkeys(names, upstream))
             served.update(dict.fromkeys(map(_host, (*names, *upstream.serve_as)), upstream))
@@ -129,6 +144,8 @@ class Routes:
         self._served: Mapping[Authority | None, Upstream] = MappingProxyType(served)
         self._served_anywhere: Mapping[Authority | None, Upstream] = MappingProxyType(anywhere)
         self._default = by_name[default]
+        self._patterns = Patterns(patterns)
+        self._of_pattern = lru_cache(_REMEMBERED)(self._made)
         self._route = lru_cache(_REMEMBERED)(self._routed)  # nodes ask for the same few repositories again and again
 
     def find(self, name: str, namespaces: Sequence[str], host: str = "") -> Route:
@@ -144,9 +161,18 @@ class Routes:
         """Find the upstream as `find` does."""
         return self._upstream(_single(namespaces), _clipped(host), name)
 
+    def called(self, name: str) -> Upstream | None:
+        """Return the upstream that the configuration has under a *name* or by a pattern of it; None where it has none."""
+        return self._by_name.get(name) or self._of_pattern(name)
+
+    def label(self, name: str) -> str:
+        """Return by what an upstream is counted: patterns have registries without number."""
+        found = self.called(name)
+        return (found and found.pattern) or name
+
     def known(self, namespaces: Sequence[str]) -> str | None:
         """Return the one namespace of a request if it names a configured registry."""
-        return namespaces[0] if len(namespaces) == 1 and _registry(_clipped(namespaces[0])) in self._by_name else None
+        return namespaces[0] if len(namespaces) == 1 and self.called(_registry(_clipped(namespaces[0]))) else None
 
     def canonical(self, pattern: str) -> str:
         """Write `registry/repository...` by the registry's own name, the default one where none is named.
@@ -154,7 +180,7 @@ class Routes:
         Raise NAME_UNKNOWN for a registry that is not configured.
         """
         first, _, rest = pattern.partition("/")
-        if not _is_registry(first, rest) and first not in self._by_name:
+        if not _is_registry(first, rest) and self.called(first) is None:
             upstream, rest = self._default, pattern
         else:
             upstream = self._named(first)
@@ -188,7 +214,7 @@ class Routes:
         return self._served_at(authority) or self._prefixed(name) or self._default_at(authority)
 
     def _named(self, namespace: str) -> Upstream:
-        upstream = self._by_name.get(_registry(namespace))
+        upstream = self.called(_registry(namespace))
         if upstream is None:
             raise errors.name_unknown(f"no upstream {namespace[:80]!r} is configured here")
         return upstream
@@ -208,31 +234,15 @@ class Routes:
 
     def _prefixed(self, name: str) -> Upstream | None:
         first, _, rest = name.partition("/")
-        return self._by_name.get(first) if rest else None
+        return self.called(first) if rest else None
 
     def _strip(self, upstream: Upstream, name: str) -> str:
         """Strip a registry's own name from the front: k3s rewrites and sends `ns` as well."""
-        return name.partition("/")[2] if self._prefixed(name) is upstream else name
+        return name.partition("/")[2] if self._prefixed(name) == upstream else name
 
-
-def check_denied(route: Route, target: Target) -> None:
-    """Raise DENIED where the configuration forbids the pull; digests are matched as `repository@digest`."""
-    separator = "@" if ":" in str(target) else ":"
-    subject = f"{route.repository.name}{separator}{target}"
-    for pattern in route.upstream.deny:
-        if fnmatchcase(subject, pattern):
-            raise errors.denied(f"{route.upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
-
-
-def check_listing_denied(route: Route) -> None:
-    """Raise DENIED where the configuration forbids every tag of a repository, so that there is nothing to list."""
-    if denies_all(route.upstream, route.repository.name):
-        raise errors.denied(f"{route.repository} may not be listed: the configuration denies all of it")
-
-
-def denies_all(upstream: Upstream, name: str) -> bool:
-    """Report whether some pattern forbids every tag of repository *name*."""
-    return any(pattern.endswith("*") and fnmatchcase(f"{name}:", pattern) for pattern in upstream.deny)
+    def _made(self, name: str) -> Upstream | None:
+        found = self._patterns.find(name)
+        return found.made(name) if found is not None and found.made is not None else None
 
 
 def _name_at(upstream: Upstream, name: str) -> str:

@@ -1,6 +1,7 @@
 """The doors between deciding and acting: what the use cases ask of the world, and what it may answer."""
 
 from regproxy.ports.content import Content, ContentReader, Extent
+from regproxy.ports.encoding import decoded_error, encoded_error
 from regproxy.ports.errors import (
     Answer,
     Corrupt,
@@ -19,18 +20,23 @@ from regproxy.ports.errors import (
     UpstreamError,
     detached,
 )
-from regproxy.ports.fleet import Fleet, Locks, TagCache, TokenCache
+from regproxy.ports.fleet import Claims, Fleet, Locks, Replicas, TagCache, TokenCache
+from regproxy.ports.forwarding import ForwardingRegistry
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ingest import DownloadStatus, Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
-from regproxy.ports.ledger import Census, Image, ImageTags, Ledger, OperatorDecisions, Part, Record
+from regproxy.ports.ledger import Census, Image, ImageTags, Ledger, Meaning, OperatorDecisions, Part, Record
+from regproxy.ports.objects import ObjectStore, StoredObject
 from regproxy.ports.store import BlobStore, ContentStore, Space, StoredBlob, StoreMaintenance
+from regproxy.ports.uploads import Pending, Upload, UploadKind, UploadQueue
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage, Watched
+from regproxy.ports.warm_jobs import WarmJobs
 
 __all__ = [
     "Answer",
     "BlobBody",
     "BlobStore",
     "Census",
+    "Claims",
     "Content",
     "ContentReader",
     "ContentStore",
@@ -38,6 +44,7 @@ __all__ = [
     "DownloadStatus",
     "Extent",
     "Fleet",
+    "ForwardingRegistry",
     "Full",
     "Gone",
     "HostFinding",
@@ -56,27 +63,38 @@ __all__ = [
     "Ledger",
     "LocalResourceError",
     "Locks",
+    "Meaning",
     "NotFound",
+    "ObjectStore",
     "OperatorDecisions",
     "Oversized",
     "Part",
     "PeerIngest",
+    "Pending",
     "Record",
     "Refused",
     "Registry",
     "Rejected",
+    "Replicas",
     "Space",
     "Spool",
     "StoreError",
     "StoreMaintenance",
     "StoredBlob",
+    "StoredObject",
     "TagCache",
     "TagPage",
     "Throttled",
     "TokenCache",
     "Unavailable",
     "UnexpectedResponse",
+    "Upload",
+    "UploadKind",
+    "UploadQueue",
     "UpstreamError",
+    "WarmJobs",
     "Watched",
+    "decoded_error",
     "detached",
+    "encoded_error",
 ]

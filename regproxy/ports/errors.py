@@ -75,10 +75,11 @@ class Throttled(UpstreamError):
 class Unavailable(UpstreamError):
     """It did not answer, or not in time, or with an error of its own."""
 
-    def __init__(self, message: str, *, timed_out: bool = False) -> None:
-        """Report whether it was silent rather than broken."""
+    def __init__(self, message: str, *, timed_out: bool = False, answered: bool = False) -> None:
+        """Report whether it was silent rather than broken, or whether it *answered*, with an error of its own (5xx) or none of the part."""
         super().__init__(message)
         self.timed_out = timed_out
+        self.answered = answered
 
 
 class LocalResourceError(Unavailable):

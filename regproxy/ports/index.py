@@ -1,6 +1,6 @@
 """What is known about content and tags."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.tag_history import History, PastMeaning
 
 
 class Kind(Enum):
@@ -32,7 +33,20 @@ class Index(Protocol):
 
     async def tag(self, reference: Reference) -> TagRecord | None: ...
 
-    async def put_tag(self, reference: Reference, record: TagRecord) -> None: ...
+    async def meanings(self, reference: Reference) -> History:
+        """Return what a tag meant, as far as it is known; it is kept where the rest of the index is lost."""
+
+    async def histories(self, repository: Repository) -> Mapping[str, History]:
+        """Return what the tags of *repository* meant, by tag."""
+
+    async def put_tag(self, reference: Reference, record: TagRecord, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
+        """Record what a tag means now, and what *others* have seen it mean; what a *cooldown* of so many seconds needs is kept."""
+
+    async def adopt_tag(self, reference: Reference, record: TagRecord, others: Collection[PastMeaning] = ()) -> None:
+        """Record what a tag means and meant to another machine, unless something is on record here."""
+
+    async def put_deleted(self, reference: Reference, now: float, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
+        """Record, as `put_tag`, that upstream has no such tag any longer."""
 
     async def drop_tag(self, reference: Reference) -> None: ...
 
@@ -76,6 +90,15 @@ class Index(Protocol):
 
     async def drop_freeze(self, pattern: str) -> bool:
         """Forget a freeze, and report whether there was one."""
+
+    async def signed(self, digest: Digest, policy: str) -> Digest | None:
+        """Return whose signature was found to be right for *digest* by *policy*: its own, or that of an index that lists it."""
+
+    async def put_signed(self, parent: Digest, policy: str, digests: Sequence[Digest]) -> None:
+        """Record that *digests* are signed by *policy*, by the signature of *parent*."""
+
+    async def parents(self, repository: Repository, digest: Digest, most: int) -> Sequence[Digest]:
+        """List at most so many manifests of *repository* that point to *digest*."""
 
     async def listing(self, key: str) -> bytes | None:
         """Return the last answer to a listing, for when upstream is down."""

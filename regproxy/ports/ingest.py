@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.ports.content import Extent
-from regproxy.ports.errors import UpstreamError
+from regproxy.ports.errors import StoreError, UpstreamError
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +129,19 @@ class Ingester(Protocol):
         """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, locked_for: str | None = None
+        self,
+        digest: Digest,
+        size: int | None,
+        start: int = 0,
+        begun: Incoming | None = None,
+        *,
+        locked_for: str | None = None,
+        refused: StoreError | None = None,
     ) -> Ingest:
         """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
 
-        After what another process has *begun* and has no room for, nothing is kept. Where this very copy holds the lock of the upstream
-        *locked_for*, its progress is published to those who watch that lock.
+        After what another process has *begun* and has no room for, nothing is kept, nor where *refused* says why. Where this copy holds
+        the lock of the upstream *locked_for*, its progress is published to those who watch that lock.
         """
 
     async def spool(self, size: int) -> Spool:

@@ -9,7 +9,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
-from regproxy.policy.store.eviction import Candidate, Shares
+from regproxy.policy.store.eviction import Candidate, RecentHistory, Shares
 from regproxy.ports.index import Kind
 
 
@@ -75,7 +75,35 @@ class OperatorDecisions:
     tags: tuple[tuple[Reference, TagRecord], ...] = ()
 
 
-class Ledger(Protocol):
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a tag meant from *since* on, in epoch seconds, until its next meaning; *is_here* tells whether that manifest is stored.
+
+    No *digest*: upstream had no such tag.
+    """
+
+    digest: Digest | None
+    since: float
+    is_here: bool
+
+
+class ClientShares(Protocol):
+    """Whose pulls brought content in. Every method raises `StoreError`."""
+
+    async def claim(self, client: str, digest: Digest, size: int, most: int, now: float) -> int:
+        """Record that *client* brings in *digest*, unless it would then have more than *most* bytes; return by how much."""
+
+    async def release(self, digest: Digest) -> None:
+        """Forget who began to bring in *digest* and did not."""
+
+    async def release_abandoned(self, client: str, busy: Collection[Digest], now: float) -> None:
+        """Forget what *client* began to bring in and did not, but for what is *busy*."""
+
+    async def idlest_of(self, client: str, since: float, most: int) -> list[Candidate]:
+        """List what *client* brought in, nobody needs and nobody used since then; the longest unused first."""
+
+
+class Ledger(ClientShares, Protocol):
     """What the store holds, what of it is needed, and when it was used. Every method raises `StoreError`."""
 
     async def census(self) -> Census: ...
@@ -86,11 +114,17 @@ class Ledger(Protocol):
     async def count_pulls(self, pulls: Mapping[Digest, int]) -> None:
         """Add to how often manifests were pulled."""
 
-    async def idlest(self, most: int, *, often: bool) -> list[Candidate]:
-        """List what neither a kept manifest nor an operator needs, of what was used often or was not; the longest unused first."""
+    async def idlest(self, most: int, *, often: bool, spared: RecentHistory | None = None, brought_by: str = "") -> list[Candidate]:
+        """List what neither a kept manifest nor an operator needs, of what was used often or was not; the longest unused first.
 
-    async def forget(self, *digests: Digest) -> list[Digest]:
-        """Drop the records of content and of what only it needed; list whose. Many at once void what is remembered only once."""
+        Nothing that is *spared* is listed, nor what lists that; *brought_by* leaves what that client brought in.
+        """
+
+    async def forget(self, *digests: Digest, brought_by: str | None = None) -> list[Digest]:
+        """Drop the records of content and of what only it needed; list whose. Many at once void what is remembered only once.
+
+        Of what only it needed, others' stays where the content is dropped that one client brought in.
+        """
 
     async def images(self) -> list[Image]:
         """List all images."""
@@ -100,6 +134,9 @@ class Ledger(Protocol):
 
     async def image(self, name: str) -> Image | None:
         """Find an image by its full name with a tag or digest, or by its digest alone."""
+
+    async def meanings(self, reference: Reference) -> list[Meaning]:
+        """List what a tag meant, the last first."""
 
     async def parts(self, image: Digest) -> list[Part]:
         """List an image, and all it needs that is here."""

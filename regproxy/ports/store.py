@@ -27,6 +27,9 @@ class Space(Protocol):
     def count(self, size: int) -> None:
         """Correct its count by *size* bytes, which may be negative."""
 
+    async def ceiling(self) -> int:
+        """Return how many bytes it could hold if nothing else lay on its disk; raise `StoreError`."""
+
     @property
     def is_waited_for(self) -> bool:
         """Whether an ingest waits for space."""
@@ -42,6 +45,12 @@ class Space(Protocol):
 
     async def remove(self, digest: Digest) -> int:
         """Remove content, and return how many bytes that frees; those who read it read on. Raise `StoreError`."""
+
+    async def remove_abandoned(self, excess: int) -> int:
+        """Remove partial files that nobody writes until *excess* bytes are freed, the oldest first, and count what is left of them.
+
+        Return how many bytes went; raise `StoreError`.
+        """
 
 
 class StoreMaintenance(Protocol):
@@ -63,7 +72,10 @@ class StoreMaintenance(Protocol):
         """List all content whose digest begins with the two digits *shard*; raise `StoreError`."""
 
     async def verify(self, digest: Digest) -> int | None:
-        """Read and hash content and return its size; quarantine it and return None where it is corrupt. Raise `StoreError`."""
+        """Read and hash content and return its size; quarantine it and return None where it is corrupt.
+
+        Raise `Gone` where there is none, or `StoreError`.
+        """
 
     def mended(self) -> None:
         """Record that what an interruption may have damaged has been looked at."""

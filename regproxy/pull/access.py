@@ -7,12 +7,14 @@ repository is closed, upstream is asked about something else in it.
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import assert_never
 
 from cachetools import TTLCache
 
+from regproxy.asker import asker
 from regproxy.best_effort import Behind
 from regproxy.flights import Flights
 from regproxy.generation_cache import Memory
@@ -62,6 +64,7 @@ class RepositoryAccess:
         self._clock = clock
         self._reconfirm_after = reconfirm_after
         self._until: Memory[Repository, float] = Memory(_MAX_REPOSITORIES, lambda: index.generation)
+        self._open_ones: Memory[Repository, float] = Memory(_MAX_REPOSITORIES, lambda: index.generation)
         self._recorded: Memory[Repository, float] = Memory(_MAX_REPOSITORIES, lambda: index.generation)
         self._asked: TTLCache[Repository, bool] = TTLCache(_MAX_REPOSITORIES, _ASK_AGAIN_AFTER)
         self._refusals: TTLCache[Repository, Answer] = TTLCache(_MAX_REPOSITORIES, _REFUSED_FOR, clock)
@@ -76,6 +79,9 @@ class RepositoryAccess:
         repository is closed.
         """
         repository, now = route.repository, self._clock()
+        if asker.get() is not None:  # who asks has shown that it may
+            await self._open(repository, now)
+            return math.inf
         if (until := self._until.get(repository)) is not None and now < until:
             return until
         generation = self._index.generation
@@ -208,6 +214,14 @@ class RepositoryAccess:
         if await self._index.put_refused(repository, reason):
             metrics.REPOSITORIES_CLOSED.labels(repository.registry).inc()
             _log.warning("repository closed: upstream refuses it", extra=fields(repository=str(repository), reason=reason))
+
+    async def _open(self, repository: Repository, now: float) -> None:
+        """Open a repository that was closed while it was served to everybody."""
+        if self._open_ones.get(repository) is None:
+            generation = self._index.generation
+            if (await self._index.access(repository)).is_closed:
+                await self._index.put_confirmed(repository, now)
+            self._open_ones.put(repository, now, generation)
 
     async def _put_confirmed(self, repository: Repository, asked_at: float) -> None:
         if await self._index.put_confirmed(repository, asked_at):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from regproxy.behind.redirects import Elsewhere, Redirects
 from regproxy.config import UncachedRanges
 from regproxy.fill.fill import Follower
 from regproxy.fill.fills import BLOB_TYPE, Fills
@@ -18,9 +19,10 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.reference import Repository
 from regproxy.policy.clock import WallClock
-from regproxy.policy.routing import Route, check_denied
+from regproxy.policy.permitted import check_denied
+from regproxy.policy.routing import Route
 from regproxy.ports import Content, ContentReader, Index, Kind, NotFound, Registry
-from regproxy.pull.access import Question, RepositoryAccess
+from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.passing import PassedParts, Passing
 from regproxy.pull.usage import Usage
 
@@ -55,8 +57,13 @@ class Blobs:
         uncached_ranges: UncachedRanges,
         access: RepositoryAccess,
         clock: WallClock,
+        redirects: Redirects | None = None,
     ) -> None:
-        """Take the ports, where usage is recorded, what becomes of a part of a blob that is not here, and a clock of epoch seconds."""
+        """Take the ports, where usage is recorded, what becomes of a part of a blob that is not here, and a clock of epoch seconds.
+
+        *redirects* tells which blobs clients get elsewhere.
+        """
+        self._redirects = redirects
         self._access = access
         self._clock = clock
         self._usage = usage
@@ -67,8 +74,10 @@ class Blobs:
         self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
         self._parts = PassedParts(registries, index, fills, uncached_ranges, self._ask)
 
-    async def open(self, route: Route, digest: Digest, wanted: str | None = None) -> Opened | Passing:
-        """Open the blob for sending, or, where that is sooner, the parts *wanted* by a `Range`.
+    async def open(
+        self, route: Route, digest: Digest, wanted: str | None = None, *, may_redirect: bool = False
+    ) -> Opened | Passing | Elsewhere:
+        """Open the blob for sending, or, where that is sooner, the parts *wanted* by a `Range`; or tell where it is, if it *may_redirect*.
 
         Raise `RegistryError`, `UpstreamError` or `StoreError`.
         """
@@ -76,6 +85,8 @@ class Blobs:
         try:
             generation = self._index.generation
             content, until = await self._permitted(route, digest)
+            if may_redirect and (elsewhere := await self._elsewhere(route, digest, content)) is not None:
+                return elsewhere
             if content is not None:
                 self._usage.of_blob(digest)
                 return Opened(content, CacheStatus.HIT, partial(self._is_current, digest, content, generation, until))
@@ -84,6 +95,37 @@ class Blobs:
             return await self._fetched(route, digest)
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error
+
+    async def cached(self, route: Route, digest: Digest) -> Content | None:
+        """Open the blob if it is here and may be served, asking upstream for no byte of it; raise as `open`."""
+        check_denied(route, digest)
+        content, _ = await self._permitted(route, digest)
+        return content
+
+    async def _elsewhere(self, route: Route, digest: Digest, content: Content | None) -> Elsewhere | None:
+        """Return where the client gets a blob that it may have, instead of its *content* here, which is released then."""
+        if self._redirects is None:
+            return None
+        try:
+            found = await self._redirects.find(route, digest, None if content is None else content.size)
+        except BaseException:
+            if content is not None:
+                content.release()
+            raise
+        if found is not None and content is not None:
+            self._usage.of_blob(digest)
+            content.release()
+        return found
+
+    async def bring_in(self, route: Route, digest: Digest) -> None:
+        """Have the blob copied into the store if it is not here, and wait for that; raise as `open`."""
+        opened = await self.open(route, digest)
+        assert isinstance(opened, Opened)  # noqa: S101 -- no part of it was asked for
+        try:
+            if isinstance(opened.content, Follower):
+                await opened.content.over()
+        finally:
+            opened.content.release()
 
     async def describe(self, route: Route, digest: Digest) -> Described:
         """Return the blob's size without fetching it; raise as `open`."""
@@ -111,17 +153,18 @@ class Blobs:
 
     async def _permitted(self, route: Route, digest: Digest) -> tuple[Content | None, float]:
         """Open what is cached, and tell until when, in epoch seconds, it may be served; raise where the repository is closed."""
-        content = await self._stored(route.repository, digest)
-        try:
-            until = await self._access.check(route, self._question(route.repository, digest), is_cached=content is not None)
+        held = await self._index.held(Kind.BLOB, route.repository, digest)
+        content = None if held is None else await self._store.open(digest, held.size)
+        try:  # what is not on this disk, and is held, may come from a cache behind it
+            until = await self._access.check(route, partial(self._confirm, route.repository, digest), is_cached=held is not None)
         except BaseException:
             if content is not None:
                 content.release()
             raise
         return content, until
 
-    def _question(self, repository: Repository, digest: Digest) -> Question:
-        return partial(self._registries[repository.registry].confirm, repository, digest)
+    async def _confirm(self, repository: Repository, digest: Digest) -> None:
+        await self._registries[repository.registry].confirm(repository, digest)
 
     async def _stored(self, repository: Repository, digest: Digest) -> Content | None:
         held = await self._index.held(Kind.BLOB, repository, digest)
@@ -145,7 +188,7 @@ class Blobs:
             may_share = await self._fills.confirmed(repository, digest)
             if may_share and (content := await self._borrowed(repository, digest)) is not None:
                 return Opened(content, CacheStatus.REVALIDATED)
-        await self._access.check(route, self._question(repository, digest), is_cached=False)  # it may have been closed meanwhile
+        await self._access.check(route, partial(self._confirm, repository, digest), is_cached=False)  # it may have been closed meanwhile
         cache_status = CacheStatus.COLLAPSED if self._fills.copies(digest) else CacheStatus.MISS
         return await self._follow(self._fills.join(repository, digest, may_share=may_share), cache_status)
 

@@ -1,5 +1,7 @@
 """What upstream said of tags that it does not have or does not give, remembered to be said again for a moment."""
 
+from collections.abc import Collection
+
 from cachetools import LRUCache
 
 from regproxy.oci import errors
@@ -14,16 +16,24 @@ _MISSING = 10_000  # tags that upstream does not have or does not give; clients 
 class Denials:
     """What one worker remembers of such tags."""
 
-    def __init__(self, clock: WallClock) -> None:
-        """Start with none; *clock* returns epoch seconds."""
+    def __init__(self, clock: WallClock, proven: Collection[str] = ()) -> None:
+        """Start with none; *clock* returns epoch seconds.
+
+        Nothing is remembered of the *proven* upstreams: what they say to one client is not for another.
+        """
+        self._proven = proven
         self._clock = clock
         self._missing: LRUCache[Reference, Denial] = LRUCache(_MISSING)
 
     def get(self, reference: Reference) -> Denial | None:
         return self._missing.get(reference)
 
-    def put(self, reference: Reference, missing: Denial) -> None:
+    def put(self, reference: Reference, missing: Denial) -> bool:
+        """Remember what upstream said, if that is for everybody, and report whether it is."""
+        if reference.repository.registry in self._proven:
+            return False
         self._missing[reference] = missing
+        return True
 
     def forget(self, reference: Reference) -> None:
         self._missing.pop(reference, None)

@@ -11,7 +11,8 @@ from typing import Any, assert_never
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Tag
-from regproxy.policy.clock import WallClock
+from regproxy.policy.clock import WallClock, utc
+from regproxy.policy.cooldown import Choice, CoolingDown, Served
 from regproxy.policy.freshness import (
     Fresh,
     KnownMissing,
@@ -24,7 +25,9 @@ from regproxy.policy.freshness import (
     Verdict,
     judge,
 )
-from regproxy.policy.routing import Route, Routes, Trust, check_denied
+from regproxy.policy.permitted import check_denied
+from regproxy.policy.requirement import Requirement, RequireMode, requirement_of
+from regproxy.policy.routing import Route, Routes, Trust
 from regproxy.ports import (
     Corrupt,
     HostFinding,
@@ -40,6 +43,7 @@ from regproxy.ports import (
 )
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifests import Manifests
+from regproxy.pull.trust.requirements import Exempt, Requirements, Signed, Unsigned
 
 
 class Mark(Enum):
@@ -83,6 +87,7 @@ class Explainer:
         registries: Mapping[str, Watched],
         manifests: Manifests,
         freezes: Freezes,
+        requirements: Requirements,
         clock: WallClock,
     ) -> None:
         """Explain pulls with what serves them."""
@@ -90,6 +95,7 @@ class Explainer:
         self._registries = registries
         self._manifests = manifests
         self._freezes = freezes
+        self._requirements = requirements
         self._clock = clock
 
     async def explain(self, image: str) -> Explanation:
@@ -105,16 +111,30 @@ class Explainer:
             steps.append(Step("policy", Mark.BAD, error.message, "take the pattern off deny, or pull something else"))
             return Explanation(explanation.image, steps, "ErrImagePull: denied by configuration (403)")
         held = await self._cached(route, reference, steps)
+        if (rule := requirement_of(route.upstream.require, route.repository.name)) is not None:
+            steps.append(step := await self._signature_step(route, rule, held))
+            if step.mark is Mark.BAD:
+                return Explanation(explanation.image, steps, "ErrImagePull: not signed as configured (403, or 503 where nobody can tell)")
         findings = await self._registries[route.upstream.name].examine(reference)
         steps += [step for finding in findings for step in _host_steps(finding)]
-        return Explanation(explanation.image, steps, *_outcome(findings, is_held=held))
+        believed = [finding for finding in findings if Trust.RESOLVE in finding.trust]
+        is_deleted = bool(believed) and all(isinstance(finding.failure, NotFound) for finding in believed)
+        if is_deleted and isinstance(reference.target, Tag) and await self._freezes.of(reference) is None:
+            until = await self._manifests.deleted_until(route, reference, reference.target)
+            if until is not None:
+                steps.append(_deleted_step(until))
+                outcome = "it can be pulled while the repository can be read; upstream has deleted the tag"
+                return Explanation(explanation.image, steps, outcome, can_be_pulled=True)
+        if any(step.about == "cooldown" and step.mark is Mark.BAD for step in steps):
+            return Explanation(explanation.image, steps, "it cannot be pulled: ErrImagePull, it cools down (403)")
+        return Explanation(explanation.image, steps, *_outcome(findings, is_held=held is not None))
 
-    async def _cached(self, route: Route, reference: Reference, steps: list[Step]) -> bool:
-        """Return what the cache knows and what the policy decides; report whether it can answer."""
+    async def _cached(self, route: Route, reference: Reference, steps: list[Step]) -> Digest | None:
+        """Add what the cache knows and what the policy decides; return the digest that it can answer with."""
         if isinstance(reference.target, Digest):
             is_held = await self._manifests.holds(reference.repository, reference.target)
             steps.append(Step("cache", Mark.GOOD if is_held else Mark.NOTE, "the manifest is here" if is_held else "not cached"))
-            return is_held
+            return reference.target if is_held else None
         record = await self._manifests.known(reference)
         steps.append(_record_step(record, self._clock()))
         freeze = await self._freezes.of(reference)
@@ -123,7 +143,29 @@ class Explainer:
             steps.append(Step("policy", Mark.NOTE, f"frozen by {freeze.pattern} to {held_to}", f"regproxy unfreeze '{freeze.pattern}'"))
         else:
             steps.append(self._policy_step(route, reference.target, record))
-        return record is not None
+        digest = record.descriptor.digest if record is not None else None
+        if freeze is not None:
+            digest = freeze.digest or digest
+        elif record is not None:
+            choice = await self._manifests.choice(route, reference, reference.target, record)
+            steps += _cooldown_steps(choice)
+            digest = choice.digest if isinstance(choice, Served) else None
+        return digest if digest is not None and await self._manifests.holds(reference.repository, digest) else None
+
+    async def _signature_step(self, route: Route, rule: Requirement, digest: Digest | None) -> Step:
+        """Look for the signature of what is here: what is found is kept."""
+        if digest is None:
+            return Step("signature", Mark.NOTE, f"demanded is {rule}; it is looked for when the manifest is here")
+        try:
+            manifest = (await self._manifests.unchecked(route, digest)).manifest
+            verdict = await self._requirements.judge(route, manifest, self._manifests.unchecked)
+        except (RegistryError, UpstreamError) as error:
+            return Step("signature", Mark.NOTE, f"demanded is {rule}; the manifest cannot be read now: {error}")
+        if isinstance(verdict, Signed | Exempt):
+            return Step("signature", Mark.GOOD, verdict.why)
+        found = verdict.found if isinstance(verdict, Unsigned) else f"upstream does not give its signatures: {verdict.reason}"
+        mark = Mark.BAD if rule.mode is RequireMode.ENFORCE else Mark.NOTE
+        return Step("signature", mark, f"demanded is {rule}; found: {found}", "sign the digest by one of them, or change require")
 
     def _policy_step(self, route: Route, tag: Tag, record: TagRecord | None) -> Step:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
@@ -132,6 +174,22 @@ class Explainer:
         mark = Mark.BAD if isinstance(verdict, Offline) else Mark.GOOD
         advice = "pull it once under another policy, or change tags" if mark is Mark.BAD else None
         return Step("policy", mark, f"{_rule(rule)}: {_consequence(verdict)}", advice)
+
+
+def _deleted_step(until: float) -> Step:
+    found = f"upstream has deleted it: what it meant is served until {utc(until)}, while another manifest of the repository can be read"
+    return Step("deleted", Mark.NOTE, found, "push it again, or freeze it to keep it")
+
+
+def _cooldown_steps(choice: Choice) -> list[Step]:
+    """Return what a cooldown makes of a tag."""
+    if isinstance(choice, CoolingDown):
+        found = f"refused: {choice.newer} is known too short a time, and is served from {utc(choice.until)} on"
+        return [Step("cooldown", Mark.BAD, found, "wait, freeze the tag to this digest, or set cooldown_first: serve")]
+    if choice.newer is None:
+        return []
+    found = f"served as {choice.digest}; {choice.newer} is served from {utc(choice.until)} on"
+    return [Step("cooldown", Mark.NOTE, found, "to have it now, pull it by digest, or freeze the tag to it")]
 
 
 def _consequence(verdict: Verdict) -> str:

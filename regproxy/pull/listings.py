@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from regproxy.derived import Derived
 from regproxy.flights import Flights
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
@@ -14,7 +15,8 @@ from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Repository, Tag
 from regproxy.policy.paging import MAX_QUERY, Cursor, after, first_query, page_size
-from regproxy.policy.routing import Route, Upstream, check_denied, check_listing_denied, denies_all
+from regproxy.policy.permitted import check_denied, check_listing_denied, denies_all
+from regproxy.policy.routing import Route, Upstream
 from regproxy.ports import Corrupt, Index, NotFound, Refused, Registry, TagPage, Throttled, Unavailable, UpstreamError
 from regproxy.pull.collected_tags import Collected, CollectedTags
 from regproxy.pull.manifests import Manifests
@@ -86,7 +88,7 @@ class Listings:
         self._collected = CollectedTags(index)
         self._flights: Flights[tuple[Repository, str, str], TagPage | None] = Flights()
         self._asking: Flights[str, tuple[str, CacheStatus]] = Flights()
-        self._turns = {name: asyncio.Semaphore(_MAX_LISTS) for name in registries}
+        self._turns = Derived(registries, lambda _, __: asyncio.Semaphore(_MAX_LISTS))
 
     async def close(self) -> None:
         """End what is asked of upstream."""
@@ -94,7 +96,12 @@ class Listings:
         await self._flights.close()
 
     async def tags(self, route: Route, asked: TagQuery) -> ListedTags:
-        """List the tags that are asked for, in upstream's order; raise `RegistryError` or `UpstreamError`."""
+        """List what is asked for in upstream's order, but tags that are not served yet; raise `RegistryError` or `UpstreamError`."""
+        listed = await self._tags(route, asked)
+        refused = await self._manifests.refused(route)
+        return replace(listed, tags=tuple(tag for tag in listed.tags if tag not in refused)) if refused else listed
+
+    async def _tags(self, route: Route, asked: TagQuery) -> ListedTags:
         check_listing_denied(route)
         if asked.most == 0:
             return ListedTags((), None, CacheStatus.HIT)  # distribution-spec: an empty list and no Link
@@ -208,15 +215,19 @@ class Listings:
         listed = _listed(page, asked, CacheStatus.STALE)
         return replace(listed, warning=_warning(route, collected, reason, is_end=listed.cursor is None))
 
-    async def catalog(self, upstream: Upstream, last: str, most: int) -> tuple[list[str], bool]:
+    async def catalog(
+        self, upstream: Upstream, last: str, most: int, is_listed: Callable[[Upstream, str], bool] | None = None
+    ) -> tuple[list[str], bool]:
         """List the repositories of *upstream* that are cached and may be pulled, after *last*, and report whether there are more.
+
+        Those that *is_listed* for the client, where not all are.
 
         Raise `StoreError`.
         """
         found, wanted = list[str](), max(most + 1, _CATALOG_ROWS)
         while len(found) <= most:
             names = await self._index.repositories(upstream.name, last, wanted)
-            found += [name for name in names if not denies_all(upstream, name)]
+            found += [name for name in names if not denies_all(upstream, name) and (is_listed is None or is_listed(upstream, name))]
             if len(names) < wanted:
                 break
             last = names[-1]
@@ -242,7 +253,7 @@ class Listings:
         if listed is not None:
             return list(listed), CacheStatus.MISS
         try:
-            pulled = await self._manifests.get(route, Tag(f"{digest.algorithm[:32]}-{digest.hex[:64]}"))
+            pulled = await self._manifests.unchecked(route, Tag(f"{digest.algorithm[:32]}-{digest.hex[:64]}"))
         except RegistryError as error:
             if error.status == 404:
                 return [], CacheStatus.MISS

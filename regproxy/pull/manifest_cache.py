@@ -9,12 +9,13 @@ from regproxy.generation_cache import Memory
 from regproxy.oci.digest import Digest
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.manifest import Manifest
-from regproxy.oci.reference import Reference
+from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freshness import TagPolicy, TagRecord, is_fresh
 from regproxy.ports import Index
 
 _BODIES = 32 * 1024 * 1024  # bytes of manifests; an image's is 2 KiB
+_UNWRITTEN = 8 * 1024 * 1024  # bytes of manifests that no disk keeps
 _NAMES = 1024  # bytes that an answer takes beside its manifest
 
 
@@ -50,6 +51,7 @@ class ManifestCache:
         self._index = index
         self._clock = clock
         self._given: Memory[Reference, _Answer] = Memory(_BODIES, lambda: index.generation, _weight)
+        self._unwritten: Memory[tuple[Repository, Digest], Manifest] = Memory(_UNWRITTEN, lambda: index.generation, _weight_of)
         self._bodies: LRUCache[Digest, Manifest] = LRUCache(_BODIES, getsizeof=lambda manifest: manifest.descriptor.size)
         self._alive: WeakValueDictionary[Digest, Manifest] = WeakValueDictionary()  # those too that are only being sent: each is there once
 
@@ -67,15 +69,31 @@ class ManifestCache:
         record: TagRecord | None = None,
         rule: TagPolicy | None = None,
     ) -> Pulled:
-        """Remember an answer that was found since *generation*, until then.
+        """Remember an answer that was found since *generation*, until then, if the store has its manifest.
 
         One by a *record* holds for no longer than its *rule* calls that fresh.
         """
-        self._given.put(reference, _Answer(pulled, record, rule, until), generation)
+        if self.unwritten(reference.repository, pulled.manifest.descriptor.digest) is None:
+            self._given.put(reference, _Answer(pulled, record, rule, until), generation)
         return pulled
 
     def forget(self, reference: Reference) -> None:
         self._given.pop(reference)
+
+    def hold(self, repository: Repository, manifest: Manifest) -> None:
+        """Hold what is not stored yet, and may never be: registries count who asks again."""
+        self._unwritten.put((repository, manifest.descriptor.digest), manifest, self._index.generation)
+
+    def unwritten(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """Return what is held of *repository* in memory alone."""
+        return self._unwritten.get((repository, digest))
+
+    def release(self, repository: Repository, digest: Digest) -> None:
+        """Hold a manifest no longer: it is stored."""
+        self._unwritten.pop((repository, digest))
+
+    def release_all(self) -> None:
+        self._unwritten.clear()
 
     def body(self, digest: Digest) -> Manifest | None:
         return self._bodies.get(digest) or self._alive.get(digest)
@@ -92,5 +110,9 @@ class ManifestCache:
         return manifest
 
 
+def _weight_of(manifest: Manifest) -> int:
+    return manifest.descriptor.size + _NAMES
+
+
 def _weight(answer: _Answer) -> int:
-    return answer.pulled.manifest.descriptor.size + _NAMES
+    return _weight_of(answer.pulled.manifest)

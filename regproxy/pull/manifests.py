@@ -3,12 +3,11 @@
 import asyncio
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
-from regproxy import large
 from regproxy.best_effort import Behind
 from regproxy.flights import Flights
 from regproxy.oci import errors
@@ -18,10 +17,13 @@ from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository, Tag, Target
 from regproxy.policy.clock import WallClock
+from regproxy.policy.cooldown import Choice, CoolingDown, choose
+from regproxy.policy.freezing import freeze_of
 from regproxy.policy.freshness import (
     Denial,
     Fresh,
     KnownMissing,
+    Missing,
     Offline,
     PullPolicy,
     Revalidate,
@@ -30,30 +32,25 @@ from regproxy.policy.freshness import (
     TagRecord,
     Unknown,
     Verdict,
-    is_fresh,
     is_over,
     judge,
     may_serve_stale,
 )
-from regproxy.policy.routing import Route, check_denied
-from regproxy.ports import (
-    Answer,
-    ContentStore,
-    Corrupt,
-    Fleet,
-    Index,
-    NotFound,
-    Refused,
-    Registry,
-    Throttled,
-    Unavailable,
-)
+from regproxy.policy.permitted import check_denied
+from regproxy.policy.routing import Route
+from regproxy.policy.upstream.overdue import Overdue
+from regproxy.ports import Answer, ContentStore, Corrupt, Fleet, Index, NotFound, Refused, Registry, Throttled, Unavailable
 from regproxy.pull.access import RepositoryAccess
-from regproxy.pull.confirmation import is_named_by
-from regproxy.pull.denials import Denials, answer_of, denial_of
+from regproxy.pull.denials import Denials
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifest_cache import ManifestCache, Pulled
 from regproxy.pull.stored_manifests import StoredManifests
+from regproxy.pull.tags.deleted import DeletedTags
+from regproxy.pull.tags.fetcher import ManifestFetcher
+from regproxy.pull.tags.history import TagHistories
+from regproxy.pull.tags.lookup import TagLookup
+from regproxy.pull.tags.served import ChosenManifests
+from regproxy.pull.trust.requirements import Requirements
 from regproxy.pull.usage import Usage
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -74,9 +71,11 @@ class Manifests:
         fleet: Fleet,
         clock: WallClock,
         access: RepositoryAccess,
+        requirements: Requirements,
+        proven: Collection[str] = (),
     ) -> None:
-        """Take the ports, where usage is recorded, and a clock of epoch seconds."""
-        self._access = access
+        """Take the ports, where usage is recorded, a clock of epoch seconds, and which upstreams are asked for each client."""
+        self._access, self._requirements = access, requirements
         self._usage = usage
         self._registries = registries
         self._index = index
@@ -85,16 +84,35 @@ class Manifests:
         self._clock = clock
         self._flights: Flights[Reference, Pulled] = Flights()
         self._behind = Behind()
-        self._denials = Denials(clock)
+        self._overdue = Overdue(Answer)
+        self._denials = Denials(clock, proven)
         self._answers = ManifestCache(index, clock)
         self._stored = StoredManifests(store, index, self._answers)
+        self._histories = TagHistories(index, fleet, clock)
+        fetcher = self._fetcher = ManifestFetcher(registries, self._stored, self._answers, self._flights, self._behind)
+        self._chosen = ChosenManifests(self._stored, fetcher)
+        self._deleted = DeletedTags(registries, index, self._histories, fetcher, clock)
+        self._lookup = TagLookup(
+            registries, fleet, clock, self._overdue, self._denials, self._answers, self._stored, fetcher, self._histories, self._behind
+        )
 
     async def get(self, route: Route, target: Target) -> Pulled:
         """Find the manifest; raise `RegistryError` or `UpstreamError`."""
-        reference = Reference(route.repository, target)
-        pulled = self._answers.repeated(reference) or await self._found(route, reference, target)
+        pulled = await self._requirements.check(route, target, await self.unchecked(route, target), self.unchecked)
         self._usage.of_manifest(pulled.manifest.descriptor.digest)
         return pulled
+
+    async def unchecked(self, route: Route, target: Target) -> Pulled:
+        """Find the manifest as `get` does, whether it is signed as required or not: it is not for clients."""
+        reference = Reference(route.repository, target)
+        if (pulled := self._answers.repeated(reference)) is not None:
+            return pulled
+        check_denied(route, target)
+        finding = self._by_digest(route, reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target)
+        try:
+            return await finding
+        except NotFound as error:
+            raise errors.manifest_unknown(str(error)) from error
 
     def quota(self, route: Route) -> RateLimit | None:
         """Return how many pulls upstream has left for us, as far as it said."""
@@ -109,9 +127,15 @@ class Manifests:
 
     async def refresh(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
         """Ask upstream what a tag means now, however fresh its record is; raise `RegistryError` or `UpstreamError`."""
+        check_denied(route, tag)
         rule = replace(route.upstream.tag_policy(route.repository.name, tag.name), policy=PullPolicy.ALWAYS, fresh_for=0.0)
         record = await self.known(reference)
-        return await self._flights.join(reference, lambda: self._ask(reference, rule, record))
+        try:
+            pulled = await self._flights.join(reference, lambda: self._lookup.ask(reference, rule, record))
+            pulled = await self._as_chosen(reference, rule, pulled)
+        except NotFound as error:
+            raise errors.manifest_unknown(str(error)) from error
+        return await self._requirements.check(route, tag, pulled, self.unchecked)
 
     async def known(self, reference: Reference) -> TagRecord | None:
         """Return what is on record about a tag whose manifest is here."""
@@ -124,16 +148,8 @@ class Manifests:
     async def drain(self, grace: float) -> None:
         """Ask no more, and let what was answered be kept within *grace* seconds."""
         await self._flights.close()
+        await self._deleted.close()
         await self._behind.drain(grace)
-
-    async def _found(self, route: Route, reference: Reference, target: Target) -> Pulled:
-        check_denied(route, target)
-        try:
-            return await (
-                self._by_digest(route, reference, target) if isinstance(target, Digest) else self._by_tag(route, reference, target)
-            )
-        except NotFound as error:
-            raise errors.manifest_unknown(str(error)) from error
 
     async def _by_digest(self, route: Route, reference: Reference, digest: Digest) -> Pulled:
         generation = self._index.generation
@@ -142,13 +158,7 @@ class Manifests:
         manifest = await self._stored.held(reference.repository, digest)  # not kept while upstream is asked: many may wait for it
         if manifest is not None:
             return self._answers.remember(reference, Pulled(manifest, CacheStatus.HIT), generation, until)
-        return await self._found_digest(reference, digest)
-
-    async def _found_digest(self, reference: Reference, digest: Digest) -> Pulled:
-        """Return what is cached under a repository that upstream has just given an answer about, or fetch it."""
-        if (manifest := await self._stored.held(reference.repository, digest)) is not None:
-            return Pulled(manifest, CacheStatus.HIT)
-        return await self._flights.join(reference, lambda: self._fetch_digest(reference, digest))
+        return await self._fetcher.find(reference, digest)
 
     async def _confirm(self, reference: Reference) -> None:
         await self._registries[reference.repository.registry].confirm_manifest(reference)
@@ -157,14 +167,14 @@ class Manifests:
         rule = route.upstream.tag_policy(route.repository.name, tag.name)
         generation = self._index.generation
         record = await self._index.tag(reference)
-        if (digest := await self._frozen(reference, record)) is not None:
+        if (digest := await self._frozen(reference, rule, record)) is not None:
             held_to = Reference(route.repository, digest)
             pulled = await self._by_digest(route, held_to, digest)
             until = await self._access.check(route, partial(self._confirm, held_to))
             return self._answers.remember(reference, Pulled(pulled.manifest, CacheStatus.FROZEN), generation, until)
-        if record is not None and await self._stored.held(route.repository, record.descriptor.digest) is None:
+        if record is not None and not rule.cooldown and await self._stored.held(route.repository, record.descriptor.digest) is None:
             record = None  # what it names is not here
-        verdict = self._judged(reference, record, rule, self._denials.get(reference))
+        verdict = self._judged(reference, record, rule, await self._missing(reference, rule))
         if isinstance(verdict, Stale) and isinstance(said := await self._fleet.tag(reference), Denial):
             self._denials.put(reference, said)  # another worker has heard that since
             verdict = self._judged(reference, record, rule, said)
@@ -172,15 +182,19 @@ class Manifests:
             case Fresh(fresh):
                 asks = rule.policy in {PullPolicy.ALWAYS, PullPolicy.IF_NOT_PRESENT}  # the others serve what is cached, whatever its age
                 until = await self._access.check(route, partial(self._confirm, reference), is_cached=asks)
-                if (known := await self._stored.held(route.repository, fresh.descriptor.digest)) is not None:
-                    pulled = Pulled(known, CacheStatus.HIT)
-                    return self._answers.remember(reference, pulled, generation, until if asks else math.inf, fresh, rule)
+                choice = await self._histories.choose(reference, rule, fresh)
+                if (found := await self._chosen.cached(reference, choice)) is not None:
+                    until = min(until if asks else math.inf, choice.until)
+                    return self._answers.remember(reference, found, generation, until, fresh, rule)
             case Stale(stale):
                 await self._access.check(route, partial(self._confirm, reference), is_cached=False)
-                if (known := await self._stored.held(route.repository, stale.descriptor.digest)) is not None:
-                    self._flights.start(reference, lambda: self._ask(reference, rule, stale))
-                    return self._stale(route, reference, known, "upstream is asked behind this answer")
+                if (known := await self._cached(reference, rule, stale)) is not None:
+                    if self._overdue.may_ask(route.upstream.name):
+                        self._flights.start(reference, lambda: self._lookup.ask(reference, rule, stale))
+                    return self._stale(route, reference, known.manifest, "upstream is asked behind this answer")
             case KnownMissing(denial):
+                if isinstance(denial, Missing) and (gone := await self._deleted.find(reference, rule)) is not None:
+                    return gone
                 raise self._denials.error(denial)
             case Offline():
                 raise errors.manifest_unknown(f"{reference} is not cached, and its pull policy is never: upstream was not asked")
@@ -190,108 +204,88 @@ class Manifests:
                 assert_never(never)
         return await self._asked(route, reference, rule, record)
 
-    async def _frozen(self, reference: Reference, record: TagRecord | None) -> Digest | None:
-        """Find the digest that a tag is frozen to; one that is not known yet is looked up as any other."""
+    async def _frozen(self, reference: Reference, rule: TagPolicy, record: TagRecord | None) -> Digest | None:
+        """Find the digest that a tag is frozen to; one that is not known yet, or not for long enough, is looked up as any other."""
         freeze = await self._freezes.of(reference)
-        on_record = record.descriptor.digest if record else None
-        return (freeze.digest or on_record) if freeze is not None else None
+        if freeze is None or freeze.digest is not None or record is None:
+            return freeze.digest if freeze is not None else None
+        choice = await self._histories.choose(reference, rule, record)
+        if isinstance(choice, CoolingDown):
+            return None
+        if choice.newer is not None and (held := await self._stored.held(reference.repository, choice.digest)) is not None:
+            await self._index.put_tag(reference, TagRecord(held.descriptor, record.checked_at))  # what waits is not to come by time alone
+        return choice.digest
+
+    async def choice(self, route: Route, reference: Reference, tag: Tag, record: TagRecord) -> Choice:
+        """Return what a tag is served as that means *record*, where nothing holds it."""
+        return await self._histories.choose(reference, route.upstream.tag_policy(route.repository.name, tag.name), record)
+
+    async def deleted_until(self, route: Route, reference: Reference, tag: Tag) -> float | None:
+        """Return until when a tag may be served that upstream has deleted; None where it may not be."""
+        return await self._deleted.until(reference, route.upstream.tag_policy(route.repository.name, tag.name))
+
+    async def refused(self, route: Route) -> Collection[str]:
+        """List the tags of a repository that are known, and are not served because they are not known for long enough."""
+        rules, name = route.upstream.tags, route.repository.name
+        if not any(rule.refuses_first and rule.cooldown for rule in rules):
+            return frozenset()
+        freezes, now = await self._freezes.all(), self._clock()
+        return {
+            tag
+            for tag, history in (await self._index.histories(route.repository)).items()
+            if isinstance(choose(history, route.upstream.tag_policy(name, tag), now), CoolingDown)
+            and ((freeze := freeze_of(Reference(route.repository, Tag(tag)), freezes)) is None or freeze.digest is None)
+        }
 
     async def _asked(self, route: Route, reference: Reference, rule: TagPolicy, record: TagRecord | None) -> Pulled:
         """Ask upstream, together with everyone who asks now; when it is out of reach, what is known will do for a while."""
         timeout = self._registries[route.upstream.name].revalidate_timeout
-        may_stand_in = may_serve_stale(record, rule, self._clock(), self._denials.get(reference))
+        may_stand_in = may_serve_stale(record, rule, self._clock(), await self._missing(reference, rule))
         try:
             async with asyncio.timeout(timeout if may_stand_in and not rule.is_urgent else None):
-                return await self._flights.join(reference, lambda: self._ask(reference, rule, record))
+                pulled = await self._flights.join(reference, lambda: self._lookup.ask(reference, rule, record))
+        except NotFound:
+            if (gone := await self._deleted.find(reference, rule)) is not None:
+                return gone
+            raise
         except (TimeoutError, Throttled, Unavailable, Corrupt, Refused) as error:
             if isinstance(error, Refused) and not error.whatever_asked:
                 raise  # an answer about this repository; that who we are is refused tells nothing of it
-            missing = self._denials.get(reference)  # it may have been heard while we waited
+            if isinstance(error, TimeoutError):
+                self._overdue.add(route.upstream.name)
+            missing = await self._missing(reference, rule)  # it may have been heard while we waited
             if record is not None and missing is not None and is_over(record, missing):
+                is_out_of_reach = isinstance(missing, Missing) and not isinstance(error, Refused)
+                if is_out_of_reach and (gone := await self._deleted.find(reference, rule, is_reachable=False)) is not None:
+                    return gone
                 raise self._denials.error(missing) from error
-            known = await self._stored.held(route.repository, record.descriptor.digest) if record is not None and may_stand_in else None
+            known = await self._cached(reference, rule, record) if record is not None and may_stand_in else None
             if known is None:
                 raise
-            return self._stale(route, reference, known, str(error) or f"{route.upstream.name} did not answer within {timeout:g} s")
+            return self._stale(route, reference, known.manifest, str(error) or f"{route.upstream.name} did not answer within {timeout:g} s")
+        return await self._as_chosen(reference, rule, pulled)
+
+    async def _missing(self, reference: Reference, rule: TagPolicy) -> Denial | None:
+        """Return upstream's word that there is no such tag, or none for us: as it is remembered, else as it is on record."""
+        return self._denials.get(reference) or await self._histories.deletion(reference, rule)
+
+    async def _as_chosen(self, reference: Reference, rule: TagPolicy, pulled: Pulled) -> Pulled:
+        """Return what a tag is served as that upstream says means *pulled*."""
+        if not rule.cooldown:
+            return pulled
+        record = TagRecord(pulled.manifest.descriptor, self._clock())
+        return await self._chosen.found(reference, await self._histories.choose(reference, rule, record), pulled)
+
+    async def _cached(self, reference: Reference, rule: TagPolicy, record: TagRecord) -> Pulled | None:
+        """Return what a tag is served as that means *record*, if that is here."""
+        return await self._chosen.cached(reference, await self._histories.choose(reference, rule, record))
 
     def _judged(self, reference: Reference, record: TagRecord | None, rule: TagPolicy, missing: Denial | None) -> Verdict:
         registry = self._registries[reference.repository.registry]
-        return judge(record, rule, self._clock(), is_down=registry.is_backing_off, is_scarce=registry.is_scarce, missing=missing)
+        is_down = registry.is_backing_off or reference.repository.registry in self._overdue
+        return judge(record, rule, self._clock(), is_down=is_down, is_scarce=registry.is_scarce, missing=missing)
 
     def _stale(self, route: Route, reference: Reference, known: Manifest, reason: str) -> Pulled:
         metrics.STALE_SERVED.inc()
         _log.warning("served stale", extra=fields(reference=str(reference), upstream=route.upstream.name, reason=reason))
         return Pulled(known, CacheStatus.STALE, f"{reference} may be stale: {reason}")
-
-    async def _ask(self, reference: Reference, rule: TagPolicy, known: TagRecord | None) -> Pulled:
-        """Find out what a tag means now, from who asked meanwhile or from upstream, and remember it if there is none."""
-        began = self._clock()
-        try:
-            async with large.allocation(), self._fleet.lock(f"tag {reference}"):
-                pulled = await self._hear(reference, rule, began) or await self._look_up(reference, known)
-        except Answer:
-            self._answers.forget(reference)
-            raise
-        self._denials.forget(reference)
-        return pulled
-
-    async def _hear(self, reference: Reference, rule: TagPolicy, began: float) -> Pulled | None:
-        """Take another's word for a tag, while it is fresh or where it was given since we *began* to ask; raise `Answer`."""
-        answer, now = await self._fleet.tag(reference), self._clock()
-        if answer is None:
-            return None
-        is_new = began <= answer.checked_at <= now
-        if isinstance(answer, Denial):
-            if not is_new and not isinstance(judge(None, rule, now, missing=answer), KnownMissing):
-                return None
-            self._denials.put(reference, answer)
-            raise answer_of(answer)
-        if not is_new and not is_fresh(answer, rule, now):
-            return None
-        digest = answer.descriptor.digest
-        pulled = await self._found_digest(Reference(reference.repository, digest), digest)
-        await self._behind.do(self._index.put_tag(reference, answer))
-        return Pulled(pulled.manifest, CacheStatus.REVALIDATED if pulled.cache_status is CacheStatus.HIT else pulled.cache_status)
-
-    async def _look_up(self, reference: Reference, known: TagRecord | None) -> Pulled:
-        """Ask upstream, and tell others where it knows no such tag, or does not give it."""
-        try:
-            return await self._resolved(reference, known)
-        except Answer as error:
-            if (missing := denial_of(error, self._clock())) is not None:
-                self._denials.put(reference, missing)
-                self._fleet.put_tag(reference, missing)
-            raise
-
-    async def _resolved(self, reference: Reference, known: TagRecord | None) -> Pulled:
-        """Ask by HEAD where that can save a GET."""
-        registry = self._registries[reference.repository.registry]
-        if known is not None:
-            digest = await registry.resolve(reference)
-            if digest is not None and (manifest := await self._stored.held(reference.repository, digest)) is not None:
-                return await self._recorded(reference, manifest, CacheStatus.REVALIDATED)
-        return await self._recorded(reference, await registry.manifest(reference), CacheStatus.MISS)
-
-    async def _fetch_digest(self, reference: Reference, digest: Digest) -> Pulled:
-        """Fetch by digest, or only make sure that this repository holds what another one brought."""
-        async with large.allocation():
-            manifest, cache_status = await self._stored.anywhere(digest), CacheStatus.REVALIDATED
-            if manifest is None or not await is_named_by(self._registries[reference.repository.registry], reference, digest):
-                manifest = None  # there is to be one in memory
-                manifest, cache_status = await self._registries[reference.repository.registry].manifest(reference), CacheStatus.MISS
-            manifest = self._answers.shared(manifest)
-            await self._behind.do(self._stored.keep(reference.repository, manifest))
-            return Pulled(manifest, cache_status)
-
-    async def _recorded(self, reference: Reference, manifest: Manifest, cache_status: CacheStatus) -> Pulled:
-        manifest = self._answers.shared(manifest)
-        record = TagRecord(manifest.descriptor, self._clock())
-        self._fleet.put_tag(reference, record)
-
-        async def put() -> None:
-            await self._index.put_tag(reference, record)  # first: records are written in the order in which they come, files may be not
-            if cache_status is CacheStatus.MISS:
-                await self._stored.keep(reference.repository, manifest)
-
-        await self._behind.do(put())
-        return Pulled(manifest, cache_status)

@@ -2,62 +2,37 @@
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from regproxy.oci.digest import Digest
-from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Trust, Upstream
-from regproxy.ports import Answer, BlobBody, HostFinding, HostStatus, Registry, TagPage
-from regproxy.pull.access import RepositoryAccess
+from regproxy.ports import Answer, BlobBody, ForwardingRegistry, Registry, TagPage
 
 Result = TypeVar("Result")
 
 
-class RecordingRegistry:
+class Recorder(Protocol):
+    """Who records what answers mean."""
+
+    async def confirmed(self, repository: Repository, asked_at: float) -> None:
+        """Record that upstream gave something of *repository* that was asked for at *asked_at*."""
+
+    async def refused(self, repository: Repository, error: Answer) -> None:
+        """Record that upstream refused something of *repository*."""
+
+
+class RecordingRegistry(ForwardingRegistry):
     """Passes every question on. Only the word of hosts that are trusted to resolve counts, whether they give or refuse."""
 
-    def __init__(self, registry: Registry, upstream: Upstream, access: RepositoryAccess, clock: WallClock) -> None:
+    def __init__(self, registry: Registry, upstream: Upstream, access: Recorder, clock: WallClock) -> None:
         """Wrap *registry* of *upstream*, recording in *access*; *clock* returns epoch seconds."""
-        self._registry = registry
+        super().__init__(registry)
         self._access = access
         self._clock = clock
         self._is_trusted = all(Trust.RESOLVE in host.trust for host in upstream.hosts)  # whoever answers
-
-    @property
-    def is_backing_off(self) -> bool:
-        return self._registry.is_backing_off
-
-    @property
-    def is_scarce(self) -> bool:
-        return self._registry.is_scarce
-
-    @property
-    def is_near(self) -> bool:
-        return self._registry.is_near
-
-    @property
-    def revalidate_timeout(self) -> float:
-        return self._registry.revalidate_timeout
-
-    @property
-    def progress_timeout(self) -> float:
-        return self._registry.progress_timeout
-
-    @property
-    def quota(self) -> RateLimit | None:
-        return self._registry.quota
-
-    def may_repeat(self) -> bool:
-        return self._registry.may_repeat()
-
-    def hosts(self) -> list[HostStatus]:
-        return self._registry.hosts()
-
-    async def examine(self, reference: Reference) -> list[HostFinding]:
-        return await self._registry.examine(reference)
 
     async def resolve(self, reference: Reference) -> Digest | None:
         return await self._recorded(reference.repository, self._registry.resolve(reference))
@@ -98,9 +73,6 @@ class RecordingRegistry:
         if listed is not None:
             await self._access.confirmed(repository, asked_at)
         return listed
-
-    async def close(self) -> None:
-        await self._registry.close()
 
     async def _recorded(self, repository: Repository, answer: Awaitable[Result], *, is_trusted: bool = True) -> Result:
         if not is_trusted:

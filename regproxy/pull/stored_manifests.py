@@ -25,6 +25,8 @@ class StoredManifests:
 
     async def held(self, repository: Repository, digest: Digest) -> Manifest | None:
         """Return a manifest that *repository* is known to hold, if its bytes are here and right."""
+        if (unwritten := self._cache.unwritten(repository, digest)) is not None:
+            return unwritten
         descriptor = await self._index.held(Kind.MANIFEST, repository, digest)
         return None if descriptor is None else await self._read(digest, descriptor.size)
 
@@ -47,9 +49,12 @@ class StoredManifests:
         return self._cache.keep(manifest) if manifest is not None else None
 
     async def keep(self, repository: Repository, manifest: Manifest) -> None:
-        """Store a manifest and who holds it; one that cannot be stored is served all the same."""
+        """Store a manifest and who holds it; one that cannot be stored is held in memory for a while."""
         descriptor = manifest.descriptor
+        self._cache.hold(repository, manifest)
         if await self._store.write(descriptor.digest, manifest.body):
             async with large.recorded(descriptor.size):
                 children = await large.parsed(descriptor.size, lambda: {child.digest for child in manifest.children()})
                 await self._index.put(Kind.MANIFEST, repository, descriptor, children)
+            if await self._index.held(Kind.MANIFEST, repository, descriptor.digest) is not None:
+                self._cache.release(repository, descriptor.digest)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from regproxy.config import Settings
-from regproxy.server.limits import fill_standard_streams
+from regproxy.server.limits import cores, fill_standard_streams
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.telemetry import log
 from regproxy.telemetry.multiprocess import counting_together
@@ -14,7 +14,12 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Serve until SIGTERM or SIGINT; at SIGHUP go by what *reread* gives. Raise `StoreError` or `OSError` where that cannot begin."""
     fill_standard_streams()
     log.configure(settings.log_level, settings.log_format)
-    with claimed(settings.store.root, require_mount=settings.store.require_mount), counting_together(settings.store.root, "supervisor"):
-        from regproxy.server.supervisor import supervise  # noqa: PLC0415  whoever counts asks the environment where, when it is imported
+    root = settings.store.root
+    with claimed(root, require_mount=settings.store.require_mount) as claim, counting_together(root, "supervisor"):
+        # Whoever counts asks the environment where, when it is imported.
+        from regproxy.server.child import forked  # noqa: PLC0415
+        from regproxy.server.supervisor import supervise  # noqa: PLC0415
+        from regproxy.server.worker import serve  # noqa: PLC0415
 
-        asyncio.run(supervise(settings, reread))
+        count = cores() if settings.workers == "auto" else settings.workers
+        asyncio.run(supervise(settings, reread, forked(count, serve, [claim])))

@@ -1,34 +1,30 @@
-"""A worker process, as its supervisor sees it.
-
-It is spawned and not forked: it shares no memory, lock or thread with us. It inherits its listening sockets and a socket to us, is told
-its settings over its standard input, and dies with us.
-"""
+"""A worker process, as its supervisor sees it: it is told its settings and its listening sockets over a socket, and dies with us."""
 
 import asyncio
 import contextlib
 import logging
 import os
 import pickle
-import sys
+import signal
+import threading
 import time
 from collections.abc import Coroutine, Mapping
-from socket import socket, socketpair
-from typing import Any, Self
+from socket import send_fds
+from typing import Any
 
-from regproxy import __version__
 from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorServer
 from regproxy.policy.heartbeat import Heartbeat
 from regproxy.ports import Fleet
+from regproxy.server.child import Child
 from regproxy.server.limits import processor_seconds
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
-from regproxy.telemetry.multiprocess import NAME
 
-VERSION = "REGPROXY_SUPERVISOR_VERSION"
 BEAT = 1.0  # seconds between two reports of a worker
+SIZE = 8  # bytes of the length of the settings, which follow it
 _AFTER_DRAIN = 5.0  # seconds beside those that responses and fills are given
 
 _log = logging.getLogger(__name__)
@@ -37,39 +33,20 @@ _log = logging.getLogger(__name__)
 class WorkerProcess:
     """One worker, from its birth to its end."""
 
-    def __init__(self, process: asyncio.subprocess.Process, name: str, line: socket, fleet: Fleet) -> None:
-        """Use `started` instead."""
-        self.name = name
+    def __init__(self, child: Child, settings: Settings, listeners: Listeners, fleet: Fleet) -> None:
+        """Let *child* serve with *settings* at *listeners*; *fleet* answers what it asks."""
+        self.name = child.name
+        self.pid = child.pid
         self.report: WorkerStatus | None = None
         self.is_silent = False
         self.born_at = time.monotonic()
+        self._line = child.line
         self._heartbeat = Heartbeat()
-        self._process = process
         self._accepting = asyncio.Event()
-        self.ended = asyncio.create_task(self._live(SupervisorServer(fleet, self._hear).serve(line)), name=f"worker {name}")
-
-    @classmethod
-    async def started(cls, name: str, settings: Settings, listeners: Listeners, fleet: Fleet) -> Self:
-        """Start a process that counts as *name*; raise `OSError`."""
-        ours, theirs = socketpair()
-        with theirs:
-            inherited = [theirs.fileno(), *(each.fileno() for each in listeners)]
-            command = [sys.executable, "-P", "-m", "regproxy.server.worker", *map(str, inherited)]
-            environment = {**os.environ, NAME: name, VERSION: __version__}
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, pass_fds=inherited, process_group=0, env=environment
-            )
-        assert process.stdin is not None  # noqa: S101 -- it is a pipe, as was asked for
-        process.stdin.write(pickle.dumps(settings))
-        process.stdin.close()
-        return cls(process, name, ours, fleet)
+        self.ended = asyncio.create_task(self._live(self._serve(settings, listeners, fleet)), name=f"worker {self.name}")
 
     def __repr__(self) -> str:
-        return f"<WorkerProcess {self.name}, process {self._process.pid}>"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        return f"<WorkerProcess {self.name}, process {self.pid}>"
 
     @property
     def is_accepting(self) -> bool:
@@ -91,16 +68,26 @@ class WorkerProcess:
 
     async def drain(self, grace: float) -> None:
         """Let the worker finish within *grace* seconds for responses and as much again for fills, then kill it."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
+        self._signal(signal.SIGTERM)
         await asyncio.wait({self.ended}, timeout=2 * grace + _AFTER_DRAIN)
         self.kill()
         await asyncio.wait({self.ended})
 
     def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
         if not self.ended.done():
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+                os.kill(self.pid, number)
+
+    async def _serve(self, settings: Settings, listeners: Listeners, fleet: Fleet) -> None:
+        """Tell it what to do, then answer it."""
+        send_fds(self._line, [b"\0"], [each.fileno() for each in listeners])
+        told = pickle.dumps(settings)
+        self._line.settimeout(0)
+        await asyncio.get_running_loop().sock_sendall(self._line, len(told).to_bytes(SIZE) + told)
+        await SupervisorServer(fleet, self._hear).serve(self._line)
 
     def _hear(self, document: Mapping[str, Any]) -> None:
         self._heartbeat.reported()
@@ -108,10 +95,30 @@ class WorkerProcess:
         if self.report.is_accepting:
             self._accepting.set()
 
-    async def _live(self, answering: Coroutine[Any, Any, None]) -> int:
-        serving = asyncio.create_task(answering)
-        status = await self._process.wait()
-        serving.cancel()
-        await asyncio.gather(serving, return_exceptions=True)
+    async def _live(self, serving: Coroutine[Any, Any, None]) -> int:
+        answering = asyncio.create_task(serving)
+        status = await _status(self.pid)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        self._line.close()
         metrics.forget_process(self.name)
         return status
+
+
+async def _status(pid: int) -> int:
+    """Wait until a child ends, in a thread: not every kernel that we run on has descriptors of processes; return its exit status."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def wait() -> None:
+        _, status = os.waitpid(pid, 0)
+        with contextlib.suppress(RuntimeError):  # we end, and so does the loop
+            loop.call_soon_threadsafe(_settle, ended, os.waitstatus_to_exitcode(status))
+
+    threading.Thread(target=wait, name=f"process {pid}", daemon=True).start()
+    return await ended
+
+
+def _settle(ended: asyncio.Future[int], status: int) -> None:
+    if not ended.done():
+        ended.set_result(status)

@@ -1,7 +1,7 @@
 """How workers are doing, as they report it, and what it comes to for all of them together."""
 
 import statistics
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -52,10 +52,10 @@ class WorkerStatus:
 class Reported:
     """An upstream as all workers see it: what one of them was refused, the others will be too."""
 
-    def __init__(self, name: str, registry: Registry, reports: Callable[[], Iterable[WorkerStatus]]) -> None:
-        """Examine the upstream *name* through the connections of *registry*, which serve no pulls; workers report what they see."""
+    def __init__(self, name: str, registries: Mapping[str, Registry], reports: Callable[[], Iterable[WorkerStatus]]) -> None:
+        """Examine the upstream *name* through *registries*, which serve warm-ups alone; workers report what they see."""
         self._name = name
-        self._registry = registry
+        self._registries = registries
         self._reports = reports
 
     @property
@@ -64,20 +64,37 @@ class Reported:
 
     @property
     def is_scarce(self) -> bool:
-        return any(standing.is_scarce for standing in self._standings())
+        return any(standing.is_scarce for standing in self._standings()) or self._registries[self._name].is_scarce
 
     def hosts(self) -> list[HostStatus]:
-        return merged([standing.hosts for standing in self._standings()]) or self._registry.hosts()
+        return merged([standing.hosts for standing in self._standings()]) or self._registries[self._name].hosts()
 
     async def examine(self, reference: Reference) -> list[HostFinding]:
-        return await self._registry.examine(reference)
+        return await self._registries[self._name].examine(reference)
 
     def _standings(self) -> list[Standing]:
         return [report.upstreams[self._name] for report in self._reports() if self._name in report.upstreams]
 
 
-def reported(registries: Mapping[str, Registry], reports: Callable[[], Iterable[WorkerStatus]]) -> dict[str, Watched]:
-    return {name: Reported(name, registry, reports) for name, registry in registries.items()}
+class ReportedRegistries(Mapping[str, Watched]):
+    """All upstreams as all workers see them; those of patterns that only a worker has opened are among them."""
+
+    def __init__(self, registries: Mapping[str, Registry], reports: Callable[[], Iterable[WorkerStatus]]) -> None:
+        """Examine upstreams through *registries*, which serve no pulls; workers report what they see."""
+        self._registries = registries
+        self._reports = reports
+
+    def __getitem__(self, name: str) -> Watched:
+        if name not in self._registries:
+            raise KeyError(name)
+        return Reported(name, self._registries, self._reports)
+
+    def __iter__(self) -> Iterator[str]:
+        known = dict.fromkeys((*self._registries, *(name for report in self._reports() for name in report.upstreams)))
+        return (name for name in known if name in self._registries)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def merged(standings: Collection[Sequence[HostStatus]]) -> list[HostStatus]:

@@ -3,31 +3,32 @@
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 from regproxy import __version__
 from regproxy.config import ConfigError, Settings
+from regproxy.config.sections.admin import admin_tokens
 from regproxy.config.tls import cautions
 from regproxy.fleet.memory import SharedFleet
 from regproxy.policy.clients.admin_access import AdminAccess
-from regproxy.ports import Fleet
-from regproxy.pull.explain import Explainer
-from regproxy.pull.refresher import Refresher
+from regproxy.policy.clients.admin_roles import Need
+from regproxy.ports import Replicas
 from regproxy.server import sockets, systemd
-from regproxy.server.limits import cores, take_all_files
+from regproxy.server.child import Child
+from regproxy.server.limits import take_all_files
 from regproxy.server.sockets import Listeners
-from regproxy.server.status import reported
+from regproxy.server.status import ReportedRegistries
 from regproxy.server.worker_pool import WorkerPool
 from regproxy.storage.disk import DiskStore
+from regproxy.telemetry import audit
 from regproxy.telemetry.history import History
 from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port
 from regproxy.web.connection.aiohttp_parts import slow_parser
-from regproxy.wiring import fleet_of, indexed, inventory_of, opened, serving, taking_stock, tending
+from regproxy.wiring import admin_services, fleet_of, hooking, indexed, opened, serving, taking_stock, tending, uploading, warming
 
 Event = TypeVar("Event")
 
@@ -36,8 +37,11 @@ _FIXED = ("listen", "admin_listen", "workers", "redis")  # and store.root: what 
 _log = logging.getLogger(__name__)
 
 
-async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
-    """Serve out of a store that is claimed, until SIGTERM or SIGINT; SIGHUP brings in what *reread* gives."""
+async def supervise(settings: Settings, reread: Callable[[], Settings], children: Sequence[Child]) -> None:
+    """Serve out of a store that is claimed, until SIGTERM or SIGINT; SIGHUP brings in what *reread* gives.
+
+    Each of the *children* becomes a worker.
+    """
     stop, hangup = asyncio.Event(), asyncio.Event()
     for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
         asyncio.get_running_loop().add_signal_handler(number, event.set)
@@ -45,8 +49,7 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         _log.error("cannot serve at full capacity", extra=fields(reason=shortcoming))
     for caution in cautions(settings.tls, settings.admin_tls):
         _log.warning("clients will not accept us", extra=fields(reason=caution))
-    count = cores() if settings.workers == "auto" else settings.workers
-    listeners = sockets.opened(settings.listen, count, systemd.listeners("registry"))
+    listeners = sockets.opened(settings.listen, len(children), systemd.listeners("registry"))
     (admin,) = sockets.opened(settings.admin_listen, given=systemd.listeners("admin"))
     async with AsyncExitStack() as stack:
         for each in admin:
@@ -55,14 +58,16 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
         await stack.enter_async_context(taking_stock(store, index.ledger()))
         fleet = SharedFleet(fleet_of(settings))
         stack.push_async_callback(fleet.close)
-        workers, history = WorkerPool(settings, listeners, fleet), History()
-        keeping = asyncio.create_task(_Maintenance(store, fleet, workers, admin, history).keep(settings, reread, hangup))
+        workers, history = WorkerPool(settings, listeners, fleet, children), History()
+        maintenance = _Maintenance(store, fleet, workers, admin, history)
+        keeping = asyncio.create_task(maintenance.keep(settings, reread, hangup))
         stack.push_async_callback(_ended, keeping)
         stack.push_async_callback(workers.drain, settings.drain)
-        await workers.start()
+        workers.start()
         stack.push_async_callback(_ended, asyncio.create_task(history.run()))
         stack.push_async_callback(_ended, asyncio.create_task(workers.watch()))
         stack.push_async_callback(_ended, asyncio.create_task(_tell_when_ready(workers)))
+        await _first(keeping, maintenance.is_open.wait())
         _log.info(
             "serving",
             extra=fields(version=__version__, listen=str(settings.listen), admin=str(settings.admin_listen), **_for_people(settings)),
@@ -76,12 +81,13 @@ async def supervise(settings: Settings, reread: Callable[[], Settings]) -> None:
 class _Maintenance:
     """What the supervisor does beside watching workers, by one configuration and then by the next."""
 
-    def __init__(self, store: DiskStore, fleet: Fleet, workers: WorkerPool, admin: Listeners, history: History) -> None:
+    def __init__(self, store: DiskStore, fleet: Replicas, workers: WorkerPool, admin: Listeners, history: History) -> None:
         self._store = store
         self._fleet = fleet
         self._workers = workers
         self._admin = admin
         self._history = history
+        self.is_open = asyncio.Event()  # the admin port
         self._maintenance_lock = asyncio.Lock()  # who has it tends the store
 
     async def keep(self, settings: Settings, reread: Callable[[], Settings], hangup: asyncio.Event) -> None:
@@ -103,26 +109,17 @@ class _Maintenance:
             AsyncExitStack() as tended,
         ):
             await tended.enter_async_context(self._maintenance_lock)
+            audit.keep_in(settings.audit_log)
             evictor = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
-            upstreams = reported(served.registries, self._workers.reports)
-            explainer = Explainer(served.routes, upstreams, served.manifests, served.freezes, time.time)
-            inventory = inventory_of(self._store, index, evictor, served.routes)
-            refresher = Refresher(served.routes, served.manifests, served.freezes)
-            workers, access = self._workers, admin_access(settings, sockets.addresses(self._admin))
-            app = admin_app(
-                self._store,
-                upstreams,
-                served.freezes,
-                explainer,
-                inventory,
-                refresher,
-                workers.is_accepting,
-                workers.trouble,
-                access,
-                self._history,
-                workers.downloads,
-            )
+            behind = await tended.enter_async_context(uploading(settings, self._store, index))
+            upstreams = ReportedRegistries(served.registries, self._workers.reports)
+            warm = warming(settings, self._store, index, self._fleet, served, upstreams, self._workers.downloads)
+            schedules = await tended.enter_async_context(warm)
+            hooks = await tended.enter_async_context(hooking(settings, index, served, upstreams, schedules.jobs))
+            services = admin_services(self._store, index, evictor, served, upstreams, schedules, hooks, behind=behind)
+            app = admin_app(services, self._workers, admin_access(settings, sockets.addresses(self._admin)), self._history)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
+                self.is_open.set()
                 await replaced.wait()
                 await tended.aclose()
 
@@ -145,7 +142,13 @@ class _Maintenance:
 def admin_access(settings: Settings, addresses: Sequence[str]) -> AdminAccess:
     """Return who may use the admin port, which listens at *addresses*."""
     names = frozenset(name.removesuffix(".") for name in (*settings.admin_hosts, settings.admin_listen.host))
-    return AdminAccess(tuple(addresses), names, settings.admin_tls is not None, settings.admin_writes == "anywhere")
+    return AdminAccess(
+        tuple(addresses),
+        names,
+        settings.admin_tls is not None,
+        frozenset(map(Need, settings.admin_open)),
+        admin_tokens(settings.admin_tokens),
+    )
 
 
 def _for_people(settings: Settings) -> dict[str, str]:

@@ -1,27 +1,26 @@
-"""A worker: it serves at the sockets it inherits, reports to the supervisor, and at SIGTERM lets responses and fills come to their end.
+"""A worker: it serves at the sockets it is given, reports to the supervisor, and at SIGTERM lets responses and fills come to their end.
 
-python -m regproxy.server.worker LINE SOCKET...: descriptors, of the socket to the supervisor and of those to listen at; settings on
-standard input.
+python -m regproxy.server.worker LINE: the descriptor of the socket to the supervisor.
 """
 
 import asyncio
-import ctypes
 import logging
 import os
 import pickle
 import signal
 import sys
 import time
-from socket import socket
+from socket import MSG_WAITALL, recv_fds, socket
 
 from regproxy import __version__
 from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorClient
 from regproxy.ports import StoreError
 from regproxy.server import gc
+from regproxy.server.child import VERSION, die_with
 from regproxy.server.limits import take_all_files
 from regproxy.server.loop import new_loop
-from regproxy.server.process import BEAT, VERSION
+from regproxy.server.process import BEAT, SIZE
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.storage.disk import DiskStore
@@ -33,11 +32,11 @@ from regproxy.wiring import Serving, joined, serving
 _log = logging.getLogger(__name__)
 
 _LOOK = 0.02  # seconds
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_MAX_LISTENERS = 253  # descriptors in one message (unix(7), SCM_MAX_FD)
 
 
 def main() -> None:
-    """Serve until SIGTERM, or until the supervisor is gone."""
+    """Serve as a program of its own, unless it is of another version than the supervisor."""
     if (theirs := os.environ.get(VERSION, "")) != __version__:
         # What we would be told are settings of another version, and all that we said would be read by it.
         log.configure("info")
@@ -46,9 +45,15 @@ def main() -> None:
             extra=fields(running=theirs, installed=__version__),
         )
         sys.exit(1)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    line, *listeners = (socket(fileno=int(number)) for number in sys.argv[1:])
-    settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301 -- the supervisor's; without one there is nothing to read
+    die_with(os.getppid())
+    serve(socket(fileno=int(sys.argv[1])))
+
+
+def serve(line: socket) -> None:
+    """Serve until SIGTERM, or until the supervisor is gone; it says over *line* how and where, and closes it where it cannot start."""
+    if (told := _told(line)) is None:
+        return
+    settings, listeners = told
     log.configure(settings.log_level, settings.log_format)
     take_all_files()
     try:
@@ -57,6 +62,18 @@ def main() -> None:
     except StoreError as error:
         _log.error("a worker cannot serve", extra=fields(reason=str(error)))
         sys.exit(1)
+
+
+def _told(line: socket) -> tuple[Settings, Listeners] | None:
+    begun, descriptors, _, _ = recv_fds(line, 1, _MAX_LISTENERS)
+    if not begun:
+        return None
+    listeners = [socket(fileno=number) for number in descriptors]
+    for each in listeners:
+        each.set_inheritable(False)
+    size = int.from_bytes(line.recv(SIZE, MSG_WAITALL))
+    settings: Settings = pickle.loads(line.recv(size, MSG_WAITALL))  # noqa: S301 -- the supervisor's; nobody else is at the other end
+    return settings, listeners
 
 
 async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None:
@@ -70,7 +87,7 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
         serving(settings, store, index, supervisor) as proxy,
     ):
         reporting = asyncio.create_task(_report(supervisor, proxy, store, stop))
-        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls) as server:
+        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls, proxies=settings.proxies()) as server:
             collecting = asyncio.create_task(gc.collect(lambda: len(server.connections)))
             await stop.wait()
     collecting.cancel()

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Sequence
 from regproxy.config import Settings
 from regproxy.policy.respawn import deaths_in_a_row, pause
 from regproxy.ports import DownloadStatus, Fleet
+from regproxy.server.child import Child, executed
 from regproxy.server.process import BEAT, WorkerProcess
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
@@ -37,10 +38,14 @@ class _WorkerSlot:
 class WorkerPool:
     """The workers of one regproxy."""
 
-    def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: Fleet) -> None:
-        """Start workers with *settings*, one for each of *listeners*; they share locks and tokens through *fleet*."""
+    def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: Fleet, children: Sequence[Child]) -> None:
+        """Start workers with *settings*, one for each of *listeners*; they share locks and tokens through *fleet*.
+
+        The *children* become the first of them.
+        """
         self._settings = settings
         self._fleet = fleet
+        self._children = list(children)
         self._slots = [_WorkerSlot(each) for each in listeners]
         self._living: set[WorkerProcess] = set()
         self._names: set[str] = set()  # in use; a name that is free is used again, and its counts go on
@@ -62,10 +67,10 @@ class WorkerPool:
     def is_accepting(self) -> bool:
         return bool(self._accepting())
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Start a worker at every slot, and wait for none; raise `OSError`."""
         for slot in self._slots:
-            slot.worker = await self._started(slot)
+            slot.worker = self._started(slot)
 
     async def accepting(self) -> None:
         """Wait until a worker accepts."""
@@ -104,17 +109,16 @@ class WorkerPool:
     def _accepting(self) -> list[WorkerProcess]:
         return [slot.worker for slot in self._slots if slot.worker is not None and slot.worker.is_accepting]
 
-    async def _started(self, slot: _WorkerSlot) -> WorkerProcess:
-        name = next(name for name in map(str, itertools.count()) if name not in self._names)
-        self._names.add(name)
-        try:
-            worker = await WorkerProcess.started(name, self._settings, slot.listeners, self._fleet)
-        except BaseException:
-            self._names.discard(name)
-            raise
+    def _started(self, slot: _WorkerSlot) -> WorkerProcess:
+        child = self._children.pop(0) if self._children else executed(self._free_name())
+        worker = WorkerProcess(child, self._settings, slot.listeners, self._fleet)
+        self._names.add(worker.name)
         self._living.add(worker)
         self._go_on(self._attend(slot, worker))
         return worker
+
+    def _free_name(self) -> str:
+        return next(name for name in map(str, itertools.count()) if name not in self._names)
 
     async def _attend(self, slot: _WorkerSlot, worker: WorkerProcess) -> None:
         """Wait for a worker's end, and replace it unless it has been replaced."""
@@ -130,14 +134,14 @@ class WorkerPool:
         await asyncio.sleep(wait)
         while slot.worker is worker and not self._is_stopping:
             try:
-                slot.worker = await self._started(slot)
+                slot.worker = self._started(slot)
             except OSError as error:
                 _log.error("no worker can be started", extra=fields(reason=str(error)))
                 await asyncio.sleep(BEAT)
 
     async def _succeed(self, slot: _WorkerSlot) -> bool:
         try:
-            successor = await self._started(slot)
+            successor = self._started(slot)
         except OSError as error:
             _log.error("no worker can be started", extra=fields(reason=str(error)))
             return False

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import shutil
@@ -17,6 +18,7 @@ from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
 _QUARANTINED = 8  # files put aside and kept; they count as nobody's room, so they are few
+_QUARANTINED_BYTES = 1024**3  # of them, as far as they are files
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +72,11 @@ class BlobFiles:
             metrics.CORRUPT.inc()
             if stat.S_ISREG(moved.lstat().st_mode):
                 moved.chmod(PUT_ASIDE)
-        for old in sorted(aside.iterdir())[:-_QUARANTINED]:
-            remove(old)
+        newest = sorted(aside.iterdir(), reverse=True)
+        bytes_up_to = itertools.accumulate(_size(each) for each in newest)
+        for number, (each, size) in enumerate(zip(newest, bytes_up_to, strict=True)):
+            if number >= _QUARANTINED or size > _QUARANTINED_BYTES:
+                remove(each)
 
     def remove(self, digest: Digest) -> int:
         """Remove content, and return how many bytes it had."""
@@ -87,7 +92,7 @@ class BlobFiles:
         found: list[StoredBlob] = []
         for algorithm in ("sha256", "sha512"):
             with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "blobs" / algorithm / shard) as entries:
-                found += [list_shard for entry in entries if (list_shard := _list_shard(algorithm, entry)) is not None]
+                found += [blob for entry in entries if (blob := _list_shard(algorithm, entry)) is not None]
         return found
 
 
@@ -116,6 +121,12 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        return path.lstat().st_size
+    return 0
 
 
 def _list_shard(algorithm: str, entry: os.DirEntry[str]) -> StoredBlob | None:

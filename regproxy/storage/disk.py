@@ -15,7 +15,6 @@ import logging
 import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -24,16 +23,16 @@ from weakref import WeakValueDictionary
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.store.quota import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, Incoming, IngestStage, StoredBlob, StoreError, UpstreamError
+from regproxy.ports import Full, Gone, Incoming, IngestStage, StoredBlob, StoreError, UpstreamError, encoded_error
 from regproxy.storage import ingest_lock, shared_usage
 from regproxy.storage.blob_files import BlobFiles, path_of
-from regproxy.storage.directory import layout
+from regproxy.storage.directory import abandoned, layout
 from regproxy.storage.hashing import hashed
 from regproxy.storage.ingest import DiskIngest
 from regproxy.storage.ingest_lock import IngestLocks, LockName
 from regproxy.storage.opened import OpenBlob, OpenFiles
 from regproxy.storage.partial_file import PartialFile, left_behind
-from regproxy.storage.peer_ingest import Reading, WatchedIngest, told
+from regproxy.storage.peer_ingest import Reading, WatchedIngest
 from regproxy.storage.quota import Quota
 from regproxy.storage.spool import Spool
 from regproxy.storage.threads import DiskThreads
@@ -78,6 +77,7 @@ class DiskStore:
         except StoreError as error:
             _log.warning("cannot share usage and locks with other processes", extra=fields(reason=str(error)))
         await self.join()
+        await self.remove_abandoned(0)
 
     async def join(self) -> None:
         """Use a store that another process has prepared, or this one."""
@@ -122,7 +122,7 @@ class DiskStore:
         name = LockName(digest, upstream)
         try:
             if error is not None:
-                self._locks.note(name, end=IngestStage.FAILED.value, **told(error))
+                self._locks.note(name, end=IngestStage.FAILED.value, **encoded_error(error))
         except StoreError as trouble:
             _log.warning("cannot share the end of an ingest with other processes", extra=fields(digest=str(digest), reason=str(trouble)))
         finally:
@@ -145,9 +145,17 @@ class DiskStore:
         return await self._run(left_behind, self._root, digest)
 
     async def ingest(
-        self, digest: Digest, size: int | None, start: int = 0, begun: Incoming | None = None, *, locked_for: str | None = None
+        self,
+        digest: Digest,
+        size: int | None,
+        start: int = 0,
+        begun: Incoming | None = None,
+        *,
+        locked_for: str | None = None,
+        refused: StoreError | None = None,
     ) -> DiskIngest:
-        growing = await self._growing(digest, size, start) if begun is None else Full("the process that copies it has no space for it")
+        why = Full("the process that copies it has no space for it") if begun is not None else refused
+        growing = why or await self._growing(digest, size, start)
         if start and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
         note = _note_nothing if locked_for is None else partial(self._locks.note, LockName(digest, locked_for))
@@ -188,6 +196,13 @@ class DiskStore:
             freed()
         return on_disk(size)
 
+    async def remove_abandoned(self, excess: int) -> int:
+        self.quota.usage.inherit()
+        before = self.quota.usage.abandoned
+        trimmed = await self._run(abandoned.trim, self._root, excess)
+        self.quota.abandoned(before, trimmed.left)
+        return trimmed.freed
+
     async def list_shard(self, shard: str) -> list[StoredBlob]:
         return await self._run(self._blob_files.list_shard, shard)
 
@@ -195,8 +210,8 @@ class DiskStore:
         path = path_of(self._root, digest)
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._scrubbing, hashed, path, digest.algorithm)
-        except FileNotFoundError:
-            return None
+        except FileNotFoundError as error:
+            raise Gone(f"{digest} is not in the store") from error
         except OSError as error:
             _log.error("cannot read content", extra=fields(digest=str(digest), reason=str(error)))
             found = None
@@ -218,6 +233,9 @@ class DiskStore:
     def count(self, size: int) -> None:
         self.quota.put(size)
 
+    async def ceiling(self) -> int:
+        return await self.quota.ceiling()
+
     @property
     def is_waited_for(self) -> bool:
         return self.quota.usage.wanted > 0
@@ -227,7 +245,8 @@ class DiskStore:
 
     async def look(self) -> None:
         if self.interrupted_at is None:
-            await self._run(_renew, self._root / "running")
+            await self._run(layout.renew, self._root / "running")
+        await self.remove_abandoned(0)
         await self.quota.look()
 
     async def quarantine(self, digest: Digest) -> None:
@@ -256,11 +275,14 @@ class DiskStore:
     async def _growing(self, digest: Digest, size: int | None, start: int) -> PartialFile | StoreError:
         """Reserve space and create a file or take one over, or return why that is not possible."""
         try:
-            reservation = await self.quota.reserve(size or 0)
+            reservation = await self.quota.reserve(max(size or 0, start))
         except StoreError as error:
             return error
         try:
-            return await self._run(PartialFile, self._root, digest, reservation, start, undo=PartialFile.abandon)
+            growing = await self._run(PartialFile, self._root, digest, reservation, start, undo=PartialFile.abandon)
+            if start:
+                reservation.resume(start, growing.found)
+            return growing
         except BaseException as error:
             reservation.release()
             if isinstance(error, StoreError):
@@ -275,9 +297,3 @@ class DiskStore:
 
 def _note_nothing(**facts: object) -> None:
     """Share no progress: no other process watches this copy."""
-
-
-def _renew(path: Path) -> None:
-    """Set the time of a file that is there; where the volume is gone, nothing is made beside it."""
-    with suppress(FileNotFoundError):
-        os.utime(path)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def hashed(path: Path, algorithm: str) -> Hashed | None:
 
     The kernel is told to forget what was read: a scrub must not push out what clients ask for.
     """
-    if not path.is_file() or path.is_symlink():
+    if not stat.S_ISREG(path.lstat().st_mode):
         return None
     with path.open("rb") as file:
         found = hashlib.file_digest(file, algorithm)

@@ -78,8 +78,6 @@ class DiskIngest:
             chunk = await self._run(os.pread, self._file.fileno(), count, self._on_disk)
             if not chunk:
                 raise Gone("it is shorter than it was")
-            if self._growing is not None:
-                self._growing.reservation.use(len(chunk))
             await asyncio.to_thread(self._verifier.update, chunk)
             self._on_disk += len(chunk)
 
@@ -118,7 +116,8 @@ class DiskIngest:
             raise detached(self._refused)
         if self._growing is not None and not self._growing.is_committed:
             try:
-                self._growing.reservation.settle(await self._run(self._growing.commit))
+                replaced = await self._run(self._growing.commit)
+                self._growing.reservation.settle(replaced.size, replaced.removed)
             except StoreError as error:
                 self._trouble.begin(error)
                 self._tell(end=IngestStage.VERIFIED.value)
@@ -136,13 +135,20 @@ class DiskIngest:
         try:
             await self._run(self._growing.discard)
         except StoreError as error:
-            _log.warning("partial file left behind: the next start removes it", extra=fields(reason=str(error)))
-        self._growing.reservation.release()
+            _log.warning("partial file left behind: it goes where space is short", extra=fields(reason=str(error)))
+            self._growing.is_abandoned = True
+        self._growing.reservation.stop()
 
     def close(self) -> None:
         for file in (self._file, self._window and self._window.file):
             if file is not None:
                 file.close()
+        if self._growing is None:
+            return
+        if self._growing.is_abandoned:
+            self._growing.reservation.abandon()
+        else:
+            self._growing.reservation.release()
 
     def _hash(self, chunks: Sequence[bytes]) -> None:
         for chunk in chunks:
@@ -150,7 +156,7 @@ class DiskIngest:
 
     async def _keep(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
         try:
-            growing.reservation.use(sum(map(len, chunks)))
+            await growing.reservation.use(sum(map(len, chunks)))
             await self._run(self._append, growing, chunks)
         except StoreError as error:
             self._refuse(error)

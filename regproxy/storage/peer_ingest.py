@@ -9,33 +9,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regproxy.oci.digest import Digest
-from regproxy.ports import (
-    Corrupt,
-    Extent,
-    IngestStage,
-    IngestStatus,
-    InvalidContent,
-    LocalResourceError,
-    NotFound,
-    Refused,
-    Rejected,
-    StoreError,
-    Throttled,
-    Unavailable,
-    UnexpectedResponse,
-    UpstreamError,
-)
+from regproxy.ports import Extent, IngestStage, IngestStatus, StoreError, decoded_error
 from regproxy.storage.blob_files import open_plain, origin_of, path_of
 from regproxy.storage.ingest_lock import Watched
 from regproxy.storage.threads import Runner
 
 _EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
-# A kind comes before those it is a kind of.
-_FAILURES: dict[str, type[UpstreamError]] = {
-    kind.__name__: kind
-    for kind in (NotFound, Refused, Rejected, InvalidContent, Throttled, LocalResourceError, UnexpectedResponse, Unavailable, Corrupt)
-}
-_DETAILS = ("retry_after", "status", "code", "whatever_asked", "timed_out")  # what the kinds know beside their message
 
 
 class Reading:
@@ -118,17 +97,5 @@ def _progress(facts: dict[str, Any], incoming: Reading | None) -> IngestStatus:
     written = 0 if incoming is None else incoming.written
     stage = IngestStage(facts.get("end", IngestStage.ASKING if incoming is None else IngestStage.COPYING))
     return IngestStatus(
-        stage, facts.get("repository", ""), facts.get("size"), written, _failure(facts) if stage is IngestStage.FAILED else None
+        stage, facts.get("repository", ""), facts.get("size"), written, decoded_error(facts) if stage is IngestStage.FAILED else None
     )
-
-
-def told(error: UpstreamError) -> dict[str, object]:
-    """Encode an error for another process."""
-    kind = next((kind for kind in _FAILURES.values() if isinstance(error, kind)), Unavailable)
-    details = {name: getattr(error, name) for name in _DETAILS if hasattr(error, name)}
-    return {"kind": kind.__name__, "message": str(error), "details": details}
-
-
-def _failure(facts: dict[str, Any]) -> UpstreamError:
-    kind: Callable[..., UpstreamError] = _FAILURES[facts["kind"]]
-    return kind(facts["message"], **facts["details"])

@@ -1,17 +1,22 @@
-"""The quota of the store: space is reserved before the first byte is written, and released when the last one is gone."""
+"""The quota of the store: an ingest is admitted by its whole size, and content is evicted for it as its bytes come.
+
+What is admitted could be finished if nothing else were stored. What was only announced evicts next to nothing: a host may announce far
+more than it sends. No byte is written without space for it.
+"""
 
 import asyncio
 import contextlib
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from regproxy.policy.store.quota import FileSystem, Limits, capacity, ceiling, on_disk, target
+from regproxy.policy.store.quota import FileSystem, Limits, admits, ahead, capacity, ceiling, on_disk, target
 from regproxy.ports import Full, Oversized
 from regproxy.storage import shared_usage
 from regproxy.telemetry import metrics
 
 _LOOK = 0.1  # seconds between two looks at what other processes have done
-_TIMEOUT = 2.0  # seconds for an eviction to free space; it takes milliseconds, unless all there is is in use
+_TIMEOUT = 2.0  # seconds for other ingests to end, or an eviction to free space; it takes milliseconds, unless all there is is in use
 
 
 class Quota:
@@ -24,7 +29,7 @@ class Quota:
         self._measure = measure
         self._disk = FileSystem(0, sys.maxsize)  # nobody has looked yet: what is not known to be short must not be swept
         self._held_then = 0  # when somebody looked
-        self._queue = asyncio.Lock()
+        self._admission, self._writing = asyncio.Lock(), asyncio.Lock()  # what waits to begin must not delay what has begun
         self._short = asyncio.Event()
         self._freed = asyncio.Event()
 
@@ -42,22 +47,28 @@ class Quota:
         self.filled()
 
     async def reserve(self, size: int) -> "Reservation":
-        """Reserve *size* bytes, evicting if need be; raise `Full` if there is no space for them."""
+        """Admit an ingest of *size* bytes, when others have ended if need be; raise `Full` if the store cannot hold it beside them."""
         size = on_disk(size)
         await self.look()
-        if size > self._capacity():
+        if not admits(self._capacity(), 0, size) or not (self.admit(size) or await self._when(partial(self.admit, size), self._admission)):
             raise self.refusal(size)
-        if not self.grow(size):
-            await self._wait_for(size)
         return Reservation(self, size)
 
     def refusal(self, size: int) -> Full:
         """Return why there is no room for *size* bytes: they are too many, something else fills the disk, or what is here is in use."""
-        if size > ceiling(self._limits, self._disk):
+        if not admits(ceiling(self._limits, self._disk), 0, size):
             return Oversized(f"{size} bytes are more than the store may hold")
-        if size > self._capacity():
-            return Full(f"{size} bytes are more than the store may hold beside what else is on its disk")
-        return Full(f"no space for {size} bytes: everything in the store is in use")
+        if not admits(self._capacity(), 0, size):
+            return Full(
+                f"{size} bytes are more than the store may hold beside what else is on its disk:"
+                f" {self._disk.used:.0%} of it are used, and store.high_watermark is {self._limits.high:.0%}"
+            )
+        return Full(f"no space for {size} bytes: everything in the store is in use or being fetched")
+
+    async def ceiling(self) -> int:
+        """Return how many bytes the store could hold if nothing else lay on its disk."""
+        await self.look()
+        return ceiling(self._limits, self._disk)
 
     async def look(self) -> None:
         """Look at the file system again, and call for a sweep where it is too full."""
@@ -75,17 +86,30 @@ class Quota:
 
     def excess(self) -> int:
         """Return how many bytes have to go; 0 as long as everything fits."""
-        needed = self.held + self.promised + self.usage.wanted
-        if needed <= self._capacity():
+        most = self._capacity()
+        needed = self.held + max(self.usage.wanted, ahead(most, self.promised))
+        if needed <= most:
             return 0
-        return max(1, needed - target(self._limits, self._disk, self._held_then))
+        return max(1, needed - target(self._limits, self._disk, self._held_then, needed))
 
-    def grow(self, size: int) -> bool:
-        """Promise more without waiting, if it fits."""
+    def admit(self, size: int, used: int = 0) -> bool:
+        """Promise *size* bytes to an ingest that has *used* some already, if it may have them all."""
         with self.usage.locked():
-            fits = self.held + self.promised + size <= self._capacity()
+            others = self.usage.writing + self.promised - used
+            fits = admits(self._capacity(), others, used + size)
             self.usage.promise(size if fits else 0)
+        self.filled()
         return fits
+
+    async def use(self, size: int) -> bool:
+        """Count *size* bytes as being written, when space is evicted for them if need be; return False where it cannot be."""
+        if self._take(size):
+            return True
+        self.usage.want(size)
+        try:
+            return await self._when(partial(self._take, size), self._writing)
+        finally:
+            self.usage.want(-size)
 
     def put(self, size: int) -> None:
         """Record that *size* more bytes lie on the disk, or less where it is negative."""
@@ -106,57 +130,94 @@ class Quota:
         metrics.STORE_BYTES.set(self.held)
         self._freed.set()
 
+    def abandoned(self, before: int, now: int) -> None:
+        """Correct how many bytes lie in partial files that nobody writes: there are *now* so many, and were said to be *before*."""
+        self.usage.abandon(now - before)
+        if now < before:
+            self.freed()
+        else:
+            self.filled()
+
     def _capacity(self) -> int:
         return capacity(self._limits, self._disk, self._held_then)
 
-    async def _wait_for(self, size: int) -> None:
-        try:
-            async with asyncio.timeout(_TIMEOUT), self._queue:
-                await self._freed_for(size)
-        except TimeoutError:
-            raise self.refusal(size) from None
+    def _take(self, size: int) -> bool:
+        with self.usage.locked():
+            fits = self.held + size <= self._capacity()
+            self.usage.write(size if fits else 0)
+        self.filled()
+        return fits
 
-    async def _freed_for(self, size: int) -> None:
-        self.usage.want(size)
-        try:
-            while not self.grow(size):
-                self._freed.clear()
-                self._short.set()
-                await _either(self._freed)
-        finally:
-            self.usage.want(0)
+    async def _when(self, fits: Callable[[], bool], queue: asyncio.Lock) -> bool:
+        """Wait in a *queue* until something *fits*, but not for long; return whether it does."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TIMEOUT), queue:
+                while not fits():
+                    self._freed.clear()
+                    self._short.set()
+                    await _either(self._freed)
+                return True
+        return False
 
 
 class Reservation:
-    """Space reserved for one file."""
+    """Space for one file: what was promised to it, and what it has used, in whole blocks."""
 
     def __init__(self, quota: Quota, size: int) -> None:
-        """Hold *size* bytes that *quota* has reserved."""
+        """Hold *size* bytes that *quota* has promised."""
         self._quota = quota
-        self._unused = size
+        self._promised = size
+        self._written = 0
         self._used = 0
 
-    def use(self, size: int) -> None:
-        """Write *size* bytes into it; raise `Full` where they are more than fit."""
-        if (missing := size - self._unused) > 0 and not self._quota.grow(missing):
-            raise self._quota.refusal(self._used + size)
-        self._unused = max(0, self._unused - size)
-        self._used += size
-        self._quota.usage.promise(-size)
-        self._quota.usage.write(size)
-        self._quota.filled()
+    async def use(self, size: int) -> None:
+        """Wait for space for the next *size* bytes; raise `Full` where there is none."""
+        blocks = on_disk(self._written + size) - self._used
+        missing = max(0, blocks - self._promised)
+        if missing:
+            if not self._quota.admit(missing, self._used + self._promised):
+                raise self._quota.refusal(self._used + blocks)
+            self._promised += missing
+        if not await self._quota.use(blocks):
+            raise self._quota.refusal(self._used + blocks)
+        self._quota.usage.promise(-blocks)
+        self._promised -= blocks
+        self._written += size
+        self._used += blocks
 
-    def settle(self, replaced: int) -> None:
-        """Count what was written as held, rounded up to blocks, in place of a file of *replaced* bytes."""
-        size = on_disk(self._used) - on_disk(replaced)
+    def resume(self, size: int, found: int) -> None:
+        """Count the first *size* bytes of an abandoned file of *found* bytes as used by us: that many were promised, and lie there."""
+        self._written, self._used = size, on_disk(size)
+        self._promised -= self._used
+        usage = self._quota.usage
+        usage.write(self._used)
+        usage.promise(-self._used)
+        usage.abandon(-on_disk(found))
+        self._quota.freed()
+
+    def settle(self, replaced: int, removed: int = 0) -> None:
+        """Count what was written as held, in place of a file of *replaced* bytes; *removed* bytes of abandoned files went with it."""
+        size = self._used - on_disk(replaced)
         self.release()
+        self._quota.usage.abandon(-removed)
         self._quota.put(size)
+
+    def stop(self) -> None:
+        """Release what was promised and not written: no more will be. What was written may still be read."""
+        self._quota.usage.promise(-self._promised)
+        self._promised = 0
+        self._quota.freed()
+
+    def abandon(self) -> None:
+        """Release the reservation, and go on counting what was written: the file stays."""
+        self._quota.usage.abandon(self._used)
+        self.release()
 
     def release(self) -> None:
         """Release the whole reservation."""
         self._quota.usage.write(-self._used)
-        self._quota.usage.promise(-self._unused)
-        self._unused = self._used = 0
+        self._quota.usage.promise(-self._promised)
+        self._promised = self._written = self._used = 0
         self._quota.freed()
 
 

@@ -1,46 +1,46 @@
 """How much room the processes of this machine use in a store: each writes a row of its own, and reads all.
 
-    room             four numbers for each process
+    room             five numbers for each process
     rows/<n>         locked by the process whose row that is
 
-A process that dies leaves what it has added for good; what it was writing or had been promised is given back by whoever has its row next.
+A process that dies leaves what it has added for good. Whoever has its row next, or looks for the dead before that, gives back what it had
+been promised, and counts what it was writing as abandoned until somebody looks at the files.
 """
 
 import contextlib
-import errno
-import fcntl
 import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from regproxy.shm import shared
+from regproxy.shm import free_row, left_row, locked, shared
 
 _ROWS = 128
-_HELD, _WRITING, _PROMISED, _WANTED = range(4)
-_NUMBERS = 4
+_HELD, _WRITING, _PROMISED, _WANTED, _ABANDONED = range(5)
+_NUMBERS = 5
+_OF_THE_LIVING = (_WRITING, _PROMISED, _WANTED)
 _SIZE = _ROWS * _NUMBERS * 8
-_TURNS = 200  # tries, of a few microseconds each: whoever is stopped in its turn must not stop us, and going on is worth one blob too many
 
 
 class SharedUsage:
     """All rows, of which one is ours."""
 
-    def __init__(self, numbers: mmap.mmap, row: int = 0, file: int | None = None, lock: int | None = None) -> None:
-        """Own the *numbers* of a *file*, and the row whose file *lock* is; `alone` and `joined` make it."""
+    def __init__(
+        self, numbers: mmap.mmap, row: int = 0, file: int | None = None, lock: int | None = None, rows: Path | None = None
+    ) -> None:
+        """Own the *numbers* of a *file*, and the row whose file *lock* is, one of those in *rows*; `alone` and `joined` make it."""
         self._map = numbers
         self._view = memoryview(numbers).cast("q")
         self._row = row * _NUMBERS
         self._file = file
         self._lock = lock
-        for number in (_WRITING, _PROMISED, _WANTED):
-            self._view[self._row + number] = 0
+        self._rows = rows
+        self._inherit(self._row)
 
     @property
     def held(self) -> int:
         """The bytes that lie in the store, finished or not."""
-        return self._sum(_HELD) + self._sum(_WRITING)
+        return self.finished + self.writing + self.abandoned
 
     @property
     def finished(self) -> int:
@@ -48,12 +48,23 @@ class SharedUsage:
         return self._sum(_HELD)
 
     @property
+    def writing(self) -> int:
+        """The bytes that ingests in progress have written."""
+        return self._sum(_WRITING)
+
+    @property
+    def abandoned(self) -> int:
+        """The bytes of partial files that nobody writes."""
+        return self._sum(_ABANDONED)
+
+    @property
     def promised(self) -> int:
+        """The bytes that ingests in progress were admitted with and have not written yet."""
         return self._sum(_PROMISED)
 
     @property
     def wanted(self) -> int:
-        """The bytes that some wait for."""
+        """The bytes that some wait to write."""
         return self._sum(_WANTED)
 
     def hold(self, size: int) -> None:
@@ -62,21 +73,30 @@ class SharedUsage:
     def write(self, size: int) -> None:
         self._view[self._row + _WRITING] += size
 
+    def abandon(self, size: int) -> None:
+        self._view[self._row + _ABANDONED] += size
+
     def promise(self, size: int) -> None:
         self._view[self._row + _PROMISED] += size
 
     def want(self, size: int) -> None:
-        self._view[self._row + _WANTED] = size
+        self._view[self._row + _WANTED] += size
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from promising what we are about to promise."""
-        has_it = self._file is not None and any(_locked(self._file) for _ in range(_TURNS))
-        try:
-            yield
-        finally:
-            if has_it and self._file is not None:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+    def inherit(self) -> None:
+        """Count for processes that died."""
+        if self._rows is None:
+            return
+        for row in range(_ROWS):
+            first = row * _NUMBERS
+            if first == self._row or not any(self._view[first + number] for number in _OF_THE_LIVING):
+                continue
+            with contextlib.suppress(OSError), left_row(self._rows, row) as is_left:  # what cannot be found out now counts as before
+                if is_left:
+                    self._inherit(first)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from promising or using what we are about to; where that cannot be, it is worth one blob too many."""
+        return locked(self._file)
 
     def close(self) -> None:
         """Release the row; who is not done yet counts for himself."""
@@ -84,6 +104,12 @@ class SharedUsage:
         for descriptor in files:
             if descriptor is not None:
                 os.close(descriptor)
+
+    def _inherit(self, first: int) -> None:
+        """Take over the row that begins there: what was being written lies there still, as far as anybody knows."""
+        self.abandon(self._view[first + _WRITING])
+        for number in _OF_THE_LIVING:
+            self._view[first + number] = 0
 
     def _sum(self, number: int) -> int:
         return sum(self._view[number::_NUMBERS].tolist())
@@ -97,7 +123,6 @@ def alone() -> SharedUsage:
 def reset(root: Path) -> None:
     """Begin to count what is in the store at *root*, for the first process of all; raise `OSError`."""
     place = shared(root)
-    (place / "rows").mkdir(exist_ok=True, mode=0o700)
     (place / "room").unlink(missing_ok=True)
     file = os.open(place / "room", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -111,24 +136,8 @@ def joined(root: Path) -> SharedUsage:
     place = shared(root)
     file = os.open(place / "room", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        row, lock = _free_row(place / "rows")
-        return SharedUsage(mmap.mmap(file, _SIZE), row, file, lock)
+        row, lock = free_row(place / "rows", _ROWS)
+        return SharedUsage(mmap.mmap(file, _SIZE), row, file, lock, place / "rows")
     except BaseException:
         os.close(file)
         raise
-
-
-def _free_row(rows: Path) -> tuple[int, int]:
-    for row in range(_ROWS):
-        lock = os.open(rows / str(row), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        if _locked(lock):
-            return row, lock
-        os.close(lock)
-    raise OSError(errno.EUSERS, "too many processes", str(rows))
-
-
-def _locked(descriptor: int) -> bool:
-    with contextlib.suppress(BlockingIOError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False

@@ -18,7 +18,7 @@ class Spool:
         self._run = run
 
     async def write(self, chunk: bytes) -> None:
-        self._reservation.use(len(chunk))
+        await self._reservation.use(len(chunk))
         await self._run(self._append, chunk)
 
     def close(self) -> None:

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import TextIO
 
-from regproxy.telemetry.writer import Outlet, unbuffered
+from regproxy.telemetry.writer import Outlet, Sink, unbuffered
 
 _FIELDS = "fields"
 _STANDARD_OUTPUT = 1
@@ -44,13 +43,13 @@ class ConsoleLines(logging.Formatter):
         if not record.exc_info:
             return line
         trace = self.formatException(record.exc_info).splitlines()
-        return "\n".join([line, *(f"    {_plain(each)}" for each in trace)])
+        return "\n".join([line, *(f"    {plain(each)}" for each in trace)])
 
 
 class Lines(logging.Handler):
     """Writes lines, many at once: a call of the kernel for each would cost more than the line."""
 
-    def __init__(self, stream: TextIO, *, is_console: bool = False) -> None:
+    def __init__(self, stream: Sink, *, is_console: bool = False) -> None:
         """Write to *stream*, as JSON or for a console."""
         super().__init__()
         self.is_console = is_console
@@ -124,7 +123,7 @@ def _line(when: float, level: str, logger: str, message: str, values: Mapping[st
 
 def _console_line(when: float, level: str, message: str, values: Mapping[str, object]) -> str:
     shown = [f"{name}={_shown(value)}" for name, value in values.items()]
-    return "  ".join([time.strftime("%H:%M:%S", time.localtime(when)), f"{level:7}", _plain(message), *shown])
+    return "  ".join([time.strftime("%H:%M:%S", time.localtime(when)), f"{level:7}", plain(message), *shown])
 
 
 def _shown(value: object) -> str:
@@ -133,8 +132,8 @@ def _shown(value: object) -> str:
     return text if text.isascii() and text.isprintable() and text and not set(text) & set(" \"'=") else _encode(text)
 
 
-def _plain(text: str) -> str:
-    """Keep what an upstream said from painting or moving the cursor."""
+def plain(text: str) -> str:
+    """Return *text* with a ? for what would paint or move the cursor of a terminal: an upstream or a file may have said it."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -5,7 +5,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Protocol, TextIO
 
 _ATOMIC = 4096  # bytes; what is written to a pipe at once is not mixed with what other workers write up to PIPE_BUF (pipe(7))
 _MOST = 64  # calls of `put` that wait to be written
@@ -20,10 +20,19 @@ def unbuffered(descriptor: int) -> TextIO:
     return io.TextIOWrapper(io.FileIO(descriptor, "w", closefd=False), "utf-8", "backslashreplace", write_through=True)
 
 
+class Sink(Protocol):
+    """Where lines end up."""
+
+    def write(self, text: str, /) -> object:
+        """Write whole lines; raise `OSError`."""
+
+    def flush(self) -> object: ...
+
+
 class Outlet:
     """Writes lines in order; lines that are not read in time are dropped, and counted in the next line that is."""
 
-    def __init__(self, stream: TextIO, told_lost: Callable[[int], str]) -> None:
+    def __init__(self, stream: Sink, told_lost: Callable[[int], str]) -> None:
         """Write to *stream*; *told_lost* makes the line that reports how many were dropped."""
         self._stream = stream
         self._told_lost = told_lost

@@ -21,14 +21,16 @@ from regproxy.upstream.aiohttp_parts import read_any
 from regproxy.upstream.body_protocol import AHEAD, BodyProtocol, flow_of
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.health import Health
-from regproxy.upstream.host import HostClient, HostRequest
+from regproxy.upstream.host import HostClient
+from regproxy.upstream.request import HostRequest
 
 
 class HostBody:
     """An answer whose headers have arrived."""
 
-    def __init__(self, response: aiohttp.ClientResponse, client: HostClient, health: Health, timeouts: Timeouts) -> None:
-        """Read the body of *response*; raise `Unavailable` for an impossible range."""
+    def __init__(self, response: aiohttp.ClientResponse, client: HostClient, health: Health, timeouts: Timeouts, digest: Digest) -> None:
+        """Read the body of *response*, part of *digest*; raise `Unavailable` for an impossible range."""
+        self._digest = digest
         self._response = response
         self._client = client
         self._health = health
@@ -43,16 +45,22 @@ class HostBody:
     async def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:
         if self.stop == self.start:
             return  # what a 416 carries is about the request
-        received = metrics.UPSTREAM_BYTES.labels(self._client.upstream, str(self._client.host))
+        received = metrics.UPSTREAM_BYTES.labels(*self._client.labels)
         count, pace = 0, Throughput(self._timeouts.min_rate)
         try:
             with self._client.connections.translated(self._response.url):
                 flow = self._flow = flow_of(self._response, ahead or AHEAD)
                 read = partial(read_any, self._response.content) if flow is None else flow.read
                 while chunk := await self._next(read, pace):
-                    count += len(chunk)
                     received.inc(len(chunk))
-                    yield chunk
+                    if (line := self._client.line) is None:
+                        count += len(chunk)
+                        yield chunk
+                        continue
+                    for part in line.parts(chunk):
+                        await line.pay(self._digest, len(part), count)
+                        count += len(part)
+                        yield part
             if self.stop is not None and count < self.stop - self.start:
                 raise Unavailable(f"{self} stopped after {count} of {self.stop - self.start} bytes")
         except UpstreamError as error:
@@ -128,8 +136,9 @@ async def open_body(
         if response.status == 416 and start == 0:  # nothing of an empty blob can be named
             response = await stack.enter_async_context(client.ask(replace(request, headers={})))
         if response.status not in {200, 206} and not _ends_at(response, start):
-            raise Unavailable(f"{client.host} answered {response.status} to a request for {digest} from {start} on")
-        body = HostBody(response, client, health, timeouts)
+            message = f"{client.host} answered {response.status} to a request for {digest} from {start} on"
+            raise Unavailable(message, answered=response.status == 416)
+        body = HostBody(response, client, health, timeouts, digest)
         health.led(client.host, client.elsewhere(response.url))
         if wanted:
             health.ranged(client.host, honoured=response.status != 200)

@@ -9,7 +9,7 @@ import errno
 import math
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from enum import Enum
 
@@ -20,7 +20,8 @@ from regproxy import __version__, large
 from regproxy.config import Timeouts
 from regproxy.oci.http.coding import codings
 from regproxy.policy.clients.sharing import Share
-from regproxy.policy.routing import Host, Tls
+from regproxy.policy.routing import Host
+from regproxy.policy.upstream.transport import Tls
 from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.aiohttp_parts import PeerResponse
@@ -79,7 +80,7 @@ class Deadline:
             limit.reschedule(loop.time() + left)
 
     @asynccontextmanager
-    async def running(self, where: str | None) -> AsyncIterator[None]:
+    async def running(self, where: str) -> AsyncIterator[None]:
         """Count what happens meanwhile; raise `Unavailable` at the end."""
         began = time.monotonic()
         try:
@@ -97,8 +98,8 @@ class Deadline:
 class Connections:
     """Everything that is open to one host, and where that host may send us."""
 
-    def __init__(self, host: Host, timeouts: Timeouts) -> None:
-        """Open nothing yet."""
+    def __init__(self, host: Host, timeouts: Timeouts, metadata: Collection[str] = ()) -> None:
+        """Open nothing yet; *metadata* is where the host may be although metadata services of clouds are not connected to."""
         self._host = host
         self._timeouts = timeouts
         self.token_timeout = min(timeouts.head, _TIMEOUT[Pool.TOKEN])  # seconds, for all of an answer
@@ -109,7 +110,9 @@ class Connections:
         login = known and aiohttp.encode_basic_auth(known.username, known.password.value, encoding="utf-8")
         self._proxy_headers = {"Authorization": login} if login else None  # aiohttp sends it as Proxy-Authorization
         is_verified = self._home.scheme == "https" and not host.tls.insecure
-        self._guard = Guard(self._home.host or "", _names(host.realms), host.private_networks, proxy, is_verified=is_verified)
+        own, realms, networks, by_pattern = self._home.host or "", _names(host.realms), host.private_networks, host.is_of_pattern
+        self._guard = Guard(own, realms, networks, proxy, is_verified=is_verified, metadata=metadata, is_of_pattern=by_pattern)
+        self._is_closed = False
         self._sessions: dict[Pool, aiohttp.ClientSession] = {}
         self._turns = {pool: Slots(Share.of(most)) for pool, most in _MOST_REQUESTS.items()}
 
@@ -121,13 +124,13 @@ class Connections:
         url: URL,
         headers: Mapping[str, str],
         connect: float | None = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | bytes | None = None,
         deadline: Deadline | None = None,
         recheck: Callable[[], None] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send one request, following nothing; raise `Unavailable`.
 
-        *connect* shortens the timeout for a handshake; *deadline* is for all of the answer, its body included.
+        *connect* shortens the timeout for a handshake; *form* is a body; *deadline* is for all of the answer, its body included.
         Waiting for one's turn is our doing, not the host's, and does not count against its timeout; *recheck* is called after it, and
         raises where nothing is to be sent any more.
         """
@@ -138,9 +141,11 @@ class Connections:
             # It also counts the wait for the head, which may be longer than a silence.
             sock_read=None if pool is Pool.BLOB else max(self._timeouts.silence, self._timeouts.head),
         )
-        async with self._turn(pool), (deadline or Deadline(math.inf)).running(url.host):
+        async with self._turn(pool), (deadline or Deadline(math.inf)).running(_place(url)):
             if recheck is not None:
                 recheck()
+            if self._is_closed:
+                raise LocalResourceError(f"{self._host} is not asked: its connections were closed a moment ago")
             with self.translated(url):
                 self._guard.check_literal(url.host or "")
                 async with asyncio.timeout(min(self._timeouts.head, _TIMEOUT.get(pool, math.inf))):
@@ -167,6 +172,10 @@ class Connections:
             finally:
                 response.close()
 
+    def own_headers(self, url: URL) -> dict[str, str]:
+        """Return the headers that the configuration has for the host, where *url* is at its own origin."""
+        return {name: value.value for name, value in self._host.headers} if url.origin() == self._home.origin() else {}
+
     @asynccontextmanager
     async def _turn(self, pool: Pool) -> AsyncIterator[None]:
         """Wait for a slot; raise `LocalResourceError` where others keep them all for too long."""
@@ -179,7 +188,7 @@ class Connections:
     @contextmanager
     def translated(self, url: URL) -> Iterator[None]:
         """Translate errors of a request to *url* into our own."""
-        where = url.host if url.is_default_port() else f"{url.host}:{url.port}"
+        where = _place(url)
         try:
             yield
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
@@ -201,6 +210,7 @@ class Connections:
             raise Unavailable(f"{where} broke off: {type(error).__name__}") from error
 
     async def close(self) -> None:
+        self._is_closed = True
         for session in self._sessions.values():
             await session.close()
 
@@ -266,6 +276,11 @@ async def read_at_most(
         if len(body) > limit:
             raise over(f"{response.url.host} sent {what} of more than {limit} bytes")
     return bytes(body)
+
+
+def _place(url: URL) -> str:
+    """Name who is asked, for people: two hosts may differ by their port alone."""
+    return str(url.host) if url.is_default_port() else f"{url.host}:{url.port}"
 
 
 def _context(tls: Tls) -> ssl.SSLContext | bool:

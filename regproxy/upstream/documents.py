@@ -22,7 +22,9 @@ async def read_body(
     async with AsyncExitStack() as room:
         with client.connections.translated(response.url):
             body = await read_at_most(response, limit, what, over, room)
-        metrics.UPSTREAM_BYTES.labels(client.upstream, str(client.host)).inc(len(body))
+        metrics.UPSTREAM_BYTES.labels(*client.labels).inc(len(body))
+        if client.line is not None:
+            client.line.charge(len(body))
         async with paused(response):
             yield body
 

@@ -3,12 +3,15 @@
 What counts is the address connected to, not the text of the URL: names that resolve to loopback, numbers that spell it and names that
 resolve twice differently all end here. The rules, the first that fits:
 
-- metadata services of clouds and link-local addresses: never, whoever says so;
+- metadata services of clouds and link-local addresses: never, whoever says so, but where one is itself the host that is asked, for
+  a credential that the configuration has from it;
 - `private_networks`: yes, the operator says so;
 - public addresses: yes;
 - a name that the configuration has (the host, its `realms`, its proxy) may be private where it is an internal name (no public suffix:
   `registry`, `harbor.corp.internal`), and where TLS proves that whoever answers there is who was meant: split DNS and private links give
   public names private addresses. Loopback is for internal names and the proxy alone;
+- a name that a client chose, which only a pattern of the configuration covers, may be nothing but public or listed, and so may be where it
+  sends us;
 - a name that upstream sends us to may be of the kind that the host itself answered from: a registry on 10.0.0.5 may redirect to 10.0.0.6.
 """
 
@@ -94,21 +97,26 @@ class Guard:
         proxy: str | None = None,
         *,
         is_verified: bool = False,
+        metadata: Collection[str] = (),
+        is_of_pattern: bool = False,
     ) -> None:
         """Guard connections of the host *own_name*, its *vouched* token services and its *proxy*; *private_networks* may be reached too.
 
-        *is_verified*: whoever answers in the name of the host proves by TLS who it is.
+        *is_verified*: whoever answers in the name of the host proves by TLS who it is. *metadata*: addresses of a metadata service that
+        the host itself may have; whoever it sends us to may not. *is_of_pattern*: a client chose the name of the host.
         """
         self.own_name = own_name
-        self._named = {own_name, *vouched, *([proxy] if proxy else [])}
+        self._named = {*([] if is_of_pattern else [own_name]), *vouched, *([proxy] if proxy else [])}
+        self._is_of_pattern = is_of_pattern
         self._proxy = proxy
         self._networks = [ipaddress.ip_network(network, strict=False) for network in private_networks]
         self._is_verified = is_verified
+        self._metadata = frozenset(map(ipaddress.ip_address, metadata))
         self._home: AddressClass | None = None
 
     def settle(self, address: str) -> None:
         """Record from where the configured host answered: of all such addresses the most public counts."""
-        kind = address_class(ipaddress.ip_address(address))
+        kind = AddressClass.PUBLIC if self._is_of_pattern else address_class(ipaddress.ip_address(address))
         if self._home is None or _KINDS.index(kind) < _KINDS.index(self._home):
             self._home = kind
 
@@ -131,7 +139,7 @@ class Guard:
         is_ours = name == self._proxy or name == text or is_internal_name(name)
         match address_class(address):
             case AddressClass.METADATA:
-                return False
+                return name == self.own_name and address in self._metadata
             case AddressClass.PUBLIC:
                 return True
             case AddressClass.PRIVATE:
@@ -148,7 +156,7 @@ class Guard:
         allowed = {address for address in found if (self.allows_named(name, address) if is_named else self.allows(address))}
         if allowed:
             return allowed
-        if is_named:
+        if is_named or name == self.own_name:
             raise MisplacedHostError(f"{name} has the address {', '.join(found[:2])}, which it may not have (see private_networks)")
         raise ForbiddenAddressError(f"{self.own_name} sent us to {name}, whose address it may not use (see private_networks)")
 

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import assert_never
 from urllib.parse import quote
 
@@ -20,7 +19,7 @@ from regproxy.oci.http.retry_after import parse_retry_after
 from regproxy.oci.http.via import format_via
 from regproxy.policy.routing import Host, HostKind, Trust
 from regproxy.policy.upstream.namespace import misdirection
-from regproxy.policy.upstream.verdicts import HEAD_PROVES_NOTHING, REDIRECTS, Meaning, client_code, client_status, meaning
+from regproxy.policy.upstream.verdicts import REDIRECTS, Meaning, client_code, client_status, meaning
 from regproxy.ports import (
     Corrupt,
     Fleet,
@@ -38,7 +37,9 @@ from regproxy.ports import (
 from regproxy.telemetry import metrics, tracing
 from regproxy.upstream.auth.tokens import Tokens
 from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
+from regproxy.upstream.hosts.bandwidth import Line
 from regproxy.upstream.location import next_hop, shown
+from regproxy.upstream.request import HostRequest
 from regproxy.upstream.throttle import Throttle, Throttles
 
 _MOST_HOPS = 10  # as containerd
@@ -57,43 +58,21 @@ _OUTCOMES: Mapping[type[UpstreamError], str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HostRequest:
-    """A request for `/v2/<name>/<rest>`."""
-
-    method: str
-    name: str
-    rest: str
-    pool: Pool
-    headers: Mapping[str, str] = field(default_factory=dict)
-    connect: float | None = None  # seconds for a handshake, where a caller waits for less than usual
-    understood: frozenset[int] = frozenset()  # statuses that are for the asker to understand
-    is_verified: bool = False  # what it brings is compared with a digest, so that it does not matter which registry it is about
-
-    @property
-    def subject(self) -> str:
-        """What is asked for, as a person writes it."""
-        kind, _, reference = self.rest.partition("/")
-        if kind not in {"manifests", "blobs", "referrers"}:
-            return self.name
-        return f"{self.name}{'@' if ':' in reference else ':'}{reference.partition('?')[0]}"
-
-    def expects(self, status: int) -> bool:
-        """Whether that is for the asker to understand: where a part ends, and whether a HEAD is answered as a GET would be."""
-        return (
-            status in self.understood
-            or (status == 416 and "Range" in self.headers)
-            or (self.method == "HEAD" and status in HEAD_PROVES_NOTHING)
-        )
-
-
 class HostClient:
     """Asks one host."""
 
-    def __init__(self, upstream: str, host: Host, timeouts: Timeouts, fleet: Fleet, aliases: Collection[str] = ()) -> None:
-        """Open nothing yet; *aliases* are other names of the upstream."""
+    def __init__(
+        self, upstream: str, host: Host, timeouts: Timeouts, fleet: Fleet, aliases: Collection[str] = (), line: Line | None = None
+    ) -> None:
+        """Open nothing yet; *aliases* are other names of the upstream, and what it sends is charged to *line*."""
+        self.line = line
         self.host = host
         self.upstream = upstream
+        label = metrics.upstream_label(upstream)
+        self.labels = label, label if host.is_of_pattern else str(host)
+        self.under_way = 0  # requests
+        self.used_at = time.monotonic()  # when one began or ended
+        self.refusal = ""  # why it is not asked; empty where it is
         self._aliases = aliases
         self.connections = Connections(host, timeouts)
         self._small_within = _SMALL * timeouts.head
@@ -105,7 +84,11 @@ class HostClient:
     async def ask(self, request: HostRequest) -> AsyncIterator[aiohttp.ClientResponse]:
         """Get a successful answer; raise `UpstreamError` for every other."""
         outcome = "ok"
+        self.under_way += 1
+        self.used_at = time.monotonic()
         try:
+            if self.refusal:
+                raise LocalResourceError(f"{self.host} is not asked: {self.refusal}")
             async with self._hops(request) as response:
                 if not request.expects(response.status):
                     await self._judge(response, request)
@@ -114,11 +97,17 @@ class HostClient:
             outcome = _OUTCOMES[type(error)]
             raise
         finally:
-            metrics.UPSTREAM_REQUESTS.labels(self.upstream, str(self.host), request.pool.value, outcome).inc()
+            self.under_way -= 1
+            self.used_at = time.monotonic()
+            metrics.UPSTREAM_REQUESTS.labels(*self.labels, request.pool.value, outcome).inc()
 
     async def identity(self, name: str) -> tuple[str, str]:
         """Name who we are for a repository, and the token service that is asked about it, if one is known."""
         return await self._tokens.identity(self._name(name))
+
+    async def login(self) -> bool | None:
+        """Report whether who asks is known to the host; None where that does not tell. Raise `UpstreamError`."""
+        return await self._tokens.login()
 
     @property
     def refused_credentials(self) -> str:
@@ -139,7 +128,9 @@ class HostClient:
 
         A signed address that is refused may have expired on the way to us: home is asked for another one, once.
         """
-        name = self._name(request.name)
+        name = self.host.repository(request.name)
+        if name is None:
+            raise NotFound(f"{self.host} cannot have {self.upstream}/{request.name}: what `rewrite` makes of it is no name of a repository")
         home = url = URL(f"{self._home}/v2/{name}/{self._addressed(request.rest)}", encoded=True)
         deadline = Deadline(self._small_within) if request.pool is not Pool.BLOB else None
         at_home, may_ask_again = True, True
@@ -193,7 +184,8 @@ class HostClient:
         for is_last in (not may_authorize, True):
             authorization = {"Authorization": header} if header else {}
             via = {"Via": format_via(hops)} if url.origin() == self._home and (hops := chain.get()) else {}
-            headers = {**request.headers, **authorization, **via, **trace}
+            own = self.connections.own_headers(url) if may_authorize else {}
+            headers = {**own, **request.headers, **authorization, **via, **trace}
             sent = self.connections.request(request.pool, request.method, url, headers, request.connect, deadline=deadline)
             async with sent as response:
                 if response.status < 400:
@@ -227,7 +219,7 @@ class HostClient:
         headers, is_refused = response.headers, response.status == 429
         quota = parse_rate_limit(headers.get("ratelimit-limit"), headers.get("ratelimit-remaining"), headers.get("docker-ratelimit-source"))
         if quota is not None and self.elsewhere(response.url) is None:
-            metrics.RATELIMIT_REMAINING.labels(self.upstream, str(self.host)).set(quota.remaining)
+            metrics.RATELIMIT_REMAINING.labels(*self.labels).set(quota.remaining)
         pause = parse_retry_after(headers.get("Retry-After"), time.time()) if is_refused else None
         throttle.note(quota, refused=is_refused, asked_for=pause)
 
@@ -247,6 +239,8 @@ class HostClient:
         match meaning(status):
             case Meaning.SUCCESS:
                 return
+            case Meaning.UNEXPECTED:
+                raise UnexpectedResponse(f"{where} answered {status} for {what}")
             case Meaning.NOT_FOUND:
                 code, _ = await self._reason(response, request.name)
                 raise NotFound(f"{where} has no {what} (404)", is_repository=code == "NAME_UNKNOWN")
@@ -263,7 +257,7 @@ class HostClient:
             case Meaning.LOOP:
                 raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
             case Meaning.OUTAGE:
-                raise Unavailable(f"{where} answered {status} for {what}", timed_out=status == 408)
+                raise Unavailable(f"{where} answered {status} for {what}", timed_out=status == 408, answered=True)
             case _ as never:
                 assert_never(never)
 
@@ -276,9 +270,10 @@ class HostClient:
         except (UpstreamError, aiohttp.ClientError, OSError, TimeoutError):
             return "", ""
         sent = response.request_info.headers.get("Authorization", "").partition(" ")[2]
-        if (sent and sent in message) or await self._tokens.tells_secret(message, self._name(name)):
+        secrets = [each for each in (sent, *(value.value for _, value in self.host.headers)) if each]
+        if any(each in message for each in secrets) or await self._tokens.tells_secret(message, self._name(name)):
             message = ""
         return code, f": {message}" if message else ""
 
     def _name(self, name: str) -> str:
-        return f"{self.host.prefix}/{name}" if self.host.prefix else name
+        return self.host.repository(name) or name

@@ -12,7 +12,8 @@ from regproxy.policy.routing import Host
 from regproxy.ports import NotFound, TagPage, UnexpectedResponse
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.documents import read_document
-from regproxy.upstream.host import HostClient, HostRequest
+from regproxy.upstream.host import HostClient
+from regproxy.upstream.request import HostRequest
 
 _LISTING_LIMIT = 8 * 1024 * 1024  # 60,000 tags of the longest kind
 _MOST_PAGES = 20  # of referrers, each up to 4 MiB by the spec; more is an attack

@@ -12,7 +12,8 @@ from regproxy.ports import Answer, Corrupt, InvalidContent, UnexpectedResponse
 from regproxy.telemetry import metrics
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.documents import read_body
-from regproxy.upstream.host import HostClient, HostRequest
+from regproxy.upstream.host import HostClient
+from regproxy.upstream.request import HostRequest
 
 
 async def head_manifest(client: HostClient, reference: Reference, connect: float | None = None) -> Digest | None:

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 import aiohttp
@@ -24,8 +25,6 @@ from regproxy.ports import (
     Fleet,
     HostFinding,
     HostStatus,
-    InvalidContent,
-    LocalResourceError,
     NotFound,
     TagPage,
     Throttled,
@@ -37,9 +36,13 @@ from regproxy.upstream.body import HostBody, open_body
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.health import Health
 from regproxy.upstream.hedging import first_answer
-from regproxy.upstream.host import HostClient, HostRequest
+from regproxy.upstream.host import HostClient
+from regproxy.upstream.hosts.bandwidth import Bandwidth
+from regproxy.upstream.hosts.refusals import Refusals
+from regproxy.upstream.hosts.verdict import is_answered, verdict
 from regproxy.upstream.listings import TagPages, referrers, token
 from regproxy.upstream.manifests import get_manifest, head_manifest
+from regproxy.upstream.request import HostRequest
 
 _MAX_DESCRIBED = 10_000  # blobs whose size was asked for, some 4 MB
 _DESCRIBED_FOR = 10.0  # seconds that a size is remembered: a client that asks by HEAD again and again is one request
@@ -51,19 +54,22 @@ _MOST_REPEATS = 20.0  # in a row
 
 Result = TypeVar("Result")
 Call: TypeAlias = Callable[[HostClient], Awaitable[Result]]
+Ask: TypeAlias = Callable[[Host, Repository, Call[Result]], Awaitable[Result]]
 
 
 class UpstreamRegistry:
     """Asks an upstream's hosts in turn until one gives an answer."""
 
-    def __init__(self, upstream: Upstream, timeouts: Timeouts, fleet: Fleet) -> None:
+    def __init__(self, upstream: Upstream, timeouts: Timeouts, fleet: Fleet, bandwidth: Bandwidth | None = None) -> None:
         """Open nothing yet."""
-        self._upstream = upstream
+        line = bandwidth.line(upstream.name, upstream.max_rate) if bandwidth is not None else None
+        self.upstream = upstream
         is_alone = len(upstream.hosts) == 1
         self._timeouts = {host: timeouts.of(dict(upstream.timeouts + host.timeouts), is_alone=is_alone) for host in upstream.hosts}
-        self._clients = {host: HostClient(upstream.name, host, own, fleet, upstream.aliases) for host, own in self._timeouts.items()}
+        self._clients = {host: HostClient(upstream.name, host, own, fleet, upstream.aliases, line) for host, own in self._timeouts.items()}
         self._own = timeouts.of(dict(upstream.timeouts), is_alone=is_alone)
         self._health = Health(upstream)
+        self._refusals = Refusals(upstream)
         self._tag_pages = TagPages()
         self._hedges = failover.Budget(share=_HEDGED, left=_MOST_HEDGES)
         self._sizes: TTLCache[tuple[str, Digest], int | None] = TTLCache(_MAX_DESCRIBED, _DESCRIBED_FOR)
@@ -76,6 +82,21 @@ class UpstreamRegistry:
     def hosts(self) -> list[HostStatus]:
         refused = {host.url: client.refused_credentials for host, client in self._clients.items()}
         return [replace(status, refused_credentials=refused[status.url]) for status in self._health.statuses()]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether none of its hosts is being asked."""
+        return not any(client.under_way for client in self._clients.values())
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether a host ever gave what it was asked for."""
+        return any(self._health[host].first_byte is not None for host in self._clients)
+
+    @property
+    def used_at(self) -> float:
+        """When it last gave something, was asked, or was made, by a monotonic clock."""
+        return max(client.used_at for client in self._clients.values())
 
     @property
     def is_near(self) -> bool:
@@ -109,17 +130,17 @@ class UpstreamRegistry:
         async def head(client: HostClient) -> Digest | None:
             return await head_manifest(client, reference, _HANDSHAKE)
 
-        return await self._first(Trust.RESOLVE, head)
+        return await self._first(Trust.RESOLVE, reference.repository, head)
 
     async def manifest(self, reference: Reference) -> Manifest:
-        return await self._first(_need(reference), lambda client: get_manifest(client, reference))
+        return await self._first(_need(reference), reference.repository, lambda client: get_manifest(client, reference))
 
     async def confirm_manifest(self, reference: Reference) -> None:
         async def ask(client: HostClient) -> None:
             if await head_manifest(client, reference) is None:
                 await get_manifest(client, reference)
 
-        await self._first(Trust.RESOLVE, ask)
+        await self._first(Trust.RESOLVE, reference.repository, ask)
 
     async def examine(self, reference: Reference) -> list[HostFinding]:
         return list(await asyncio.gather(*(self._examined(client, reference) for client in self._clients.values())))
@@ -159,7 +180,7 @@ class UpstreamRegistry:
                     return part.size if part else None
                 return _length(response, digest)
 
-        return await self._first(need, head)
+        return await self._first(need, repository, head)
 
     @asynccontextmanager
     async def blob(
@@ -169,15 +190,22 @@ class UpstreamRegistry:
             def opened(client: HostClient) -> Awaitable[HostBody]:
                 return open_body(client, self._health, self._timeouts[host], repository, digest, start, stop)
 
-            return await self._ask(host, opened, for_blob=True)
+            return await self._ask(Trust.PULL, host, repository, opened, for_blob=True)
 
-        asked_last = [host for host in self._upstream.hosts if str(host) == last]
+        asked_last = [host for host in self.upstream.hosts if str(host) == last]
         hosts = self._health.candidates(Trust.PULL, from_the_middle=start > 0, last=asked_last, for_blob=True)
         self._hedges.earn()
         self._cache.earn()
-        found = await first_answer(hosts, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
-        if isinstance(found, list):
-            raise detached(_verdict(self._upstream.name, found))
+        failures: list[tuple[Host, UpstreamError]] = []
+        for each in self._refusals.order(hosts, repository.name):
+            if is_answered(failures) or not each:
+                continue
+            found = await first_answer(each, get, lambda host: failover.hedge_after(self._health[host]), self._hedges.spend, HostBody.close)
+            if not isinstance(found, list):
+                break
+            failures += found
+        else:
+            raise detached(verdict(self.upstream.name, failures))
         try:
             yield found
         finally:
@@ -188,13 +216,13 @@ class UpstreamRegistry:
             return await self._tag_pages.page(client, repository, query)
 
         if not host:
-            return await self._first(Trust.RESOLVE, get, self._list)
-        resolvers = [each for each in self._upstream.hosts if Trust.RESOLVE in each.trust]
+            return await self._first(Trust.RESOLVE, repository, get, self._list)
+        resolvers = [each for each in self.upstream.hosts if Trust.RESOLVE in each.trust]
         asked = next((each for each in resolvers if token(each) == host), None)
         if asked is None:
             return None
         try:
-            return await self._list(asked, get)
+            return await self._list(asked, repository, get)
         except (Throttled, Unavailable, Corrupt):
             if len(resolvers) > 1:
                 return None  # another one knows the list, if not the query
@@ -202,30 +230,46 @@ class UpstreamRegistry:
 
     async def referrers(self, repository: Repository, digest: Digest) -> list[dict[str, object]] | None:
         try:
-            return await self._first(Trust.RESOLVE, lambda client: referrers(client, repository, digest), self._list)
+            return await self._first(Trust.RESOLVE, repository, lambda client: referrers(client, repository, digest), self._list)
         except NotFound:
             return None
+
+    async def login(self) -> bool | None:
+        """Report whether who asks is known to the registry, by the word of a host that is shown credentials; None where none tells."""
+        for host in self._health.candidates(Trust.RESOLVE):
+            with suppress(UpstreamError):
+                if host.is_shown_credentials and (found := await self._clients[host].login()) is not None:
+                    return found
+        return None
+
+    def refuse(self, why: str) -> None:
+        """Ask no host any more, and raise `LocalResourceError` that says *why*."""
+        for client in self._clients.values():
+            client.refusal = why
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
 
-    async def _first(self, need: Trust, call: Call[Result], ask: Callable[[Host, Call[Result]], Awaitable[Result]] | None = None) -> Result:
+    async def _first(self, need: Trust, repository: Repository, call: Call[Result], ask: Ask[Result] | None = None) -> Result:
         """Ask host after host; what counts in the end is what a trusted one said."""
-        ask = ask or self._ask
+        ask = ask or partial(self._ask, need)
         failures: list[tuple[Host, UpstreamError]] = []
-        for host in self._health.candidates(need, last=self._scarce()):
+        hosts, refusing = self._refusals.order(self._health.candidates(need, last=self._scarce()), repository.name)
+        for host in [*hosts, *refusing]:
+            if host in refusing and is_answered(failures):
+                break
             try:
-                return await ask(host, call)
+                return await ask(host, repository, call)
             except UpstreamError as error:
                 failures.append((host, detached(error)))
-        raise detached(_verdict(self._upstream.name, failures))
+        raise detached(verdict(self.upstream.name, failures))
 
-    async def _list(self, host: Host, call: Call[Result]) -> Result:
+    async def _list(self, host: Host, repository: Repository, call: Call[Result]) -> Result:  # noqa: ARG002  as `_ask`
         """Ask one host for a list, and remember nothing of how that went: a list is slow, or fails, where manifests and blobs are well."""
         return await call(self._clients[host])
 
-    async def _ask(self, host: Host, call: Call[Result], *, for_blob: bool = False) -> Result:
+    async def _ask(self, need: Trust, host: Host, repository: Repository, call: Call[Result], *, for_blob: bool = False) -> Result:
         """Ask one host, and remember how that went."""
         self._health.asked(host, for_blob=for_blob)
         began = time.monotonic()
@@ -233,8 +277,10 @@ class UpstreamRegistry:
             result = await call(self._clients[host])
         except UpstreamError as error:
             self._health.failed(host, error)
+            self._refusals.failed(host, repository.name, error, is_content=need is Trust.PULL)
             raise
         self._health.answered(host, time.monotonic() - began)
+        self._refusals.answered(host, repository.name)
         return result
 
     def _scarce(self) -> set[Host]:
@@ -243,23 +289,6 @@ class UpstreamRegistry:
 
 def _need(reference: Reference) -> Trust:
     return Trust.RESOLVE if isinstance(reference.target, Tag) else Trust.PULL
-
-
-def _verdict(upstream: str, failures: list[tuple[Host, UpstreamError]]) -> UpstreamError:
-    """Choose the failure to report: an answer of a host trusted to resolve, else a throttle, else the outage."""
-    if len(failures) == 1:
-        return failures[0][1]
-    for host, error in failures:
-        if isinstance(error, Answer) and Trust.RESOLVE in host.trust:
-            return error
-    for _, error in failures:
-        if isinstance(error, InvalidContent):  # by its digest: whoever sent it, that is what it is
-            return error
-    for _, error in failures:
-        if isinstance(error, Throttled | LocalResourceError):
-            return error
-    silent = all(isinstance(error, Unavailable) and error.timed_out for _, error in failures)
-    return Unavailable(f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures), timed_out=silent)
 
 
 def _length(response: aiohttp.ClientResponse, digest: Digest) -> int | None:

@@ -5,6 +5,7 @@ import resource
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from socket import socket
 
 from aiohttp import web
@@ -12,8 +13,11 @@ from aiohttp.typedefs import Middleware
 
 from regproxy.config.tls import ServerTls
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
+from regproxy.policy.clients.forwarded import TrustedProxies
 from regproxy.telemetry import metrics
-from regproxy.web.connection.aiohttp_parts import TimedSite
+from regproxy.web.connection.admin_server import admin_runner
+from regproxy.web.connection.aiohttp_parts import TimedSite, close_idle
+from regproxy.web.connection.metered_server import MeteredServer
 from regproxy.web.connection.server import ClientCheck, RegistryServer
 from regproxy.web.handlers import Handlers
 from regproxy.web.middleware import observed
@@ -24,23 +28,32 @@ _AT_ONCE = 64  # connections accepted in one turn of the loop: asyncio takes as 
 _BACKLOG = 4096  # a mass restart connects all at once; the kernel caps it at somaxconn
 _LAST_REQUEST = 1.0  # seconds; a connection that is quiet for longer is closed without having said so
 _LOOK = 0.01  # seconds
+_ADMIN = ClientTimeouts(connections=256, client_connections=128)  # kubelet and Prometheus keep one each, a page some
 _OTHER_FILES = 1024  # descriptors that clients leave to content, upstreams and ourselves
 
 
 @asynccontextmanager
 async def registry_port(
-    handlers: Handlers, listeners: Sequence[socket], drain: float, tls: ServerTls | None = None, timeouts: ClientTimeouts | None = None
+    handlers: Handlers,
+    listeners: Sequence[socket],
+    drain: float,
+    tls: ServerTls | None = None,
+    timeouts: ClientTimeouts | None = None,
+    proxies: TrustedProxies | None = None,
 ) -> AsyncIterator[RegistryServer]:
     """Serve the registry API at sockets that are closed in the end; then responses may take *drain* seconds to finish.
 
-    Give who watches its clients. A connection is told that it ends by the last answer on it: one that is just closed may have a request on
+    Give who watches its clients; *proxies* are believed about who they are.
+    A connection is told that it ends by the last answer on it: one that is just closed may have a request on
     its way.
     """
     cache = ResponseCache()
     certificates = Certificates(tls, report_end=metrics.CERTIFICATE_ENDS.labels("registry").set) if tls else None
-    server = RegistryServer(observed(handlers, cache), timeouts or _timeouts(), cache, is_trusted=_client_check(certificates))
+    meters = handlers.entrance.meters
+    make = RegistryServer if meters is None else partial(MeteredServer, meters)
+    server = make(observed(handlers, cache), timeouts or _timeouts(), cache, is_trusted=_client_check(certificates), proxies=proxies)
     runner = web.ServerRunner(server, shutdown_timeout=drain)
-    async with server.watchdog.running(), _listening(runner, listeners, certificates):
+    async with server.watchdog.running(), _listening(runner, listeners, certificates, proxies):
         yield server
         server.is_leaving = True
         for site in list(runner.sites):
@@ -52,27 +65,32 @@ async def registry_port(
 async def admin_port(
     app: web.Application, listeners: Sequence[socket], tls: ServerTls | None = None, drain: float = 0.0
 ) -> AsyncIterator[None]:
-    """Serve the admin application at sockets that are closed in the end; then answers may take *drain* seconds, unless we are cancelled."""
+    """Serve the admin application at sockets that are closed in the end; then answers may take *drain* seconds, unless we are cancelled.
+
+    A client that is slow, or has too many connections, is ended as at the registry port.
+    """
     certificates = Certificates(tls, report_end=metrics.CERTIFICATE_ENDS.labels("admin").set) if tls else None
     if (is_trusted := _client_check(certificates)) is not None:
         app.middlewares.insert(0, _only(is_trusted))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=ClientTimeouts().idle)
-    async with _listening(runner, listeners, certificates):
+    runner = admin_runner(app, _ADMIN)
+    async with _listening(runner, listeners, certificates), runner.served.watchdog.running():
         yield
         for site in list(runner.sites):
             await site.stop()
-        assert runner.server is not None  # noqa: S101  it was set up
-        runner.server.pre_shutdown()  # who is idle leaves
-        await _left(runner.server, drain)
+        close_idle(runner.served)
+        await _left(runner.served, drain)
 
 
 @asynccontextmanager
-async def _listening(runner: web.BaseRunner, listeners: Sequence[socket], certificates: Certificates | None) -> AsyncIterator[None]:
+async def _listening(
+    runner: web.BaseRunner, listeners: Sequence[socket], certificates: Certificates | None, proxies: TrustedProxies | None = None
+) -> AsyncIterator[None]:
     await runner.setup()
     try:
         context = certificates.context if certificates else None
         for each in listeners:
-            site = TimedSite(runner, each, handshake_timeout=ClientTimeouts().head, backlog=_AT_ONCE, ssl_context=context)
+            head = ClientTimeouts().head
+            site = TimedSite(runner, each, handshake_timeout=head, proxies=proxies, backlog=_AT_ONCE, ssl_context=context)
             await site.start()
             each.listen(_BACKLOG)
         yield

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from cachetools import LRUCache
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from regproxy.client import client
@@ -17,11 +18,13 @@ from regproxy.oci import errors
 from regproxy.policy.clients.sharing import Share
 from regproxy.slots import Slots
 from regproxy.telemetry import metrics
+from regproxy.web.clients.metering import pay
 
 LARGE = 64 * 1024  # bytes; what is smaller is written at once, and mostly taken by the kernel
 _MAX_BYTES = Share.of(64 * 1024 * 1024)  # of a worker
 _MAX_ASKED = Share.of(16)  # responses that may turn out to be large, from the question to upstream on; each takes some 30 MiB at most
 _MAX_ASKED_OF_ONE = Share.of(8)  # upstream
+_MAX_UPSTREAMS = 1024  # that are told apart: clients choose the names of those that patterns cover
 _MAX_WAIT = 10.0  # seconds for others to take theirs
 _RETRY_AFTER = 10  # seconds
 _PIECE = 64 * 1024  # bytes written at once; as many may wait in each connection
@@ -44,7 +47,7 @@ class BodyBudget:
         self._share = share
         self._slots = Slots(share)
         self._entries: dict[Hashable, _Entry] = {}
-        self._upstreams: dict[str, Slots] = {}
+        self._upstreams: LRUCache[str, Slots] = LRUCache(_MAX_UPSTREAMS)
         self._asked = Slots(_MAX_ASKED)
 
     def __repr__(self) -> str:
@@ -156,6 +159,8 @@ class BodyResponse(web.StreamResponse):
         await self.prepare(request)
         view = memoryview(body)
         for start in range(0, len(view), _PIECE):
-            await self.write(view[start : start + _PIECE])
+            piece = view[start : start + _PIECE]
+            await pay(len(piece))
+            await self.write(piece)
         await self.write_eof()
         metrics.SENT_BYTES.labels(endpoint, source).inc(len(view))

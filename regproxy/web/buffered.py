@@ -12,10 +12,25 @@ from aiohttp import HttpVersion11, web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from regproxy.oci.digest import Digest
 from regproxy.ports import Extent
 
 SHORTER = "the file is shorter than it was"
 _NO_BODY = 304
+
+
+def own_location(request: web.BaseRequest) -> str | None:
+    """Return where the blob of *request* is for Ollama, which asks there for its parts, and fails without a `Location`, also of a 200.
+
+    Source: ollama/ollama, server/download.go, and its pull request 9737.
+    """
+    return request.raw_path if request.headers.get("User-Agent", "").startswith("ollama/") and "Range" not in request.headers else None
+
+
+def redirection(digest: Digest, url: str) -> web.Response:
+    """Send a client to *url*, which no cache on the way may keep: it is a key, for a minute."""
+    headers = {"Location": url, "Docker-Content-Digest": str(digest), "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    return web.Response(status=307, headers=headers)
 
 
 class BufferedResponse(web.StreamResponse):

@@ -3,7 +3,7 @@
 import itertools
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from multidict import CIMultiDict
@@ -28,10 +28,14 @@ class RequestContext:
     endpoint: str = "other"
     namespace: str | None = None  # the registry that is meant, as the client calls it or by its own name
     upstream: str = ""
+    location: str | None = None  # where what is sent is said to be, for clients that look there
     cache_status: CacheStatus | None = None
     failure: str | None = None
     trace: TraceContext | None = None  # that the client says the request belongs to
     reservation: Reservation | None = None
+    user: str = ""  # the client, where it has said who it is
+    is_permitted: Callable[[], bool] | None = None  # whether the same request would be let in again; None: everybody is
+    enter_again: Callable[[], Awaitable[None]] | None = None  # finds out anew who may pull
     request_id: str = field(default_factory=new_request_id)
     began: float = field(default_factory=time.perf_counter)
 
@@ -55,7 +59,9 @@ class RequestContext:
             return "aborted"
         if status < 400 and self.cache_status is not None:
             return self.cache_status.value
-        return {404: "unknown", 403: "denied"}.get(status, "ok" if status < 400 else "invalid" if status < 500 else "failed")
+        return {404: "unknown", 403: "denied", 401: "unauthorized", 429: "throttled"}.get(
+            status, "ok" if status < 400 else "invalid" if status < 500 else "failed"
+        )
 
     def decorate(self, headers: CIMultiDict[str]) -> None:
         """Add what every answer carries."""
@@ -64,3 +70,5 @@ class RequestContext:
         headers["Docker-Distribution-API-Version"] = "registry/2.0"
         if self.namespace is not None:
             headers["OCI-Namespace"] = self.namespace
+        if self.location is not None:
+            headers["Location"] = self.location

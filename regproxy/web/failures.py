@@ -2,12 +2,30 @@
 
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
-from regproxy.ports import Corrupt, InvalidContent, LocalResourceError, NotFound, Refused, Rejected, Throttled, Unavailable, UpstreamError
+from regproxy.ports import (
+    Corrupt,
+    InvalidContent,
+    Kind,
+    LocalResourceError,
+    NotFound,
+    Refused,
+    Rejected,
+    Throttled,
+    Unavailable,
+    UpstreamError,
+)
+
+_UNKNOWN = {Kind.MANIFEST: errors.manifest_unknown, Kind.BLOB: errors.blob_unknown}
 
 
-def upstream_failure(error: UpstreamError) -> RegistryError:
-    """Translate an upstream's failure into an error for the client; never 401, never 429."""
+def upstream_failure(error: UpstreamError, kind: Kind | None = None) -> RegistryError:
+    """Translate an upstream's failure into an error for the client; never 401, never 429.
+
+    Where a manifest or blob, as *kind* says, is missing, the repository need not be: a cache that asks us would believe that.
+    """
     match error:
+        case NotFound(is_repository=False) if kind is not None:
+            return _UNKNOWN[kind](str(error))
         case NotFound():
             return RegistryError("NAME_UNKNOWN", 404, str(error))
         case Refused():

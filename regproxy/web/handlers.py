@@ -9,16 +9,19 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import CIMultiDict
 
+from regproxy.behind.redirects import Elsewhere
 from regproxy.chain import chain
 from regproxy.client import client
+from regproxy.clients.questions import Pull
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
+from regproxy.oci.doctor_image import DoctorImage, make_image
 from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.http.cache_status import CacheStatus
-from regproxy.oci.http.via import Hops, parse_via
 from regproxy.oci.manifest import OCI_INDEX
 from regproxy.oci.reference import Reference
+from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clients.sharing import client_key
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import Answer, UpstreamError
@@ -28,15 +31,16 @@ from regproxy.pull.manifest_cache import Pulled
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.passing import Passing
 from regproxy.web.bodies import LARGE, BodyBudget, BodyResponse, Reservation
-from regproxy.web.buffered import BufferedResponse
+from regproxy.web.buffered import BufferedResponse, own_location, redirection
+from regproxy.web.clients.entrance import Entrance
 from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
+from regproxy.web.fleet.pieces import Members
 from regproxy.web.not_found_limiter import NotFoundLimiter
-from regproxy.web.parameters import byte_ranges, cursor, host_of, page_size, path_of, wanted_parts, warning
+from regproxy.web.parameters import byte_ranges, cursor, hops_of, host_of, may_redirect, name_of, page_size, path_of, wanted_parts, warning
 from regproxy.web.responses import ContentResponse, PassedResponse, at_hand, blob_headers, content_headers, matches, send_buffered
 
 _FROM_UPSTREAM = frozenset({CacheStatus.MISS, CacheStatus.REVALIDATED, CacheStatus.STALE})  # what upstream said of its pulls is news there
-_MOST_HOPS = 8  # caches in a row; runtime, node, cluster and site are four
 _CATALOG_PAGE = 1000  # repositories, where a client does not say how many
 
 
@@ -53,6 +57,8 @@ class Handlers:
     has_catalog: bool = False
     bodies: BodyBudget = field(default_factory=BodyBudget)
     cluster: str = ""  # whose cache it is, as it tells whoever asks
+    entrance: Entrance = field(default_factory=Entrance)  # who may use it
+    members: Members | None = None  # what the other members of the fleet are answered
 
     async def answer(self, request: web.BaseRequest, endpoint: Endpoint, context: RequestContext) -> web.StreamResponse:
         """Answer what was asked; raise `RegistryError`, `UpstreamError` or `StoreError`."""
@@ -60,19 +66,25 @@ class Handlers:
             about = {"name": "regproxy", "about": "a pull-through cache for container registries", "api": "/v2/"}
             return web.json_response(about | ({"cluster": self.cluster} if self.cluster else {}))
         if isinstance(endpoint, Ping):
+            await self.entrance.ping(request, context)
             return web.Response(body=b"{}", content_type="application/json")
         if isinstance(endpoint, Catalog):
             return await self._catalog(request, context)
+        admission = await self.entrance.admit(request, context, endpoint.name)
         namespaces = context.query.get("ns", ())
         route = self.routes.find(endpoint.name, namespaces, host_of(request))
         context.upstream = route.upstream.name
         context.namespace = next(iter(namespaces), route.upstream.name)
-        chain.set((*self._passed(request), self.name))
+        self.entrance.check(admission, route)
+        if (image := make_image(route.repository.name)) is not None:
+            return _of_doctor(image, endpoint, context)
+        chain.set((*hops_of(request, self.name), self.name))
         asker = client_key(request.remote or "")
         client.set(asker)
+        await self.entrance.prove(request, admission, route, endpoint, context)
         if await self._is_here(route, endpoint):
             return await self._answered(request, route, endpoint, context)
-        name = _name_of(route, endpoint)
+        name = name_of(route, endpoint)
         if (known := self.not_found_limiter.answer(name)) is not None:
             raise known.detached()
         asked = self.not_found_limiter.ask(asker, name)
@@ -80,7 +92,8 @@ class Handlers:
             raise asked.detached()
         context.reservation = asked
         # `missing_for` is for tags; whoever has pushed wants to see it in the list.
-        is_lasting = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))
+        is_by_digest = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))
+        is_lasting = is_by_digest and route.upstream.access is not AccessMode.PROVEN
         try:
             return await self._answered(request, route, endpoint, context)
         except RegistryError as error:
@@ -95,9 +108,10 @@ class Handlers:
         finally:
             asked.leave()
 
-    async def _answered(
-        self, request: web.BaseRequest, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList, context: RequestContext
-    ) -> web.StreamResponse:
+    async def _answered(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> web.StreamResponse:
+        return await self.entrance.served(context, lambda: self._found(request, route, endpoint, context))
+
+    async def _found(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> web.StreamResponse:
         match endpoint:
             case ManifestPull():
                 return await self._manifest(request, route, endpoint, context)
@@ -114,14 +128,7 @@ class Handlers:
             case _ as never:
                 assert_never(never)
 
-    def _passed(self, request: web.BaseRequest) -> Hops:
-        """Return which caches have asked on the way here; raise `RegistryError` where we were one of them."""
-        hops = parse_via(request.headers.getall("Via", ()))
-        if self.name in hops or len(hops) >= _MOST_HOPS:
-            raise errors.loop_detected(f"caches ask each other in a circle: this question came through {', '.join(hops)}")
-        return hops
-
-    async def _is_here(self, route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList) -> bool:
+    async def _is_here(self, route: Route, endpoint: Pull) -> bool:
         """Report whether it can be answered without asking upstream for what it may not have."""
         match endpoint:
             case ManifestPull(target=Digest() as digest):
@@ -135,6 +142,7 @@ class Handlers:
 
     async def _manifest(self, request: web.BaseRequest, route: Route, pull: ManifestPull, context: RequestContext) -> web.StreamResponse:
         pulled = await self.manifests.get(route, pull.target)
+        await self.entrance.recheck(context)
         context.found(pulled.cache_status)
         descriptor = pulled.manifest.descriptor
         if descriptor.size > LARGE and request.method != "HEAD" and not matches(request.headers.get("If-None-Match"), descriptor.digest):
@@ -162,6 +170,7 @@ class Handlers:
     async def _large_manifest(
         self, request: web.BaseRequest, route: Route, pulled: Pulled, context: RequestContext, room: Reservation | None = None
     ) -> web.StreamResponse:
+        await self.entrance.recheck(context)
         descriptor = pulled.manifest.descriptor
         headers = content_headers(descriptor.digest, pulled.cache_status, descriptor.media_type)
         response = BodyResponse(headers, descriptor.size)
@@ -194,15 +203,21 @@ class Handlers:
     async def _blob(self, request: web.BaseRequest, route: Route, pull: BlobPull, context: RequestContext) -> web.StreamResponse:
         if request.method == "HEAD":
             described = await self.blobs.describe(route, pull.digest)
+            await self.entrance.recheck(context)
             context.found(described.cache_status)
             response = web.StreamResponse(headers=blob_headers(pull.digest, described.cache_status))
             response.content_length = described.size
             return response
-        opened = await self.blobs.open(route, pull.digest, wanted_parts(request, pull.digest))
-        context.found(opened.cache_status)
+        opened = await self.blobs.open(route, pull.digest, wanted_parts(request, pull.digest), may_redirect=may_redirect(request))
+        context.found(CacheStatus.HIT if isinstance(opened, Elsewhere) else opened.cache_status)
+        if isinstance(opened, Elsewhere):
+            await self.entrance.recheck(context)
+            return redirection(pull.digest, opened.url)
+        context.location = own_location(request)
         if isinstance(opened, Passing):
             return await self._pass(request, pull, opened, context)
         try:
+            await self.entrance.recheck(context)
             headers = blob_headers(pull.digest, opened.cache_status)
             if matches(request.headers.get("If-None-Match"), pull.digest):
                 return web.Response(status=304, headers=headers)
@@ -221,6 +236,7 @@ class Handlers:
 
     async def _pass(self, request: web.BaseRequest, pull: BlobPull, passing: Passing, context: RequestContext) -> web.StreamResponse:
         try:
+            await self.entrance.recheck(context)
             sending = PassedResponse(passing.parts, blob_headers(pull.digest, passing.cache_status))
             context.decorate(sending.headers)
             context.failure = await sending.send(request, passing.runs, context.endpoint, passing.cache_status.value)
@@ -231,6 +247,7 @@ class Handlers:
     async def _tags(self, request: web.BaseRequest, route: Route, asked: TagList, context: RequestContext) -> web.Response:
         query = TagQuery(page_size(context.parameter("n")), context.parameter("last") or "", cursor(context.parameter("cursor")))
         listed = await self.listings.tags(route, query)
+        await self.entrance.recheck(context)
         context.found(listed.cache_status)
         headers = CIMultiDict({"Cache-Status": listed.cache_status.header()})
         if listed.cursor is not None:
@@ -247,12 +264,13 @@ class Handlers:
         """List the cached repositories of one registry, where that is allowed: names reveal what is run, private ones above all."""
         if not self.has_catalog:
             raise errors.endpoint_unsupported("the catalog is off: `catalog: true` in the configuration lists what is cached")
+        is_listed = await self.entrance.listed(request, context)
         namespaces = context.query.get("ns", ())
         upstream = self.routes.upstream(namespaces, host_of(request))
         context.upstream, context.namespace = upstream.name, next(iter(namespaces), upstream.name)
         most = page_size(context.parameter("n"))
         last, at_most = context.parameter("last") or "", _CATALOG_PAGE if most is None else most
-        names, has_more = await self.listings.catalog(upstream, last, at_most)
+        names, has_more = await self.listings.catalog(upstream, last, at_most, is_listed)
         context.cache_status = CacheStatus.HIT
         headers = CIMultiDict({"Cache-Status": CacheStatus.HIT.header()})
         if has_more and names:
@@ -263,6 +281,7 @@ class Handlers:
     async def _referrers(self, route: Route, asked: ReferrerList, context: RequestContext) -> web.Response:
         wanted = context.parameter("artifactType")
         listed = await self.listings.referrers(route, asked.digest, wanted)
+        await self.entrance.recheck(context)
         context.found(listed.cache_status)
         headers = CIMultiDict({"Cache-Status": listed.cache_status.header(), "Content-Type": OCI_INDEX})
         if wanted:
@@ -270,14 +289,8 @@ class Handlers:
         return web.Response(body=listed.body, headers=headers)
 
 
-def _name_of(route: Route, endpoint: ManifestPull | BlobPull | TagList | ReferrerList) -> str:
-    """Name what is asked for, however it is written, in a bounded number of bytes."""
-    match endpoint:
-        case ManifestPull(target=target):
-            return f"manifest {route.repository} {target}"
-        case BlobPull(digest=digest):
-            return f"blob {route.repository} {digest}"
-        case ReferrerList(digest=digest):
-            return f"referrers {route.repository} {digest}"
-        case TagList():
-            return f"tags {route.repository}"
+def _of_doctor(image: DoctorImage, endpoint: Endpoint, context: RequestContext) -> web.StreamResponse:
+    if (found := image.find(endpoint)) is None:
+        raise errors.manifest_unknown("the image by which `regproxy doctor` proves a pull has one tag, and no more")
+    context.found(CacheStatus.HIT)
+    return BufferedResponse(200, content_headers(found.digest, CacheStatus.HIT, found.media_type), found.body)

@@ -15,9 +15,13 @@ from regproxy.telemetry import tracing
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import BufferedResponse
-from regproxy.web.connection.server import raw_request_of
+from regproxy.web.clients.entrance import TOKEN_PATH
+from regproxy.web.clients.metering import charge_buffered
+from regproxy.web.clients.token_endpoint import issue
+from regproxy.web.connection.server import cache_key_of
 from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
+from regproxy.web.fleet.pieces import PREFIX
 from regproxy.web.handlers import Handlers
 from regproxy.web.parameters import path_of
 from regproxy.web.response_cache import ResponseCache
@@ -55,6 +59,7 @@ def observed(handlers: Handlers, cache: ResponseCache) -> Callable[[web.BaseRequ
                 response = await _answered(handlers, request, context)
                 if not response.prepared:
                     context.decorate(response.headers)
+                charge_buffered(request, response)
                 return response
             finally:
                 entry = AccessLogEntry(request, context, response)
@@ -65,10 +70,10 @@ def observed(handlers: Handlers, cache: ResponseCache) -> Callable[[web.BaseRequ
                     isinstance(response, BufferedResponse)
                     and context.failure is None
                     and context.trace is None  # a trace is of one request: its bytes do not come again
-                    and (raw_request := raw_request_of(request)) is not None
+                    and (key := cache_key_of(request)) is not None
                 ):
                     again = TracedEntry(request, context, response) if tracing.is_exporting() else entry
-                    cache.learn(raw_request, request, response, again)
+                    cache.learn(key, request, response, again, context.is_permitted)
 
     return handle
 
@@ -77,6 +82,12 @@ async def _answered(handlers: Handlers, request: web.BaseRequest, context: Reque
     try:
         context.query = _query(request.raw_path.partition("?")[2])
         context.namespace = handlers.routes.known(context.query.get("ns", ()))  # also where the path turns out to be none
+        if handlers.entrance.authenticator is not None and path_of(request) == TOKEN_PATH:
+            context.endpoint = "token"
+            return await issue(handlers.entrance, request, context)
+        if handlers.members is not None and path_of(request).startswith(PREFIX):
+            context.endpoint = "fleet"
+            return await handlers.members.answer(request, context)
         endpoint = _read(request.method, path_of(request))
         context.endpoint = _ENDPOINTS[type(endpoint)]
         return await handlers.answer(request, endpoint, context)

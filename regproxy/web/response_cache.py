@@ -34,9 +34,11 @@ class CachedResponse:
 class _Entry:
     """An answer that is given again as it was, but for its date and its number."""
 
+    is_permitted: Callable[[], bool] | None
     is_current: Callable[[], bool]
     file: Extent | None
     entry: AccessLogEntry
+    client: str  # who sent the request
     before_date: bytes
     before_number: bytes
     after_number: bytes
@@ -51,31 +53,60 @@ class ResponseCache:
     def __init__(self) -> None:
         self._known: LRUCache[bytes, _Entry] = LRUCache(_MOST, getsizeof=len)
 
-    def learn(self, raw_request: bytes, request: web.BaseRequest, response: BufferedResponse, entry: AccessLogEntry) -> None:
-        """Remember what *raw_request* was answered, if it would be answered so again."""
-        if response.is_current is None or not stays(request) or not response.is_current():
+    def learn(
+        self,
+        key: bytes,
+        request: web.BaseRequest,
+        response: BufferedResponse,
+        entry: AccessLogEntry,
+        is_permitted: Callable[[], bool] | None = None,
+    ) -> None:
+        """Remember what the request of *key* was answered, if it would be answered so again.
+
+        *is_permitted* tells later whether who asks would be let in again; None: everybody is.
+        """
+        if response.is_current is None or not stays(request) or not _is_valid(is_permitted, response.is_current):
             return
         before_date, after_date = response.around_date(request)
         start = after_date.index(_NUMBER) + len(_NUMBER)
         end = after_date.index(b"\r\n", start)
         file = response.file if request.method != "HEAD" else None
-        repeat = _Entry(response.is_current, file, entry, before_date, after_date[:start], after_date[end:])
+        repeat = _Entry(
+            is_permitted, response.is_current, file, entry, request.remote or "", before_date, after_date[:start], after_date[end:]
+        )
         if len(repeat) <= _LONGEST:
-            self._known[raw_request] = repeat
+            self._known[key] = repeat
 
-    def forget(self, raw_request: bytes) -> None:
-        self._known.pop(raw_request, None)
+    def user(self, key: bytes) -> str | None:
+        """Return whom the answer of *key* is for, by name; "" is nobody in particular, None: there is no such answer."""
+        known = self._known.get(key)
+        return known.entry.user if known is not None else None
 
-    def answer(self, raw_request: bytes, client: str, longest: int) -> CachedResponse | None:
-        """Write the answer to *client* and tell of it, if there is one that still is_current; its file has *longest* bytes at most."""
+    def client(self, key: bytes) -> str:
+        """Return who sent the request of *key*."""
+        known = self._known.get(key)
+        return known.client if known is not None else ""
+
+    def forget(self, key: bytes) -> None:
+        self._known.pop(key, None)
+
+    def answer(self, key: bytes, client: str | None, longest: int) -> CachedResponse | None:
+        """Write the answer to *client* and tell of it, if there is one that still is_current; its file has *longest* bytes at most.
+
+        None is a client that the request itself names.
+        """
         began = time.perf_counter()
-        repeat = self._known.get(raw_request)
+        repeat = self._known.get(key)
         if repeat is None or (repeat.file is not None and repeat.file.length > longest):
             return None
-        if not repeat.is_current():
-            del self._known[raw_request]
+        if (repeat.is_permitted is not None and not repeat.is_permitted()) or not repeat.is_current():
+            del self._known[key]
             return None
         number = new_request_id()
         written = b"".join((repeat.before_date, date(), repeat.before_number, number.encode(), repeat.after_number))
-        repeat.entry.tell(number, client, time.perf_counter() - began)
+        repeat.entry.tell(number, repeat.client if client is None else client, time.perf_counter() - began)
         return CachedResponse(written, repeat.file)
+
+
+def _is_valid(is_permitted: Callable[[], bool] | None, is_current: Callable[[], bool]) -> bool:
+    return (is_permitted is None or is_permitted()) and is_current()

@@ -25,6 +25,7 @@ from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.passing import Run
 from regproxy.telemetry import metrics
 from regproxy.web.buffered import BufferedResponse, may_sendfile, read_whole
+from regproxy.web.clients.metering import pay
 from regproxy.web.sendfile import SMALL, send_extent
 
 _TOGETHER = 64 * 1024  # bytes of small parts, with their heads, that are read and written at once
@@ -123,6 +124,7 @@ class ContentResponse(_PartsResponse):
         try:
             for parts in _together(self._parts):
                 if len(parts) > 1:
+                    await pay(sum(part.length for part in parts))
                     await writer.write(await self._read(parts))
                 else:
                     if head := self._head(parts[0]):
@@ -202,6 +204,7 @@ class _Cutter:
             if part.start >= begin and (head := self._head(part)):
                 await self._write(head)
             wanted = chunk[max(part.start - begin, 0) : part.stop - begin]
+            await pay(len(wanted))
             await self._write(wanted)
             self._sent(len(wanted))
             if part.stop > self._position:

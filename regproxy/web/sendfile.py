@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from regproxy.ports import Extent
 from regproxy.web.buffered import SHORTER, may_sendfile, send_now
+from regproxy.web.clients.metering import meter
 
 _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
@@ -18,7 +19,17 @@ SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of 
 
 
 async def send_extent(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> None:
-    """Send bytes of a file behind what was written before; raise `OSError`."""
+    """Send bytes of a file behind what was written before, as fast as the client's quota allows; raise `OSError`."""
+    if (paying := meter.get()) is None:
+        await _send(request, writer, extent)
+        return
+    for start in range(0, extent.length, paying.piece):
+        piece = replace(extent, offset=extent.offset + start, length=min(paying.piece, extent.length - start))
+        await paying.take(piece.length)
+        await _send(request, writer, piece)
+
+
+async def _send(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> None:
     sent = _taken_at_once(request, extent) if extent.length <= SMALL else 0
     while sent < extent.length:
         piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))

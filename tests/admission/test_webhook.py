@@ -14,10 +14,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.clients.processes import Daemon, free_port, is_listening
+from tests.clients.processes import Daemon, is_listening
 from tests.fakes.authority import Authority, Pair
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.served import Served
+from tests.free_port import free_port
 
 from .test_review import document, pod
 

@@ -155,11 +155,30 @@ def test_n15_01_the_configuration_rolls_the_pods() -> None:
         ({"existingSecret": "x}, {secretRef: {name: other"}, "existingSecret"),
         ({"serviceAccount": {"name": 'x"'}}, "name"),
         ({"image": {"tag": "1\n"}}, "tag"),
+        ({"podAnnotations": {"prometheus.io/scrape": True}}, "podAnnotations"),
+        ({"extraEnv": [{"name": "A", "value": 1}]}, "extraEnv"),
+        ({"config": {"clients": {"anonymous": True}}}, "tls.existingSecret"),
+        ({"mode": "node", "config": {"upstreams": {"docker.io": {"access": "proven"}}}}, "node.hostNetwork"),
+        ({"mode": "both", "node": {"config": {"clients": {"anonymous": True}}}}, "config.insecure_credentials"),
     ],
 )
 def test_n15_01_a_mistake_is_refused_by_its_place(values: dict[str, Any], word: str) -> None:
     with pytest.raises(Refused, match=word):
         Rendered(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mode": "node", "node": {"hostNetwork": True}},
+        {"mode": "both", "tls": {"existingSecret": "tls"}},
+        {"mode": "cluster", "config": {"insecure_credentials": True}},
+    ],
+)
+def test_n15_01_passwords_are_taken_where_nobody_reads_along(values: dict[str, Any]) -> None:
+    config = {"clients": {"anonymous": True}, "upstreams": {"docker.io": {"access": "proven"}}}
+    found = Rendered({**values, "config": {**config, **values.get("config", {})}})
+    assert found.config("rp-regproxy-node" if values["mode"] == "node" else "rp-regproxy")["clients"] == {"anonymous": True}
 
 
 @pytest.mark.parametrize(
@@ -181,10 +200,24 @@ def test_n15_01_the_writer_knows_where_the_runtime_reaches_the_cache(values: dic
         "containerd",
         "--root=/node",
         f"--endpoint={endpoint}",
-        "--silence=60",
+        "--silence=15",
         "--registry=docker.io",
+        *(["--ca=/authority/ca.crt"] if "tls" in values else []),
         "--state=/tmp/state",
     ]
+
+
+def test_n15_01_nodes_trust_the_authority_of_the_secret(rendered: dict[str, Rendered]) -> None:
+    """Those of the chart: the runtime by what the writer writes, and the node's cache that asks the cluster's."""
+    for mode in MODES:
+        pod = rendered[mode].pods()["DaemonSet/rp-regproxy-client-config"]
+        [writer] = pod["containers"]
+        [authority] = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "authority"]
+        assert authority == {"secretName": "tls", "items": [{"key": "ca.crt", "path": "ca.crt"}], "optional": True}
+        [mounted] = [mount["mountPath"] for mount in writer["volumeMounts"] if mount["name"] == "authority"]
+        assert f"--ca={mounted}/ca.crt" in writer["args"]
+    [host] = rendered["both"].config("rp-regproxy-node")["upstreams"]["quay.io"]["hosts"]
+    assert host["tls"] == {"ca": "/etc/regproxy/tls/ca.crt"}
 
 
 def test_n15_01_the_writer_asks_by_the_nodes_own_network(rendered: dict[str, Rendered]) -> None:
@@ -241,7 +274,7 @@ def test_n15_01_the_grace_period_leaves_time_to_drain_twice(rendered: dict[str, 
 
 def test_n15_01_the_dashboard_is_the_one_of_the_sources(rendered: dict[str, Rendered]) -> None:
     found = rendered["cluster"].one("ConfigMap", "rp-regproxy-dashboard")
-    assert json.loads(found["data"]["regproxy.json"]) == json.loads((CHART.parents[1] / "grafana.json").read_text())
+    assert json.loads(found["data"]["regproxy.json"]) == json.loads((CHART / "grafana.json").read_text())
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.clients.processes import Daemon, free_port
+from tests.clients.processes import Daemon
 from tests.clients.programs import require_root
+from tests.free_port import free_port
 
 from .chart import Rendered
 

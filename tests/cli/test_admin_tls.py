@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.clients.processes import Daemon, free_port, is_listening, run
+from tests.clients.processes import Daemon, is_listening, run
 from tests.fakes.authority import Authority
+from tests.free_port import free_port
 
 REGPROXY = (sys.executable, "-m", "regproxy")
 

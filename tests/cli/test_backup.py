@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from regproxy.cli import app
@@ -18,11 +20,13 @@ from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import OperatorDecisions
 from tests.fakes.registry import FakeRegistry
+from tests.free_port import free_port
 from tests.rig import rig
 
 REFERENCE = Reference(Repository("docker.io", "library/app"), Tag("1"))
 OTHER = Reference(Repository("localhost:5000", "team/app"), Tag("1"))
 RECORD = TagRecord(Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(b"manifest"), 8), 17.5)
+DIGESTS = [Digest.of(b"one"), Digest.of(b"other")]
 DECISIONS = OperatorDecisions(
     (Digest.of(b"pinned"),),
     (Freeze("docker.io/library/*"), Freeze("localhost:5000/team/app:1", Digest.of(b"frozen"))),
@@ -114,17 +118,32 @@ async def test_n15_07_a_backup_larger_than_a_request_is_restored_in_parts(tmp_pa
         assert len((await proxy.admin("store/backup"))[1]["pins"]) == len(pins)
 
 
+async def test_n15_07_restores_at_the_same_time_leave_each_entry_as_one_of_them_has_it(tmp_path: Path) -> None:
+    def document(name: str, number: int) -> dict[str, object]:
+        freezes = [{"pattern": f"docker.io/{name}/*", "digest": None}, {"pattern": "docker.io/both/*", "digest": str(DIGESTS[number])}]
+        pins = [str(Digest.of(f"{name} {each}".encode())) for each in range(6000)]
+        return {"kind": "regproxy backup", "version": 1, "pins": pins, "freezes": freezes, "tags": []}
+
+    files = [tmp_path / f"{name}.json" for name in ("one", "other")]
+    for number, file in enumerate(files):
+        file.write_text(json.dumps(document(file.stem, number)))
+    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        command = [sys.executable, "-m", "regproxy", "store", "restore", "--admin", f"http://127.0.0.1:{proxy.admin_port}"]
+        runs = [await asyncio.create_subprocess_exec(*command, str(file)) for file in files]
+        assert [await run.wait() for run in runs] == [0, 0]
+        found = (await proxy.admin("store/backup"))[1]
+    assert len(found["pins"]) == 12_000
+    meanings = {each["pattern"]: each["digest"] for each in found["freezes"]}
+    assert meanings.keys() == {"docker.io/one/*", "docker.io/other/*", "docker.io/both/*"}
+    assert meanings["docker.io/both/*"] in set(map(str, DIGESTS))
+
+
 @pytest.mark.parametrize(
     ("document", "line"),
     [
         ("{", "is not JSON"),
-        ([], "this is not a backup of regproxy"),
+        pytest.param("[" * 100_000, "is not JSON", id="deep"),
         ({"kind": "regproxy backup", "version": 2}, "the backup has version 2, and this regproxy reads 1"),
-        ({"kind": "regproxy backup", "version": 1, "pins": ["sha256:0"]}, "the backup is damaged"),
-        ({"kind": "regproxy backup", "version": 1, "pins": 7}, "the backup is damaged"),
-        ({"kind": "regproxy backup", "version": 1, "freezes": [{"pattern": "a\nb", "digest": None}]}, "the backup is damaged"),
-        ({"kind": "regproxy backup", "version": 1, "freezes": [{"digest": None}]}, "the backup is damaged"),
-        ({"kind": "regproxy backup", "version": 1, "tags": [{"reference": "no tag"}]}, "the backup is damaged"),
     ],
     ids=str,
 )
@@ -134,7 +153,32 @@ async def test_n15_07_what_is_no_backup_changes_nothing(tmp_path: Path, document
         result = await asyncio.to_thread(partial(ran, tmp_path / "store", "restore", file, admin_port=proxy.admin_port))
         assert result.exit_code == 1
         assert line in result.stderr
-        if document != "{":
+        if not isinstance(document, str):
             status, answer = await proxy.admin("store/restore", "POST", document)
             assert status == 400
             assert line in answer["error"]
+
+
+async def test_n15_07_a_restore_that_is_interrupted_says_how_far_it_came_and_is_run_again(tmp_path: Path) -> None:
+    """The server ends after the first part: what it has taken it keeps, and the whole may be sent again."""
+    pins = [str(Digest.of(str(number).encode())) for number in range(20_000)]
+    file = _file(tmp_path, {"kind": "regproxy backup", "version": 1, "pins": pins, "freezes": [], "tags": []})
+    taken: list[int] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        part = await request.json()
+        if taken:
+            request.protocol.force_close()
+            return web.Response()
+        taken.append(len(part["pins"]))
+        return web.json_response({name: len(part.get(name, [])) for name in ("pins", "freezes", "tags")})
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
+    try:
+        result = await asyncio.to_thread(ran, tmp_path / "store", "restore", file, "--admin", f"http://127.0.0.1:{port}")
+    finally:
+        await runner.cleanup()
+    assert result.exit_code == 1
+    assert f"restored so far: {taken[0]} pins, 0 freezes, 0 tags of 20000 pins, 0 freezes, 0 tags: run it again" in result.stderr

@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def ran(*arguments: str | Path, **environ: str) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environ)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"REGPROXY__STORE__HIGH_WATERMARK": None, **environ})
 
 
 def test_version_is_told() -> None:

@@ -181,33 +181,6 @@ async def test_a_server_that_holds_the_store_and_does_not_answer_is_named(tmp_pa
     assert "127.0.0.1:1" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("headers", "body", "status"),
-    [
-        ({"Content-Type": "text/plain"}, '{"image": "x"}', 415),
-        ({"Content-Type": "application/json"}, '{"image": "x"}', 404),
-        ({"Content-Type": "application/json"}, '{"image": "x", "dry_run": "false"}', 400),
-        ({"Content-Type": "application/json"}, '{"image": "x", "force": true}', 400),
-        ({"Content-Type": "application/json"}, "[]", 400),
-        ({"Content-Type": "application/json"}, "{", 400),
-    ],
-    ids=["as a page in a browser could send it", "unknown", "text for a yes", "unknown argument", "no object", "no JSON"],
-)
-async def test_the_admin_api_takes_only_what_it_knows(tmp_path: Path, headers: dict[str, str], body: str, status: int) -> None:
-    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
-        url = f"http://127.0.0.1:{proxy.admin_port}/api/v1/store/remove"
-        async with proxy.session.post(url, data=body, headers=headers) as response:
-            assert response.status == status
-
-
-async def test_long_work_is_refused_before_it_begins(tmp_path: Path) -> None:
-    """Afterwards it is too late for a status: the answer has begun with 200."""
-    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
-        for act, body in (("collect", {}), ("verify", {"unused_for": 1.0})):
-            async with proxy.session.post(f"http://127.0.0.1:{proxy.admin_port}/api/v1/store/{act}", json=body) as response:
-                assert response.status == 400
-
-
 async def test_n13_06_store_asks_the_server_that_is_named(tmp_path: Path) -> None:
     """Whatever lies where the configuration of whoever asks has its own store."""
     async with _running(tmp_path) as proxy:

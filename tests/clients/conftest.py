@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .buildkit import BuildKit
 from .client import Client
 from .configured import write_configuration
 from .containerd import Containerd, ContainerdPull, write_hosts
@@ -14,12 +15,13 @@ from .copiers import LayoutClient, crane_copy, oras_copy, regctl_copy
 from .docker import Docker
 from .go_programs import go_program
 from .images import Image, Images
+from .k3s import write_hosts as write_hosts_of_k3s
 from .podman import Podman
 from .processes import unmount_below
 from .programs import program
 from .proxy import HUB, NAMED, Proxy
 from .registry import Registry
-from .skopeo import Skopeo
+from .skopeo import Skopeo, SystemSkopeo
 from .tokens import TokenService
 
 Folders = Callable[[str], Path]
@@ -92,6 +94,18 @@ def containerd_2_by_default(containerd_2: Containerd, folder: Folders, proxy: Pr
 
 
 @pytest.fixture(scope="session")
+def k3s(containerd_2: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    registries = write_configuration("k3s", folder("k3s"), proxy.url) / "registries.yaml"
+    return ContainerdPull(containerd_2, write_hosts_of_k3s(registries, folder("hosts-k3s")), HUB)
+
+
+@pytest.fixture(scope="session")
+def rke2(containerd_2: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    registries = write_configuration("rke2", folder("rke2"), proxy.url, "--registry", HUB) / "registries.yaml"
+    return ContainerdPull(containerd_2, write_hosts_of_k3s(registries, folder("hosts-rke2")), HUB)
+
+
+@pytest.fixture(scope="session")
 def crane(folder: Folders, proxy: Proxy) -> Client:
     return LayoutClient(folder("crane"), f"{proxy.authority}/{NAMED}", crane_copy)
 
@@ -139,6 +153,12 @@ def podman(folder: Folders, proxy: Proxy) -> Client:
 
 
 @pytest.fixture(scope="session")
+def cri_o(folder: Folders, proxy: Proxy) -> Client:
+    configuration = write_configuration("cri-o", folder("cri-o-configuration"), proxy.url, "--registry", HUB)
+    return SystemSkopeo(folder("cri-o"), HUB, configuration)
+
+
+@pytest.fixture(scope="session")
 def podman_with_a_path(folder: Folders, proxy: Proxy) -> Client:
     return Podman(folder("podman-path"), NAMED, f"{proxy.authority}/{NAMED}")
 
@@ -151,6 +171,14 @@ def docker(folder: Folders, proxy: Proxy) -> Iterator[Docker]:
     docker.start()
     yield docker
     docker.stop()
+
+
+@pytest.fixture(scope="session")
+def buildkit(folder: Folders, proxy: Proxy) -> Iterator[BuildKit]:
+    buildkit = BuildKit(folder("buildkit"), HUB, proxy.url)
+    buildkit.start()
+    yield buildkit
+    buildkit.stop()
 
 
 @pytest.fixture

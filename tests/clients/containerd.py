@@ -14,13 +14,18 @@ _CONFIGURATION = """
 version = 2
 root = "{folder}/root"
 state = "{folder}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+disabled_plugins = [{disabled}"io.containerd.internal.v1.opt"]
 
 [grpc]
   address = "{folder}/containerd.sock"
 
 [ttrpc]
   address = "{folder}/ttrpc.sock"
+"""
+_NO_CRI = '"io.containerd.grpc.v1.cri", '
+_CRI = """
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "{certs}"
 """
 
 # The server is ours too: without it containerd would go on to the registry itself.
@@ -40,30 +45,40 @@ def _of_debian(name: str) -> Path:
 
 
 class Containerd:
-    """A containerd daemon; its socket's path must be short, so *folder* must be. *find* says where its programs are."""
+    """A containerd daemon; its socket's path must be short, so *folder* must be. *find* says where its programs are.
 
-    def __init__(self, folder: Path, find: Callable[[str], Path] = _of_debian) -> None:
+    With *certs*, the directory of hosts.toml files, it serves CRI as well.
+    """
+
+    def __init__(self, folder: Path, find: Callable[[str], Path] = _of_debian, certs: Path | None = None) -> None:
         require_root()
         program("runc", "runc")
         self._ctr = find("ctr")
-        self._socket = folder / "containerd.sock"
+        self._folder = folder
+        self.socket = folder / "containerd.sock"
         self._containers = count()
         configuration = folder / "config.toml"
-        configuration.write_text(_CONFIGURATION.format(folder=folder))
+        configuration.write_text(
+            _CONFIGURATION.format(folder=folder, disabled="" if certs else _NO_CRI) + (_CRI.format(certs=certs) if certs else "")
+        )
         path = os.pathsep.join([str(find("containerd-shim-runc-v2").parent), SEARCHED])
         self._daemon = Daemon([find("containerd"), "--config", configuration], folder / "log", {"PATH": path})
 
     def start(self) -> None:
-        self._daemon.start(lambda: is_accepting(self._socket))
+        self._daemon.start(lambda: is_accepting(self.socket))
 
     def stop(self) -> None:
         self._daemon.stop()
 
     def ctr(self, *words: str | Path) -> str:
-        return run([self._ctr, "--address", self._socket, *words])
+        return run([self._ctr, "--address", self.socket, *words])
 
     def run(self, reference: str) -> str:
-        return self.ctr("run", "--rm", reference, f"container-{next(self._containers)}")
+        """Run an image's program to its end and give back what it says; ctr itself loses that of one that ends before ctr reads."""
+        name = f"container-{next(self._containers)}"
+        said = self._folder / f"{name}.log"
+        self.ctr("run", "--rm", "--log-uri", f"file://{said}", reference, name)
+        return said.read_text()
 
 
 @dataclass(frozen=True, slots=True)

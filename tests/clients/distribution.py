@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from tests.free_port import free_port
+
 from .go_programs import go_program
-from .processes import Daemon, free_port, is_listening
+from .processes import Daemon, is_listening
 
 
 class Distribution:

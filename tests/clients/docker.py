@@ -16,7 +16,8 @@ class Docker:
         require_root()
         self._docker = program("docker", "docker.io")
         self._folder = folder
-        self._host = f"unix://{folder / 'docker.sock'}"
+        self.socket = folder / "docker.sock"
+        self._host = f"unix://{self.socket}"
         write_configuration("docker", folder, mirror)
         self._daemon = Daemon([program("dockerd", "docker.io"), *self._options()], folder / "log")
 

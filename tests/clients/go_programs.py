@@ -4,6 +4,7 @@
 Versions are pinned, and a module's own go.mod and go.sum pin what it is built from.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -23,11 +24,15 @@ _BUILD_SECONDS = 7200.0  # for what hangs: a busy machine takes ten times as lon
 
 
 class Module(NamedTuple):
-    """A Go module and the packages of it that are programs, by the name of their last part."""
+    """A Go module and the packages of it that are programs, by the name of their last part.
+
+    *has_excludes*: its go.mod leaves versions out, which Go takes from the main module alone. `go install` refuses it.
+    """
 
     path: str
     version: str
     packages: tuple[str, ...]
+    has_excludes: bool = False
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -47,6 +52,9 @@ MODULES = (
     Module("github.com/containerd/containerd/v2", "v2.4.2", ("/cmd/containerd", "/cmd/ctr", "/cmd/containerd-shim-runc-v2")),
     Module("sigs.k8s.io/cri-tools", "v1.37.0", ("/cmd/crictl",)),
     Module("helm.sh/helm/v3", "v3.18.6", ("/cmd/helm",)),
+    Module("github.com/sigstore/cosign/v3", "v3.1.3", ("/cmd/cosign",)),
+    Module("github.com/versity/versitygw", "v1.8.0", ("/cmd/versitygw",)),
+    Module("github.com/moby/buildkit", "v0.34.2", ("/cmd/buildkitd", "/cmd/buildctl"), has_excludes=True),
 )
 
 
@@ -63,13 +71,19 @@ def build(module: Module) -> None:
     """Build the programs of *module* at once or not at all; raise RuntimeError with what Go said."""
     module.folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=module.folder.parent))
-    packages = [f"{module.path}{package}@{module.version}" for package in module.packages]
     try:
-        run([GO, "install", *_OPTIONS, *packages], ENVIRONMENT | {"GOBIN": str(unfinished)}, within=_BUILD_SECONDS)
+        run([GO, *_command(module, unfinished)], ENVIRONMENT | {"GOBIN": str(unfinished)}, within=_BUILD_SECONDS)
         unfinished.rename(module.folder)
     except BaseException:
         shutil.rmtree(unfinished)
         raise
+
+
+def _command(module: Module, to: Path) -> list[str | Path]:
+    if not module.has_excludes:
+        return ["install", *_OPTIONS, *(f"{module.path}{package}@{module.version}" for package in module.packages)]
+    downloaded = run([GO, "mod", "download", "-json", f"{module.path}@{module.version}"], ENVIRONMENT, within=_BUILD_SECONDS)
+    return ["-C", json.loads(downloaded)["Dir"], "build", *_OPTIONS, "-o", f"{to}/", *(f".{package}" for package in module.packages)]
 
 
 def cache_folder() -> Path:

@@ -7,10 +7,12 @@ from itertools import product
 from pathlib import Path
 
 from tests.canary import found_below
+from tests.free_port import free_port
+from tests.rig import PATIENT
 
 from .fetch import Answer, ask
 from .images import Image
-from .processes import Daemon, free_port, run
+from .processes import Daemon, run
 from .tokens import PASSWORD, USERNAME, TokenService
 
 HUB = "docker.io"
@@ -39,13 +41,15 @@ class Proxy:
             "listen": listen,
             "admin_listen": admin,
             "default_upstream": HUB,
+            "timeouts": PATIENT,
             **said,
             "store": {"root": str(self.root), **said.get("store", {})},
             "upstreams": {HUB: upstream, NAMED: upstream | {"tags": [always], "credentials": credentials}},
         }
         self._config = folder / "regproxy.yaml"
         self._config.write_text(json.dumps(configuration))
-        self._daemon = Daemon([*_REGPROXY, "serve", "--config", self._config], folder / "regproxy.log")
+        own = {"REGPROXY__STORE__HIGH_WATERMARK": ""} if "high_watermark" in said.get("store", {}) else {}  # not that of all tests
+        self._daemon = Daemon([*_REGPROXY, "serve", "--config", self._config], folder / "regproxy.log", own)
 
     def start(self) -> None:
         self._daemon.start(self._is_ready)

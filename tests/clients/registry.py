@@ -8,10 +8,12 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.free_port import free_port
+
 from .content import Blob
 from .fetch import ask
 from .images import Image
-from .processes import Daemon, free_port, is_listening
+from .processes import Daemon, is_listening
 from .tokens import ISSUER, SERVICE, USERNAME, TokenService
 
 _ACCESS = re.compile(r'"(?P<method>[A-Z]+) (?P<path>\S+) HTTP/[0-9.]+" (?P<status>\d{3}) ')

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from .processes import Daemon, free_port, is_listening
+from tests.free_port import free_port
+
+from .processes import Daemon, is_listening
 from .programs import program
 
 _CONFIGURATION = """

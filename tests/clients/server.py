@@ -5,8 +5,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.free_port import free_port
+from tests.rig import PATIENT
+
 from .fetch import ask
-from .processes import Daemon, free_port
+from .processes import Daemon
 
 
 class Server:
@@ -17,7 +20,13 @@ class Server:
         self.authority, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.url = f"http://{self.authority}"
         self._ready = f"http://{admin}/readyz"
-        configuration = {"listen": self.authority, "admin_listen": admin, "store": {"root": str(folder / "store")}, "upstreams": upstreams}
+        configuration = {
+            "listen": self.authority,
+            "admin_listen": admin,
+            "store": {"root": str(folder / "store")},
+            "timeouts": PATIENT,
+            "upstreams": upstreams,
+        }
         (folder / "regproxy.yaml").write_text(json.dumps(configuration | settings))
         command: list[str | Path] = [sys.executable, "-m", "regproxy", "serve", "--config", folder / "regproxy.yaml"]
         self._daemon = Daemon(command, folder / "regproxy.log")

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from .content import sha256
 from .images import Image
 from .processes import run
-from .programs import program
+from .programs import program, require_root
 
 
 class Skopeo:
@@ -25,7 +26,7 @@ class Skopeo:
     def pull(self, image: Image, name: str = "") -> None:
         """Copy to a folder of the image's own, or called *name*."""
         source = f"docker://{image.at(self._prefix)}"
-        run([*self._skopeo, "copy", "--all", *self._trust, source, f"dir:{self._copy(image, name)}"])
+        self._run([*self._skopeo, "copy", "--all", *self._trust, source, f"dir:{self._copy(image, name)}"])
 
     def check(self, image: Image, name: str = "") -> None:
         """Find manifest.json in the `dir:` copy, and every other document and blob under the hex of its digest."""
@@ -46,5 +47,24 @@ class Skopeo:
         told: dict[str, object] = json.loads(run([*self._skopeo, "inspect", "--tls-verify=false", source]))
         return told
 
+    def _run(self, command: Sequence[str | Path]) -> None:
+        run(command)
+
     def _copy(self, image: Image, name: str) -> Path:
         return self._copies / (name or image.repository.replace("/", "-"))
+
+
+class SystemSkopeo(Skopeo):
+    """skopeo on a machine of its own, whose /etc/containers is *configuration*: registries.conf.d is found where CRI-O finds it.
+
+    CRI-O is not built here; it reads these files by the same library (containers/image, pkg/sysregistriesv2).
+    """
+
+    def __init__(self, folder: Path, registry: str, configuration: Path) -> None:
+        require_root()
+        super().__init__(folder, registry)
+        self._trust = []
+        self._configuration = configuration
+
+    def _run(self, command: Sequence[str | Path]) -> None:
+        run(["unshare", "--mount", "sh", "-ec", 'mount --bind "$0" /etc/containers; exec "$@"', self._configuration, *command])

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_port import free_port
 from tests.rig import rig
 
 from .images import Images
-from .processes import Daemon, free_port, is_listening
+from .processes import Daemon, is_listening
 from .programs import program
 from .registry import Registry
 from .tokens import PASSWORD, USERNAME

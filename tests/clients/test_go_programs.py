@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.free_port import free_port
+
 from .client import Client
 from .go_programs import MODULES, go_program
 from .images import Images
-from .processes import Daemon, free_port, is_listening, run
+from .processes import Daemon, is_listening, run
 from .proxy import Proxy
 
 
 @pytest.mark.parametrize("name", [name for module in MODULES for name in module.programs if name != "conformance"])
 def test_n13_02_a_program_says_what_it_is(name: str) -> None:
-    words = dict.fromkeys(("crane", "helm", "oras", "regctl"), "version")
+    words = dict.fromkeys(("cosign", "crane", "helm", "oras", "regctl"), "version")
     words["containerd-shim-runc-v2"] = "-v"
     said = subprocess.run([go_program(name), words.get(name, "--version")], capture_output=True, text=True, check=True)
     assert (said.stdout + said.stderr).strip()

@@ -1,6 +1,5 @@
 """A store with room for little, and one with no network, by real clients."""
 
-import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.volume import tmpfs
+from tests.fakes.volume import content_used, tmpfs
+from tests.free_port import free_port
 
 from .client import Client
 from .containerd import Containerd, ContainerdPull, write_hosts
 from .images import Image, Images
-from .processes import free_port
 from .proxy import HUB, Proxy
 from .registry import Registry
 from .skopeo import Skopeo
@@ -46,15 +45,6 @@ def _serving(folder: Path, upstream_url: str, tokens: TokenService, **store: obj
         proxy.stop()
 
 
-def _taken(root: Path) -> int:
-    total = 0
-    for part in ("blobs", "ingest"):
-        for path in (root / part).rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # swept just now
-                total += path.stat().st_blocks * 512 if path.is_file() else 0
-    return total
-
-
 @contextmanager
 def _watched(root: Path) -> Iterator[list[int]]:
     """Look at what the store takes all the while."""
@@ -63,7 +53,7 @@ def _watched(root: Path) -> Iterator[list[int]]:
 
     def look() -> None:
         while not over.wait(0.02):
-            seen.append(_taken(root))
+            seen.append(content_used(root))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -79,7 +69,7 @@ def test_more_than_fits_is_pulled_right_and_the_store_is_never_over_its_limit(
 ) -> None:
     """48 MB, ten images of 12 MB and one of 64 MB, by containerd and by skopeo."""
     with tmpfs(folder("small") / "store", "size=64m") as volume:
-        with _serving(volume.parent, registry.url, tokens, max_size=f"{LIMIT}B") as proxy, _watched(volume) as seen:
+        with _serving(volume.parent, registry.url, tokens, max_size=f"{LIMIT}B", high_watermark="85%") as proxy, _watched(volume) as seen:
             clients: list[Client] = [
                 ContainerdPull(containerd, write_hosts(folder("hosts-small"), "_default", proxy.url), HUB),
                 Skopeo(folder("skopeo-small"), proxy.authority),

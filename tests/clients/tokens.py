@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -59,7 +60,9 @@ class Signer:
 class TokenService:
     """The service, on loopback unless said otherwise; remembers which scopes it was asked for, and by whom."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
+    def __init__(self, address: str = "127.0.0.1", tenants: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Know the robot, and *tenants* by their passwords, who may pull what is below `private/` and their name."""
+        self._passwords = {USERNAME: PASSWORD, **tenants}
         self.signer = Signer()
         self.asked: list[tuple[str, str]] = []
         self._server = ThreadingHTTPServer((address, 0), self._handler())
@@ -76,8 +79,16 @@ class TokenService:
         self.asked.append((scope, user))
         wanted = scope.rpartition(":")[2].split(",")
         public = not scope.startswith("repository:private/")
-        allowed = {"pull", "push"} if user else {"pull"} if public else set()
+        is_own = user != "" and scope.startswith(f"repository:private/{user}/")
+        allowed = {"pull", "push"} if user == USERNAME else {"pull"} if public or is_own else set()
         return self.signer.token(scope, [action for action in wanted if action in allowed])
+
+    def user(self, authorization: str | None) -> str | None:
+        """Name the user, "" for nobody; None for a wrong password."""
+        if authorization is None:
+            return ""
+        name, _, password = base64.b64decode(authorization.removeprefix("Basic ")).decode().partition(":")
+        return name if self._passwords.get(name) == password else None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         service = self
@@ -85,7 +96,7 @@ class TokenService:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 query = parse_qs(urlsplit(self.path).query)
-                user = _user(self.headers.get("Authorization"))
+                user = service.user(self.headers.get("Authorization"))
                 if user is None or query.get("service") != [SERVICE]:
                     self.send_error(401 if user is None else 400)
                     return
@@ -101,14 +112,6 @@ class TokenService:
                 """Stay silent: *asked* is the log."""
 
         return Handler
-
-
-def _user(authorization: str | None) -> str | None:
-    """Name the user, "" for nobody; None for a wrong password."""
-    if authorization is None:
-        return ""
-    expected = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
-    return USERNAME if authorization == f"Basic {expected}" else None
 
 
 def _segment(content: Mapping[str, object]) -> str:

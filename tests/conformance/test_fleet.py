@@ -15,8 +15,10 @@ from regproxy.fleet.rpc import SupervisorClient, SupervisorServer
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.clients.proof import Finding, Proof
 from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
+from regproxy.policy.tag_history import PastMeaning
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
 from tests.fleet.redis_server import RedisServer
@@ -43,6 +45,7 @@ class Pair:
     other: Fleet
     shares_values: bool = True
     shares_locks: bool = True
+    shares_histories: bool = False  # workers of one machine have the same index
 
     def __post_init__(self) -> None:
         self.work = f"work {next(numbers)}"
@@ -91,7 +94,7 @@ async def _plain_redis(server: RedisServer) -> AsyncIterator[Pair]:
 async def _encrypted_redis(server: RedisServer) -> AsyncIterator[Pair]:
     key = f"canary-key-{next(numbers):053}"
     one, other = (RedisFleet(server.url, key, lambda: NOW, LONG) for _ in range(2))
-    yield Pair(one, other)
+    yield Pair(one, other, shares_histories=True)
 
 
 ADAPTERS = {
@@ -128,6 +131,42 @@ async def test_what_one_puts_the_other_finds_or_nothing(pair: Pair) -> None:
     await pair.written()
     found = [await pair.other.token(KEY), await pair.other.tag(BY_TAG), await pair.other.tag(BY_DIGEST)]
     assert found == ([TOKENS[0], *ANSWERS[:2]] if pair.shares_values else [None] * 3)
+
+
+async def test_n18_07_what_one_has_seen_a_tag_mean_the_other_knows_or_has_beside_it(pair: Pair) -> None:
+    history = (PastMeaning(Digest.of(b"a"), NOW - 1.25), PastMeaning(None, NOW), PastMeaning(Digest.of(b"b", "sha512"), NOW + 0.1))
+    assert await pair.other.history(BY_TAG) == ()
+    pair.one.put_history(BY_TAG, history)
+    await pair.written()
+    assert await pair.other.history(BY_TAG) == (history if pair.shares_histories else ())
+
+
+async def test_n18_07_workers_know_what_other_replicas_have_seen(redis: RedisServer) -> None:
+    history = (PastMeaning(Digest.of(b"a"), NOW),)
+    key = f"canary-key-{next(numbers):053}"
+    async with AsyncExitStack() as stack:
+        one, other = (RedisFleet(redis.url, key, lambda: NOW, LONG) for _ in range(2))
+        stack.push_async_callback(other.close)
+        shared = SharedFleet(one)
+        stack.push_async_callback(shared.close)
+        ours, theirs = socket.socketpair()
+        serving = asyncio.create_task(SupervisorServer(shared, lambda _report: None).serve(ours))
+        worker = await SupervisorClient.connected(theirs)
+        worker.put_history(BY_TAG, history)
+        assert await worker.history(BY_DIGEST) == ()
+        await one.connection.settled()
+        assert await other.history(BY_TAG) == history == await worker.history(BY_TAG)
+        await worker.close()
+        await serving
+
+
+async def test_n16_03_an_ended_proof_is_told_to_those_beyond_this_machine(pair: Pair) -> None:
+    counts = []
+    for _ in range(2):
+        await pair.written()
+        counts.append(await pair.other.end_count())
+        pair.one.end_proofs()
+    assert counts == [None, None] or (counts[0] is not None and counts[1] == counts[0] + 1)
 
 
 async def test_what_is_put_last_is_found(pair: Pair) -> None:
@@ -176,3 +215,28 @@ async def test_a_lock_ends_with_its_holder_however_that_ends(pair: Pair, end: ty
     for each in (pair.other, pair.one):
         async with asyncio.timeout(300), each.lock(pair.work):
             pass
+
+
+async def test_n16_03_what_was_asked_later_counts_of_two_proofs(pair: Pair) -> None:
+    """Whoever looks after the return of `put_proof` finds it, and an end is not undone by an answer that was asked for before it."""
+    allowed, ended = Proof(NOW - 20, Finding.ALLOWED, "manifest 1"), Proof(NOW - 10, Finding.ENDED, reason="it was refused")
+    assert await pair.other.proof("a key") is None
+    await pair.one.put_proof("a key", allowed)
+    assert await pair.other.proof("a key") == (allowed if pair.shares_values else None)
+    await pair.other.put_proof("a key", ended)
+    assert await pair.one.proof("a key") == (ended if pair.shares_values else None)
+
+
+CLAIMS = {"Redis with a key": f"canary-key-{next(numbers):053}", "Redis without a key": None}
+
+
+@pytest.mark.parametrize("key", CLAIMS.values(), ids=list(CLAIMS))
+async def test_n18_29_of_replicas_one_does_what_is_claimed_and_without_redis_each(redis: RedisServer, key: str | None) -> None:
+    one, other = (SharedFleet(RedisFleet(redis.url, key, lambda: NOW, LONG)) for _ in range(2))
+    work = f"work {next(numbers)}"
+    assert sorted(await asyncio.gather(*(each.claim(work, 60.0) for each in (one, other, one, other)))) == [False, False, False, True]
+    assert await other.claim(f"{work} of another time", 60.0)
+    unreachable = RedisFleet("redis://127.0.0.1:1", key, lambda: NOW)
+    assert [await each.claim(work, 60.0) for each in (unreachable, unreachable, NullFleet())] == [True] * 3
+    for each in (one, other, unreachable):
+        await each.close()

@@ -5,10 +5,11 @@ import re
 from dataclasses import fields
 from typing import Any
 
+from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.ports import DownloadStatus, HostStatus, Image, Part
 from regproxy.pull.explain import Step
 from regproxy.web.admin.app import admin_app
-from tests.rig import Rig
+from tests.rig import OneProcess, Rig
 
 from .blocks import ROOT
 
@@ -16,8 +17,7 @@ PAGE = (ROOT / "docs" / "api.md").read_text()
 
 
 def test_every_route_of_the_admin_port_is_documented_and_no_other(proxy: Rig) -> None:
-    parts = proxy.proxy
-    app = admin_app(parts.store, parts.registries, parts.freezes, parts.explainer, parts.inventory, parts.refresher, lambda: True)
+    app = admin_app(proxy.proxy.admin, OneProcess(proxy.proxy), AdminAccess(), proxy.history)
     routes = {f"{route.method} {route.resource.canonical}" for route in app.router.routes() if route.resource is not None}
     documented = re.findall(r"^### `([A-Z]+ \S+)`$", PAGE, re.MULTILINE)
     assert sorted(documented) == sorted(route for route in routes if not route.startswith("HEAD ") and not route.endswith("/api/v1"))

@@ -10,20 +10,27 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from joserfc.jwk import RSAKey
 
 from regproxy.cli import app
 from regproxy.config import Settings, load
 from regproxy.config.settings import Document
 from regproxy.config.upstream import HostEntry, UpstreamEntry
 from tests.fakes.authority import Authority
+from tests.trust.keyless_signing import Sigstore
+from tests.trust.signing import Signer
 
 from .blocks import ROOT, Block, commands, fenced, inline
 
 NAMES = {"DOCKER_USER", "DOCKER_PASSWORD", "REGPROXY_REDIS_KEY", "TCR_USER", "TCR_PASSWORD", "SWR_KEY", "SWR_PASSWORD", "REGISTRY_PASSWORD"}
+NAMES |= {"HARBOR_HOOK_SECRET", "DOCKERHUB_HOOK_SECRET", "HARBOR_PREHEAT_SECRET", "CF_ID", "CF_SECRET"}
+NAMES |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "REGPROXY_OBJECT_KEY", "REGPROXY_FLEET_KEY"}
+NAMES |= {"ALIYUN_KEY_ID", "ALIYUN_KEY_SECRET", "TENCENT_KEY_ID", "TENCENT_KEY_SECRET", "HUAWEI_AK", "HUAWEI_SK"}
 ENVIRONMENT = dict.fromkeys(NAMES, "0123456789abcdef" * 4)  # as long as keys have to be
 # Programs that the documentation calls, beside those that are looked at below.
 KNOWN = {"curl", "skopeo", "pipx", "uvx", "useradd", "install", "systemctl", "docker", "docker-compose", "python3", "/opt/regproxy/bin/pip",
-         "apt-get", "bash", "export", "kill", "openssl", "update-ca-certificates", "crane", "oras", "helm"}  # fmt: skip
+         "apt-get", "bash", "export", "kill", "openssl", "update-ca-certificates", "crane", "oras", "helm", "podman", "ollama"}  # fmt: skip
+_READ_AT_START = r"/etc/regproxy/(\w+\.pub|trusted_root\.json|app\.pem)"  # public keys, authorities that vouch for them, a key of ours
 LANGUAGES = {"yaml", "toml", "json", "sh"}
 
 
@@ -33,7 +40,12 @@ def of(language: str) -> list[object]:
 
 def loaded(text: str, folder: Path) -> Settings:
     path = folder / "regproxy.yaml"
-    path.write_text(text)
+    for name in set(re.findall(_READ_AT_START, text)):
+        if name == "app.pem":
+            (folder / name).write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+            continue
+        (folder / name).write_bytes(Signer().pem if name.endswith(".pub") else Sigstore().trust_root())
+    path.write_text(re.sub(_READ_AT_START, rf"{folder}/\1", text))
     return load(path, ENVIRONMENT)
 
 
@@ -114,7 +126,8 @@ def test_n13_03_a_setting_in_a_sentence_loads(block: Block, tmp_path: Path) -> N
     if key in Document.model_fields:
         loaded(f"{key}: {value}", tmp_path)
     elif key in UPSTREAM:
-        loaded(f"upstreams: {{registry.example: {{hosts: [{{url: https://registry.example}}], {key}: {value}}}}}", tmp_path)
+        upstreams = f"{{registry.example: {{hosts: [{{url: https://registry.example}}], {key}: {value}}}}}"
+        loaded(f"listen: 127.0.0.1:5000\nupstreams: {upstreams}", tmp_path)
     else:
         hosts = f"[{{url: https://mirror.example, {key}: {value}}}, {{url: https://registry.example}}]"
         loaded(f"upstreams: {{registry.example: {{hosts: {hosts}}}}}", tmp_path)

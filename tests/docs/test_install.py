@@ -76,4 +76,5 @@ def test_n13_02_a_fresh_machine_gets_the_go_that_the_clients_are_built_with() ->
     rules = (ROOT / "Makefile").read_text()
     assert "--requirement requirements/clients.txt" in rules.partition("\nclients:")[2].partition("\n\n")[0]
     commands = [line.partition(" <")[0] for line in (ROOT / ".ci" / "run").read_text().splitlines()]
-    assert commands[-3:] == ["export REGPROXY_REQUIRE_CLIENTS=1", "make clients", "exec make test"]
+    begin = commands.index("export REGPROXY_REQUIRE_CLIENTS=1")
+    assert commands[begin + 1 : begin + 3] == ["make clients", "make test"]

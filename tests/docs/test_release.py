@@ -22,7 +22,8 @@ from release.archives import repack
 from release.project import epoch, version
 from tests.chart.chart import KUBERNETES
 from tests.clients.go_programs import go_program
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 from .blocks import ROOT
 from .test_requirements import pins
@@ -156,12 +157,17 @@ def test_n15_08_the_image_is_made_for_every_platform_that_docker_can(has_buildx:
     calls = tmp_path / "calls"
     (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1 $2" != "buildx version" ] || exit {0 if has_buildx else 1}\necho "$@" >>{calls}\n')
     (tmp_path / "docker").chmod(0o755)
-    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "BUILD_CA": "-----BEGIN\nCERTIFICATE-----"}
     made = tmp_path / "dist"
     subprocess.run([sys.executable, "-m", "release.image", made, "--build-arg=BASE_IMAGE=base"], cwd=ROOT, env=env, check=True)
     archive = made / f"regproxy-{version()}-image.tar"
     build, *others = calls.read_text().splitlines()
-    for word in (f"--label=org.opencontainers.image.version={version()}", f"--tag=regproxy:{version()}", "--build-arg=BASE_IMAGE=base"):
+    for word in (
+        f"--label=org.opencontainers.image.version={version()}",
+        f"--tag=regproxy:{version()}",
+        "--build-arg=BASE_IMAGE=base",
+        "--build-arg=BUILD_CA",
+    ):
         assert word in build.split()
     if has_buildx:
         assert {"--platform=linux/amd64,linux/arm64", f"--output=type=oci,dest={archive},rewrite-timestamp=true"} <= set(build.split())

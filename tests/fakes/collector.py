@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, Self
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
 
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 
 class CollectedSpan(NamedTuple):

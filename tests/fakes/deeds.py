@@ -48,6 +48,27 @@ class Status(Deed):
         return Reply(self.code, tuple(self.headers.items()), self.body)
 
 
+@dataclass
+class Counted(Deed):
+    """Let so many requests pass, and refuse the others, as Docker Hub does: each response says how many are left."""
+
+    limit: int
+    window: int = 21_600  # seconds
+    asked: int = 0
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limit - self.asked)
+
+    def change(self, reply: Reply, entry: Entry) -> Reply:  # noqa: ARG002
+        self.asked += 1
+        counts = {"ratelimit-limit": self.limit, "ratelimit-remaining": self.left}
+        told = tuple((name, f"{count};w={self.window}") for name, count in counts.items())
+        if self.asked > self.limit:
+            return Reply(429, told)
+        return replace(reply, headers=(*reply.headers, *told))
+
+
 @dataclass(frozen=True)
 class Redirect(Deed):
     """Send the client elsewhere; *location* goes out as it is."""

@@ -23,6 +23,7 @@ class Guard:
         self.password = password
         self.refresh_token = "canary-refresh-token"
         self.service = "fake-registry"
+        self.others: set[str] = set()  # users who may as much, each as Basic has it
         self.public: set[str] = set()  # repositories that a password guards not
         self.realm: str | Callable[[], str] | None = None  # our own /token unless it is set
         self.challenge: Callable[[str], list[str]] | None = None  # all WWW-Authenticate headers, by repository
@@ -89,7 +90,7 @@ class Guard:
         """Say whether the credential is right; None if there is none."""
         scheme, _, value = entry.headers.get("authorization", "").partition(" ")
         if scheme:
-            return scheme.lower() == "basic" and value.strip() == self._basic()
+            return scheme.lower() == "basic" and value.strip() in {self._basic(), *self.others}
         if "refresh_token" in form:
             return form["refresh_token"] == [self.refresh_token]
         if "password" in form:

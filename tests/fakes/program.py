@@ -13,7 +13,8 @@ from typing import Any
 import aiohttp
 import yaml
 
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 
 class Program:

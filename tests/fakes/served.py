@@ -12,7 +12,8 @@ import aiohttp
 import yaml
 
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, free_port
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 
 class Served:

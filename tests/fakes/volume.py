@@ -1,6 +1,8 @@
 """File systems of their own, with room for little; they take root, and are skipped without it."""
 
 import os
+import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,26 @@ def mount(*arguments: str | Path) -> None:
     if done.returncode:
         reason = f"no file system can be mounted here: {done.stderr.strip()}"
         (pytest.fail if os.environ.get("REGPROXY_REQUIRE_CLIENTS") == "1" else pytest.skip)(reason)
+
+
+def taken(root: Path) -> int:
+    """Return the bytes that content takes in the store at *root*, finished or not, while somebody may add and remove some."""
+    return sum(_blocks(path) for part in ("blobs", "ingest") for path in (root / part).rglob("*"))
+
+
+def content_used(volume: Path) -> int:
+    """Return what `taken` does of a store that has a *volume* of its own, at one moment: what moves on is not counted twice."""
+    used = shutil.disk_usage(volume).used
+    return used - sum(_blocks(path) for path in volume.iterdir())
+
+
+def _blocks(path: Path) -> int:
+    """Return the bytes a file takes; none where it is no file, or is gone by now."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from tests.fakes.deeds import Headers
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, Answer, Rig, rig
+from tests.rig import LOOPBACK, PATIENT, Answer, Rig, rig
 
 NAME = "team/app"
 ONE, TWO = "d1.test", "d2.test"
@@ -40,9 +40,9 @@ async def _chain(root: Path, node_hosts: dict[str, dict[str, object]], *served: 
         two.add_image(NAME, "only-two", [b"only two"])
         urls = {ONE: one.url, TWO: two.url}
         upstreams = {name: _fresh({"url": urls[name]}) for name in served or (ONE, TWO)}
-        cluster = await stack.enter_async_context(rig(root / "cluster", upstreams))
+        cluster = await stack.enter_async_context(rig(root / "cluster", upstreams, timeouts=PATIENT))
         hosts = {name: _fresh({"url": f"http://{LOOPBACK}:{cluster.port}", **host}) for name, host in node_hosts.items()}
-        node = await stack.enter_async_context(rig(root / "node", hosts))
+        node = await stack.enter_async_context(rig(root / "node", hosts, timeouts=PATIENT))
         yield Chain(one, two, cluster, node, images)
 
 

@@ -11,7 +11,8 @@ import pytest
 from regproxy.oci.digest import Digest
 from tests.fakes.deeds import Flood, Paced
 from tests.fakes.registry import FakeRegistry
-from tests.rig import free_port, get, raw
+from tests.free_port import free_port
+from tests.rig import get, raw
 from tests.serving import most_memory, serving
 
 NAME = "library/app"

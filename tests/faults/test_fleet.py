@@ -18,7 +18,8 @@ from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.relay import Relay
 from tests.fleet.redis_server import RedisServer
-from tests.rig import Answer, Rig, free_port, rig
+from tests.free_port import free_port
+from tests.rig import Answer, Rig, rig
 
 NAME = "library/app"
 PASSWORD = "canary-password-d10e"

@@ -19,6 +19,7 @@ from tests.faults.hostile.pulls import Puller
 from tests.faults.hostile.requests import Grammar, Request
 from tests.faults.hostile.run import Run, seconds_of_a_run, seed_of_a_run
 from tests.faults.hostile.world import FRESH_FOR, World, world
+from tests.rig import PATIENT
 
 _HOSTILE = 12  # clients at once
 _PULLERS = 4
@@ -55,6 +56,7 @@ def _program(root: Path, made: World, workers: int) -> Program:
         workers=workers,
         default_upstream="open.test",
         store={"root": str(root / "store"), "max_size": "2GiB"},
+        timeouts=PATIENT,  # upstream is well, and this machine may be slow
         not_found_limit=_ALLOWANCE,
         reconfirm_after=f"{FRESH_FOR}s",
         log_level="warning",

@@ -28,7 +28,8 @@ from tests.fakes.deeds import (
 )
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, PATIENT, QUICK, Rig, free_port, rig
+from tests.free_port import free_port
+from tests.rig import LOOPBACK, PATIENT, QUICK, Rig, rig
 
 NAME = "library/app"
 BLOB = os.urandom(3_000_000)

@@ -15,12 +15,13 @@ import yaml
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserC
 
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
-from tests.clients.processes import Daemon, free_port, is_listening
+from tests.clients.processes import Daemon, is_listening
 from tests.clients.programs import program
 from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.sockets import RawServer
+from tests.free_port import free_port
 from tests.rig import LOOPBACK, Raw, Rig, get, raw, rig
 
 NAME = "library/app"

@@ -3,17 +3,22 @@
 REGPROXY_KILLS says how many random moments are tried.
 """
 
+import asyncio
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.deeds import Delay, Paced
+from tests.fakes.deeds import Delay, Paced, Stall
 from tests.fakes.entry import on
+from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
-from tests.rig import free_port, get, raw
+from tests.fakes.volume import taken
+from tests.free_port import free_port
+from tests.rig import get, raw
 from tests.serving import serving
 
 NAME = "library/app"
@@ -48,3 +53,26 @@ async def test_what_was_fetched_before_a_kill_is_used(tmp_path: Path, seed: int,
         sys.stdout.write(f"\nkilled at {seen / SIZE:.2f}: {upstream.sent_blob_bytes() / SIZE:.3f} times the bytes\n")
         assert upstream.sent_blob_bytes() <= 1.1 * SIZE
         assert list((tmp_path / "store" / "ingest").iterdir()) == []
+
+
+async def test_d31_what_killed_workers_have_left_takes_no_more_than_fits(tmp_path: Path) -> None:
+    """Their successors know nothing of it: whoever looks at the directory does, and counts it until somebody goes on with it."""
+    limit, size, seen = 8 * 1024 * 1024, 400_000, 300_000
+    async with FakeRegistry() as upstream:
+        paths = [f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, os.urandom(size))}?ns=docker.io" for _ in range(38)]
+        store = {"root": str(tmp_path / "store"), "max_size": f"{limit}B"}
+        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, store=store)
+        async with program.running():
+            upstream.misbehave(on("GET", "/blobs/"), Stall(seen))
+            workers = set(program.workers())
+            await asyncio.gather(*(raw(program.port, get(path), read=seen - 1000) for path in paths[20:]))
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            await program.until(lambda: len(workers) == len(program.workers()) and workers.isdisjoint(program.workers()))
+            await program.until(program.are_all_accepting)
+            upstream.behave()
+            left = taken(tmp_path / "store")
+            for path in paths[:20]:
+                assert len((await raw(program.port, get(path))).body) == size
+                assert limit // 2 < taken(tmp_path / "store") <= limit
+            assert left > limit // 2

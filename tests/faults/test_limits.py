@@ -1,10 +1,12 @@
 """Upstreams that count our pulls: row U19, and Docker Hub's headers."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
+from regproxy.oci.digest import Digest
 from tests.fakes.deeds import Headers, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Answer, Rig, rig
@@ -81,3 +83,49 @@ async def test_another_host_is_asked_before_one_with_few_pulls_left(upstream: Fa
         async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": upstream.url}, {"url": second.url}]}}) as proxy:
             assert [(await pulled(proxy, tag)).status for tag in ("1", "2")] == [200, 200]
         assert (len(upstream.ledger), len(second.ledger)) == (1, 1)
+
+
+async def test_u19_a_host_behind_one_that_throttles_us_is_asked_for_everything(upstream: FakeRegistry, tmp_path: Path) -> None:
+    async with FakeRegistry() as second:
+        image = second.add_image(NAME, "1", [b"layer"])
+        blob = second.add_blob(NAME, b"layer")
+        upstream.misbehave("", Status(429, {"Retry-After": "900"}))
+        paths = [f"manifests/{image.digest}", "manifests/1", f"blobs/{blob}", "tags/list", f"referrers/{image.digest}"]
+        async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": upstream.url}, {"url": second.url}]}}) as proxy:
+            assert [(await proxy.ask(f"/v2/{NAME}/{path}?ns=docker.io")).status for path in paths] == [200] * 5
+        assert upstream.ledger
+
+
+@pytest.mark.parametrize("kind", ["manifests", "blobs"])
+async def test_u19_where_no_host_answers_each_is_named_and_the_first_that_may_decides_when_to_come_back(
+    upstream: FakeRegistry, tmp_path: Path, kind: str
+) -> None:
+    """A throttle hid what the host behind it had said, and told clients to stay away for as long as the throttle."""
+    async with FakeRegistry() as second:
+        digest = second.add_image(NAME, "1", [b"layer"]).digest if kind == "manifests" else second.add_blob(NAME, b"layer")
+        upstream.misbehave("", Status(429, {"Retry-After": "900"}))
+        second.misbehave("", Status(503))
+        async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": upstream.url}, {"url": second.url}]}}) as proxy:
+            answer = await proxy.ask(f"/v2/{NAME}/{kind}/{digest}?ns=docker.io")
+    assert answer.status == 503
+    assert [text for text in (b"throttles us", b"answered 503") if text not in answer.body] == []
+    assert int(answer.headers["Retry-After"]) <= 10
+
+
+@pytest.mark.parametrize("what", ["blob", "manifest by digest", "manifest by tag", "missing blob", "missing tag"])
+async def test_n16_07_a_flood_of_heads_of_what_is_not_cached_asks_upstream_once(upstream: FakeRegistry, tmp_path: Path, what: str) -> None:
+    blob, image = upstream.add_blob(NAME, b"blob" * 1000), upstream.add_image(NAME, "1", [b"layer"])
+    paths = {
+        "blob": f"blobs/{blob}",
+        "manifest by digest": f"manifests/{image.digest}",
+        "manifest by tag": "manifests/1",
+        "missing blob": f"blobs/{Digest.of(b'none')}",
+        "missing tag": "manifests/none",
+    }
+    path = f"/v2/{NAME}/{paths[what]}"
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        first = await asyncio.gather(*(proxy.ask(path, "HEAD") for _ in range(50)))
+        await proxy.settled()
+        statuses = {each.status for each in (*first, *[await proxy.ask(path, "HEAD") for _ in range(50)])}
+    assert statuses == {404 if "missing" in what else 200}
+    assert sum(upstream.count(method, kind) for method in ("HEAD", "GET") for kind in ("blobs", "manifests")) <= 2

@@ -13,6 +13,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
+from tests.fakes.deeds import Status
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.volume import tmpfs
@@ -41,9 +42,16 @@ def _use_up_inodes(place: Path) -> None:
         (place / str(number)).mkdir()
 
 
+def _fill(volume: Path, left: int) -> None:
+    """Fill a volume up with something else until *left* bytes are free."""
+    with (volume / "lost+found").open("wb", buffering=0) as other, suppress(OSError):
+        while shutil.disk_usage(volume).free > left:
+            other.write(bytes(4096))
+
+
 @asynccontextmanager
 async def _on(volume: Path, upstream: FakeRegistry, **store: object) -> AsyncIterator[Rig]:
-    async with rig(volume, {"docker.io": upstream.url}, store={"root": str(volume), **store}) as running:
+    async with rig(volume, {"docker.io": upstream.url}, store={"high_watermark": "85%", **store}) as running:
         yield running
 
 
@@ -84,7 +92,7 @@ async def test_d02_what_a_disk_full_of_other_things_does_not_take_is_an_alarm(up
         status, text = await _ready(proxy)
         assert status == 200
         assert "takes nothing" in text
-        assert "beside what else is on its disk" in text
+        assert "of it are used, and store.high_watermark is 85%" in text
 
 
 async def test_d02_b14_a_disk_that_fills_up_in_the_middle_is_not_the_clients_trouble(upstream: FakeRegistry, volume: Path) -> None:
@@ -115,6 +123,33 @@ async def test_d03_manifest_and_index_without_room_are_served_from_upstream(upst
         assert (await proxy.ask(_blob(Digest.of(SMALL)))).body == SMALL
         await proxy.settled()
         assert [path for path in (volume / "blobs").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(("left", "mark"), [(MIB, "85%"), (0, "100%")], ids=["the store takes nothing", "no free block"])
+async def test_d32_a_tag_that_no_disk_keeps_is_asked_for_once(upstream: FakeRegistry, volume: Path, left: int, mark: str) -> None:
+    """Registries count pulls by the manifests that they give; a full disk in a mass restart would use them all up."""
+    described = upstream.add_image(NAME, "1", [SMALL])
+    async with _on(volume, upstream, high_watermark=mark) as proxy:
+        _fill(volume, left)
+        for _ in range(5):
+            for target in ("1", str(described.digest)):
+                for method in ("HEAD", "GET"):
+                    answer = await proxy.ask(f"/v2/{NAME}/manifests/{target}?ns=docker.io", method)
+                    assert (answer.status, answer.headers["Docker-Content-Digest"]) == (200, str(described.digest))
+            assert Digest.of((await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")).body) == described.digest
+        asked = [entry.method for entry in upstream.ledger if "/manifests/" in entry.path]
+        assert asked in (["GET"], ["GET", "HEAD"])  # whether it may still be read, which is no pull
+
+
+async def test_d32_what_no_disk_keeps_is_not_served_after_a_refusal(upstream: FakeRegistry, volume: Path) -> None:
+    upstream.add_image(NAME, "1", [SMALL])
+    async with _on(volume, upstream, high_watermark="100%") as proxy:
+        _fill(volume, 0)
+        for _ in range(2):
+            assert (await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")).status == 200
+        upstream.misbehave(lambda entry: NAME in entry.path, Status(403))
+        for tag in ("2", "1"):
+            assert (await proxy.ask(f"/v2/{NAME}/manifests/{tag}?ns=docker.io")).status == 403
 
 
 async def test_d03_a_start_on_a_disk_without_a_free_block_loses_nothing(upstream: FakeRegistry, volume: Path) -> None:
@@ -250,7 +285,7 @@ async def test_d28_a_limit_on_file_sizes_is_a_full_disk(upstream: FakeRegistry, 
 
 async def test_d29_a_blob_larger_than_the_store_passes_through(upstream: FakeRegistry, tmp_path: Path) -> None:
     kept, other = upstream.add_blob(NAME, SMALL), upstream.add_blob(NAME, LARGE)
-    async with _on(tmp_path / "store", upstream, max_size="8MiB") as proxy:
+    async with _on(tmp_path / "store", upstream, max_size="8MiB", high_watermark="100%") as proxy:
         await proxy.ask(_blob(kept))
         await proxy.settled()
         assert (await proxy.ask(_blob(other))).body == LARGE

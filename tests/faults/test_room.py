@@ -3,8 +3,7 @@
 import asyncio
 import os
 import random
-import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,8 +12,10 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.policy.store.eviction import OCCASION
 from regproxy.storage.blob_files import path_of
+from tests.fakes.deeds import Cut, NoRanges, Stall, Status
+from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.volume import tmpfs
+from tests.fakes.volume import taken, tmpfs
 from tests.rig import Rig, get, metric, raw, rig
 
 MIB = 1024 * 1024
@@ -58,17 +59,8 @@ async def _store(root: Path, upstream: FakeRegistry, now: list[float], max_size:
         yield proxy
 
 
-def _taken(root: Path) -> int:
-    return sum(_blocks(path) for part in ("blobs", "ingest") for path in (root / part).rglob("*"))
-
-
-def _blocks(path: Path) -> int:
-    """Return the bytes a file takes; none where it is no file, or is gone by now."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0
-    return found.st_blocks * 512 if stat.S_ISREG(found.st_mode) else 0
+def _batched(paths: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (paths[start : start + size] for start in range(0, len(paths), size))
 
 
 async def test_more_than_fits_is_pulled_right_and_the_store_is_never_over_its_limit(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -85,14 +77,14 @@ async def test_more_than_fits_is_pulled_right_and_the_store_is_never_over_its_li
             while names:
                 pulls = asyncio.gather(*(images.pull(name) for name in dict.fromkeys(names[:4])))
                 while not pulls.done():
-                    most = max(most, _taken(volume))
+                    most = max(most, taken(volume))
                     await asyncio.wait([pulls], timeout=0.01)
                 await pulls
                 del names[:4]
             await proxy.settled()
             assert 12 * MIB < most <= LIMIT
-            assert _taken(volume) <= LIMIT
-            assert metric(await proxy.metrics(), "regproxy_store_bytes") == _taken(volume)
+            assert taken(volume) <= LIMIT
+            assert metric(await proxy.metrics(), "regproxy_store_bytes") == taken(volume)
 
 
 async def test_d30_a_sweep_of_pulls_that_never_come_back_leaves_the_working_set(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -144,7 +136,7 @@ async def test_what_is_frozen_or_pinned_is_not_swept_until_it_is_let_go(upstream
         assert (await proxy.admin(f"freezes?pattern={pattern}", "DELETE"))[0] == 204
         assert (await proxy.admin("store/pin", "POST", {"image": image, "pinned": False}))[0] == 200
         await proxy.proxy.evictor.sweep(LIMIT)
-        assert _taken(tmp_path / "store") == 0
+        assert taken(tmp_path / "store") == 0
 
 
 async def test_d10_slow_readers_of_what_is_swept_get_all_of_it(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -159,7 +151,7 @@ async def test_d10_slow_readers_of_what_is_swept_get_all_of_it(upstream: FakeReg
             writer.write(get(path))
             await reader.readuntil(b"\r\n\r\n")
         await proxy.proxy.evictor.sweep(LIMIT)
-        assert _taken(tmp_path / "store") == 0
+        assert taken(tmp_path / "store") == 0
         for reader, writer in readers:
             assert await reader.readexactly(len(body)) == body
             writer.close()
@@ -175,7 +167,7 @@ async def test_d11_b11_what_is_being_fetched_is_not_swept(upstream: FakeRegistry
             assert [answer.body for answer in answers] == bodies
         await proxy.settled()
         assert list((tmp_path / "store" / "ingest").iterdir()) == []
-        assert _taken(tmp_path / "store") <= 8 * MIB
+        assert taken(tmp_path / "store") <= 8 * MIB
 
 
 async def test_d25_a_thousand_fills_at_once_stay_within_the_limit(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -186,11 +178,38 @@ async def test_d25_a_thousand_fills_at_once_stay_within_the_limit(upstream: Fake
         answers = asyncio.gather(*(proxy.ask(path) for path in paths))
         most = 0
         while not answers.done():
-            most = max(most, _taken(tmp_path / "store"))
+            most = max(most, taken(tmp_path / "store"))
             await asyncio.wait([answers], timeout=0.05)
         assert [answer.body == body for answer, body in zip(await answers, bodies, strict=True)] == [True] * 1000
         await proxy.settled()
         assert most <= 8 * MIB * 1.05
+
+
+async def test_d25_what_a_host_only_promises_evicts_next_to_nothing(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """It announces most of what the store may hold, sends a little and stalls; an honest one is kept in the end."""
+    stored = [os.urandom(MIB) for _ in range(LIMIT // MIB)]
+    giant, ordinary = os.urandom(40 * MIB), os.urandom(MIB)
+    paths = [f"/v2/library/app/blobs/{upstream.add_blob('library/app', body)}?ns=docker.io" for body in (*stored, giant, ordinary)]
+    promised, small = paths[-2:]
+    stalled = Stall(2 * MIB)
+    async with _store(tmp_path / "store", upstream, [1e9], LIMIT) as proxy:
+        for path in paths[:-2]:
+            await proxy.ask(path)
+        await proxy.settled()
+        upstream.misbehave(on("GET", promised.partition("?")[0]), NoRanges(), stalled, times=1)
+        leaving = await raw(proxy.port, get(promised), read=MIB)
+        assert len(leaving.body) > 0
+        assert (await proxy.ask(small)).body == ordinary
+        async with asyncio.timeout(300):
+            while not path_of(tmp_path / "store", Digest.of(ordinary)).exists():  # noqa: ASYNC110 -- it is the file system that is watched
+                await asyncio.sleep(0.01)
+        there = sum(path_of(tmp_path / "store", Digest.of(body)).exists() for body in stored)
+        assert there >= len(stored) * 3 // 4
+        stalled.event.set()
+        await proxy.settled()
+        assert (await proxy.ask(promised)).headers["Cache-Status"] == "regproxy; hit"
+        assert taken(tmp_path / "store") <= LIMIT
+        assert metric(await proxy.metrics(), "regproxy_store_bytes") == taken(tmp_path / "store")
 
 
 async def test_d29_a_limit_that_was_lowered_is_kept_from_the_start(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -203,8 +222,41 @@ async def test_d29_a_limit_that_was_lowered_is_kept_from_the_start(upstream: Fak
     async with _store(tmp_path / "store", upstream, [1e9], 4 * MIB) as proxy:
         assert (await proxy.ask(paths[0])).body == bodies[0]
         async with asyncio.timeout(300):
-            while _taken(tmp_path / "store") > 4 * MIB:  # noqa: ASYNC110 -- it is the file system that is watched
+            while taken(tmp_path / "store") > 4 * MIB:  # noqa: ASYNC110 -- it is the file system that is watched
                 await asyncio.sleep(0.01)
+
+
+async def test_d31_what_a_host_cuts_takes_no_more_than_fits_and_nothing_from_what_is_cached(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """A hundred blobs are cut and never finished: their partial files are counted, and go before anything that is cached."""
+    limit, at = 8 * MIB, 300_000
+    cached, *cut = [os.urandom(400_000) for _ in range(101)]
+    paths = [f"/v2/library/app/blobs/{upstream.add_blob('library/app', body)}" for body in (cached, *cut)]
+    async with _store(tmp_path / "store", upstream, [1e9], limit) as proxy:
+        assert (await proxy.ask(paths[0])).body == cached
+        upstream.misbehave(
+            lambda entry: entry.kind == "blobs" and not entry.headers.get("range", "bytes=0-").startswith("bytes=0-"), Status(404)
+        )
+        upstream.misbehave(on("GET", "/blobs/"), Cut(at))
+        most = 0
+        for some in (*_batched(paths[1:-1], 9), paths[-1:]):
+            assert not any(answer.is_whole for answer in await asyncio.gather(*map(proxy.ask, some)))
+            await proxy.settled()
+            most = max(most, taken(tmp_path / "store"))
+        assert limit // 2 < most <= limit
+        upstream.behave()
+        assert (await proxy.ask(paths[0])).headers["Cache-Status"] == "regproxy; hit"
+        upstream.ledger.clear()
+        assert (await proxy.ask(paths[-1])).body == cut[-1]
+        await proxy.settled()
+        resumed = [entry.headers["range"] for entry in upstream.ledger if entry.method == "GET" and "range" in entry.headers]
+        assert [each.rpartition("-")[0] for each in resumed] == [f"bytes={at - 1}"], "what the last one left is used"
+        assert metric(await proxy.metrics(), "regproxy_store_bytes") == taken(tmp_path / "store")
+    async with _store(tmp_path / "store", upstream, [1e9], limit) as proxy:
+        assert metric(await proxy.metrics(), "regproxy_store_bytes") == taken(tmp_path / "store"), "a restart counts them, too"
+        for body, path in zip(cut[:30], paths[1:31], strict=True):
+            assert (await proxy.ask(path)).body == body
+            await proxy.settled()
+            assert taken(tmp_path / "store") <= limit
 
 
 async def test_b12_who_asks_while_room_is_made_waits_or_streams(upstream: FakeRegistry, tmp_path: Path) -> None:
@@ -233,7 +285,7 @@ async def test_what_was_lost_and_brought_again_is_counted_once(upstream: FakeReg
         await proxy.settled()
         for _ in range(2):
             await proxy.proxy.evictor.agree()
-        assert metric(await proxy.metrics(), "regproxy_store_bytes") == _taken(tmp_path / "store") == 3 * MIB
+        assert metric(await proxy.metrics(), "regproxy_store_bytes") == taken(tmp_path / "store") == 3 * MIB
 
 
 @pytest.mark.parametrize("watched", ["regproxy_store_bytes", "regproxy_store_blobs", "regproxy_evicted_bytes_total"])

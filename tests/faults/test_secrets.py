@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.fakes.forward_proxy import ForwardProxy
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.fleet.redis_server import RedisServer
-from tests.rig import free_port
+from tests.free_port import free_port
 
 NAME = "library/app"
 PASSWORD = "canary-helper-9a1f"
@@ -120,8 +121,8 @@ async def test_n12_09_a_redis_that_refuses_us_is_told_without_its_password(tmp_p
 def _of_process(number: int) -> list[str]:
     """Read what everybody on the machine sees of a process, and what it shares with others in memory."""
     place = Path(f"/proc/{number}")
-    variables = [entry.partition(b"=") for entry in (place / "environ").read_bytes().split(b"\0")]
-    shared = [Path(os.fsdecode(value)) for name, _, value in variables if name.startswith(b"_REGPROXY_SHARED_")]
+    opened = [each.readlink() for each in (place / "fd").iterdir() if each.is_symlink()]  # a forked worker's environ tells nothing
+    shared = [path for path in opened if re.fullmatch(r"regproxy-\d+-[a-z0-9_]{8}", path.name)]
     files = [path for folder in shared for path in folder.rglob("*") if path.is_file()]
     assert files
     return [path.read_bytes().decode("latin-1") for path in (place / "cmdline", *files)]

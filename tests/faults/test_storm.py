@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.storm import cost, shelved, storm
+from bench.storm import cost, secrets_of, shelved, storm
 from tests.fakes.deeds import Delay
 from tests.fakes.registry import FakeRegistry
 from tests.fleet.redis_server import RedisServer
@@ -37,6 +37,22 @@ async def test_a_storm_is_one_calm_client_to_upstream(upstream: FakeRegistry, tm
         found = cost(upstream, await storm([proxy.port], images, NODES))
     assert (found.failures, found.tokens, found.manifest_gets, found.blob_gets) == ((), IMAGES, IMAGES, IMAGES * BLOBS)
     assert found.unauthorized <= IMAGES
+
+
+@pytest.mark.parametrize(("access", "secrets"), [("proven", 1), ("distinct", NODES)])
+async def test_n16_03_a_storm_of_proofs_is_one_for_each_credential_and_repository(
+    upstream: FakeRegistry, tmp_path: Path, access: str, secrets: int
+) -> None:
+    """And what a credential has proven is fetched with one of them, as often as without proofs."""
+    images, shown = shelved(upstream, IMAGES, 10_000), secrets_of(upstream, access, NODES)
+    patient = {"connect": "20s", "headers": "20s", "silence": "20s"}
+    proven = {"hosts": [{"url": upstream.url}], "access": "proven"}
+    async with rig(tmp_path / "store", {"reg.example": proven}, timeouts=patient) as proxy:
+        found = cost(upstream, await storm([proxy.port], images, NODES, shown=shown))
+    assert found.failures == ()
+    assert found.tokens <= IMAGES * secrets
+    assert found.manifest_heads <= IMAGES * secrets
+    assert (found.manifest_gets, found.blob_gets) == (IMAGES, IMAGES * BLOBS)
 
 
 async def test_tokens_that_end_in_the_middle_are_renewed_once_each(upstream: FakeRegistry, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class TestTokenServiceIsOut:
         upstream.misbehave("/token", Hold())
         assert (await proxy.ask(TAG)).status == 200
         answer = await proxy.ask(f"/v2/{NAME}/manifests/2?ns=docker.io")
-        assert (answer.status, b"127.0.0.1 did not" in answer.body) == (504, True)
+        assert (answer.status, f"{upstream.host} did not".encode() in answer.body) == (504, True)
 
     async def test_u22_slow(self, upstream: FakeRegistry, tmp_path: Path) -> None:
         """What is there is served meanwhile, and what is not is pulled after it."""
@@ -305,8 +305,9 @@ async def test_s21_no_token_is_seen_where_it_was_not_asked_for(tmp_path: Path) -
                 paths += [f"/v2/{name}/blobs/{digest}?ns={namespace}" for digest in found]
         random.Random(4).shuffle(paths)
         async with _running(tmp_path, one, two, timeouts=PATIENT) as proxy:
-            answers = await asyncio.gather(*(proxy.ask(path) for path in paths))
-        assert {answer.status for answer in answers} == {200}
+            for together in (paths[:200], paths[200:]):
+                answers = await asyncio.gather(*(proxy.ask(path) for path in together))
+                assert {answer.status for answer in answers} == {200}
         for registry in (one, two):
             sent = [entry for entry in registry.ledger if entry.kind == "blobs" and entry.status == 200]
             scopes = [registry.tokens[entry.headers["authorization"].removeprefix("Bearer ")] for entry in sent]

@@ -12,7 +12,7 @@ from tests.rig import QUICK, rig
 
 NAME = "library/app"
 # Only the deadline for all of an answer ends a trickle: between two bytes there is never a silence.
-TIMEOUTS = {**QUICK, "headers": "1s", "silence": "5m", "revalidate": "5m", "progress": "5m"}
+TIMEOUTS = {**QUICK, "headers": "3s", "silence": "5m", "revalidate": "5m", "progress": "5m"}
 PATHS = [f"/v2/{NAME}/manifests/1", f"/v2/{NAME}/tags/list", f"/v2/{NAME}/referrers/sha256:{'a' * 64}"]
 
 
@@ -34,7 +34,7 @@ async def test_n12_13_alone_it_is_a_timeout_and_turns_are_given_back(upstream: F
         upstream.add_image(NAME, str(number), [b"layer"])
     upstream.add_image(NAME, "good", [b"layer"])
     upstream.misbehave(lambda entry: entry.method == "GET" and entry.reference != "good", Trickle())
-    async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=TIMEOUTS) as proxy:
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts={**TIMEOUTS, "headers": "5s"}) as proxy:
         trickled = [proxy.ask(f"/v2/{NAME}/manifests/{number}") for number in range(100)]
         *slow, good = await asyncio.gather(*trickled, proxy.ask(f"/v2/{NAME}/manifests/good"))
         assert {answer.status for answer in slow} == {504}

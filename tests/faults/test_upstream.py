@@ -9,7 +9,8 @@ import pytest
 
 from tests.fakes.deeds import Cut, Deed, Hold, Lie, NoLength, NoRanges, Reset, ShortChunked, Stall, Status
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, PATIENT, Answer, Rig, free_port, get, raw, rig
+from tests.free_port import free_port
+from tests.rig import LOOPBACK, PATIENT, Answer, Rig, get, raw, rig
 
 NAME = "library/app"
 BLOB = os.urandom(3_000_000)
@@ -190,6 +191,28 @@ async def test_u16_a_silent_upstream_delays_a_known_tag_by_the_deadline_and_no_m
         assert stale.body == fresh.body
         assert "did not answer within 0.5 s" in stale.headers["Warning"]
         gate.event.set()
+
+
+async def test_n20_01_while_an_upstream_is_silent_only_the_first_pull_waits_for_it(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """One question at a time is out meanwhile, and any answer ends it."""
+    tags = [str(number) for number in range(5)]
+    for tag in tags:
+        upstream.add_image(NAME, tag, [tag.encode()])
+    settings = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
+    async with rig(tmp_path / "store", {"docker.io": settings}, timeouts={**PATIENT, "revalidate": "500ms"}) as proxy:
+        fresh = [await proxy.ask(_tag(tag)) for tag in tags]
+        gate = Hold()
+        upstream.misbehave("/manifests/", gate)
+        before = len(upstream.ledger)
+        stale = [await proxy.ask(_tag(tag)) for tag in [*tags, *tags]]
+        assert [each.body for each in stale] == [each.body for each in [*fresh, *fresh]]
+        assert ["did not answer within" in each.headers["Warning"] for each in stale] == [True] + [False] * 9
+        assert len(upstream.ledger) == before + 1
+        upstream.behave()
+        gate.event.set()
+        async with asyncio.timeout(60):
+            while "Warning" in (await proxy.ask(_tag("4"))).headers:  # noqa: ASYNC110  the pull is what asks
+                await asyncio.sleep(0)
 
 
 async def test_u17_a_silent_upstream_is_a_gateway_timeout(upstream: FakeRegistry, proxy: Rig) -> None:

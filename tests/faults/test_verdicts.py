@@ -10,6 +10,7 @@ import yaml
 
 from regproxy.config import load
 from regproxy.fleet.memory import NullFleet, SharedFleet
+from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Tag
 from regproxy.ports import Refused, Rejected
@@ -127,6 +128,17 @@ async def test_n12_10_what_a_client_could_misread_is_translated(upstream: FakeRe
     assert await _is_well(proxy)
 
 
+@pytest.mark.parametrize("status", [204, 300, 302, 304])
+async def test_n12_10_a_response_without_content_is_no_outage_and_no_lie(upstream: FakeRegistry, proxy: Rig, status: int) -> None:
+    """A cache or firewall in front of the registry may answer so for one thing."""
+    described = upstream.add_image(NAME, "1", [b"layer"])
+    upstream.misbehave(on("GET"), Status(status))
+    for path in (_manifest("1"), _manifest(described.digest), f"/v2/{NAME}/blobs/{Digest.of(b'layer')}?ns=docker.io", *LISTINGS):
+        answer = await proxy.ask(path)
+        assert (answer.status, f"answered {status}" in answer.body.decode()) == (502, True)
+    assert await _is_well(proxy)
+
+
 @pytest.mark.parametrize("status", [407, 408, 500, 502, 503])
 async def test_n12_10_what_does_not_work_is_an_outage(upstream: FakeRegistry, proxy: Rig, status: int) -> None:
     upstream.misbehave("/manifests/", Status(status))
@@ -198,7 +210,7 @@ async def test_n12_10_a_refusal_ends_staleness_for_all_workers(upstream: FakeReg
     for tag in ("1", "2"):
         upstream.add_image(NAME, tag, [tag.encode()])
     document = {
-        "store": {"root": str(tmp_path / "store")},
+        "store": {"root": str(tmp_path / "store"), "high_watermark": "100%"},
         "timeouts": PATIENT,
         "upstreams": {"docker.io": {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}},
     }

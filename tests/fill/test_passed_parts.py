@@ -13,7 +13,8 @@ NEVER = 1e9  # seconds
 
 
 def _parts(process: Process, limit: float = NEVER) -> PassedParts:
-    parts = process.fills.parts["docker.io"] = PassedParts(limit)
+    parts = PassedParts(limit)
+    process.fills.parts = {"docker.io": parts}
     parts.begin()
     return parts
 

@@ -4,8 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from tests.clients.processes import Daemon, free_port, is_listening
+from tests.clients.processes import Daemon, is_listening
 from tests.clients.programs import program
+from tests.free_port import free_port
 
 
 class RedisServer:

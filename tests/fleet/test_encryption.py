@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from regproxy.fleet.encryption import Encryption, derived
 
 KEY, OTHER, NOW = "0123456789abcdef" * 4, "fedcba9876543210" * 4, 1_785_585_600.0
-SEAL = Encryption(KEY)
+SEAL, OF_ANOTHER = Encryption(KEY), Encryption(OTHER)
 
 
 @given(st.text(), st.binary())
@@ -13,7 +13,7 @@ def test_what_was_sealed_is_opened_under_its_name_with_its_key_and_no_other(name
     sealed = SEAL.sealed(name, value, NOW)
     assert SEAL.opened(name, sealed, NOW, 60) == value
     assert SEAL.opened(f"{name}x", sealed, NOW, 60) is None
-    assert Encryption(OTHER).opened(name, sealed, NOW, 60) is None
+    assert OF_ANOTHER.opened(name, sealed, NOW, 60) is None
 
 
 @given(st.binary(), st.integers(0, 40), st.integers(1, 255))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.fakes.listener import Listener
-from tests.fleet.test_redis import KEY, REFERENCE, replica, until_back
+from tests.fleet.replicas import KEY, REFERENCE, replica, until_back
 
 NONSENSE = {
     "lists in lists": b"*1\r\n" * 50_000,

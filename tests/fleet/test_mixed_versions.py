@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from regproxy.fleet.codec import tag_document, tag_of, token_document, token_of
+from regproxy.fleet.codec import history_of, tag_document, tag_of, token_document, token_of
 from regproxy.fleet.encryption import Encryption
 from regproxy.policy.freshness import Denied, Missing, TagAnswer
 from tests.fleet.redis_server import RedisServer
-from tests.fleet.test_redis import KEY, NOW, RECORD, REFERENCE, RING, TOKEN, replica, written
+from tests.fleet.replicas import KEY, NOW, RECORD, REFERENCE, RING, TOKEN, replica, written
 
 ANSWERS: list[TagAnswer] = [RECORD, Missing("no such tag", NOW), Denied("denied", NOW, 403, "DENIED")]
 
@@ -51,6 +51,25 @@ def _changed(document: dict[str, Any]) -> list[dict[str, Any]]:
     without = [{name: value for name, value in document.items() if name != gone} for gone in document]
     others: list[object] = [None, [], {}]
     return without + [{**document, name: other} for name in document for other in others]
+
+
+HISTORIES: list[dict[str, Any] | None] = [
+    None,
+    {},
+    {"meanings": None},
+    {"meanings": 7},
+    {"meanings": [7]},
+    {"meanings": [["sha256:0", NOW]]},
+    {"meanings": [[7, NOW]]},
+    {"meanings": [[None, "x"]]},
+    {"meanings": [[None, float("nan")]]},
+    {"meanings": [[None, NOW, 1]]},
+]
+
+
+@pytest.mark.parametrize("document", HISTORIES, ids=str)
+def test_n18_07_a_history_that_is_not_ours_is_as_nothing(document: dict[str, Any] | None) -> None:
+    assert history_of(document) == ()
 
 
 def test_n15_07_a_form_that_is_not_ours_is_as_nothing() -> None:

@@ -69,7 +69,7 @@ def _schema(path: Path) -> tuple[object, set[tuple[object, ...]]]:
         }
 
 
-def _store(root: Path, version: str) -> Path:
+def store_of(root: Path, version: str) -> Path:
     """Write a store's databases as *version* did."""
     _write(root / "index.db", INDEXES[version])
     if version.startswith("3"):
@@ -85,7 +85,7 @@ def _beside(root: Path, pattern: str) -> list[Path]:
 async def test_n15_07_what_operators_and_tags_say_survives_from_every_version(
     tmp_path: Path, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    index = await SqliteIndex.open(_store(tmp_path, version))
+    index = await SqliteIndex.open(store_of(tmp_path, version))
     try:
         assert sorted(await index.freezes(), key=str) == sorted(FROZEN, key=str)
         assert await index.tag(REFERENCE) == TagRecord(MANIFEST, 17.5)
@@ -104,7 +104,7 @@ async def test_n15_07_what_operators_and_tags_say_survives_from_every_version(
 async def test_n15_07_an_upgraded_file_is_as_a_new_one(tmp_path: Path, version: str) -> None:
     (tmp_path / "new").mkdir()
     await (await SqliteIndex.open(tmp_path / "new" / "index.db")).close()
-    await (await SqliteIndex.open(_store(tmp_path, version))).close()
+    await (await SqliteIndex.open(store_of(tmp_path, version))).close()
     for name in ("index.db", "operators.db"):
         (expected, tables), (found, upgraded) = _schema(tmp_path / "new" / name), _schema(tmp_path / name)
         assert (found, upgraded) == (expected, tables)
@@ -113,7 +113,7 @@ async def test_n15_07_an_upgraded_file_is_as_a_new_one(tmp_path: Path, version: 
 
 @pytest.mark.parametrize("version", ["0", "2"])
 async def test_n15_07_the_file_as_it_was_stays_beside_it(tmp_path: Path, version: str) -> None:
-    path = _store(tmp_path, version)
+    path = store_of(tmp_path, version)
     before = _schema(path)
     await (await SqliteIndex.open(path)).close()
     assert _schema(tmp_path / f"index.version-{version}.db") == before
@@ -123,7 +123,7 @@ async def test_n15_07_the_file_as_it_was_stays_beside_it(tmp_path: Path, version
 @pytest.mark.parametrize("version", ["0", "2"])
 async def test_n15_07_an_upgrade_that_was_cut_off_is_done_again(tmp_path: Path, version: str) -> None:
     """Between the two files, which are not committed as one; what an operator lifted since then stays as it is in the index."""
-    path = _store(tmp_path, version)
+    path = store_of(tmp_path, version)
     _write(tmp_path / "operators.db", schemas.OPERATORS_1 + FREEZES)
     (tmp_path / f"index.version-{version}.unfinished").write_bytes(b"half a copy")
     index = await SqliteIndex.open(path)
@@ -146,7 +146,7 @@ async def test_n15_07_a_newer_file_refuses_the_start_and_stays_as_it_is(tmp_path
 
 
 async def test_n15_07_a_newer_file_of_operators_keeps_an_earlier_index_from_being_touched(tmp_path: Path) -> None:
-    path = _store(tmp_path, "2")
+    path = store_of(tmp_path, "2")
     _write(tmp_path / "operators.db", f"CREATE TABLE of_tomorrow (a TEXT); PRAGMA user_version = {OPERATORS.version + 1};")
     before = _schema(path)
     with pytest.raises(StoreError, match=r"operators\.db has version"):
@@ -155,7 +155,7 @@ async def test_n15_07_a_newer_file_of_operators_keeps_an_earlier_index_from_bein
 
 
 async def test_n15_07_an_earlier_file_that_is_damaged_is_put_aside(tmp_path: Path) -> None:
-    path = _store(tmp_path, "2")
+    path = store_of(tmp_path, "2")
     with path.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (path.stat().st_size - 4096))

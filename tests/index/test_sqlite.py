@@ -1,10 +1,5 @@
 """What the index promises: it survives restarts, and losing it costs questions only."""
 
-import asyncio
-import contextlib
-import itertools
-import random
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,9 +9,10 @@ from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
-from regproxy.ports import Kind, StoreError
+from regproxy.ports import Kind
 
 NGINX = Repository("docker.io", "library/nginx")
 OTHER = Repository("docker.io", "library/other")
@@ -40,129 +36,6 @@ async def test_a_record_survives_a_restart(tmp_path: Path) -> None:
     assert await again.tag(REFERENCE) == TagRecord(DESCRIPTOR, 123.5)
     assert await again.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
     await again.close()
-
-
-async def test_content_is_held_by_those_it_was_put_for_and_known_to_all(index: SqliteIndex) -> None:
-    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
-    assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
-    assert await index.held(Kind.BLOB, OTHER, DESCRIPTOR.digest) is None
-    assert await index.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) is None
-    assert await index.known(Kind.BLOB, DESCRIPTOR.digest) == DESCRIPTOR
-
-
-async def test_n12_03_the_last_media_type_of_a_digest_stays(index: SqliteIndex) -> None:
-    """What earlier versions recorded may be a sender's; what is put now was read from the body."""
-    await index.put(Kind.MANIFEST, NGINX, Descriptor("application/json", DESCRIPTOR.digest, 8))
-    await index.put(Kind.MANIFEST, OTHER, DESCRIPTOR)
-    assert await index.held(Kind.MANIFEST, OTHER, DESCRIPTOR.digest) == DESCRIPTOR
-
-
-async def test_a_dropped_tag_is_unknown(index: SqliteIndex) -> None:
-    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
-    await index.drop_tag(REFERENCE)
-    assert await index.tag(REFERENCE) is None
-
-
-async def test_listings_are_kept_and_replaced(index: SqliteIndex) -> None:
-    assert await index.listing("tags a") is None
-    await index.put_listing("tags a", b"1")
-    await index.put_listing("tags a", b"2")
-    assert await index.listing("tags a") == b"2"
-
-
-async def test_n12_14_listings_take_no_more_of_the_disk_than_they_may(tmp_path: Path) -> None:
-    times = itertools.count(1.0)
-    index = await SqliteIndex.open(tmp_path / "index.db", lambda: next(times), listing_bytes=100_000)
-    try:
-        bodies = {f"tags {number}": random.Random(number).randbytes(20_000) for number in range(20)}
-        for key, body in bodies.items():
-            await index.put_listing(key, body)
-        found = [key for key, body in bodies.items() if await index.listing(key) == body]
-        assert found == list(bodies)[-4:]
-        await index.put_listing("tags large", random.Random(0).randbytes(60_000))
-        assert await index.listing("tags large") is None
-        await index.put_listing("tags dense", b'"tag",' * 100_000)
-        assert await index.listing("tags dense") == b'"tag",' * 100_000
-        assert await index.listing("tags 19") == bodies["tags 19"]
-    finally:
-        await index.close()
-
-
-@pytest.mark.parametrize("damage", [b"this is no database at all, and long enough" * 200, b"SQLite format 3\x00" + b"\xff" * 5000])
-async def test_a_damaged_index_is_put_aside_and_begun_anew(tmp_path: Path, damage: bytes) -> None:
-    path = tmp_path / "index.db"
-    path.write_bytes(damage)
-    index = await SqliteIndex.open(path)
-    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
-    assert await index.tag(REFERENCE) is not None
-    await index.close()
-    assert _put_aside(tmp_path) == [damage]
-
-
-def _put_aside(root: Path) -> list[bytes]:
-    return [path.read_bytes() for path in root.glob("index.damaged-*")]
-
-
-async def _pinned_and_frozen(path: Path) -> None:
-    index = await SqliteIndex.open(path)
-    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
-    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
-    await index.ledger().pin(DESCRIPTOR.digest, pinned=True)
-    await index.put_freeze(Freeze("docker.io/library/*"))
-    await index.close()
-
-
-async def test_what_operators_want_outlives_a_lost_index(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "index.db"
-    await _pinned_and_frozen(path)
-    path.unlink()
-    index = await SqliteIndex.open(path)
-    assert await index.freezes() == [Freeze("docker.io/library/*")]
-    assert await index.tag(REFERENCE) is None
-    await index.put(Kind.MANIFEST, NGINX, DESCRIPTOR)
-    assert [image.is_pinned for image in await index.ledger().images()] == [True]
-    await index.close()
-    assert [(record.levelname, record.msg) for record in caplog.records] == [("WARNING", "database missing: created a new one")]
-
-
-async def test_lost_pins_and_freezes_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "index.db"
-    await _pinned_and_frozen(path)
-    (tmp_path / "operators.db").write_bytes(b"no database" * 1000)
-    index = await SqliteIndex.open(path)
-    assert await index.tag(REFERENCE) == TagRecord(DESCRIPTOR, 1.0)
-    assert await index.freezes() == []
-    await index.close()
-    (record,) = caplog.records
-    assert "pinned and frozen again" in str(record.__dict__)
-
-
-async def test_damage_in_the_middle_costs_questions_until_the_next_start_and_then_nothing(tmp_path: Path) -> None:
-    """Too large to be looked through at every start, it is found when it is used."""
-    path = tmp_path / "index.db"
-    index = await SqliteIndex.open(path)
-    async with index._db.transaction():
-        rows: list[tuple[str, bytes]] = [(f"key {number}", bytes(3000)) for number in range(3000)]
-        await index._db.execute_many("INSERT INTO listings VALUES (?, ?, 0)", list(rows))
-    await index.close()
-    with path.open("r+b") as file:
-        file.seek(4 * 1024 * 1024)
-        file.write(b"\xff" * 2 * 1024 * 1024)
-    index = await SqliteIndex.open(path)
-    found = await asyncio.gather(*(index.listing(key) for key, _ in rows), return_exceptions=True)
-    assert StoreError in {type(each) for each in found}
-    await index.close()
-    index = await SqliteIndex.open(path)
-    assert [await index.listing(key) for key, _ in rows[::100]] == [None] * 30
-    await index.close()
-
-
-async def test_troubles_of_the_database_are_troubles_of_the_store(index: SqliteIndex) -> None:
-    await index._db.execute("DROP TABLE tags")
-    with pytest.raises(StoreError, match="index"):
-        await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
-    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
-    assert await index.known(Kind.BLOB, DESCRIPTOR.digest) == DESCRIPTOR
 
 
 async def _said(index: SqliteIndex) -> int:
@@ -237,32 +110,18 @@ async def test_what_another_process_removed_is_held_by_nobody(index: SqliteIndex
     await other.close()
 
 
-async def test_n12_06_a_closed_repository_holds_nothing_and_lists_nothing(index: SqliteIndex) -> None:
-    for repository in (NGINX, OTHER):
-        await index.put(Kind.BLOB, repository, DESCRIPTOR)
-        for key in (f"tags {repository}", f"tags {repository}?n=1", f"referrers {repository} {DESCRIPTOR.digest}"):
-            await index.put_listing(key, b"list")
-    await index.put_listing(f"tags {NGINX}2?n=1", b"list")
-    before = index.generation
-    assert await index.put_refused(NGINX, "403")
-    assert index.generation != before, "what other processes remember of it ends"
-    assert not await index.put_refused(NGINX, "403"), "it is closed already"
-    assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) is None
-    assert await index.held(Kind.BLOB, OTHER, DESCRIPTOR.digest) == DESCRIPTOR
-    left = [f"tags {NGINX}2?n=1", f"tags {OTHER}", f"tags {OTHER}?n=1", f"referrers {OTHER} {DESCRIPTOR.digest}"]
-    gone = [f"tags {NGINX}", f"tags {NGINX}?n=1", f"referrers {NGINX} {DESCRIPTOR.digest}"]
-    assert [await index.listing(key) for key in left + gone] == [b"list"] * 4 + [None] * 3
-    assert await index.put_confirmed(NGINX, (await index.access(NGINX)).refused_at + 1)
-    assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
-
-
-async def test_n12_06_an_index_of_an_earlier_version_learns_it(tmp_path: Path) -> None:
-    index = await SqliteIndex.open(tmp_path / "index.db")
-    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
+async def test_n12_14_as_many_repositories_are_on_record_as_may_be(tmp_path: Path) -> None:
+    """A registry that answers for any name makes clients' inventions repositories; what is closed or imported stays."""
+    index = await SqliteIndex.open(tmp_path / "index.db", max_confirmed=100)
+    closed, imported = Repository("docker.io", "library/closed"), Repository("docker.io", "library/imported")
+    await index.put_refused(closed, "no")
+    await index.put_imported(imported)
+    names = [Repository("docker.io", f"invented/{number}") for number in range(300)]
+    for number, name in enumerate(names):
+        await index.put_confirmed(name, 1000.0 + number)
+    known = [name for name in names if await index.access(name) != Access()]
+    assert 100 <= len(known) <= 102
+    assert known == names[-len(known) :]
+    assert (await index.access(closed)).is_closed
+    assert (await index.access(imported)).is_imported
     await index.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "index.db")) as file:
-        file.execute("DROP TABLE access")
-    again = await SqliteIndex.open(tmp_path / "index.db")
-    assert await again.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
-    assert not (await again.access(NGINX)).is_closed
-    await again.close()

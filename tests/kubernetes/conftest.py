@@ -9,19 +9,50 @@ from pathlib import Path
 import pytest
 
 from .api_server import ApiServer
-from .machine import Computer
+from .machine import Computer, Traces
 from .node import Cluster
 
-collect_ignore_glob = [] if os.environ.get("CLUSTER_TESTS") == "1" else ["test_*.py"]
+_IS_ASKED = os.environ.get("CLUSTER_TESTS") == "1"
+_MAX_STARTS = 5
+_TRACES = pytest.StashKey[Traces]()
+collect_ignore_glob = [] if _IS_ASKED else ["test_*.py"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Leave it to the program that starts several of us, where there is one."""
+    if _IS_ASKED and "CLUSTER_NODE" not in os.environ:
+        session.config.stash[_TRACES] = Traces()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _TRACES in session.config.stash:
+        session.config.stash[_TRACES].remove()
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ApiServer]:
     with tempfile.TemporaryDirectory(prefix="rp-", dir="/tmp") as folder:
-        server = ApiServer(Path(folder))
-        server.start()
+        server = _started(Path(folder))
         yield server
         server.stop()
+
+
+def _started(folder: Path) -> ApiServer:
+    """Start one; anew where another program of the machine took one of its ports in the meantime."""
+    number = 0
+    while True:
+        own = folder / str(number)
+        own.mkdir()
+        server = ApiServer(own)
+        try:
+            server.start()
+        except RuntimeError as error:
+            server.stop()
+            if "address already in use" not in str(error) or number == _MAX_STARTS:
+                raise
+            number += 1
+        else:
+            return server
 
 
 @pytest.fixture(scope="session")

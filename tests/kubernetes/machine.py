@@ -1,5 +1,6 @@
 """A machine for a node: network, mounts and processes of its own, which end with it. Only the wire to it is in the tests' network."""
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -7,13 +8,32 @@ from pathlib import Path
 from tests.clients.processes import Daemon, run
 from tests.clients.programs import require_root
 
-NETWORK = "10.77.0"
+_NUMBER = int(os.environ.get("CLUSTER_NODE", "0"))  # of those that run at a time
+NETWORK = f"10.77.{_NUMBER}"
 OUTSIDE = f"{NETWORK}.1"  # the tests' end of the wire: registries listen there
 ADDRESS = f"{NETWORK}.2"
-_WIRE = "rp-node"
+_WIRE = f"rp-node{_NUMBER}"
 
 # What programs of a node read and write at places that no option moves, or that the chart names.
 _OWN = ("etc/containerd", "run", "var/lib/cni", "var/lib/containerd", "var/lib/kubelet", "var/lib/regproxy", "var/log")
+
+
+class Traces:
+    """What nodes need and leave on the machine of the tests: places to mount at, and control groups. One for all that run at a time."""
+
+    def __init__(self) -> None:
+        self._others = set(_cgroups())
+        self._made = [place for own in _OWN if not (place := Path("/") / own).exists()]
+        for place in self._made:
+            place.mkdir()
+
+    def remove(self) -> None:
+        for place in reversed(self._made):
+            place.rmdir()
+        for group in _cgroups():
+            if group not in self._others:
+                with contextlib.suppress(OSError):  # whoever runs on this machine may have made it since
+                    group.rmdir()
 
 
 class Computer:
@@ -22,7 +42,6 @@ class Computer:
     def __init__(self, folder: Path) -> None:
         require_root()
         self.root = folder / "node"
-        self._made: list[Path] = []
         # The first process of a namespace reaps what others leave behind.
         waits = ["bash", "-c", "trap exit TERM; while :; do sleep infinity & wait $!; done"]
         command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *waits]
@@ -32,10 +51,6 @@ class Computer:
     def start(self) -> None:
         for own in _OWN:
             (self.root / own).mkdir(parents=True)
-            place = Path("/") / own
-            if not place.exists():
-                place.mkdir()
-                self._made.append(place)
         self._first.start(self._is_up)
         for own in _OWN:
             self.run("mount", "--bind", self.root / own, Path("/") / own)
@@ -54,8 +69,6 @@ class Computer:
             os.kill(self._pid, signal.SIGKILL)
         self._pid = 0
         self._first.stop()
-        while self._made:
-            self._made.pop().rmdir()
 
     def command(self, *words: str | Path) -> list[str | Path]:
         """Return the command that runs *words* in the machine."""
@@ -76,3 +89,10 @@ class Computer:
         self._pid = int(children[0])
         # unshare enters all namespaces and mounts /proc before it becomes the program that waits.
         return Path(f"/proc/{self._pid}/comm").read_text().strip() == "bash"
+
+
+def _cgroups() -> list[Path]:
+    """List the control groups of containerd's Pods, the innermost first: who is killed with a machine leaves them empty."""
+    tops = [Path(folder) for folder, folders, _ in os.walk("/sys/fs/cgroup") if "k8s.io" in folders]
+    found = [Path(folder) for top in tops for folder, _, _ in os.walk(top / "k8s.io", topdown=False)]
+    return sorted(found, key=lambda each: -len(each.parts))

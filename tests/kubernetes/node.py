@@ -186,7 +186,8 @@ class Cluster(ApiServer):
         return pods + "\n".join(events[-25:])
 
     def phase(self, pod: str, namespace: str = "default") -> str:
-        return self.kubectl("get", "pod", pod, f"--namespace={namespace}", "--output=jsonpath={.status.phase}").stdout
+        found = self.read(f"/api/v1/namespaces/{namespace}/pods/{pod}")
+        return str(found["status"].get("phase")) if found else ""
 
     def logs(self, pod: str, *words: str, namespace: str = "regproxy") -> str:
         done = self.kubectl("logs", pod, f"--namespace={namespace}", *words)
@@ -198,12 +199,28 @@ class Cluster(ApiServer):
         return self.awaited(lambda: self.phase(name) == "Succeeded", f"Pod {name} of {image}", within)
 
     def is_rolled_out(self, kind: str, name: str, namespace: str = "regproxy") -> bool:
-        done = self.kubectl("rollout", "status", f"{kind}/{name}", f"--namespace={namespace}", "--watch=false")
-        return "successfully rolled out" in done.stdout or "roll out complete" in done.stdout or "rolling update complete" in done.stdout
+        """Report what `kubectl rollout status` waits for."""
+        found = self.read(f"/apis/apps/v1/namespaces/{namespace}/{kind}s/{name}")
+        if found is None or found["status"].get("observedGeneration", 0) < found["metadata"]["generation"]:
+            return False
+        spec, status = found["spec"], found["status"]
+        if kind == "daemonset":
+            wanted = status["desiredNumberScheduled"]
+            return bool(wanted) and status.get("updatedNumberScheduled", 0) == status.get("numberAvailable", 0) == wanted
+        if kind == "statefulset":
+            is_new = status.get("updateRevision") == status.get("currentRevision")
+            return is_new and bool(status.get("readyReplicas", 0) == spec["replicas"])
+        return bool(status.get("updatedReplicas", 0) == status.get("availableReplicas", 0) == status.get("replicas", 0) == spec["replicas"])
+
+    def _is_ready(self) -> bool:
+        found = self.read(f"/api/v1/nodes/{NAME}")
+        conditions = found["status"].get("conditions", []) if found else []
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
     def _service_address(self, name: str, namespace: str) -> str | None:
-        found = self.kubectl("get", "service", name, f"--namespace={namespace}", "--output=jsonpath={.spec.clusterIP}").stdout
-        return found if found and found != "None" else None
+        found = self.read(f"/api/v1/namespaces/{namespace}/services/{name}")
+        address = found["spec"].get("clusterIP") if found else None
+        return address if address and address != "None" else None
 
     def _start_control(self) -> None:
         manager = [
@@ -241,9 +258,8 @@ class Cluster(ApiServer):
         self._start(Daemon(self.machine.command(*kubelet), self.folder / "kubelet.log"), lambda: True)
         proxied = self.machine.network_command(program("kube-proxy"), f"--config={self.folder}/proxy.yaml")
         self._start(Daemon(proxied, self.folder / "kube-proxy.log"), lambda: True)
-        ready = "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-        self.awaited(lambda: self.kubectl("get", "node", NAME, ready).stdout == "True", "the node")
-        self.awaited(lambda: self.kubectl("get", "serviceaccount", "default").returncode == 0, "the default ServiceAccount")
+        self.awaited(self._is_ready, "the node")
+        self.awaited(lambda: self.read("/api/v1/namespaces/default/serviceaccounts/default") is not None, "the default ServiceAccount")
 
     def _start(self, daemon: Daemon, is_ready: Callable[[], bool]) -> None:
         daemon.start(is_ready)

@@ -9,8 +9,11 @@ from .node import NAME, OWN_IMAGE, Cluster
 from .upstream import Upstream
 
 CACHES = {"cluster": "statefulset/rp-regproxy", "node": "daemonset/rp-regproxy-node"}
-_NODE_CACHE = "--selector=app.kubernetes.io/component=node"
+_NODE_CACHE = "labelSelector=app.kubernetes.io%2Fcomponent%3Dnode"
 ENDPOINT = "http://127.0.0.1:30500"
+# Seconds until a Pod of an uncached image has ended while the cache is dead. An old containerd tries 30 s for one connection, and reads
+# twice for each image where to pull from: before it asks for the tag, and after. The node is to be given back in between.
+_BOUND = 60.0
 
 
 class Release:
@@ -25,6 +28,7 @@ class Release:
         self.before = self.files()
 
     def values(self, **config: object) -> dict[str, Any]:
+        store = {"high_watermark": "100%"}  # however full the machine's disk is
         small = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "1Gi"}}
         return {
             "mode": self.mode,
@@ -35,10 +39,11 @@ class Release:
             "config": {
                 "workers": 1,
                 "drain": "2s",
+                "store": store,
                 "upstreams": {self.upstream.name: self.upstream.configured},
                 **config,
             },
-            "node": {"resources": small},
+            "node": {"resources": small, "config": {"store": store}},
             "clientConfig": {"enabled": True, "registries": [self.upstream.name]},
             "test": {"image": f"{self.upstream.name}/demo/test:1"},
         }
@@ -77,6 +82,8 @@ class Release:
         self.node.machine.run("iptables", "--delete", *rule)
         print(f"cache black-holed: Pod at once {at_once:.1f} s, withdrawn {withdrawn:.1f} s later, then Pod {after:.1f} s")  # noqa: T201
         self.await_cache()
+        assert at_once < _BOUND
+        assert after < _BOUND
 
     def run_while_stopped(self) -> None:
         """Run a Pod while the cache takes connections and does not answer: what waits for it goes on when it is restarted as not alive."""
@@ -93,15 +100,17 @@ class Release:
         return seconds, self.node.awaited(self.is_configured, "the node's configuration")
 
     def cache_container(self) -> str:
-        return self.node.crictl(
-            "ps", "--quiet", "--name=^regproxy$", "--label=io.kubernetes.pod.namespace=regproxy", "--pod", self._cache_pod()
-        ).strip()
+        """Return the container of the node's cache, once it runs."""
+        self.node.awaited(lambda: bool(self._running()), "the container of the node's cache")
+        return self._running()
+
+    def _running(self) -> str:
+        words = ("--name=^regproxy$", "--label=io.kubernetes.pod.namespace=regproxy", "--pod", self._cache_pod())
+        return self.node.crictl("ps", "--quiet", *words).strip()
 
     def restarts(self) -> int:
-        found = self.node.kubectl(
-            "get", "pods", "--namespace=regproxy", _NODE_CACHE, "--output=jsonpath={.items[0].status.containerStatuses[0].restartCount}"
-        )
-        return int(found.stdout or 0)
+        found = self.node.read(f"/api/v1/namespaces/regproxy/pods?{_NODE_CACHE}") or {"items": []}
+        return sum(each["restartCount"] for pod in found["items"] for each in pod["status"].get("containerStatuses", []))
 
     def _cache_pod(self) -> str:
         return self.node.crictl("pods", "--quiet", "--state=ready", "--label=app.kubernetes.io/component=node").strip()

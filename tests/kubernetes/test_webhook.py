@@ -9,10 +9,10 @@ import aiohttp
 
 from tests.admission.test_webhook import webhook
 from tests.chart.test_rendered import EVERYTHING
-from tests.clients.processes import free_port
 from tests.fakes.authority import Authority
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.served import Served
+from tests.free_port import free_port
 
 from .api_server import ApiServer
 

@@ -30,7 +30,7 @@ def test_n15_01_old_containerd_pulls_through_the_cache_and_past_a_killed_one(rel
 
 
 def test_n15_01_old_containerd_pulls_past_a_black_holed_cache(release: Release) -> None:
-    """It waits 30 s for each connection, until the node is given back."""
+    """It waits 30 s for one connection. In that time the node is given back."""
     release.run_while_black_holed()
 
 

@@ -2,7 +2,9 @@
 
 import random
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.clients.content import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, config, gzip_layer, manifest, plain_layer
 from tests.clients.images import Image
@@ -18,9 +20,10 @@ _FILLER = 3 << 20  # less than what a far registry is asked for in pieces
 class Upstream:
     """Debian's docker-registry at the tests' end of the wire, by plain HTTP, behind a token service."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tenants: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Keep everything below *folder*; *tenants* have passwords, and private repositories."""
         folder.mkdir()
-        self.tokens = TokenService(OUTSIDE)
+        self.tokens = TokenService(OUTSIDE, tenants)
         self.registry = Registry(program("docker-registry", "docker-registry"), folder, self.tokens, OUTSIDE)
         self.name = self.registry.url.removeprefix("http://")
         # Kept in the words of regproxy's configuration: the token service is at another port.

@@ -1,10 +1,8 @@
 """The index and the files agree again by themselves."""
 
-import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -17,12 +15,11 @@ from regproxy.maintenance.scrubber import Scrubber
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
-from regproxy.oci.reference import Repository
-from regproxy.ports import Kind, StoredBlob
+from regproxy.ports import Kind
 from regproxy.storage.blob_files import path_of
 from regproxy.storage.disk import DiskStore
+from tests.maintenance.kept import LAYER, Kept
 
-LAYER = b"layer " * 1000
 CONFIG = json.dumps({"architecture": "amd64", "config": {"Env": []}, "rootfs": {"type": "layers", "diff_ids": []}}).encode()
 
 
@@ -31,44 +28,6 @@ def _described(body: bytes) -> dict[str, object]:
 
 
 MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": _described(CONFIG), "layers": [_described(LAYER)]}).encode()
-
-
-@dataclass
-class Kept:
-    """A store and its index."""
-
-    root: Path
-    store: DiskStore
-    index: SqliteIndex
-    ledger: SqliteLedger
-
-    async def take_stock(self) -> tuple[int, int, int]:
-        """Take it as another process would that starts now."""
-        self.store.opened_at = float("inf")
-        taking = Reconciler(self.store, self.ledger)
-        await taking.run()
-        return taking.adopted, taking.lost, taking.damaged
-
-
-@pytest.fixture
-async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
-    store = DiskStore(tmp_path)
-    await store.prepare()
-    index = await SqliteIndex.open(tmp_path / "index.db")
-    yield Kept(tmp_path, store, index, index.ledger())
-    await index.close()
-    store.close()
-
-
-async def _put(kept: Kept, body: bytes) -> Digest:
-    digest = Digest.of(body)
-    await kept.store.write(digest, body)
-    await _record(kept, body)
-    return digest
-
-
-async def _record(kept: Kept, body: bytes) -> None:
-    await kept.index.put(Kind.BLOB, Repository("docker.io", "library/app"), Descriptor(BLOB_TYPE, Digest.of(body), len(body)))
 
 
 async def test_d26_files_without_a_record_are_adopted_with_what_they_need(kept: Kept) -> None:
@@ -91,7 +50,7 @@ async def test_what_is_written_meanwhile_is_left_to_whoever_writes_it(kept: Kept
 
 async def test_b8_records_without_a_file_are_dropped(kept: Kept) -> None:
     """Trusting the record is how quay answers 404 for what upstream has (43b8c054)."""
-    digest = await _put(kept, LAYER)
+    digest = await kept.put(LAYER)
     path_of(kept.root, digest).unlink()
     assert await kept.take_stock() == (0, 1, 0)
     assert await kept.index.known(Kind.BLOB, digest) is None
@@ -99,7 +58,7 @@ async def test_b8_records_without_a_file_are_dropped(kept: Kept) -> None:
 
 
 async def test_a_file_of_another_size_is_put_aside(kept: Kept) -> None:
-    digest = await _put(kept, LAYER)
+    digest = await kept.put(LAYER)
     os.truncate(path_of(kept.root, digest), 10)
     assert await kept.take_stock() == (0, 1, 1)
     assert not path_of(kept.root, digest).exists()
@@ -107,16 +66,14 @@ async def test_a_file_of_another_size_is_put_aside(kept: Kept) -> None:
 
 async def test_what_nobody_recorded_and_is_wrong_is_not_adopted(kept: Kept) -> None:
     await kept.store.write(Digest.of(LAYER), LAYER)
-    with path_of(kept.root, Digest.of(LAYER)).open("r+b") as file:
-        file.write(b"L")
+    kept.damage(Digest.of(LAYER))
     assert await kept.take_stock() == (0, 0, 1)
     assert not path_of(kept.root, Digest.of(LAYER)).exists()
 
 
 async def test_after_an_unclean_stop_what_was_written_lately_is_read_again(kept: Kept) -> None:
-    digest = await _put(kept, LAYER)
-    with path_of(kept.root, digest).open("r+b") as file:
-        file.write(b"L")
+    digest = await kept.put(LAYER)
+    kept.damage(digest)
     assert await kept.take_stock() == (0, 0, 0), "it stopped in order: the scrubber's time will come"
     again = DiskStore(kept.root)
     await again.prepare()
@@ -149,7 +106,7 @@ async def test_an_unclean_stop_is_remembered_until_stock_was_taken(tmp_path: Pat
 
 
 async def test_d19_unknown_files_are_left_alone(kept: Kept) -> None:
-    await _put(kept, LAYER)
+    await kept.put(LAYER)
     strange = [
         kept.root / "README",
         path_of(kept.root, Digest.of(LAYER)).with_name("notes.txt"),
@@ -170,54 +127,6 @@ def test_an_images_config_is_no_manifest() -> None:
     assert described(Digest.of(MANIFEST), len(MANIFEST), MANIFEST).kind is Kind.MANIFEST
 
 
-async def test_d07_a_flipped_bit_is_found_and_is_a_miss_from_then_on(kept: Kept) -> None:
-    digest = await _put(kept, LAYER)
-    with path_of(kept.root, digest).open("r+b") as file:
-        file.write(b"L")
-    await Scrubber(kept.store, kept.ledger, 60.0, lambda: 0.0).scrub(digest.hex[:2], ends_at=0.0)
-    assert await kept.store.open(digest, len(LAYER)) is None
-    assert await kept.index.known(Kind.BLOB, digest) is None
-    assert [path.is_file() for path in (kept.root / "quarantine").iterdir()] == [True]
-    assert kept.store.quota.held == 0
-
-
-class Swept(DiskStore):
-    """A store that is swept after somebody looked what lies in it."""
-
-    ledger: SqliteLedger
-
-    async def list_shard(self, shard: str) -> list[StoredBlob]:
-        found = await super().list_shard(shard)
-        for each in found:
-            for digest in await self.ledger.forget(each.digest):
-                await self.remove(digest)
-        return found
-
-
-async def test_what_was_swept_meanwhile_is_no_damage(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
-    digest = await _put(kept, LAYER)
-    store = Swept(kept.root)
-    store.ledger = kept.ledger
-    await Scrubber(store, kept.ledger, 60.0, lambda: 0.0).scrub(digest.hex[:2], ends_at=0.0)
-    store.close()
-    assert not path_of(kept.root, digest).exists()
-    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-async def test_the_scrubber_goes_on_for_ever(kept: Kept) -> None:
-    """Every shard has 0.4 ms in this one's world: it is through with the store before this test has looked twice."""
-    digest = await _put(kept, LAYER)
-    with path_of(kept.root, digest).open("r+b") as file:
-        file.write(b"L")
-    loop = asyncio.get_running_loop()
-    scrubbing = asyncio.create_task(Scrubber(kept.store, kept.ledger, 0.1, loop.time).run())
-    async with asyncio.timeout(300):
-        while await kept.index.known(Kind.BLOB, digest) is not None:  # noqa: ASYNC110 -- the index is what is watched
-            await asyncio.sleep(0)
-    scrubbing.cancel()
-    await asyncio.gather(scrubbing, return_exceptions=True)
-
-
 class Meanwhile(SqliteLedger):
     """Books out of which a record is dropped while a pull brings its content again: before that, around it, or after."""
 
@@ -231,12 +140,12 @@ class Meanwhile(SqliteLedger):
         if self._moment != "after":
             await self._kept.store.write(Digest.of(LAYER), LAYER)
         if self._moment == "before":
-            await _record(self._kept, LAYER)
+            await self._kept.record(LAYER)
         freed = await super().lose(digests)
         if self._moment == "after":
             await self._kept.store.write(Digest.of(LAYER), LAYER)
         if self._moment != "before":
-            await _record(self._kept, LAYER)
+            await self._kept.record(LAYER)
         return freed
 
 
@@ -244,14 +153,13 @@ class Meanwhile(SqliteLedger):
 @pytest.mark.parametrize("finder", ["reconciliation", "scrubber"])
 async def test_what_a_pull_brings_while_its_old_record_is_dropped_stays_recorded_and_counted(kept: Kept, finder: str, moment: str) -> None:
     """A file without a record would take room that nobody sweeps, and the room and the books would differ by it."""
-    digest = await _put(kept, LAYER)
+    digest = await kept.put(LAYER)
     ledger = Meanwhile(kept, moment)
     if finder == "reconciliation":
         path_of(kept.root, digest).unlink()
         await Reconciler(kept.store, ledger).run()
     else:
-        with path_of(kept.root, digest).open("r+b") as file:
-            file.write(b"L")
+        kept.damage(digest)
         await Scrubber(kept.store, ledger, 60.0, lambda: 0.0).scrub(digest.hex[:2], ends_at=0.0)
     assert await kept.index.known(Kind.BLOB, digest) is not None
     assert kept.store.counted == (await kept.ledger.census()).size == 8192

@@ -1,7 +1,12 @@
 """When a node's configuration is written and withdrawn."""
 
-import pytest
+import inspect
+from pathlib import Path
 
+import pytest
+import yaml
+
+from regproxy.cli.node_config import keep
 from regproxy.nodes import agent
 from regproxy.nodes.cluster import is_everywhere, unready_nodes
 from regproxy.nodes.guard import NodeGuard, Step
@@ -40,6 +45,15 @@ def test_n15_01_what_failed_is_done_again() -> None:
     guard.done(Step.APPLY)
     assert guard.step(65, has_answered=False) is Step.UNDO
     assert guard.step(70, has_answered=False) is Step.UNDO
+
+
+def test_n15_01_the_node_is_given_back_before_an_old_containerd_looks_again() -> None:
+    """An old one (1.6) tries a connection for 30 s, and reads once more where to pull from when it has the tag."""
+    defaults = yaml.safe_load((Path(__file__).parents[2] / "deploy/helm/regproxy/values.yaml").read_text())["clientConfig"]
+    silence = inspect.signature(keep).parameters["silence"].default
+    assert defaults["silence"] == silence
+    probes = 2 * agent.INTERVAL
+    assert silence + probes < 30
 
 
 @pytest.mark.parametrize(("address", "wanted"), [("10.0.0.7", "http://10.0.0.7:30500"), ("fd00::7", "http://[fd00::7]:30500")])

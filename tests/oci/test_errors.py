@@ -9,7 +9,7 @@ from regproxy.oci.errors import RegistryError
 
 # distribution-spec, Error Codes; those below the line are Docker's, and ours where there is none.
 KNOWN = {"NAME_INVALID", "NAME_UNKNOWN", "DIGEST_INVALID", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "DENIED", "UNSUPPORTED"}
-KNOWN |= {"RANGE_INVALID", "MANIFEST_INVALID", "UNKNOWN", "UNAVAILABLE"}
+KNOWN |= {"RANGE_INVALID", "MANIFEST_INVALID", "UNKNOWN", "UNAVAILABLE", "TOOMANYREQUESTS"}
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,8 @@ def test_a_refusal_that_is_kept_keeps_nothing_of_the_request_that_it_ended() -> 
         kept = error.detached()
     assert (kept.code, kept.status, kept.message, kept.headers) == ("UNKNOWN", 508, "why", {})
     assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
+
+
+def test_n16_05_who_has_used_up_its_quota_is_told_when_to_come_again() -> None:
+    error = errors.too_many_requests("too much", 7)
+    assert (error.code, error.status, error.headers["Retry-After"]) == ("TOOMANYREQUESTS", 429, "7")

@@ -2,7 +2,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
-from regproxy.policy.freezing import Freeze, freeze_of, whole_pattern
+from regproxy.policy.freezing import Freeze, freeze_of, is_pattern, whole_pattern
 
 NGINX = Reference(Repository("docker.io", "library/nginx"), Tag("1.27"))
 
@@ -41,3 +41,9 @@ def test_a_digest_goes_before_a_pattern_and_a_longer_pattern_before_a_shorter() 
     tag, all_tags = Freeze("docker.io/library/nginx:1.27"), Freeze("docker.io/library/nginx:*")
     assert freeze_of(NGINX, [tag, held]) == held
     assert freeze_of(NGINX, [all_tags, tag]) == tag
+
+
+@pytest.mark.parametrize("text", ["", "a" * 1025, "docker.io/a\n", "docker.io/\ud800"])
+def test_what_cannot_be_stored_or_shown_is_no_pattern(text: str) -> None:
+    assert not is_pattern(text)
+    assert is_pattern("docker.io/library/*")

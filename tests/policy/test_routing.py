@@ -1,4 +1,3 @@
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -7,20 +6,10 @@ from hypothesis import strategies as st
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
-from regproxy.oci.reference import Repository, Tag, Target
 from regproxy.policy.credential import Credential, DockerConfig, Secret
 from regproxy.policy.freshness import PullPolicy, TagPolicy
-from regproxy.policy.routing import (
-    Host,
-    Proxy,
-    Route,
-    Routes,
-    Trust,
-    Upstream,
-    check_denied,
-    check_listing_denied,
-    denies_all,
-)
+from regproxy.policy.routing import Host, HostKind, Routes, Trust, Upstream
+from regproxy.policy.upstream.transport import Proxy
 
 HUB = Upstream("docker.io", (Host("https://registry-1.docker.io"),), aliases=frozenset({"index.docker.io", "registry-1.docker.io"}))
 QUAY = Upstream(
@@ -199,61 +188,6 @@ def test_a_tag_that_no_rule_matches_has_the_default_one() -> None:
     assert Upstream("docker.io", (), tags=(TagPolicy("x:y", PullPolicy.NEVER),)).tag_policy("a", "b") == TagPolicy()
 
 
-DIGEST = Digest.of(b"")
-
-
-@pytest.mark.parametrize(
-    ("deny", "target", "denied"),
-    [
-        pytest.param((), Tag("latest"), False, id="nothing is denied"),
-        pytest.param(("*:latest",), Tag("latest"), True, id="a tag"),
-        pytest.param(("*:latest",), Tag("1.27"), False, id="another tag"),
-        pytest.param(("*:latest",), DIGEST, False, id="a tag, asked by digest"),
-        pytest.param(("library/*",), DIGEST, True, id="repositories, asked by digest"),
-        pytest.param((f"*@{DIGEST}",), DIGEST, True, id="a digest"),
-        pytest.param((f"*@{DIGEST}",), Tag("latest"), False, id="a digest, asked by tag"),
-        pytest.param(("a/*", "library/nginx:*"), Tag("1.27"), True, id="the second of two patterns"),
-        pytest.param(("nginx:*",), Tag("1.27"), False, id="part of a name"),
-        pytest.param(("LIBRARY/*",), Tag("1.27"), False, id="capitals"),
-    ],
-)
-def test_what_the_configuration_denies_is_refused(deny: tuple[str, ...], target: Target, denied: bool) -> None:
-    route = Route(Upstream("docker.io", (), deny=deny), Repository("docker.io", "library/nginx"))
-    if not denied:
-        check_denied(route, target)
-        return
-    with pytest.raises(RegistryError, match="the configuration denies") as refused:
-        check_denied(route, target)
-    assert (refused.value.code, refused.value.status) == ("DENIED", 403)
-    assert "docker.io/library/nginx" in refused.value.message
-
-
-@pytest.mark.parametrize(
-    ("deny", "denied"),
-    [
-        ((), False),
-        (("*",), True),
-        (("library/*",), True),
-        (("library/nginx*",), True),
-        (("library/nginx:*",), True),
-        (("a/*", "library/nginx:*"), True),
-        (("*:*",), True),
-        (("*:latest",), False),
-        (("library/nginx:1*",), False),
-        (("library/nginx@*",), False),
-        (("library/nginx",), False),
-        (("nginx:*",), False),
-        (("library/nginx-unit*",), False),
-        (("team/*",), False),
-    ],
-)
-def test_n13_23_a_repository_is_denied_where_each_of_its_tags_is(deny: tuple[str, ...], denied: bool) -> None:
-    route = Route(Upstream("docker.io", (), deny=deny), Repository("docker.io", "library/nginx"))
-    assert denies_all(route.upstream, route.repository.name) == denied
-    with pytest.raises(RegistryError, match="the configuration denies all of it") if denied else nullcontext():
-        check_listing_denied(route)
-
-
 def test_a_host_alone_is_trusted_with_everything() -> None:
     assert Host("https://quay.io").trust == {Trust.PULL, Trust.RESOLVE}
 
@@ -353,3 +287,16 @@ def test_a_tag_of_what_belongs_to_a_digest_is_asked_for_each_time(rule: TagPolic
     upstream = Upstream("docker.io", (Host("https://registry-1.docker.io"),), tags=(rule,))
     found = upstream.tag_policy("app", signature)
     assert (found.policy is PullPolicy.ALWAYS and found.is_urgent) is is_exact
+
+
+@pytest.mark.parametrize(
+    ("host", "is_shown"),
+    [
+        (Host("https://registry.example"), True),
+        (Host("https://mirror.example", trust=frozenset({Trust.PULL})), False),
+        (Host("https://cache.example", kind=HostKind.CACHE), False),
+        (Host("https://cache.example", kind=HostKind.CACHE, forward_credentials=True), True),
+    ],
+)
+def test_n16_03_credentials_of_clients_are_for_the_registry_and_for_caches_that_ask_it(host: Host, *, is_shown: bool) -> None:
+    assert host.is_shown_credentials == is_shown

@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from typer.testing import CliRunner, Result
 
 from regproxy.cli import app
+from regproxy.oci.digest import Digest
+from regproxy.oci.doctor_image import TAG, name_image
 from regproxy.runtimes.doctor.diagnosis import certificates_of, endpoint_of
 from regproxy.runtimes.doctor.proxying import variable_in_the_way
 from regproxy.runtimes.model import Endpoint
@@ -90,6 +93,35 @@ async def test_n15_04_a_right_containerd_has_no_finding(root: Path, cache: Rig) 
     assert await doctor(root, "containerd") == []
     everything = await asyncio.to_thread(ran, "doctor", "--root", root, "--runtime-version", "2.4.2")
     assert (everything.exit_code, "nothing keeps pulls from going through the cache" in everything.stdout) == (0, True)
+
+
+async def test_n15_04_the_cache_alone_has_the_doctors_image(cache: Rig) -> None:
+    """It is served whole, and a repository beside it is asked of upstream, which is away."""
+    url = f"{url_of(cache)}/v2/{name_image('amd64', '0' * 32)}"
+    async with aiohttp.ClientSession() as session:
+        for query in ("?ns=docker.io", ""):
+            async with session.get(f"{url}/manifests/{TAG}{query}") as response:
+                body = await response.read()
+                digest = str(Digest.of(body))
+                assert (response.status, response.headers["Docker-Content-Digest"]) == (200, digest)
+                assert response.headers["Content-Type"] == json.loads(body)["mediaType"]
+            async with session.head(f"{url}/manifests/{digest}{query}") as response:
+                assert (response.status, response.content_length) == (200, len(body))
+            for each in (json.loads(body)["config"], *json.loads(body)["layers"]):
+                async with session.get(f"{url}/blobs/{each['digest']}{query}") as response:
+                    content = await response.read()
+                    assert (str(Digest.of(content)), len(content)) == (each["digest"], each["size"])
+            async with session.get(f"{url}/manifests/2{query}") as response:
+                assert response.status == 404
+        async with session.get(f"{url}0/manifests/{TAG}") as response:
+            assert response.status >= 500
+
+
+async def test_n15_04_the_directory_of_hosts_alone_is_looked_at(tmp_path: Path, cache: Rig) -> None:
+    """As the Pod has it that configures a node."""
+    (tmp_path / "certs.d/_default").mkdir(parents=True)
+    (tmp_path / "certs.d/_default/hosts.toml").write_text(hosts(url_of(cache)))
+    assert await doctor(tmp_path / "certs.d", "containerd") == []
 
 
 async def test_n15_04_it_is_said_whether_there_is_a_way_around(root: Path, cache: Rig) -> None:
@@ -278,6 +310,12 @@ async def test_n15_04_a_cache_says_whose_it_is_where_that_is_set(tmp_path: Path,
         url = url_of(running)
         assert await asyncio.to_thread(found_at, root, url, "--cluster", "production") == []
         assert await asyncio.to_thread(found_at, root, url, "--cluster", "staging") == ["other-cluster"]
+
+
+async def test_n15_04_a_cache_that_asks_who_its_clients_are_is_regproxy(tmp_path: Path, root: Path) -> None:
+    upstreams = {"docker.io": {"hosts": [{"url": "http://127.0.0.1:9"}], "access": "proven"}}
+    async with rig(tmp_path / "store", upstreams) as running:
+        assert await asyncio.to_thread(found_at, root, url_of(running)) == []
 
 
 def test_n15_04_a_certificate_is_judged_by_what_the_runtime_would_believe(root: Path, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 import json
 from dataclasses import replace
 
-from regproxy.ports import HostStatus
-from regproxy.server.status import Standing, WorkerStatus, merged
+import pytest
+
+from regproxy.ports import HostStatus, Registry
+from regproxy.server.status import ReportedRegistries, Standing, WorkerStatus, merged
 
 HOST = HostStatus("https://a.example", 1, 0.0, 0.1, 1e6, 0.0, 0, honours_ranges=True, last_error="")
 OTHER = replace(HOST, url="https://b.example", rank=2, first_byte=None, bytes_per_second=None)
@@ -40,3 +42,18 @@ def test_the_best_for_most_comes_first() -> None:
 
 def test_nothing_is_known_before_a_worker_reports() -> None:
     assert merged([]) == []
+
+
+def test_n19_02_registries_of_patterns_that_a_worker_has_opened_are_listed() -> None:
+    """None of them is opened for that here; those that the configuration has no more are left out."""
+
+    class Known(dict[str, Registry]):
+        def __contains__(self, name: object) -> bool:
+            return name == "a.reg.example"
+
+    reports = [WorkerStatus(True, {name: Standing(False, True, (HOST,)) for name in ("a.reg.example", "gone.example")})]
+    found = ReportedRegistries(Known(), lambda: reports)
+    assert list(found) == ["a.reg.example"]
+    assert (len(found), found["a.reg.example"].is_scarce, found["a.reg.example"].hosts()) == (1, True, [HOST])
+    with pytest.raises(KeyError):
+        found["gone.example"]

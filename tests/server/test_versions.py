@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from regproxy import __version__
-from regproxy.server.process import VERSION
+from regproxy.server.child import VERSION
 
 
 @pytest.mark.parametrize("running", ["0.0.1", None], ids=["another version", "one that does not say"])

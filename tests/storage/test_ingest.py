@@ -143,7 +143,7 @@ async def test_d10_room_is_counted_until_the_last_reader_is_done(tiny: DiskStore
 
 async def test_d24_a_disk_that_hangs_is_given_up_on(tmp_path: Path) -> None:
     """All threads of the disk are stuck in it; what needs no disk goes on."""
-    store = DiskStore(tmp_path / "store", timeout=0.05)
+    store = DiskStore(tmp_path / "store", timeout=2)
     await store.prepare()
     woken = threading.Event()
     stuck = [asyncio.create_task(store._run(woken.wait)) for _ in range(32)]

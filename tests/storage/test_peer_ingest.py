@@ -31,6 +31,7 @@ REPOSITORY = Repository("docker.io", "library/app")
 
 FAILURES = [
     NotFound("why"),
+    NotFound("why", is_repository=True),
     Refused("why"),
     Refused("why", whatever_asked=True),
     Rejected("why", 451, "DENIED"),
@@ -39,6 +40,7 @@ FAILURES = [
     Throttled("why", 17.5),
     Unavailable("why"),
     Unavailable("why", timed_out=True),
+    Unavailable("why", answered=True),
     LocalResourceError("why"),
     LocalResourceError("why", timed_out=True),
     UnexpectedResponse("why"),

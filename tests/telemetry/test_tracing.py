@@ -1,5 +1,6 @@
 """Traces: what a client says goes on to its registry and into the log, and spans go to a collector where one is named."""
 
+import asyncio
 import io
 import json
 import logging
@@ -16,7 +17,9 @@ from tests.fakes.deeds import Redirect
 from tests.fakes.entry import Entry, on
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, Rig, free_port, rig
+from tests.faults.hostile.promises import MIB, resident
+from tests.free_port import free_port
+from tests.rig import LOOPBACK, Rig, raw, rig
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
@@ -142,3 +145,43 @@ async def test_n15_06_a_collector_that_is_away_costs_spans_and_no_pull(tmp_path:
             assert await program.ask(_path("blobs", Digest.of(LAYER))) == (200, LAYER)
             program.tell(signal.SIGTERM)
             assert await program.ended() == 0
+
+
+async def test_n15_06_a_collector_that_hangs_and_then_dies_costs_spans_and_no_pull_and_no_memory(tmp_path: Path) -> None:
+    async with FakeRegistry() as registry:
+        manifest = registry.add_image(NAME, "1", [LAYER])
+        asked, release = asyncio.Event(), asyncio.Event()
+
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            asked.set()
+            await release.wait()
+            writer.transport.abort()
+
+        collector = await asyncio.start_server(hang, LOOPBACK, 0)
+        port = collector.sockets[0].getsockname()[1]
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:{port}", "OTEL_BSP_SCHEDULE_DELAY": "50"}
+        env |= {"OTEL_BSP_MAX_QUEUE_SIZE": "200", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "100"}
+        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": registry.url}]}}, env=env, workers=1)
+        async with program.running():
+            assert await program.ask(_path("blobs", Digest.of(LAYER))) == (200, LAYER)
+            await asked.wait()
+            path = _path("manifests", manifest.digest)
+            await _many(program.port, path)  # more than wait to be sent
+            [worker] = program.workers()
+            before = resident(worker)
+            await _many(program.port, path)
+            release.set()
+            collector.close()
+            await _many(program.port, path)
+            assert (resident(worker) - before) // MIB <= 20
+            program.tell(signal.SIGTERM)
+            assert await program.ended() == 0
+
+
+async def _many(port: int, path: str) -> None:
+    """Ask 500 times, which is more than the SDK keeps."""
+    request = f"GET {path} HTTP/1.1\r\nHost: proxy\r\n\r\n".encode()
+    for _ in range(5):
+        answer = await raw(port, request * 99 + request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        assert answer.received.count(b"HTTP/1.1 200 ") == 100

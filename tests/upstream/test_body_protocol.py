@@ -12,7 +12,7 @@ from regproxy.upstream.body_protocol import BodyProtocol, flow_of
 from tests.fakes.authority import Authority
 from tests.fakes.listener import Listener
 from tests.fakes.registry import FakeRegistry
-from tests.web.connection.test_server import until
+from tests.web.connection.watched import until
 
 BODY = b"0123456789" * 300_000  # more than is read ahead
 

@@ -187,3 +187,67 @@ def test_n12_09_a_number_that_the_system_may_read_as_an_address_is_none(name: st
     guard.settle(LOOPBACK)
     with pytest.raises(ForbiddenAddressError, match="no address"):
         guard.check_literal(name)
+
+
+def test_n19_01_a_metadata_service_that_is_the_host_itself_may_be_where_it_is_and_sends_us_nowhere() -> None:
+    guard = Guard(METADATA, metadata=[METADATA])
+    guard.check_literal(METADATA)
+    guard.settle(METADATA)
+    for other in ("169.254.170.2", "100.100.100.200", LOOPBACK, PRIVATE):
+        with pytest.raises(OSError, match="may not"):
+            guard.check_literal(other)
+    named = Guard("metadata.google.internal", vouched=["other.internal"], metadata=[METADATA])
+    assert named.admitted("metadata.google.internal", [METADATA]) == {METADATA}
+    for name, address in (("other.internal", METADATA), ("metadata.google.internal", "169.254.170.2")):
+        with pytest.raises(MisplacedHostError):
+            named.admitted(name, [address])
+
+
+@pytest.mark.parametrize(("name", "is_verified", "address", "allowed"), NAMED)
+def test_n19_02_a_name_of_a_pattern_has_public_addresses_alone(name: str, address: str, *, is_verified: bool, allowed: bool) -> None:
+    """A client chose it: that it is internal, or that TLS verifies it, opens nothing."""
+    guard = Guard(name, is_verified=is_verified, is_of_pattern=True)
+    if address == PUBLIC:
+        assert allowed
+        assert guard.admitted(name, [address]) == {address}
+        return
+    with pytest.raises(MisplacedHostError, match="private_networks"):
+        guard.admitted(name, [address])
+
+
+@pytest.mark.parametrize(("address", "kind"), INSIDE)
+def test_n19_02_what_is_not_public_is_reached_by_no_pattern_however_it_is_written(address: str, kind: AddressClass) -> None:
+    guard = Guard("a.registry.example", is_verified=True, is_of_pattern=True)
+    assert guard.allows(address) is (kind is AddressClass.PUBLIC)
+
+
+@pytest.mark.parametrize(("home", "target", "allowed"), RULES)
+def test_n19_02_where_a_registry_of_a_pattern_lives_opens_nothing(home: str, target: str, *, allowed: bool) -> None:
+    guard = Guard("a.registry.example", is_of_pattern=True)
+    guard.settle(home)
+    is_public = address_class(ip_address(target)) is AddressClass.PUBLIC
+    assert guard.allows(target) is is_public
+    assert allowed or not is_public
+
+
+def test_n19_02_a_pattern_reaches_the_private_networks_that_it_names() -> None:
+    guard = Guard("a.registry.example", {"auth.corp.internal"}, ["10.1.0.0/16"], is_of_pattern=True)
+    assert guard.admitted("a.registry.example", ["10.1.2.3", "10.2.2.3"]) == {"10.1.2.3"}
+    guard.settle("10.1.2.3")
+    assert guard.allows("10.1.9.9")
+    assert not guard.allows("10.2.2.3")
+    assert guard.admitted("auth.corp.internal", ["10.2.2.3"]) == {"10.2.2.3"}, "the configuration has that name"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_n19_02_no_pattern_reaches_a_metadata_service(service: str) -> None:
+    guard = Guard("a.registry.example", private_networks=["0.0.0.0/0", "::/0"], is_verified=True, is_of_pattern=True)
+    with pytest.raises(MisplacedHostError):
+        guard.admitted("a.registry.example", [service])
+
+
+async def test_n19_02_a_name_of_a_pattern_is_what_it_resolves_to() -> None:
+    resolver = GuardedResolver(Guard("localhost", is_of_pattern=True))
+    with pytest.raises(MisplacedHostError, match="localhost"):
+        await resolver.resolve("localhost", 80)
+    await resolver.close()

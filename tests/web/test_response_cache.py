@@ -19,7 +19,7 @@ from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Rig, metric, rig
-from tests.web.connection.test_server import until
+from tests.web.connection.watched import until
 
 NAME = "library/app"
 TAG = f"/v2/{NAME}/manifests/1"

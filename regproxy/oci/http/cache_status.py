@@ -12,6 +12,8 @@ class CacheStatus(Enum):
     PASSED = "passed"  # a part of it was fetched for this answer alone, and could not be verified
     REVALIDATED = "revalidated"  # upstream says it is still the same
     FROZEN = "frozen"  # upstream has no say in it
+    COOLDOWN = "cooldown"  # upstream means something newer, which is not known for long enough
+    GONE = "gone"  # upstream has deleted the tag
     STALE = "stale"  # upstream is out of reach, this is what we knew
 
     def header(self) -> str:
@@ -26,5 +28,7 @@ _PARAMETERS = {
     CacheStatus.PASSED: "fwd=miss; detail=unverified",
     CacheStatus.REVALIDATED: "fwd=stale; fwd-status=200",
     CacheStatus.FROZEN: "hit; detail=frozen",
+    CacheStatus.COOLDOWN: "hit; detail=cooldown",
+    CacheStatus.GONE: "fwd=stale; fwd-status=404; detail=gone",
     CacheStatus.STALE: "fwd=stale; detail=upstream-out-of-reach",
 }

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
+from regproxy.policy.clients.admin_roles import AdminTokens, Need, Role
+
 _AUTHORITY = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+)(?:%[\w.%-]+)?\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{0,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOCALHOST = "localhost"
@@ -28,11 +30,12 @@ class AdminRequest:
     origins: Sequence[str] = ()
     fetch_sites: Sequence[str] = ()
     is_navigation: bool = False
-    is_change: bool = False
+    need: Need = Need.READS
     peer: str = "127.0.0.1"
     local: str = "127.0.0.1"
     is_forwarded: bool = False
-    has_certificate: bool = False
+    role: Role | None = None
+    has_unknown_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,18 @@ class AdminAccess:
     """What the configuration allows.
 
     *addresses* are those that the port listens at, *names* those by which it may be called beside them and localhost. *is_tls* tells by
-    which scheme browsers reach it.
+    which scheme browsers reach it. What is *open* needs no token beyond loopback.
     """
 
     addresses: tuple[str, ...] = ("127.0.0.1",)
     names: frozenset[str] = field(default_factory=frozenset)
     is_tls: bool = False
-    writes_anywhere: bool = False
+    open: frozenset[Need] = frozenset({Need.HEALTH, Need.METRICS})
+    tokens: AdminTokens = field(default_factory=AdminTokens)
 
     def refusal(self, request: AdminRequest) -> Refusal | None:
         """Return why *request* is refused; None where it may be answered."""
-        return self._of_host(request) or self._of_page(request) or self._of_change(request)
+        return self._of_host(request) or self._of_page(request) or self._of_role(request)
 
     def _of_host(self, request: AdminRequest) -> Refusal | None:
         """Look at each place that names a server: an absolute target counts more than `Host` (RFC 9112, 3.2.2); both have to be ours."""
@@ -87,7 +91,7 @@ class AdminAccess:
     def _of_page(self, request: AdminRequest) -> Refusal | None:
         """Refuse what a page from elsewhere has a browser send; one of the same site may link to us. Of several values the worst counts."""
         sites = {site.strip().lower() for line in request.fetch_sites for site in line.split(",")}
-        if "cross-site" in sites or ("same-site" in sites and (request.is_change or not request.is_navigation)):
+        if "cross-site" in sites or ("same-site" in sites and (request.need is Need.CHANGES or not request.is_navigation)):
             shown = ", ".join(request.fetch_sites)[:_MAX_SHOWN]
             return Refusal(403, f"a page from elsewhere asks this (Sec-Fetch-Site: {shown}): open the admin port by its own address")
         for origin in request.origins:
@@ -102,16 +106,24 @@ class AdminAccess:
         default = _DEFAULT_PORTS[scheme]
         return (_host(authority), _port(authority, default)) == (_host(host), _port(host, default))
 
-    def _of_change(self, request: AdminRequest) -> Refusal | None:
-        if not request.is_change or self.writes_anywhere or request.has_certificate:
+    def _of_role(self, request: AdminRequest) -> Refusal | None:
+        """Refuse what its sender is not entitled to. Whoever is on this machine, or in this container, may do everything."""
+        if request.need in {Need.PAGE, Need.HOOK, *self.open} or (request.need is Need.READS and Need.CHANGES in self.open):
             return None
         if _is_loopback(request.peer) and _is_loopback(request.local) and not request.is_forwarded:
             return None
-        return Refusal(
-            403,
-            "the admin port is read-only beyond loopback: run the regproxy command where the server runs, in its container if it has one, "
-            "or have clients show certificates (admin_tls.client_ca), or let everybody change things (admin_writes: anywhere)",
-        )
+        if request.role is not None:
+            if request.role.may(request.need):
+                return None
+            return Refusal(403, f"this token has the role {request.role}: what changes something or exports images needs {Role.OPERATE}")
+        if request.has_unknown_token:
+            return Refusal(401, "the token is none of admin_tokens, or its session is over")
+        if self.tokens:
+            how = "as Authorization: Bearer, for commands in REGPROXY_ADMIN_TOKEN, or sign in on the page"
+            return Refusal(401, f"beyond loopback this needs a token: {how}")
+        settings = "set admin_tokens, admin_tls.client_ca or admin_open"
+        command = "run the regproxy command where the server runs, in its container if it has one"
+        return Refusal(403, f"beyond loopback this needs a token or a client certificate: {settings}, or {command}")
 
 
 def _host(authority: str) -> _Address | str | None:

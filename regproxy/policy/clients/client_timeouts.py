@@ -13,6 +13,7 @@ class ClientTimeouts:
     idle: float = 75.0  # Go's clients give up idle connections after 30, and the side that waits longer never closes under a request
     progress: float = 60.0  # without taking a byte of what was sent: a client that is slow takes some
     connections: int = 100_000
+    client_connections: int = 100_000  # of them, of one client
 
     @property
     def look(self) -> float:

@@ -1,4 +1,4 @@
-"""How often upstream may be asked for nothing: an allowance that is spent by each such question, and grows again at a rate."""
+"""An allowance that is spent, and grows again at a rate: questions to upstream that were in vain, or bytes that a client was sent."""
 
 from dataclasses import dataclass
 
@@ -23,9 +23,15 @@ class TokenBucket:
         self.left = max(self._grown(rate, now) - 1, -1.0)
         self.at = now
 
-    def give_back(self, rate: Rate, now: float) -> None:
+    def owe(self, rate: Rate, now: float, amount: float) -> float:
+        """Spend *amount*, also what there is not yet, and return in how many seconds it will be there: who comes later waits longer."""
+        self.left = self._grown(rate, now) - amount
+        self.at = now
+        return max(0.0, -self.left / rate.per_second)
+
+    def give_back(self, rate: Rate, now: float, amount: float = 1) -> None:
         """Refund what was spent on what turned out to cost nothing."""
-        self.left = min(self._grown(rate, now) + 1, rate.burst)
+        self.left = min(self._grown(rate, now) + amount, rate.burst)
         self.at = now
 
     def pause(self, rate: Rate, now: float) -> float:

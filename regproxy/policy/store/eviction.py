@@ -2,7 +2,8 @@
 
 What goes is an image: a manifest that no kept manifest lists, and with it everything that nothing else needs. Images used once wait in a
 queue of their own, apart from those used again on another occasion, and as long as that queue has more than its share, only it is
-swept: a sweep of pulls that never come back cannot push out what is pulled every day (2Q, Johnson and Shasha, VLDB 1994).
+swept: a sweep of pulls that never come back cannot push out what is pulled every day (2Q, Johnson and Shasha, VLDB 1994). What a warm-up
+brought counts as used once, when it came, and has no share of its own: it goes before anything that is used often.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -12,6 +13,7 @@ from regproxy.oci.digest import Digest
 
 OCCASION = 300.0  # seconds: uses closer together are one pull, or one rollout, and say nothing about the next
 _ONCE_SHARE = 0.25  # of the store, for what was used once: 2Q's authors recommend a quarter
+WARMING = "warm-up"  # who brings in images before anybody asks for them; quotas name clients otherwise
 _FREE_RIDE = 16 * 1024 * 1024  # bytes that upstream sends in the time that asking it takes
 
 
@@ -22,6 +24,14 @@ class Candidate:
     digest: Digest
     size: int
     used_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecentHistory:
+    """What tags meant before and after they moved within *length* seconds of *now*: what a rollback may want."""
+
+    now: float
+    length: float
 
 
 @dataclass(frozen=True, slots=True)

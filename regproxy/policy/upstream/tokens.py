@@ -10,7 +10,7 @@ from typing import TypeGuard
 from regproxy.policy.credential import Secret
 
 _DEFAULT_LIFE = 300.0  # distribution, token.md: 60 s where the service says nothing; see quay above
-_SHORTEST_LIFE, _LONGEST_LIFE = 60.0, 12 * 3600.0  # token.md: services should not go under 60 s
+_SHORTEST_LIFE, LONGEST_LIFE = 60.0, 12 * 3600.0  # token.md: services should not go under 60 s
 _MARGIN = 0.9  # of its life a token is used; the rest is for clocks and for requests on their way
 _RENEWED_FROM, _RENEWED_TO = 0.6, 0.8  # of its use: behind the requests, and not all tokens at one moment
 
@@ -41,9 +41,14 @@ def is_token(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= _MAX_TOKEN_BYTES and value.isascii() and value.isprintable() and " " not in value
 
 
+def lifetime(life: object) -> float:
+    """Return for how many seconds something is good of which a service said *life* (RFC 6749, 5.1: `expires_in`)."""
+    if not isinstance(life, int | float) or isinstance(life, bool) or not life > 0:
+        return _DEFAULT_LIFE
+    return min(max(life, _SHORTEST_LIFE), LONGEST_LIFE)
+
+
 def issued(value: str, life: object, now: float, chance: float) -> Token:
     """Make a token of what a service said; *chance*, from 0 to 1, spreads the renewals."""
-    is_number = isinstance(life, int | float) and not isinstance(life, bool)
-    seconds = float(life) if is_number and isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE
-    use = _MARGIN * min(max(seconds, _SHORTEST_LIFE), _LONGEST_LIFE)
+    use = _MARGIN * lifetime(life)
     return Token(Secret(value), now + use * (_RENEWED_FROM + (_RENEWED_TO - _RENEWED_FROM) * chance), now + use)

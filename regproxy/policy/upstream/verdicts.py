@@ -1,23 +1,25 @@
 """What a status of an upstream means, for the thing that was asked for, for the host that sent it, and for our client (RFC 9110, 15).
 
-A 4xx other than 408 and 429 is an answer about one thing: a registry that refuses one image is as well as ever. Only what says that the
-host itself does not work, or wants to be left alone, counts against it.
+A 4xx other than 408 and 429 is an answer about one thing: a registry that refuses one image is as well as ever. So is a response without
+content where some was asked for. Only what says that the host itself does not work, or wants to be left alone, counts against it.
 """
 
 from enum import Enum
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NO_CONTENT = frozenset({204, 205, 300, 304, 305, 306}) | REDIRECTS  # a redirect that leads on is followed, and is no final response
 # What a client may be told as upstream said it. Not 401 and 407, which ask it for a password; not 408 and 429, which containerd answers
 # with six requests at once; not 404, 405 and 416, which say something about our own endpoints; not 426, which needs an Upgrade.
 _PASSED = frozenset({400, 402, 403, 406, 409, 410, 412, 413, 414, 415, 422, 423, 424, 431, 451})
 # What a HEAD may be answered where a GET is answered well: Nexus says 404, others 400, 403, 405, 406, 500 and 501, ECR Public 401.
-HEAD_PROVES_NOTHING = frozenset(range(400, 600)) - {408, 429, 502, 503, 504, 508}
+HEAD_PROVES_NOTHING = (frozenset(range(400, 600)) - {408, 429, 502, 503, 504, 508}) | {204, 205} | REDIRECTS
 
 
 class Meaning(Enum):
     """What a status means."""
 
-    SUCCESS = "here it is, or there it is"
+    SUCCESS = "here it is"
+    UNEXPECTED = "that is no answer to what was asked"
     NOT_FOUND = "there is no such thing"
     REFUSED = "it is not for us"
     REJECTED = "this request is answered with no"
@@ -28,7 +30,9 @@ class Meaning(Enum):
 
 def meaning(status: int) -> Meaning:
     """Read the *status* of a final response."""
-    if status < 300 or status in REDIRECTS:
+    if status in _NO_CONTENT:
+        return Meaning.UNEXPECTED
+    if status < 300:
         return Meaning.SUCCESS
     match status:
         case 404:

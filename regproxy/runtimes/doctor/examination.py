@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from regproxy.runtimes.apply import Host
 from regproxy.runtimes.atomic_files import CannotApply
@@ -15,6 +16,7 @@ from regproxy.runtimes.doctor.containerd import Version
 from regproxy.runtimes.doctor.diagnosis import certificates_of, diagnose, endpoint_of, mirrors
 from regproxy.runtimes.doctor.finding import Diagnosis, Finding
 from regproxy.runtimes.doctor.probe import probe
+from regproxy.runtimes.doctor.pull import prove
 from regproxy.runtimes.model import Endpoint, Files, Runtime
 from regproxy.runtimes.registered import RUNTIMES
 
@@ -55,8 +57,21 @@ def runtimes_here(host: Host) -> list[Runtime]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """That the runtime is to pull; *socket* is the runtime's, if it is not at its usual place."""
+
+    socket: str | None = None
+
+
 def examine(
-    host: Host, runtime: Runtime, endpoint: str | None, known: tuple[str, ...], cluster: str | None = None, version: Version | None = None
+    host: Host,
+    runtime: Runtime,
+    endpoint: str | None,
+    known: tuple[str, ...],
+    cluster: str | None = None,
+    version: Version | None = None,
+    pull: Pull | None = None,
 ) -> tuple[str | None, Diagnosis]:
     """Return the endpoint that was looked at, and what is wrong; raise `CannotApply` or `Unsupported` where that cannot be told."""
     files = _files(host, runtime)
@@ -74,7 +89,10 @@ def examine(
         told.append(Diagnosis(tuple(_proxied(host, runtime, parsed))))
     certificates, missing = _certificates(host, runtime, files, parsed)
     told.append(missing)
-    told.append(probe(parsed, certificates, _system(host), cluster))
+    told.append(answered := probe(parsed, certificates, _system(host), cluster))
+    if pull is not None:
+        silent = Diagnosis(notes=("nothing was pulled: see what is said of the endpoint",))
+        told.append(silent if answered.findings else prove(runtime, files, parsed, pull.socket))
     findings = tuple(each for diagnosis in told for each in diagnosis.findings)
     return parsed.url, Diagnosis(findings, tuple(note for diagnosis in told for note in diagnosis.notes))
 
@@ -123,8 +141,8 @@ def _certificates(host: Host, runtime: Runtime, files: Files, endpoint: Endpoint
 
 
 def _system(host: Host) -> str | None:
-    """Find the file of authorities that the host's programs believe; None for this machine's own."""
-    if host.is_ours:
+    """Find the file of authorities that the host's programs believe; None for this machine's own, also where the host's is out of reach."""
+    if host.is_ours or not host.is_whole:
         return None
     return next((str(host.locate(path)) for path in _AUTHORITIES if host.has(path)), None)
 

@@ -12,6 +12,7 @@ from regproxy.runtimes.doctor.finding import Diagnosis, Finding
 from regproxy.runtimes.model import Endpoint
 
 _CONNECT_SECONDS = 3.0
+_OF_REGISTRIES = frozenset({http.HTTPStatus.OK, http.HTTPStatus.UNAUTHORIZED})  # the latter where clients have to say who they are
 _ANSWER_SECONDS = 5.0
 _MAX_BODY_BYTES = 64 * 1024
 _REACH = "open the way from this node to it, or name another address: containerd resolves no name of the cluster's DNS"
@@ -62,9 +63,9 @@ def _asked(connection: http.client.HTTPConnection, endpoint: Endpoint, cluster: 
     except (OSError, http.client.HTTPException) as error:
         what = f"{endpoint.authority} does not answer in HTTP: {type(error).__name__}"
         return _one("not-regproxy", what, where, "write the endpoint with https:// if it serves tls, or mend the port")
-    if told.get("name") != "regproxy" or status != http.HTTPStatus.OK:
+    if told.get("name") != "regproxy" or status not in _OF_REGISTRIES:
         what = f"something else than regproxy answers at {endpoint.authority}" + (
-            f" (/v2/ is {status})" if status != http.HTTPStatus.OK else ""
+            f" (/v2/ is {status})" if status not in _OF_REGISTRIES else ""
         )
         return _one(
             "not-regproxy", what, where, "mend the host and the port: the registry port of regproxy is 5000 unless `listen` says otherwise"

@@ -2,18 +2,17 @@
 
 import logging
 import os
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from regproxy.ports import StoreError
 from regproxy.storage.blob_files import remove
 from regproxy.storage.directory.ownership import UNFINISHED, check_own, make_own, refuse_foreign
-from regproxy.storage.partial_file import remove_if_orphan, sync_directory
+from regproxy.storage.partial_file import sync_directory
 from regproxy.telemetry.log import fields
 
 _LAYOUT = "regproxy store, layout 1\n"
-_LEFT_FOR = 86_400.0  # seconds that an unfinished file waits for somebody to go on with it
 
 _log = logging.getLogger(__name__)
 
@@ -71,10 +70,12 @@ def _begin(root: Path, layout: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    """Remove partial files of a crash that are too old to be resumed."""
+    """Remove what is no partial file; of those, `abandoned.trim` removes what is too old to be resumed."""
     if not path.is_file() or path.is_symlink():
         remove(path)
-        return
-    status = path.stat()
-    if not status.st_size or time.time() - status.st_mtime >= _LEFT_FOR:
-        remove_if_orphan(path)
+
+
+def renew(path: Path) -> None:
+    """Set the time of a file that is there; where the volume is gone, nothing is made beside it."""
+    with suppress(FileNotFoundError):
+        os.utime(path)

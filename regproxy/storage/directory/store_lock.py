@@ -15,8 +15,10 @@ from regproxy.storage.directory.ownership import check_contents, make_root, refu
 
 
 @contextmanager
-def claimed(root: Path, *, require_mount: bool = False) -> Iterator[None]:
+def claimed(root: Path, *, require_mount: bool = False) -> Iterator[int]:
     """Lock the store at *root*; raise `StoreError`, naming the holder, where another process has it. The kernel unlocks it when we die.
+
+    The descriptor that is locked is what a child process closes: it would hold the store beyond our death.
 
     One that is to be on a volume of its own is nowhere else: what lies under a mount point is the system's disk, and not ours to fill.
     Nothing is written before it is certain that the directory is ours.
@@ -37,7 +39,7 @@ def claimed(root: Path, *, require_mount: bool = False) -> Iterator[None]:
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         begin(root)
         try:
-            yield
+            yield descriptor
         finally:
             forget(root)
     except BlockingIOError:

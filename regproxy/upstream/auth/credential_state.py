@@ -5,7 +5,9 @@ from collections.abc import Hashable
 
 from cachetools import LRUCache
 
+from regproxy.asker import asker
 from regproxy.policy.clock import WallClock
+from regproxy.policy.credential import Credential
 from regproxy.policy.upstream.tokens import WRONG_FOR
 from regproxy.telemetry.log import fields
 
@@ -26,7 +28,9 @@ class CredentialState:
         self._refused: LRUCache[Hashable, tuple[float, str]] = LRUCache(_MAX_ACCOUNTS)
 
     def refused(self, account: Hashable, reason: str) -> None:
-        """Record that an account was refused, whatever was asked for."""
+        """Record that an account was refused, whatever was asked for; a client's own is no concern of operators."""
+        if asker.get() is not None:
+            return
         if not self.reason:
             _log.error(
                 "credentials refused: asking anonymously, which some registries limit (Docker Hub)",
@@ -38,6 +42,12 @@ class CredentialState:
         """Record that an account is taken."""
         if self._refused.pop(account, None) is not None and not self.reason:
             _log.info("credentials accepted again", extra=fields(upstream=self._upstream, host=self._host))
+
+    def withdrawn(self, credential: Credential) -> None:
+        """Record that *credential* is sent no more: another one took its place."""
+        for account in [each for each in self._refused if isinstance(each, tuple) and credential in each]:
+            del self._refused[account]
+            _log.info("refused credentials replaced", extra=fields(upstream=self._upstream, host=self._host))
 
     @property
     def reason(self) -> str:

@@ -2,12 +2,11 @@
 
 A file that changed is read anew at the next request; one that cannot be read or understood leaves what was known, and so does a helper
 that fails. Helpers inherit PATH, HOME and what the configuration says, and nothing else of our environment, where the secrets of other
-upstreams are.
+upstreams are. A credential that ends has a source, which renews it.
 """
 
 import asyncio
 import logging
-import os
 import shutil
 import time
 from pathlib import Path
@@ -15,16 +14,17 @@ from pathlib import Path
 from cachetools import LRUCache, TLRUCache
 
 from regproxy import files
+from regproxy.asker import asker
 from regproxy.flights import Flights
 from regproxy.policy.credential import Credential
 from regproxy.policy.routing import Host
 from regproxy.policy.upstream.keyring import Helper, InvalidKeyring, Keyring, told
 from regproxy.telemetry.log import fields
-from regproxy.upstream.auth.helper import HelperFailedError, answer
+from regproxy.upstream.auth.helper import HelperFailedError, answer, inherited
+from regproxy.upstream.clouds.source import Source
 
 _HELPER_BELIEVED = 300.0  # seconds; the shortest-lived secrets that helpers hand out live for an hour
 _NO_HELP_BELIEVED = 10.0  # seconds, where it failed or knows nothing: somebody may be about to log in
-_INHERITED = ("PATH", "HOME")
 _READ_TIMEOUT = 2.0  # seconds; what a file system that hangs holds back leaves what was known
 _SERVERS = 256  # answers of helpers in memory
 
@@ -34,12 +34,15 @@ _log = logging.getLogger(__name__)
 class Credentials:
     """The credentials for one host, by repository."""
 
-    def __init__(self, host: Host, search_path: str | None = None, read_timeout: float = _READ_TIMEOUT) -> None:
+    def __init__(
+        self, host: Host, search_path: str | None = None, read_timeout: float = _READ_TIMEOUT, source: Source | None = None
+    ) -> None:
         """Read nothing yet, and wait for a file for up to *read_timeout* seconds.
 
-        Helpers are looked for in *search_path*, which is PATH unless given.
+        Helpers are looked for in *search_path*, which is PATH unless given. Where there is a *source*, it knows the credential.
         """
         self._host = host
+        self._source = source
         self._search_path = search_path
         self._read_timeout = read_timeout
         self._keyring = Keyring({}, {})
@@ -51,7 +54,14 @@ class Credentials:
         self._reading: Flights[Path, None] = Flights()  # one thread waits for a file that hangs, however many ask
 
     async def find(self, name: str) -> Credential | None:
-        """Find the credential for repository *name*; None: anonymous."""
+        """Find the credential for repository *name*; None: anonymous. Raise `UpstreamError` where its source does not issue one.
+
+        What is asked for a client is asked with the client's own, and with none of ours.
+        """
+        if (who := asker.get()) is not None and self._host.is_shown_credentials:
+            return who.credential
+        if self._source is not None:
+            return await self._source.find(name)
         config = self._host.docker_config
         if config is None:
             return self._host.credential
@@ -62,9 +72,21 @@ class Credentials:
                 return credential
         return None
 
+    async def replacement(self, refused: Credential, name: str) -> Credential | None:
+        """Return another credential for *name* than one of ours that was refused before its end; None where there is no other."""
+        is_ours = asker.get() is None or not self._host.is_shown_credentials
+        return await self._source.replacement(refused, name) if self._source is not None and is_ours else None
+
+    @property
+    def failure(self) -> str:
+        """Return why there is no credential; empty where there is one, or none is configured."""
+        return self._source.failure if self._source is not None else ""
+
     async def close(self) -> None:
         await self._flights.close()
         await self._reading.close()
+        if self._source is not None:
+            await self._source.close()
 
     async def _refresh(self, path: Path) -> None:
         """Read the file if it is another one than before, together with all who ask now."""
@@ -116,9 +138,8 @@ class Credentials:
         return credential
 
     def _environment(self) -> dict[str, str]:
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         config = self._host.docker_config
-        return inherited | ({name: value.value for name, value in config.helper_env} if config else {})
+        return inherited(config.helper_env if config else ())
 
 
 def _until(_: Helper, credential: Credential | None, now: float) -> float:

@@ -4,13 +4,13 @@ The realm comes from the registry, and whoever speaks for it, also over plain HT
 sent their password wherever a realm pointed.
 """
 
+import functools
 import ipaddress
 from collections.abc import Collection
 
 from publicsuffixlist import PublicSuffixList
 from yarl import URL
 
-_SUFFIXES = PublicSuffixList()
 _HOME = ".home.arpa"  # RFC 8375; the list has it as a suffix
 
 
@@ -37,7 +37,7 @@ def allowed_hosts(realm: URL) -> set[str]:
 def is_internal_name(host: str) -> bool:
     """Report whether a host name lies below no public suffix, so that it means something only here: `registry`, `harbor.corp.internal`."""
     name = host.lower().rstrip(".")
-    return "." not in name or name.endswith(_HOME) or _SUFFIXES.publicsuffix(name, accept_unknown=False) is None
+    return "." not in name or name.endswith(_HOME) or _suffixes().publicsuffix(name, accept_unknown=False) is None
 
 
 def _registrable_domain(host: str) -> str | None:
@@ -45,6 +45,12 @@ def _registrable_domain(host: str) -> str | None:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        domain = _SUFFIXES.privatesuffix(host.lower(), accept_unknown=False)
+        domain = _suffixes().privatesuffix(host.lower(), accept_unknown=False)
         return str(domain) if domain else None
     return None
+
+
+@functools.cache
+def _suffixes() -> PublicSuffixList:
+    """Read the list when it is first asked: that takes a tenth of a process's start."""
+    return PublicSuffixList()

@@ -5,6 +5,7 @@ answer a password's form with 400 and 404. An identity token has only the form.
 """
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,8 @@ import aiohttp
 from cachetools import LRUCache
 from yarl import URL
 
+from regproxy.asker import asker
+from regproxy.oci.http.challenge import Challenge, Scope, parse_challenges, parse_scopes
 from regproxy.oci.http.retry_after import parse_retry_after
 from regproxy.policy.clock import WallClock
 from regproxy.policy.credential import Credential, CredentialKind, Secret
@@ -29,6 +32,9 @@ _MAX_ANSWER_BYTES = 64 * 1024  # a token, a second name for it and a refresh tok
 _MAX_HOPS = 3  # of a token service to itself
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_SERVICES = 64  # whose way of answering is remembered; a registry names them
+_MAX_OTHER_SCOPES = 1024  # characters of what a challenge asks us to ask for beside the repository
+_READING = frozenset({"pull", "metadata_read"})  # what a challenge may ask us to ask for; Azure lists tags only with metadata_read
+_UNAUTHORIZED, _SERVER_ERROR = 401, 500
 _OTHER_METHOD = frozenset({404, 405})  # oauth.md: a service without this form
 
 
@@ -41,11 +47,12 @@ class TokenRequest:
     scopes: tuple[str, ...]
     credential: Credential | None
 
-    def key(self, asker: str) -> Secret:
-        """Return a key for caching tokens: all of the request, its sender, and the credential's secret."""
+    def key(self, sender: str) -> Secret:
+        """Return a key for caching tokens: all of the request, its *sender*, and the credential's secret."""
         whose = self.credential
         who = [whose.kind.value, whose.username, whose.password.value] if whose else []
-        return Secret(json.dumps([asker, str(self.realm), self.service, self.scopes, who]))
+        key = json.dumps([sender, str(self.realm), self.service, self.scopes, who])
+        return Secret(key if asker.get() is None else hashlib.sha256(key.encode()).hexdigest())  # a client's password lies nowhere
 
     @property
     def size(self) -> int:
@@ -86,6 +93,28 @@ class TokenService:
             raise self._refusal(status, body, request)
         return self._read(body, request.realm.host or "")
 
+    async def first_challenge(self, home: URL) -> Challenge | None:
+        """Return how the host at *home* wants to be logged in to; None where it asks for nothing."""
+        url = home / "v2/"
+        async with self._connections.request(Pool.TOKEN, "GET", url, self._connections.own_headers(url)) as response:
+            challenges = parse_challenges(response.headers.getall("WWW-Authenticate", []))
+            return next((each for each in challenges if response.status == _UNAUTHORIZED and each.scheme in {"bearer", "basic"}), None)
+
+    async def ping(self, request: TokenRequest) -> bool | None:
+        """Try a password at the host's `/v2/`, which is no evidence where that needs none."""
+        found = []
+        for header in ({}, {"Authorization": basic(request.credential)} if request.credential else {}):
+            try:
+                url = request.realm / "v2/"
+                headers = {**self._connections.own_headers(url), **header}
+                async with self._connections.request(Pool.TOKEN, "GET", url, headers) as response:
+                    found.append(response.status)
+            except UpstreamError:
+                return None
+            if not header and found != [_UNAUTHORIZED]:
+                return None
+        return None if found[1] >= _SERVER_ERROR else found[1] != _UNAUTHORIZED
+
     async def _answer(self, request: TokenRequest) -> tuple[int, bytes]:
         credential = request.credential
         if credential is not None and credential.kind is CredentialKind.IDENTITY:
@@ -111,7 +140,7 @@ class TokenService:
 
     async def _send(self, method: str, url: URL, headers: dict[str, str], form: dict[str, str] | None) -> tuple[int, bytes]:
         """Send, and follow redirects within the service's own origin: neither a header nor a form with a password goes anywhere else."""
-        home, headers = url.origin(), {"Accept": "application/json", **headers}
+        home, headers = url.origin(), {**self._connections.own_headers(url), "Accept": "application/json", **headers}
         deadline = Deadline(self._connections.token_timeout)
         for _ in range(_MAX_HOPS + 1):
             async with self._response(method, url, headers, form, deadline) as response:
@@ -186,3 +215,22 @@ def basic(credential: Credential) -> str:
     """Write the value of `Authorization` (RFC 7617)."""
     pair = f"{credential.username}:{credential.password.value}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def presented(credential: Credential, url: URL, name: str) -> TokenRequest:
+    """Name what is sent as it is, for whoever remembers how that went."""
+    return TokenRequest(url.origin(), "", (name,), credential)
+
+
+def scopes_for(challenge: Challenge, name: str) -> tuple[str, ...]:
+    """Ask for *name* in the way this origin wants: the same reading of it that the challenge names for this or another repository.
+
+    What we need comes first, since some services look no further (go-containerregistry).
+    """
+    scopes = parse_scopes(challenge.scope)
+    named = [scope for scope in scopes if scope.startswith("repository:")]
+    others = [scope for scope in scopes if scope not in named] if len(challenge.scope) <= _MAX_OTHER_SCOPES else []
+    if others and not named:
+        return tuple(others)
+    actions = {"pull", *(action for scope in named for action in scope.rpartition(":")[2].split(","))} & _READING
+    return (str(Scope("repository", name, ",".join(sorted(actions, reverse=True)))), *others)

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from yarl import URL
 
 from regproxy.flights import Flights
-from regproxy.oci.http.challenge import Challenge, Scope, parse_scopes
+from regproxy.oci.http.challenge import Challenge
 from regproxy.policy.clock import WallClock
 from regproxy.policy.credential import Credential, CredentialKind
 from regproxy.policy.routing import Host
@@ -27,17 +27,15 @@ from regproxy.upstream.auth.credential_state import CredentialState
 from regproxy.upstream.auth.credentials import Credentials
 from regproxy.upstream.auth.failures import Failures
 from regproxy.upstream.auth.realm import is_allowed_realm
-from regproxy.upstream.auth.token_service import TokenRequest, TokenService, basic
-from regproxy.upstream.connections import Connections, Pool
+from regproxy.upstream.auth.token_service import TokenRequest, TokenService, basic, presented, scopes_for
+from regproxy.upstream.clouds.made import source_of
+from regproxy.upstream.connections import Connections
 from regproxy.upstream.location import shown
 
 _MAX_TOKENS_BYTES = 8 * 1024 * 1024  # of one host, in memory; a token is about 3 KiB
 _ENTRY = 1024  # bytes of a token and its request beside their texts
 _MAX_REPLACED = 4_000
-_MAX_OTHER_SCOPES = 1024  # characters of what a challenge asks us to ask for beside the repository
 _MAX_SENT = 64  # credentials of one host that are sent as they are
-_UNAUTHORIZED, _SERVER_ERROR = 401, 500
-_READING = frozenset({"pull", "metadata_read"})  # what a challenge may ask us to ask for; Azure lists tags only with metadata_read
 
 
 class Tokens:
@@ -56,7 +54,7 @@ class Tokens:
         self._upstream = upstream
         self._host = host
         self._home = URL(host.url).origin()
-        self._credentials = Credentials(host)
+        self._credentials = Credentials(host, source=source_of(host, fleet, clock, chance))
         self._service = TokenService(upstream, connections, clock, chance)
         self._connections = connections
         self._fleet = fleet
@@ -90,15 +88,18 @@ class Tokens:
             )
         return header
 
-    async def refusal(self, url: URL, name: str) -> Refused | None:
-        """Record that our credential for *name* is refused, so that *url* answered an anonymous request."""
+    async def refusal(self, url: URL, name: str) -> UpstreamError | None:
+        """Return why there is no credential for *name*, or that it is refused, so that *url* answered an anonymous request."""
         challenge = self._challenges.get(url.origin())
-        credential = await self._credentials.find(name) if url.origin() == self._home else None
+        try:
+            credential = await self._credentials.find(name) if url.origin() == self._home else None
+        except UpstreamError as error:
+            return error
         if challenge is None or credential is None:
             return None
         try:
             is_bearer = challenge.scheme == "bearer"
-            request = self._request(challenge, url, name, credential) if is_bearer else _presented(credential, url, name)
+            request = self._request(challenge, url, name, credential) if is_bearer else presented(credential, url, name)
             if (token := self._tokens.get(request)) is None or token.expires_at <= self._clock():
                 self._failures.check(request)
         except Refused as refusal:
@@ -119,20 +120,40 @@ class Tokens:
 
     @property
     def refused_credentials(self) -> str:
-        """Return why our credentials are refused; empty where they are not."""
-        return self._state.reason
+        """Return why our credentials are refused, or cannot be had; empty where they are taken."""
+        return self._credentials.failure or self._state.reason
 
     async def identity(self, name: str) -> tuple[str, str]:
         """Name our credential for *name* at home, and the token service there, if one is known."""
-        credential, config = await self._credentials.find(name), self._host.docker_config
+        config, source = self._host.docker_config, self._host.credential_source
         challenge = self._challenges.get(self._home)
-        whence = f" of {config.path}" if config else " of the configuration"
-        who = f"{credential.kind.value} of user {credential.username!r}{whence}" if credential else "nobody (no credentials)"
+        whence = f" of {config.path}" if config else f" of {source.kind}" if source else " of the configuration"
+        try:
+            credential = await self._credentials.find(name)
+            who = f"{credential.kind.value} of user {credential.username!r}{whence}" if credential else "nobody (no credentials)"
+        except UpstreamError as error:
+            who = f"nobody ({error})"
         return who, shown(challenge.realm, with_path=True) if challenge and challenge.scheme == "bearer" else ""
+
+    async def login(self) -> bool | None:
+        """Report whether the credential for everything is right, as `docker login` finds out; None where that does not tell."""
+        credential = await self._credentials.find("")
+        challenge = self._challenges.get(self._home) or await self._service.first_challenge(self._home)
+        if credential is None or challenge is None:
+            return None
+        try:
+            is_bearer = challenge.scheme == "bearer"
+            request = self._request(challenge, self._home, "", credential) if is_bearer else presented(credential, self._home, "")
+            return await self._login(request, ())
+        except UpstreamError:
+            return None
 
     async def tells_secret(self, text: str, name: str) -> bool:
         """Report whether *text* shows our credential for *name*."""
-        credential = await self._credentials.find(name)
+        try:
+            credential = await self._credentials.find(name)
+        except UpstreamError:
+            return False  # nothing was sent
         return credential is not None and credential.password.value in text
 
     async def close(self) -> None:
@@ -140,33 +161,55 @@ class Tokens:
         await self._credentials.close()
 
     async def _authorize(self, challenge: Challenge, url: URL, name: str, rejected: str | None) -> str | None:
-        credential = await self._credentials.find(name) if url.origin() == self._home else None
         try:
-            if credential is not None and (challenge.scheme == "basic" or credential.kind is CredentialKind.REGISTRY):
-                return await self._present(credential, url, name, rejected)
+            credential = await self._credentials.find(name) if url.origin() == self._home else None
+        except UpstreamError as error:
             if challenge.scheme == "basic":
-                return None
-            return (await self._token(self._request(challenge, url, name, credential), rejected)).bearer()
+                raise
+            return await self._anonymous(challenge, url, name, rejected, error)
+        try:
+            return await self._authorize_as(credential, challenge, url, name, rejected)
         except Refused as refusal:
             if credential is None or not refusal.whatever_asked:
                 raise
+            if (other := await self._replacement(credential, name)) is not None:
+                return await self._authorize_as(other, challenge, url, name, rejected)
             if challenge.scheme == "basic":
                 return None
             self._tokens.pop(self._request(challenge, url, name, credential))  # it was rejected, or its time is over
             return await self._anonymous(challenge, url, name, rejected, refusal)
 
-    async def _anonymous(self, challenge: Challenge, url: URL, name: str, rejected: str | None, refusal: Refused) -> str:
-        """Request anonymously after a refused credential: public images need none. Raise *refusal* where that gets no token either."""
+    async def _authorize_as(
+        self, credential: Credential | None, challenge: Challenge, url: URL, name: str, rejected: str | None
+    ) -> str | None:
+        if credential is not None and (challenge.scheme == "basic" or credential.kind is CredentialKind.REGISTRY):
+            return await self._present(credential, url, name, rejected)
+        if challenge.scheme == "basic":
+            return None
+        return (await self._token(self._request(challenge, url, name, credential), rejected)).bearer()
+
+    async def _replacement(self, refused: Credential, name: str) -> Credential | None:
+        """Return another credential than one that was refused, where its source issues one."""
+        try:
+            other = await self._credentials.replacement(refused, name)
+        except UpstreamError:
+            return None  # the source says why
+        if other is not None:
+            self._state.withdrawn(refused)
+        return other
+
+    async def _anonymous(self, challenge: Challenge, url: URL, name: str, rejected: str | None, failure: UpstreamError) -> str:
+        """Request without the credential that failed: public images need none. Raise *failure* where that gets no token either."""
         try:
             return (await self._token(self._request(challenge, url, name, None), rejected)).bearer()
         except Refused:
-            raise detached(refusal) from None
+            raise detached(failure) from None
 
     async def _present(self, credential: Credential, url: URL, name: str, rejected: str | None) -> str:
         """Send a credential as it is; what was refused a moment ago is not sent again, for accounts are locked that way."""
         is_token = credential.kind is CredentialKind.REGISTRY
         header = f"Bearer {credential.password.value}" if is_token else basic(credential)
-        request = _presented(credential, url, name)
+        request = presented(credential, url, name)
         if header == rejected:
             # A token may be for other repositories; a password is for all of them.
             refusal = Refused(f"{url.host} refused our credentials for {self._upstream}/{name} (401)", whatever_asked=not is_token)
@@ -178,7 +221,7 @@ class Tokens:
     async def _login(self, request: TokenRequest, scopes: tuple[str, ...]) -> bool | None:
         """Try a credential that was refused as `docker login` does, and then by *scopes* it had before."""
         if request.realm == self._home and not request.service:
-            return await self._ping(request)
+            return await self._service.ping(request)
         found: list[bool | None] = []
         for asked in ((), scopes) if scopes else ((),):
             try:
@@ -191,19 +234,6 @@ class Tokens:
                 return True
         return None if None in found else False
 
-    async def _ping(self, request: TokenRequest) -> bool | None:
-        """Try a password at the host's `/v2/`, which is no evidence where that needs none."""
-        found = []
-        for header in ({}, {"Authorization": basic(request.credential)} if request.credential else {}):
-            try:
-                async with self._connections.request(Pool.TOKEN, "GET", request.realm / "v2/", header) as response:
-                    found.append(response.status)
-            except UpstreamError:
-                return None
-            if not header and found != [_UNAUTHORIZED]:
-                return None
-        return None if found[1] >= _SERVER_ERROR else found[1] != _UNAUTHORIZED
-
     def _request(self, challenge: Challenge, url: URL, name: str, credential: Credential | None) -> TokenRequest:
         try:
             realm = url.join(URL(challenge.realm))
@@ -215,7 +245,7 @@ class Tokens:
                 f"{url.host} names a token service that is not its own, {shown(challenge.realm)!r}: "
                 f"if it is right, add its host to realms of {self._upstream}"
             )
-        return TokenRequest(realm, challenge.service, _scopes(challenge, name), credential)
+        return TokenRequest(realm, challenge.service, scopes_for(challenge, name), credential)
 
     async def _token(self, request: TokenRequest, rejected: str | None) -> Token:
         token, now = self._tokens.get(request), self._clock()
@@ -254,22 +284,3 @@ class Tokens:
         finally:
             metrics.TOKEN_REQUESTS.labels(self._upstream, outcome).inc()
         return token
-
-
-def _presented(credential: Credential, url: URL, name: str) -> TokenRequest:
-    """Name what is sent as it is, for whoever remembers how that went."""
-    return TokenRequest(url.origin(), "", (name,), credential)
-
-
-def _scopes(challenge: Challenge, name: str) -> tuple[str, ...]:
-    """Ask for *name* in the way this origin wants: the same reading of it that the challenge names for this or another repository.
-
-    What we need comes first, since some services look no further (go-containerregistry).
-    """
-    scopes = parse_scopes(challenge.scope)
-    named = [scope for scope in scopes if scope.startswith("repository:")]
-    others = [scope for scope in scopes if scope not in named] if len(challenge.scope) <= _MAX_OTHER_SCOPES else []
-    if others and not named:
-        return tuple(others)
-    actions = {"pull", *(action for scope in named for action in scope.rpartition(":")[2].split(","))} & _READING
-    return (str(Scope("repository", name, ",".join(sorted(actions, reverse=True)))), *others)

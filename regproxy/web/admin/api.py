@@ -1,6 +1,6 @@
 """The admin API, /api/v1: how hosts are doing, what is frozen, and what would happen to a pull, in JSON. Errors are `{"error": "..."}`."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from aiohttp import web
@@ -9,22 +9,22 @@ from regproxy import __version__
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.freezing import Freeze
-from regproxy.ports import StoreError, UpstreamError, Watched
-from regproxy.pull.explain import Explainer
-from regproxy.pull.freezes import Freezes
-from regproxy.pull.refresher import Refresher
+from regproxy.ports import StoreError, UpstreamError
 from regproxy.web.admin.gate import ARGUMENTS
+from regproxy.web.admin.services import AdminServices
+from regproxy.web.admin.warm_api import add_warm_api
 from regproxy.web.failures import upstream_failure
 
 
-def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Explainer, refresher: Refresher, place: str) -> web.Application:
-    """Make the application below /api/v1; the store is at *place*."""
+def api_app(services: AdminServices) -> web.Application:
+    """Make the application below /api/v1."""
+    registries, freezes, history = services.upstreams, services.freezes, services.tag_history
 
     async def upstreams(_: web.Request) -> web.Response:
         return web.json_response({name: {"hosts": [asdict(host) for host in registry.hosts()]} for name, registry in registries.items()})
 
     async def version(_: web.Request) -> web.Response:
-        return web.json_response({"version": __version__, "store": place})
+        return web.json_response({"version": __version__, "store": services.store.place})
 
     async def listed(_: web.Request) -> web.Response:
         return web.json_response({"freezes": [_written(freeze) for freeze in await freezes.all()]})
@@ -43,13 +43,23 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
         return web.Response(status=204)
 
     async def explained(request: web.Request) -> web.Response:
-        return web.json_response((await explainer.explain(request.query.get("image", ""))).document())
+        return web.json_response((await services.explainer.explain(request.query.get("image", ""))).document())
 
     async def refreshed(request: web.Request) -> web.Response:
         wanted = request[ARGUMENTS] = await _document(request)
         if not isinstance(image := wanted.get("image"), str):
             raise errors.name_invalid("image must be text")
-        return web.json_response(await refresher.refresh(image))
+        return web.json_response(await services.refresher.refresh(image))
+
+    async def remembered(request: web.Request) -> web.Response:
+        return web.json_response(await history.of(request.query.get("image", "")))
+
+    async def rolled_back(request: web.Request) -> web.Response:
+        wanted = request[ARGUMENTS] = await _document(request)
+        image, digest = wanted.get("image"), wanted.get("digest")
+        if not isinstance(image, str) or not isinstance(digest, str | None):
+            raise errors.name_invalid("image and digest must be text")
+        return web.json_response(await history.roll_back(image, digest))
 
     app = web.Application(middlewares=[_told])
     app.router.add_get("/version", version)
@@ -59,6 +69,9 @@ def api_app(registries: Mapping[str, Watched], freezes: Freezes, explainer: Expl
     app.router.add_delete("/freezes", lifted)
     app.router.add_get("/explain", explained)
     app.router.add_post("/refresh", refreshed)
+    app.router.add_get("/tag-history", remembered)
+    app.router.add_post("/rollback", rolled_back)
+    add_warm_api(app, services.schedules)
     return app
 
 

@@ -1,14 +1,14 @@
 const EVERY = 5000, DOWNLOADS_EVERY = 2000, IMAGES_EVERY = 30000;  // ms between two looks
 const OUTCOMES = [  // what is drawn together, and how
-  ["hit", "--hit", ["hit", "frozen"], ""],
+  ["hit", "--hit", ["hit", "frozen", "cooldown"], ""],
   ["shared a download", "--shared", ["collapsed"], ""],
   ["revalidated", "--asked", ["revalidated"], ""],
   ["miss", "--miss", ["miss", "passed"], ""],
-  ["stale", "--stale", ["stale"], "6 3"],
+  ["stale or deleted upstream", "--stale", ["stale", "gone"], "6 3"],
   ["failed or aborted", "--failed", ["failed", "aborted"], "2 2"],
   ["refused, unknown, client closed", "--other", null, "1 4"],
 ];
-const CHEAP = ["hit", "frozen", "collapsed"];
+const CHEAP = ["hit", "frozen", "cooldown", "collapsed"];
 const charts = {
   requests: new Chart("Requests by outcome", "requests/s", {stacked: true}),
   bytes: new Chart("Traffic", "B/s"),
@@ -95,7 +95,8 @@ async function look() {
     if (at("state").textContent !== state) at("state").textContent = state;
     at("state").className = ready.ok && !/takes nothing/.test(state) ? "soft" : "bad";
   } catch (error) {
-    at("state").textContent = "regproxy does not answer";
+    if (error.refused) await allowed();
+    at("state").textContent = error.refused ? error.message : "regproxy does not answer";
     at("state").className = "bad";
   }
 }

@@ -5,7 +5,7 @@ async function asked(path, method = "GET", body = undefined) {  // JSON, or an E
   const sent = body === undefined ? {} : {headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
   const answer = await fetch(path, {method, signal: AbortSignal.timeout(30000), ...sent});
   const said = answer.status === 204 ? {} : await answer.json();
-  if (!answer.ok) throw new Error(said.error || `the server answered ${answer.status}`);
+  if (!answer.ok) throw Object.assign(new Error(said.error || `the server answered ${answer.status}`), {refused: answer.status === 401 || answer.status === 403});
   return said;
 }
 
@@ -129,7 +129,26 @@ async function allowed() {
   listing.refusal = access.may_change ? "" : `Changes are not allowed from here: ${access.reason}`;
   at("read-only").textContent = listing.refusal;
   at("read-only").hidden = access.may_change;
+  document.querySelector("main").hidden = !access.may_read;
+  at("sign-in").hidden = !access.takes_tokens || Boolean(access.name) || access.may_change;
+  at("sign-out").hidden = !access.name;
+  at("sign-out").textContent = `Sign out ${access.name}`;
 }
+
+async function session(method, body) {  // the cookie is read by no script, and so the token is kept nowhere
+  try {
+    await asked("api/v1/session", method, body);
+    location.reload();
+  } catch (error) {
+    at("state").textContent = error.message;
+  }
+}
+
+at("sign-in").addEventListener("submit", event => {
+  event.preventDefault();
+  session("POST", {token: at("token").value});
+});
+at("sign-out").addEventListener("click", () => session("DELETE"));
 
 function turn(button, by) {
   button.addEventListener("click", () => {

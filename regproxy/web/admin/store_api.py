@@ -81,6 +81,10 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
         request[ARGUMENTS] = counts  # all of them would be a long line
         return web.json_response(await inventory.restore(document))
 
+    async def status(_: web.Request) -> web.Response:
+        return web.json_response(await inventory.status())
+
+    app.router.add_get("/api/v1/store/status", _refusing(status))
     app.router.add_get("/api/v1/store/images", _refusing(images))
     app.router.add_get("/api/v1/store/page", _refusing(page))
     app.router.add_get("/api/v1/store/backup", _refusing(backup))
@@ -90,7 +94,13 @@ def add_store_api(app: web.Application, inventory: Inventory) -> None:
     acts: dict[str, Act] = {"show": inventory.show, "remove": inventory.remove, "pin": inventory.pin}
     for name, act in acts.items():
         app.router.add_post(f"/api/v1/store/{name}", _refusing(_answering(act)))
-    works: dict[str, Act] = {"verify": jobs.verify, "rebuild": jobs.rebuild, "collect": jobs.collect}
+    works: dict[str, Act] = {
+        "verify": jobs.verify,
+        "rebuild": jobs.rebuild,
+        "collect": jobs.collect,
+        "push": jobs.push,
+        "check": jobs.check,
+    }
     for name, work in works.items():
         app.router.add_post(f"/api/v1/store/{name}", _refusing(_working(work)))
 

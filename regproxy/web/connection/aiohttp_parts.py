@@ -1,14 +1,18 @@
-"""What the registry port uses of aiohttp's server beside its documented API: all of it is here, for the pinned minor version."""
+"""What our ports use of aiohttp's server beside its documented API: all of it is here, for the pinned minor version."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-__all__ = ["OpenRequestHandler", "OpenServer", "RawRequestMessage", "TimedSite", "slow_parser"]
+from regproxy.policy.clients.forwarded import ClientFrom, TrustedProxies
+from regproxy.web.connection.tls_listener import TlsListener
+
+__all__ = ["ApplicationRunner", "OpenRequestHandler", "OpenServer", "RawRequestMessage", "TimedSite", "close_idle", "slow_parser"]
 
 
 class OpenRequestHandler(RequestHandler):
@@ -65,24 +69,64 @@ class OpenServer(web.Server):
         return self._make_request(message, *others)
 
 
+_Server = TypeVar("_Server", bound=OpenServer)
+
+
+class ApplicationRunner(web.AppRunner, Generic[_Server]):
+    """A runner of an application whose server is of a class of our own."""
+
+    __slots__ = ("_make", "served")
+
+    def __init__(self, app: web.Application, make: Callable[[web.Server], _Server], *, shutdown_timeout: float) -> None:
+        """Run *app* by what *make* makes of the server that aiohttp would use; from `setup` on it is `served`."""
+        super().__init__(app, shutdown_timeout=shutdown_timeout)
+        self._make = make
+        self.served: _Server
+
+    async def _make_server(self) -> web.Server:
+        self.served = self._make(await super()._make_server())
+        return self.served
+
+
 class TimedSite(web.SockSite):
     """A site whose clients have *handshake_timeout* seconds for a handshake; aiohttp gives them a minute."""
 
-    def __init__(self, runner: web.BaseRunner, sock: Any, *, handshake_timeout: float, **how: Any) -> None:  # noqa: ANN401  aiohttp's
+    def __init__(
+        self,
+        runner: web.BaseRunner,
+        sock: Any,  # noqa: ANN401  aiohttp's
+        *,
+        handshake_timeout: float,
+        proxies: TrustedProxies | None = None,
+        **how: Any,  # noqa: ANN401  aiohttp's
+    ) -> None:
+        """Have *proxies* begin with a PROXY header, where they are to."""
         super().__init__(runner, sock, **how)
         self._handshake_timeout = handshake_timeout
+        self._proxies = proxies if proxies is not None and proxies.client_from is ClientFrom.PROXY_PROTOCOL else None
 
     async def start(self) -> None:
         await web.BaseSite.start(self)
         server = self._runner.server
         assert server is not None  # noqa: S101  it was set up
-        self._server = await asyncio.get_running_loop().create_server(
-            server,
-            sock=self._sock,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=self._handshake_timeout if self._ssl_context else None,
-        )
+        if self._ssl_context is not None or self._proxies is not None:
+            listener = TlsListener(self._sock, self._ssl_context, server, self._handshake_timeout, proxies=self._proxies)
+            listener.open()
+            self._server = listener  # type: ignore[assignment]  # all that is done with it is to close it
+            return
+        self._server = await asyncio.get_running_loop().create_server(server, sock=self._sock, backlog=self._backlog)
+
+
+def close_idle(server: web.Server) -> None:
+    """Close connections that wait for a request at once, and others after their response.
+
+    aiohttp's `pre_shutdown` leaves the former open, and answers nothing on them any more.
+    """
+    for each in server.connections:
+        is_idle = each._waiter is not None  # noqa: SLF001  aiohttp has no name for it
+        each.close()
+        if is_idle:
+            each.force_close()
 
 
 def slow_parser() -> str | None:

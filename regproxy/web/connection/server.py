@@ -13,13 +13,16 @@ from aiohttp import StreamReader, web
 from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.clients.client_timeouts import ClientTimeouts, SendProgress
+from regproxy.policy.clients.forwarded import TrustedProxies
 from regproxy.policy.clock import MonotonicClock
 from regproxy.ports import Extent
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import read_whole, send_now
+from regproxy.web.clients.metering import Meter
 from regproxy.web.connection.aiohttp_parts import OpenRequestHandler, OpenServer, RawRequestMessage
 from regproxy.web.connection.head_budget import LARGE, HeadBudget
+from regproxy.web.connection.identification import certificate_digest, named_by_header, speaks_by_header
 from regproxy.web.connection.watchdog import Watchdog
 from regproxy.web.context import RequestContext
 from regproxy.web.response_cache import CachedResponse, ResponseCache
@@ -39,13 +42,32 @@ _LONGEST = 2048  # bytes of a head that may be repeated; clients of registries s
 class Connection(OpenRequestHandler):
     """A client's connection, which reports its events."""
 
-    __slots__ = ("_budgeted", "_head_bytes", "_is_between", "_payload", "_server", "answered", "client", "progress", "raw_request", "wire")
+    __slots__ = (
+        "_budgeted",
+        "_head_bytes",
+        "_is_between",
+        "_payload",
+        "_server",
+        "answered",
+        "client",
+        "is_told",
+        "key_prefix",
+        "known_client",
+        "meter",
+        "progress",
+        "raw_request",
+        "wire",
+    )
 
-    def __init__(self, server: "RegistryServer", **how: Any) -> None:  # noqa: ANN401  aiohttp's
+    def __init__(self, server: "RegistryServer", client: str, **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(server, **how)
         self._server = server
         self.answered = 0
-        self.client = ""
+        self.client = client  # whose connection it is, where a proxy said so before its first byte; else the address that it comes from
+        self.is_told = bool(client)
+        self.known_client: str | None = client  # who asks; None: each request says it, and a trusted proxy sends it
+        self.meter: Meter | None = None  # of the client, where it has a quota
+        self.key_prefix = b""  # the certificate that the client has shown, by its digest, and the proxy that speaks for it
         self.raw_request: bytes | None = None  # the request that is being answered, where it came alone and in one piece
         self._is_between = True  # the parser has no part of a request
         self._head_bytes = 0  # of a head that has not ended
@@ -58,7 +80,12 @@ class Connection(OpenRequestHandler):
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
         self.wire = transport
-        self.client = (transport.get_extra_info("peername") or ("",))[0]
+        self.key_prefix = certificate_digest(transport)
+        if not self.is_told:
+            self.client = (transport.get_extra_info("peername") or ("",))[0]
+        self.known_client = self.client
+        if speaks_by_header(self._server.proxies, self.client):
+            self.known_client, self.key_prefix = None, self.key_prefix + b"proxy " + self.client.encode()
         self._server.watchdog.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -84,6 +111,11 @@ class Connection(OpenRequestHandler):
         if self.waiting_requests > 1:
             self.stop_reading()  # aiohttp would have 32 of them wait, of 64 KiB each
 
+    @property
+    def cache_key(self) -> bytes | None:
+        """What the answer to the present request is remembered by, where the request came alone and in one piece."""
+        return self._server.cache_key(self, self.raw_request) if self.raw_request is not None else None
+
     def _send_file(self, file: Extent, raw_request: bytes) -> None:
         """Send a small file at once; what the socket does not take waits in memory, which the watchdog counts."""
         try:
@@ -92,7 +124,7 @@ class Connection(OpenRequestHandler):
                 self.wire.write(read_whole(replace(file, offset=file.offset + sent, length=file.length - sent)))
                 self._server.watchdog.lend(self, file.length - sent)
         except OSError as error:
-            self._server.failed(raw_request, error)
+            self._server.failed(self, raw_request, error)
             self.force_close()
 
     @property
@@ -147,6 +179,8 @@ class Connection(OpenRequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end_budget()
+        if self.meter is not None:
+            self.meter.disconnect(self)
         self._server.watchdog.closed(self)
         super().connection_lost(exc)
 
@@ -175,10 +209,11 @@ class RegistryServer(OpenServer):
         cache: ResponseCache,
         clock: MonotonicClock = time.monotonic,
         is_trusted: ClientCheck | None = None,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         """Call *handler* for each request that *cache* cannot answer; a client that leaves cancels it, and nothing else.
 
-        A connection whose client *is_trusted* no longer is closed at its next request.
+        A connection whose client *is_trusted* no longer is closed at its next request. *proxies* are believed about who asks.
         """
         super().__init__(
             self._attending(handler),
@@ -194,9 +229,11 @@ class RegistryServer(OpenServer):
         self.heads = HeadBudget()
         self._cache = cache
         self._is_trusted = is_trusted
+        self.proxies = proxies
 
-    def __call__(self) -> Connection:
-        return Connection(self, **self.options())
+    def __call__(self, client: str = "") -> Connection:
+        """Make a connection, of *client* where a proxy has said whose it is."""
+        return Connection(self, client, **self.options())
 
     def repeated(self, connection: Connection, raw_request: bytes) -> CachedResponse | None:
         """Return the response to a repeated request, unless the client has yet to take another, or has to be told that we leave."""
@@ -205,19 +242,28 @@ class RegistryServer(OpenServer):
         if self._is_trusted is not None and not self._is_trusted(connection.wire):
             return None
         self.watchdog.returned(connection)
-        answer = self._cache.answer(raw_request, connection.client, self.watchdog.lendable_bytes)
+        answer = self._cache.answer(self.cache_key(connection, raw_request), connection.known_client, self.watchdog.lendable_bytes)
         if answer is not None:
             self.watchdog.answered(connection)
         return answer
 
-    def failed(self, raw_request: bytes, error: OSError) -> None:
+    def cache_key(self, connection: Connection, raw_request: bytes) -> bytes:
+        """Return what the answer to a request is remembered by: all of it, its `Authorization` too, and who sent it by other means."""
+        return connection.key_prefix + raw_request if connection.key_prefix else raw_request
+
+    def failed(self, connection: Connection, raw_request: bytes, error: OSError) -> None:
         """Read the file the ordinary way next time, which finds out what is wrong with it."""
-        self._cache.forget(raw_request)
+        self._cache.forget(self.cache_key(connection, raw_request))
         _log.warning("cannot send cached file", extra=fields(reason=str(error)))
 
     def _asked(self, message: RawRequestMessage, *others: Any) -> web.BaseRequest:  # noqa: ANN401  aiohttp's
         ends = self.is_leaving or message.upgrade  # behind what we do not become, aiohttp reads no further request
-        return self.request_of(message._replace(should_close=True) if ends else message, *others)
+        request = self.request_of(message._replace(should_close=True) if ends else message, *others)
+        connection = request.protocol
+        assert isinstance(connection, Connection)  # noqa: S101  we made it
+        if connection.known_client is not None:
+            return request.clone(remote=connection.client) if connection.is_told else request
+        return named_by_header(request, self.proxies, connection.client)
 
     def _attending(self, handler: Handler) -> Handler:
         async def attend(request: web.BaseRequest) -> web.StreamResponse:
@@ -243,7 +289,7 @@ def _ends_a_head(data: bytes) -> bool:
     return data.find(_END, 0, _LONGEST) == len(data) - len(_END) >= 0
 
 
-def raw_request_of(request: web.BaseRequest) -> bytes | None:
-    """Return the bytes of a request that came alone and in one piece."""
+def cache_key_of(request: web.BaseRequest) -> bytes | None:
+    """Return what the answer to a request that came alone and in one piece is remembered by."""
     connection = request.protocol
-    return connection.raw_request if isinstance(connection, Connection) else None
+    return connection.cache_key if isinstance(connection, Connection) else None

@@ -19,8 +19,9 @@ _MAX_LENT_BYTES = 16 * 1024 * 1024  # of files that wait in memory for clients, 
 
 
 class Watched(Protocol):
-    """A client's connection."""
+    """A client's connection; *client* is who it is, for the limit of connections of one."""
 
+    client: str
     wire: asyncio.Transport
     progress: SendProgress
 
@@ -36,6 +37,7 @@ class Watchdog:
         self._heads: dict[Watched, float] = {}  # whose request's head is due, and since when; the longest first
         self._idle: dict[Watched, None] = {}  # the longest first
         self._checks: dict[Watched, float] = {}  # when each is checked next; the soonest first
+        self._clients: dict[str, dict[Watched, None]] = {}  # their connections, the oldest first
         self._lent: dict[Watched, int] = {}  # bytes of files that wait in memory
         self._lent_bytes = 0  # in all
 
@@ -49,12 +51,16 @@ class Watchdog:
             task.cancel()
 
     def opened(self, connection: Watched) -> None:
-        """Watch *connection*; beyond the limit of connections the one idle for longest is closed."""
+        """Watch *connection*; beyond the limit of connections the one idle for longest is closed, of the client if the limit is its own."""
         now = self._clock()
         connection.progress = SendProgress(now)
         self._heads[connection] = now
         self._checks[connection] = now + self._timeouts.look
-        if len(self._checks) > self._timeouts.connections:
+        own = self._clients.setdefault(connection.client, {})
+        own[connection] = None
+        if len(own) > self._timeouts.client_connections:
+            self._close(next(each for each in own if each in self._idle or each in self._heads), "room")
+        elif len(self._checks) > self._timeouts.connections:
             self._close(next(iter(self._idle or self._heads)), "room")
 
     def received(self, connection: Watched) -> None:
@@ -71,13 +77,18 @@ class Watchdog:
     def answered(self, connection: Watched) -> None:
         """Record that *connection* waits for its next request."""
         if connection in self._checks:
-            self.answering(connection)
+            self._heads.pop(connection, None)
+            self._idle.pop(connection, None)
             self._idle[connection] = None
 
     def closed(self, connection: Watched) -> None:
         self.returned(connection)
         self.answering(connection)
-        self._checks.pop(connection, None)
+        if self._checks.pop(connection, None) is not None:
+            own = self._clients[connection.client]
+            del own[connection]
+            if not own:
+                del self._clients[connection.client]
 
     @property
     def lendable_bytes(self) -> int:
@@ -91,7 +102,8 @@ class Watchdog:
 
     def returned(self, connection: Watched) -> None:
         """Record that none of them wait any more."""
-        self._lent_bytes -= self._lent.pop(connection, 0)
+        if self._lent:
+            self._lent_bytes -= self._lent.pop(connection, 0)
 
     def check(self) -> None:
         """Close what has passed its timeout."""

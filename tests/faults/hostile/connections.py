@@ -18,6 +18,7 @@ _LAST = b"GET /nothing HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n"
 _CLAIM = b"Content-Length: %d" % CLAIMED
 _HEAD = re.compile(rb"(?=HTTP/1\.[01] \d{3} )")
 _MOST = 8_000_000  # bytes that are read of a connection
+_AROUND = 1000  # bytes that are shown before and behind what may not be told
 _HELD = 1.0  # seconds for which a client that does not read stays
 
 
@@ -95,7 +96,10 @@ def judge(run: Run, requests: Sequence[Request], received: bytes) -> None:
     """Report what the answers to *requests* on one connection tell that they may not."""
     allowed = {mark for request in requests if request.allowed for mark in request.allowed.marks}
     if told := marks_in(received) - allowed:
-        run.found("private bytes were told", f"{sorted(told)[:3]} {_shown(requests)}")
+        at = min(received.index(mark) for mark in told)
+        answer = received[max(0, at - _AROUND) : at + _AROUND]
+        everything = " | ".join(repr(request.raw[:400]) for request in requests)
+        run.found("private bytes were told", f"{sorted(told)[:3]} {everything} -> {answer!r}")
     statuses = [head[9:12] for head in _heads(received) if _CLAIM not in head]
     if b"500" in statuses:
         run.found("a request made an error of ours", f"{_shown(requests)} -> {received[:300]!r}")

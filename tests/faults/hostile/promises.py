@@ -40,10 +40,10 @@ async def watched(run: Run, program: Program) -> None:
             workers = program.workers()
         for pid in (program.process.pid, *workers):
             who = "a worker" if pid in workers else "the supervisor"
-            resident = _resident(pid) // MIB
-            run.done[f"MiB of {who}"] = max(run.done[f"MiB of {who}"], resident)
-            if resident > _MOST_MEMORY:
-                run.found("a process grew too large", f"{who} has {resident} MiB")
+            size = resident(pid) // MIB
+            run.done[f"MiB of {who}"] = max(run.done[f"MiB of {who}"], size)
+            if size > _MOST_MEMORY:
+                run.found("a process grew too large", f"{who} has {size} MiB")
 
 
 def check_log(run: Run, program: Program) -> None:
@@ -96,7 +96,7 @@ def check_vain_questions(run: Run, world: World, clients: int, allowance: Mappin
         run.found("upstream was asked in vain more often than promised", f"{asked} times, at most {most:.0f}")
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -14,6 +14,8 @@ VAIN = "vain/"  # what the names of repositories begin with that nobody has
 _DEFAULT = "open.test"
 _SERVED = {"open.cache": "open.test", "pass.cache": "pass.test"}
 _ALIASES = {"alias.test": "open.test"}
+_ELSEWHERE = "elsewhere"  # no name of ours
+_ABSOLUTE = 1 / 12  # of the odd requests
 _METHODS = ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "GeT", "HEADS", "PRI", "G" * 300, "\x00")
 
 
@@ -29,7 +31,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Intent:
+class Intent:
     """What a request asks for, before it is written."""
 
     method: str
@@ -80,7 +82,7 @@ class Grammar:
     def permitted(self, item: Item, where: Repository, **headers: str) -> bytes:
         """Write the plain request of a client that wants something it may have."""
         sent = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-        intent = self._named(_Intent("GET", item.kind, where.name, str(item.digest), headers=sent), where)
+        intent = self._named(Intent("GET", item.kind, where.name, str(item.digest), headers=sent), where)
         return intent.written()
 
     def refused(self, image: Image) -> Request:
@@ -95,7 +97,7 @@ class Grammar:
         kind = self._chance.choice(("blobs", "manifests", "manifests", "referrers", "tags"))
         reference = f"v{number}" if kind == "manifests" and self._chance.random() < 0.5 else digest
         headers = (("Range", "bytes=0-9"),) if self._chance.random() < 0.2 else ()
-        intent = _Intent(self._chance.choice(("GET", "HEAD")), kind, f"{VAIN}{number}", reference, headers=headers)
+        intent = Intent(self._chance.choice(("GET", "HEAD")), kind, f"{VAIN}{number}", reference, headers=headers)
         return Request(intent.written(), intent.method, intent.kind, None)
 
     def any(self) -> Request:
@@ -111,16 +113,16 @@ class Grammar:
     def _others(self, image: Image) -> Sequence[Repository]:
         return [each for each in self._world.repositories if each not in image.permitted]
 
-    def _intent(self, item: Item, image: Image, where: Repository) -> _Intent:
+    def _intent(self, item: Item, image: Image, where: Repository) -> Intent:
         chance = self._chance
         kind = item.kind if chance.random() < 0.95 else chance.choice(("blobs", "manifests", "referrers", "tags"))
         reference = image.tag if item.kind == "manifests" and chance.random() < 0.5 else str(item.digest)
         if chance.random() < 0.05:
             reference = chance.choice(("latest", "v0", "sha256:" + "0" * 64, "sha512:" + "f" * 128, f"sha256-{item.digest.hex}"))
         method = chance.choices(("GET", "HEAD"), (3, 1))[0]
-        return _Intent(method, kind, where.name, reference, headers=self._headers(item))
+        return Intent(method, kind, where.name, reference, headers=self._headers(item))
 
-    def _named(self, intent: _Intent, where: Repository) -> _Intent:
+    def _named(self, intent: Intent, where: Repository) -> Intent:
         """Name the upstream in one of the ways there are."""
         ways = [replace(intent, namespaces=(where.upstream,)), replace(intent, name=f"{where.upstream}/{where.name}")]
         ways.append(replace(intent, namespaces=(where.upstream,), name=f"{where.upstream}/{where.name}"))
@@ -130,7 +132,7 @@ class Grammar:
             ways.append(intent)
         return self._chance.choice(ways)
 
-    def _confused(self, intent: _Intent) -> _Intent:
+    def _confused(self, intent: Intent) -> Intent:
         """Name two upstreams at once, or none there is."""
         names = ("open.test", "pass.test", "mirrored.test", "closed.test", "alias.test", "other.test", "", "OPEN.TEST", "open.test:443")
         match self._chance.randrange(4):
@@ -175,14 +177,21 @@ class Grammar:
         odd = (f"bytes={many}", "bytes=", "bytes=-", "bytes=-0", "items=0-1", "bytes=9-1", "bytes=0-" + "9" * 30, "bytes=a-b", "bytes=0-0,")
         return chance.choice(one if chance.random() < 0.8 else odd)
 
-    def _finished(self, intent: _Intent) -> Request:
+    def _finished(self, intent: Intent) -> Request:
         """Write it, with an oddity now and then."""
-        chance, allowed = self._chance, intent.allowed(self._world)
-        raw, method = intent.written(), intent.method
+        chance = self._chance
         if chance.random() < 0.7:
-            return Request(raw, method, intent.kind, allowed)
-        raw, may_be_answered = self._twisted(raw)
-        return Request(raw, method, intent.kind, allowed if may_be_answered else None, is_odd=True)
+            return Request(intent.written(), intent.method, intent.kind, intent.allowed(self._world))
+        if chance.random() < _ABSOLUTE:
+            return self.absolute(intent)
+        raw, may_be_answered = self._twisted(intent.written())
+        allowed = intent.allowed(self._world) if may_be_answered else None
+        return Request(raw, intent.method, intent.kind, allowed, is_odd=True)
+
+    def absolute(self, intent: Intent) -> Request:
+        """Write the absolute form, whose host is asked for, whatever the header says (RFC 9112, 3.2.2)."""
+        raw = intent.written().replace(b" /", b" http://" + _ELSEWHERE.encode() + b"/", 1)
+        return Request(raw, intent.method, intent.kind, replace(intent, host=_ELSEWHERE).allowed(self._world), is_odd=True)
 
     def _twisted(self, raw: bytes) -> tuple[bytes, bool]:
         """Apply an oddity, and say whether what the request intended may still be given."""
@@ -190,7 +199,6 @@ class Grammar:
         line, _, rest = raw.partition(b"\r\n")
         method, target, version = line.split(b" ")
         path, mark, query = target.partition(b"?")
-        absolute = b" ".join((method, b"http://elsewhere" + target, version))
         lines: tuple[tuple[bytes, bool], ...] = (
             (b" ".join((chance.choice(_METHODS).encode(), target, version)), False),
             (b" ".join((method, path.replace(b"/", b"%2f", chance.randint(1, 9)) + mark + query, version)), False),
@@ -211,7 +219,6 @@ class Grammar:
             (b" ".join((method, path + b"x" * chance.choice((4000, 9000, 70_000)), version)), False),
             (b" ".join((method, target, chance.choice((b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1 x", b"HTTQ/1.1", b"")))), True),
             (b" ".join((method, target + b"#" + path, version)), True),
-            (absolute, True),
         )
         extra = chance.choice(_ODD_HEADERS)
         return chance.choice((*((changed + b"\r\n" + rest, may) for changed, may in lines), (line + b"\r\n" + extra + rest, True)))

@@ -11,7 +11,7 @@ def test_each_status_is_a_hit_or_says_why_it_went_forward(status: CacheStatus) -
     name, *parameters = status.header().split("; ")
     assert name == "regproxy"
     assert ("hit" in parameters) != any(each.startswith("fwd=") for each in parameters)
-    assert all(re.fullmatch(r"hit|fwd=(miss|stale)|collapsed|fwd-status=200|detail=[a-z-]+", each) for each in parameters)
+    assert all(re.fullmatch(r"hit|fwd=(miss|stale)|collapsed|fwd-status=(200|404)|detail=[a-z-]+", each) for each in parameters)
 
 
 def test_each_status_is_told_from_the_others() -> None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from regproxy.policy.clients.admin_access import AdminAccess, AdminRequest
+from regproxy.policy.clients.admin_roles import AdminToken, AdminTokens, Holder, Need, Role
+from regproxy.policy.credential import Secret
 
 LOOPBACK = AdminAccess(names=frozenset({"regproxy.example"}))
 EVERYWHERE = replace(LOOPBACK, addresses=("0.0.0.0", "::"))
@@ -158,7 +160,7 @@ def test_n12_05_a_page_without_tls_is_not_that_of_a_port_with_it() -> None:
     ],
 )
 def test_n12_05_what_another_page_sends_is_refused(site: str, expected: int | None, *, is_navigation: bool, is_change: bool) -> None:
-    request = asked("localhost", fetch_sites=(site,), is_navigation=is_navigation, is_change=is_change)
+    request = asked("localhost", fetch_sites=(site,), is_navigation=is_navigation, need=Need.CHANGES if is_change else Need.READS)
     assert status(LOOPBACK, request) == expected
 
 
@@ -181,10 +183,53 @@ def test_n12_05_of_several_fetch_sites_the_worst_counts_in_any_case(sites: tuple
         ("", "", False, 403),
     ],
 )
-def test_n13_05_beyond_loopback_nothing_is_changed(peer: str, local: str, expected: int | None, *, is_forwarded: bool) -> None:
+def test_n13_05_beyond_loopback_nothing_is_read_or_changed_without_a_token(
+    peer: str, local: str, expected: int | None, *, is_forwarded: bool
+) -> None:
     request = asked("10.0.0.5:5001", peer=peer, local=local, is_forwarded=is_forwarded)
-    change = replace(request, is_change=True)
-    assert status(EVERYWHERE, request) is None
-    assert status(EVERYWHERE, change) == expected
-    assert status(EVERYWHERE, replace(change, has_certificate=True)) is None
-    assert status(replace(EVERYWHERE, writes_anywhere=True), change) is None
+    change = replace(request, need=Need.CHANGES)
+    for each in (request, change):
+        assert status(EVERYWHERE, each) == expected
+        assert status(EVERYWHERE, replace(each, role=Role.OPERATE)) is None
+        assert status(replace(EVERYWHERE, open=frozenset({Need.CHANGES})), each) is None
+    assert status(EVERYWHERE, replace(change, role=Role.READ)) == expected
+    assert status(EVERYWHERE, replace(request, role=Role.READ)) is None
+    for need in (Need.PAGE, Need.HEALTH, Need.METRICS):
+        assert status(EVERYWHERE, replace(request, need=need)) is None
+
+
+OUTSIDE = asked("10.0.0.5:5001", peer="10.0.0.9", local="10.0.0.5")
+TOKENS = AdminTokens(
+    [AdminToken(Holder("grafana", Role.READ), Secret("canary-read")), AdminToken(Holder("ops", Role.OPERATE), Secret("o"))]
+)
+
+
+def test_what_is_not_open_wants_a_token_where_there_are_tokens() -> None:
+    closed = replace(EVERYWHERE, open=frozenset(), tokens=TOKENS)
+    for need in (Need.HEALTH, Need.METRICS, Need.READS, Need.CHANGES):
+        refusal = closed.refusal(replace(OUTSIDE, need=need))
+        assert refusal is not None
+        assert (refusal.status, "REGPROXY_ADMIN_TOKEN" in refusal.reason) == (401, True)
+    assert closed.refusal(replace(OUTSIDE, need=Need.PAGE)) is None
+
+
+def test_what_is_open_to_read_is_not_open_to_change() -> None:
+    reads = replace(EVERYWHERE, open=frozenset({Need.READS}))
+    assert status(reads, OUTSIDE) is None
+    assert status(reads, replace(OUTSIDE, need=Need.CHANGES)) == 403
+
+
+def test_a_token_that_is_nobodys_is_told_from_none() -> None:
+    access = replace(EVERYWHERE, tokens=TOKENS)
+    refusal = access.refusal(replace(OUTSIDE, has_unknown_token=True))
+    assert refusal is not None
+    assert (refusal.status, "none of admin_tokens" in refusal.reason) == (401, True)
+    assert access.refusal(replace(OUTSIDE, has_unknown_token=True, need=Need.HEALTH)) is None
+
+
+def test_a_token_is_found_whole_and_not_shown() -> None:
+    assert TOKENS.holder("canary-read") == Holder("grafana", Role.READ)
+    assert [TOKENS.holder(each) for each in ("", "canary-rea", "canary-read ", "\udcff")] == [None] * 4
+    assert bool(TOKENS)
+    assert not AdminTokens()
+    assert "canary" not in repr(AdminToken(Holder("a", Role.READ), Secret("canary-read")))

@@ -35,3 +35,10 @@ def test_n12_15_what_is_given_back_is_no_more_than_the_burst() -> None:
     for _ in range(3):
         bucket.give_back(RATE, 0.0)
     assert bucket.left == 3
+
+
+def test_n16_05_what_is_owed_is_waited_for_by_who_comes_later_too() -> None:
+    bucket = TokenBucket(3, 0.0)
+    assert [bucket.owe(RATE, 0.0, 3), bucket.owe(RATE, 0.0, 2), bucket.owe(RATE, 0.0, 2)] == [0, 1, 2]
+    bucket.give_back(RATE, 0.0, 2)
+    assert bucket.owe(RATE, 1.0, 0) == 0

@@ -20,6 +20,7 @@ NOW = 1_785_585_600.0
         pytest.param(1, 54, id="too short to be meant"),
         pytest.param(1e9, 0.9 * 43_200, id="thirty years"),
         pytest.param(float("inf"), 0.9 * 43_200, id="for ever"),
+        pytest.param(10**400, 0.9 * 43_200, id="more than a float holds"),
     ],
 )
 def test_a_token_is_used_for_most_of_a_sane_life(life: object, use: float) -> None:

@@ -8,10 +8,11 @@ ABOUT_ONE_THING = [400, 402, 405, 406, 409, 410, 411, 412, 413, 414, 415, 416, 4
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        *((status, Meaning.SUCCESS) for status in (200, 206, 204, 301, 302, 303, 307, 308)),
+        *((status, Meaning.SUCCESS) for status in (200, 203, 206)),
+        *((status, Meaning.UNEXPECTED) for status in (204, 205, 300, 301, 302, 303, 304, 305, 306, 307, 308)),
         *((status, Meaning.REJECTED) for status in ABOUT_ONE_THING),
         *((status, Meaning.REFUSED) for status in (401, 403)),
-        *((status, Meaning.OUTAGE) for status in (300, 304, 407, 408, 500, 501, 502, 503, 504, 599, 999)),
+        *((status, Meaning.OUTAGE) for status in (407, 408, 500, 501, 502, 503, 504, 599, 999)),
         (404, Meaning.NOT_FOUND),
         (429, Meaning.THROTTLED),
         (508, Meaning.LOOP),

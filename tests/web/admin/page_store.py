@@ -2,6 +2,7 @@
 
 import json
 
+from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.manifest import OCI_INDEX
 from tests.fakes.deeds import Stall
 from tests.fakes.entry import on
@@ -22,6 +23,12 @@ async def pull(proxy: Rig, repository: str, tag: str) -> None:
         assert (await proxy.ask(f"/v2/{repository}/blobs/{entry['digest']}")).status == 200
 
 
+def index_of(one: Descriptor, platform: dict[str, str], name: str) -> bytes:
+    """Write the index of one image."""
+    entry = {"mediaType": one.media_type, "digest": str(one.digest), "size": one.size, "platform": platform}
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry], "annotations": {"of": name}}).encode()
+
+
 async def filled(proxy: Rig, upstream: FakeRegistry, count: int = 30) -> None:
     """Pull *count* plain images, one for two platforms, and one whose upstream is hostile."""
     for number in range(count):
@@ -34,9 +41,7 @@ async def filled(proxy: Rig, upstream: FakeRegistry, count: int = 30) -> None:
         ("tool", {"os": "linux", "architecture": "arm64", "variant": "v8"}),
         ("hostile", {"os": HOSTILE, "architecture": "x"}),
     ):
-        entry = {"mediaType": one.media_type, "digest": str(one.digest), "size": one.size, "platform": platform}
-        body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry], "annotations": {"of": name}})
-        upstream.add_manifest("team/tool", body.encode(), OCI_INDEX, name)
+        upstream.add_manifest("team/tool", index_of(one, platform, name), OCI_INDEX, name)
         await pull(proxy, "team/tool", name)
     await proxy.settled()
 

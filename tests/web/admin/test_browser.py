@@ -180,3 +180,27 @@ async def _remove_asks_first(page: Browser, proxy: Rig) -> None:
     await page.until("document.getElementById('said').textContent.includes('was removed')")
     await page.until("document.getElementById('found').textContent.startsWith('0 ')")
     assert (await proxy.admin("store/page?search=app:1.7"))[1]["found"] == 0
+
+
+async def test_n16_04_whoever_has_a_token_signs_in_on_the_page(tmp_path: Path, upstream: FakeRegistry) -> None:
+    token = "canary-0123456789abcdef"
+    upstream.add_image("library/app", "1", [b"layer"])
+    async with (
+        rig(tmp_path / "store", {"docker.io": upstream.url}, admin_tokens={"grafana": {"token": token}}) as proxy,
+        browser(tmp_path / "profile") as page,
+    ):
+        assert (await proxy.ask("/v2/library/app/manifests/1")).status == 200
+        await page.devtools("Network.enable")
+        await page.devtools("Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": "192.0.2.1"})
+        await page.ask("url", {"url": f"http://{LOOPBACK}:{proxy.admin_port}/"})
+        await page.until("!document.getElementById('sign-in').hidden && document.querySelector('main').hidden")
+        await page.run("document.getElementById('token').focus()")
+        await page.press(f"wrong{ENTER}")
+        await page.until("document.getElementById('state').textContent.includes('none of admin_tokens')")
+        await page.run("document.getElementById('token').select()")
+        await page.press(f"{token}{ENTER}")
+        await page.until("document.querySelectorAll('#images tbody tr').length === 1")
+        assert await page.run("return document.cookie") == ""
+        assert await page.run("return document.getElementById('read-only').textContent.includes('role read')")
+        await page.run("document.getElementById('sign-out').click()")
+        await page.until("!document.getElementById('sign-in').hidden && document.querySelector('main').hidden")

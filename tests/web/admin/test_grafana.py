@@ -13,11 +13,12 @@ import yaml
 from regproxy.telemetry import metrics
 from tests.clients.programs import program
 from tests.fakes.registry import FakeRegistry
-from tests.rig import LOOPBACK, Rig, free_port, rig
+from tests.free_port import free_port
+from tests.rig import LOOPBACK, Rig, rig
 
 from .page_store import filled
 
-_PANELS = json.loads((Path(__file__).parents[3] / "deploy/grafana.json").read_text())["panels"]
+_PANELS = json.loads((Path(__file__).parents[3] / "deploy/helm/regproxy/grafana.json").read_text())["panels"]
 _QUERIES = sorted({target["expr"] for panel in _PANELS for target in panel["targets"]})
 
 

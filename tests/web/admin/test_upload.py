@@ -7,24 +7,26 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from regproxy.web.admin.upload import received
+from regproxy.web.admin.upload import comes_in_time, received
 from tests.rig import LOOPBACK
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n"
 
 
 @asynccontextmanager
-async def _uploading(timeout: float) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Connect to a server that reads a body, and answers how long it was."""
+async def _uploading(timeout: float, *, whole: bool = False) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to a server that reads a body, in one or as it comes, and answers how long it was."""
 
     async def read(request: web.BaseRequest) -> web.StreamResponse:
+        if whole:
+            return web.Response(status=200 if await comes_in_time(request, timeout) else 408)
         try:
             size = sum([len(chunk) async for chunk in received(request.content, timeout)])
         except TimeoutError:
             return web.Response(status=408)
         return web.Response(text=str(size))
 
-    server = web.Server(read)
+    server = web.Server(read, lingering_time=0)  # what comes behind a refusal is not waited for
     listener = await asyncio.get_running_loop().create_server(server, LOOPBACK)
     reader, writer = await asyncio.open_connection(LOOPBACK, listener.sockets[0].getsockname()[1])
     writer.write(HEAD)
@@ -63,3 +65,9 @@ async def test_n12_17_an_import_that_flows_is_taken(pieces: int) -> None:
             writer.write(bytes(1_000_000 // pieces))
             await writer.drain()
         assert b"1000000" in (await reader.readuntil(b"\r\n\r\n")) + await reader.readexactly(7)
+
+
+async def test_s33_a_small_body_that_is_trickled_is_ended() -> None:
+    async with _uploading(timeout=0.5, whole=True) as (reader, writer):
+        writer.write(b"{")
+        assert b" 408 " in await reader.readuntil(b"\r\n")

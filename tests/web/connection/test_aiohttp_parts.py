@@ -10,7 +10,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 import regproxy
-from regproxy.web.connection.aiohttp_parts import OpenRequestHandler, OpenServer, TimedSite, slow_parser
+from regproxy.web.connection.aiohttp_parts import ApplicationRunner, OpenRequestHandler, OpenServer, TimedSite, slow_parser
 
 _PACKAGE = Path(regproxy.__file__).parent
 _HOMES = {_PACKAGE / "web/connection/aiohttp_parts.py", _PACKAGE / "upstream/aiohttp_parts.py"}
@@ -80,6 +80,21 @@ async def test_a_site_has_what_we_lean_on() -> None:
         assert all(hasattr(site, name) for name in ("_backlog", "_runner", "_server", "_sock", "_ssl_context"))
     finally:
         await runner.cleanup()
+
+
+async def test_an_application_is_started_for_a_server_of_ours() -> None:
+    app, started = web.Application(), []
+
+    async def start(_: web.Application) -> None:
+        started.append(True)
+
+    app.on_startup.append(start)
+    runner = ApplicationRunner(app, lambda server: OpenServer(server.request_handler), shutdown_timeout=1.0)
+    await runner.setup()
+    assert started == [True]
+    assert isinstance(runner.served, OpenServer)
+    assert runner.server is runner.served
+    await runner.cleanup()
 
 
 def test_the_fast_parser_is_here() -> None:

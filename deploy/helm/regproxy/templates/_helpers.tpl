@@ -16,15 +16,15 @@
 {{- define "regproxy.hasNodes" -}}{{- if ne .Values.mode "cluster" -}}true{{- end -}}{{- end -}}
 
 {{- define "regproxy.selector" -}}
-app.kubernetes.io/name: {{ include "regproxy.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "regproxy.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{- define "regproxy.labels" -}}
 {{ include "regproxy.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -83,6 +83,17 @@ ipFamilies: {{ toJson .Values.ipFamilies }}
 {{- if and (eq .Values.mode "both") (eq (include "regproxy.serviceType" .) "NodePort") (eq (int .Values.service.nodePort) (int .Values.node.port)) -}}
 {{- fail "service.nodePort and node.port are the same: nodes would pass their own cache by, so give one of them another number" -}}
 {{- end -}}
+{{- if include "regproxy.hasCluster" . }}{{ include "regproxy.checkCredentials" (include "regproxy.clusterConfig" . | fromYaml) }}{{ end -}}
+{{- if include "regproxy.hasNodes" . }}{{ include "regproxy.checkCredentials" (include "regproxy.nodeConfig" . | fromYaml) }}{{ end -}}
+{{- end -}}
+
+{{/* regproxy would not start: said before anything is installed. */}}
+{{- define "regproxy.checkCredentials" -}}
+{{- $takes := not (empty .clients) -}}
+{{- range .upstreams }}{{ if eq (toString (. | default dict).access) "proven" }}{{ $takes = true }}{{ end }}{{ end -}}
+{{- if and $takes (not .tls) (not .insecure_credentials) (not (regexMatch "^(127\\.|\\[::1\\])" .listen)) -}}
+{{- fail "config.clients and `access: proven` need tls.existingSecret, or passwords would be sent in clear text: or node.hostNetwork (mode: node), by which the cache listens on the node's loopback interface alone, or config.insecure_credentials" -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Names by which Prometheus or a person may call the admin port. */}}
@@ -123,7 +134,9 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- $upstreams := dict -}}
 {{- $url := printf "%s://%s:%d" (include "regproxy.scheme" .) (include "regproxy.service" .) (int .Values.service.port) -}}
 {{- range concat .Values.node.upstreams (keys (.Values.config.upstreams | default dict)) | uniq | sortAlpha -}}
-{{- $_ := set $upstreams . (dict "hosts" (list (dict "url" $url "kind" "cache"))) -}}
+{{- $host := dict "url" $url "kind" "cache" -}}
+{{- if $.Values.tls.existingSecret }}{{ $_ := set $host "tls" (dict "ca" "/etc/regproxy/tls/ca.crt") }}{{ end -}}
+{{- $_ := set $upstreams . (dict "hosts" (list $host)) -}}
 {{- end -}}
 {{- $base := omit (deepCopy .Values.config) "upstreams" "store" "redis" "warm" "fleet" -}}
 {{- mustMergeOverwrite (dict "log_format" "json") $base (dict "upstreams" $upstreams) (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
@@ -147,8 +160,8 @@ seccompProfile: {type: RuntimeDefault}
 {{- define "regproxy.container" -}}
 {{- $root := .root -}}
 - name: regproxy
-  image: {{ include "regproxy.image" $root }}
-  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  image: {{ include "regproxy.image" $root | quote }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy | quote }}
   args: [serve, --config, /etc/regproxy/config/regproxy.yaml]
   securityContext: {{- include "regproxy.restricted" $root | nindent 4 }}
   env:
@@ -158,7 +171,7 @@ seccompProfile: {type: RuntimeDefault}
   {{- if or (and .asks $root.Values.existingSecret) $root.Values.extraEnvFrom }}
   envFrom:
     {{- if and .asks $root.Values.existingSecret }}
-    - secretRef: {name: {{ $root.Values.existingSecret }}}
+    - secretRef: {name: {{ $root.Values.existingSecret | quote }}}
     {{- end }}
     {{- with $root.Values.extraEnvFrom }}{{ toYaml . | nindent 4 }}{{- end }}
   {{- end }}
@@ -200,16 +213,16 @@ seccompProfile: {type: RuntimeDefault}
 
 {{- define "regproxy.volumes" -}}
 - name: config
-  configMap: {name: {{ .config }}}
+  configMap: {name: {{ .config | quote }}}
 - name: tmp
   emptyDir: {}
 {{- if .root.Values.tls.existingSecret }}
 - name: tls
-  secret: {secretName: {{ .root.Values.tls.existingSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ .root.Values.tls.existingSecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- range $name, $entry := .asks | ternary .root.Values.upstreamCredentials dict }}
 - name: {{ printf "credentials-%s" (sha256sum $name | trunc 12) }}
-  secret: {secretName: {{ $entry.existingSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ $entry.existingSecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- with .root.Values.extraVolumes }}
 {{ toYaml . }}
@@ -219,7 +232,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- define "regproxy.podMeta" -}}
 labels:
   {{- include "regproxy.selector" .root | nindent 2 }}
-  app.kubernetes.io/component: {{ .component }}
+  app.kubernetes.io/component: {{ .component | quote }}
   {{- if or (eq .component "cluster") (eq .component "node") }}
   regproxy.io/metrics: "true"
   {{- end }}
@@ -228,7 +241,7 @@ labels:
 annotations:
   kubectl.kubernetes.io/default-container: regproxy
   {{- with .checksum }}
-  checksum/config: {{ . }}
+  checksum/config: {{ . | quote }}
   {{- end }}
   {{- with .root.Values.podAnnotations }}{{ toYaml . | nindent 2 }}{{- end }}
 {{- end -}}
@@ -245,18 +258,21 @@ annotations:
 {{/* Runs as root: what it writes is the node's own configuration. */}}
 {{- define "regproxy.writer" -}}
 - name: client-config
-  image: {{ include "regproxy.image" .root }}
-  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  image: {{ include "regproxy.image" .root | quote }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy | quote }}
   args:
     - node-config
-    - {{ .action }}
-    - {{ .root.Values.clientConfig.runtime }}
+    - {{ .action | quote }}
+    - {{ .root.Values.clientConfig.runtime | quote }}
     - --root=/node
     {{- if eq .action "keep" }}
-    - --endpoint={{ include "regproxy.endpoint" .root }}
-    - --silence={{ .root.Values.clientConfig.silence }}
+    - {{ printf "--endpoint=%s" (include "regproxy.endpoint" .root) | quote }}
+    - --silence={{ int64 .root.Values.clientConfig.silence }}
     {{- range .root.Values.clientConfig.registries }}
-    - --registry={{ . }}
+    - {{ printf "--registry=%s" . | quote }}
+    {{- end }}
+    {{- if .root.Values.tls.existingSecret }}
+    - --ca=/authority/ca.crt
     {{- end }}
     {{- end }}
     - --state=/tmp/state
@@ -279,6 +295,9 @@ annotations:
   volumeMounts:
     - {name: node, mountPath: /node}
     - {name: tmp, mountPath: /tmp}
+    {{- if and (eq .action "keep") .root.Values.tls.existingSecret }}
+    - {name: authority, mountPath: /authority, readOnly: true}
+    {{- end }}
 {{- end -}}
 
 {{- define "regproxy.writerName" -}}
@@ -302,11 +321,11 @@ name: {{ .name }}.regproxy.io
 admissionReviewVersions: [v1]
 sideEffects: None
 timeoutSeconds: 2
-failurePolicy: {{ .root.Values.admission.failurePolicy }}
+failurePolicy: {{ .root.Values.admission.failurePolicy | quote }}
 clientConfig:
-  service: {namespace: {{ .root.Release.Namespace }}, name: {{ .service }}, path: {{ .path }}, port: 443}
+  service: {namespace: {{ .root.Release.Namespace | quote }}, name: {{ .service | quote }}, path: {{ .path | quote }}, port: 443}
   {{- with .ca }}
-  caBundle: {{ . }}
+  caBundle: {{ . | quote }}
   {{- end }}
 # Pods alone: what controls them stays as it was written, and can be rolled back. A running one may be given other images.
 rules:
@@ -317,7 +336,7 @@ namespaceSelector:
   matchLabels: {{- toYaml . | nindent 4 }}
   {{- end }}
   matchExpressions:
-    - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .root.Release.Namespace }}]}
+    - {key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system, {{ .root.Release.Namespace | quote }}]}
     {{- with .root.Values.admission.namespaceSelector.matchExpressions }}{{ toYaml . | nindent 4 }}{{- end }}
 {{- end -}}
 
@@ -333,7 +352,7 @@ spec:
   template:
     metadata: {{- include "regproxy.podMeta" (dict "root" .root "component" (printf "undo-%s" .what)) | nindent 6 }}
     spec:
-      serviceAccountName: {{ .name }}
+      serviceAccountName: {{ .name | quote }}
       automountServiceAccountToken: true  # it asks the API server how far the DaemonSets are
       enableServiceLinks: false
       restartPolicy: Never
@@ -347,8 +366,8 @@ spec:
         seccompProfile: {type: RuntimeDefault}
       containers:
         - name: regproxy
-          image: {{ include "regproxy.image" .root }}
-          imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+          image: {{ include "regproxy.image" .root | quote }}
+          imagePullPolicy: {{ .root.Values.image.pullPolicy | quote }}
           args: {{- toYaml (concat (list "node-config") .arguments (list (printf "--namespace=%s" .root.Release.Namespace) (printf "--timeout=%d" (div (int .root.Values.clientConfig.undoTimeout) 2)))) | nindent 12 }}
           securityContext: {{- include "regproxy.restricted" .root | nindent 12 }}
           resources: {{- toYaml .root.Values.clientConfig.resources | nindent 12 }}

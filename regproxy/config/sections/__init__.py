@@ -1,0 +1,1 @@
+"""Sections of the configuration file that are a subject of their own."""

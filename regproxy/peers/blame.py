@@ -1,0 +1,123 @@
+"""Which member sent wrong bytes: what each sent is compared with a copy that is right, once there is one."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from cachetools import LRUCache
+
+from regproxy.peers.cache import Hold, PieceCache
+from regproxy.peers.names import Blob, PieceName
+from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.ports import Content, StoreError, UpstreamError
+from regproxy.storage.threads import DiskThreads
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
+
+_MAX_BLOBS = 256  # whose senders are remembered
+_MAX_SENT = 100_000  # ranges of one blob
+_MAX_JUDGED = 16  # blobs at once
+_EVERY, _MOST_LOOKS = 0.5, 240  # seconds between looks for a right copy, and how many
+
+Stored = Callable[[Blob], Awaitable[Content | None]]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Bytes *start* to *stop* of a piece, and which member sent them."""
+
+    member: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """What a member said that bytes *start* to *stop* of a blob are, by their hash."""
+
+    member: str
+    start: int
+    stop: int
+    hash: bytes
+
+
+class Blame:
+    """Remembers who sent what."""
+
+    def __init__(self, cache: PieceCache, run: DiskThreads, stored: Stored) -> None:
+        """Read what was sent from *cache*; *stored* opens a blob that is verified, if it is here."""
+        self._cache = cache
+        self._run = run
+        self._stored = stored
+        self._sent: LRUCache[Blob, list[tuple[PieceName, Sent]]] = LRUCache(_MAX_BLOBS)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def received(self, name: PieceName, sent: Sent) -> None:
+        """Record that a member sent a part of a piece."""
+        known = self._sent.setdefault(name.blob, [])
+        if sent.stop > sent.start and len(known) < _MAX_SENT:
+            known.append((name, sent))
+
+    async def state(self, blob: Blob, suspicions: Suspicions) -> None:
+        """Hash what members sent of *blob*, which is wrong, and judge them when it is here and right."""
+        sent = self._sent.pop(blob, [])
+        if not sent or len(self._tasks) >= _MAX_JUDGED:
+            return
+        statements = [each for name, part in sent if (each := await self._run(self._statement, name, part)) is not None]
+        task = asyncio.create_task(self._judged(blob, statements, suspicions), name=f"fleet blame {blob.digest}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _judged(self, blob: Blob, statements: Sequence[_Statement], suspicions: Suspicions) -> None:
+        for _ in range(_MOST_LOOKS):
+            if (content := await self._stored(blob)) is not None:
+                break
+            await asyncio.sleep(_EVERY)
+        else:
+            return
+        try:
+            liars = set()
+            for each in statements:
+                extent = await content.extent(each.start, each.stop)
+                found = await self._run(_hash, extent.file.fileno(), extent.offset, extent.offset + each.stop - each.start)
+                if found != each.hash:
+                    liars.add(each.member)
+            for member in sorted(liars):
+                suspicions.sent_corrupt(member, time.monotonic())
+                metrics.FLEET_REQUESTS.labels("corrupt").inc()
+                _log.error("a member of the fleet sent wrong bytes", extra=fields(member=member, digest=str(blob.digest)))
+        except (StoreError, UpstreamError):
+            return
+        finally:
+            content.release()
+
+    def _statement(self, name: PieceName, sent: Sent) -> _Statement | None:
+        file = self._cache.open(name)
+        try:
+            if file.hold is not Hold.WHOLE:
+                file.drop()
+                return None
+            begin = name.cut.start
+            known = _hash(file.file.fileno(), file.offset + sent.start, file.offset + sent.stop)
+            return _Statement(sent.member, begin + sent.start, begin + sent.stop, known)
+        finally:
+            file.close()
+
+
+def _hash(descriptor: int, start: int, stop: int) -> bytes:
+    found = sha256()
+    while start < stop and (chunk := os.pread(descriptor, min(stop - start, 1024 * 1024), start)):
+        found.update(chunk)
+        start += len(chunk)
+    return found.digest()

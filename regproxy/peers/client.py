@@ -1,0 +1,194 @@
+"""What we ask other members, and what they answer."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from cachetools import LRUCache
+from yarl import URL
+
+from regproxy.oci.http.byterange import parse_content_range
+from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
+from regproxy.peers.names import PING, Blob, target_of
+from regproxy.policy.clock import WallClock
+from regproxy.ports import decoded_error
+from regproxy.upstream.body_protocol import flow_of
+
+OUTCOME = "Regproxy-Peer"  # a field of answers: one of those below
+BYTES = "bytes"  # they come, and Content-Range says which
+PENDING = "pending"  # they come after a line that says which, as JSON, or what upstream said instead
+BUSY = "busy"  # enough others are sent this piece
+FAILED = "failed"  # it cannot be brought, through no word of upstream
+_MAX_LINE = 16 * 1024  # bytes of what upstream said
+_SAME_CLOCK = 2.0  # seconds: a Date has no fractions
+_MAX_MEMBERS = 20_000  # whose clocks are remembered
+
+
+class BusyError(Exception):
+    """The member has enough to do; another one is to be asked."""
+
+
+class PeerError(Exception):
+    """The member did not serve; *is_suspect* where it may be dead, or none of ours."""
+
+    def __init__(self, reason: str, *, is_suspect: bool = True) -> None:
+        super().__init__(reason)
+        self.is_suspect = is_suspect
+
+
+class Reply:
+    """A piece, or the rest of one, as a member sends it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, sealed: Sealed, start: int) -> None:
+        """Read an answer whose head is right."""
+        self._response = response
+        self._sealed = sealed
+        self._start = start
+        self._left = 0  # bytes to come
+
+    async def head(self) -> tuple[int, int]:
+        """Wait until the member knows how long the blob is; return that, and where in the blob what it sends ends.
+
+        Raise `UpstreamError` where upstream said something else, `PeerError` where the piece does not come.
+        """
+        content_range = self._response.headers.get("Content-Range")
+        if self._response.headers.get(OUTCOME) == PENDING:
+            content_range = await self._line()
+        part = parse_content_range(content_range)
+        if part is None or part.start != self._start:
+            raise PeerError("it sent another part than was asked for")
+        self._left = part.stop - part.start
+        return part.size, part.stop
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the bytes; raise `PeerError` where they end short."""
+        try:
+            flow = flow_of(self._response) if self._response.content_length is not None else None
+            while self._left:
+                chunk = await (self._response.content.readany() if flow is None else flow.read())
+                if not chunk:
+                    raise PeerError(f"it stopped {self._left} bytes short")
+                chunk = chunk[: self._left]
+                self._left -= len(chunk)
+                yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise PeerError(f"it broke off: {type(error).__name__}") from error
+
+    async def _line(self) -> str | None:
+        try:
+            line = await self._response.content.readuntil(b"\n")
+            facts = json.loads(line[:_MAX_LINE])
+            self._sealed.check(facts.get("mac"), facts["said"])
+            return _said(facts["said"])
+        except (aiohttp.ClientError, OSError) as error:
+            raise PeerError(f"it broke off: {type(error).__name__}") from error
+        except (HttpProcessingError, ValueError, KeyError, TypeError, AttributeError, NotOursError) as error:  # the first: it is too long
+            raise PeerError("it said what no member says") from error
+
+
+def _said(text: str) -> str | None:
+    """Return the Content-Range that a member said later; raise what it said instead."""
+    facts = json.loads(text)
+    if "error" in facts:
+        raise decoded_error(facts["error"])
+    if "failed" in facts:
+        raise PeerError(str(facts["failed"]), is_suspect=False)
+    found: str = facts["range"]
+    return found
+
+
+class PeerClient:
+    """Asks members."""
+
+    def __init__(self, keys: FleetKeys, timeout: float, clock: WallClock, tls: ssl.SSLContext | None = None, tls_name: str = "") -> None:
+        """Leave members *timeout* seconds for a head; of those with TLS, verify that they are called *tls_name*."""
+        self._keys = keys
+        self._timeout = timeout
+        self._clock = clock
+        self._tls = tls
+        self._tls_name = tls_name or None
+        self._skews: LRUCache[str, float] = LRUCache(_MAX_MEMBERS)
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def piece(self, member: str, blob: Blob, start: int, stop: int, *, is_final: bool) -> AsyncIterator[Reply]:
+        """Ask for bytes *start* to *stop*; raise `BusyError`, `UpstreamError` or `PeerError`."""
+        target = target_of(blob, is_final=is_final)
+        async with self._asked(member, target, f"bytes={start}-{stop - 1}") as (response, sealed):
+            match response.headers.get(OUTCOME):
+                case str(outcome) if outcome in {BYTES, PENDING}:
+                    yield Reply(response, sealed, start)
+                case str(outcome) if outcome == BUSY:
+                    raise BusyError
+                case _:
+                    raise PeerError("it cannot", is_suspect=False)
+
+    async def lives(self, member: str) -> bool:
+        """Ask a member that is silent whether it lives."""
+        try:
+            async with self._asked(member, PING, ""):
+                return True
+        except PeerError:
+            return False
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    @asynccontextmanager
+    async def _asked(self, member: str, target: str, range_: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Sealed]]:
+        """Wait for the head of an answer that a member made; where it has another clock, learn that, once."""
+        host = urlsplit(member).netloc
+        for is_last in (False, True):
+            skew = self._skews.get(member, 0.0)
+            field, sealed = self._keys.signed("GET", host, target, range_, skew)
+            headers = {"Host": host, REQUEST: field} | ({"Range": range_} if range_ else {})
+            response = await self._sent(URL(f"{member}{target}", encoded=True), headers)
+            try:
+                if response.status == 401 and not is_last and self._learns(member, response.headers.get("Date", ""), skew):
+                    continue
+                answered = response.headers
+                parts = str(response.status), answered.get(OUTCOME, ""), answered.get("Content-Range", "")
+                try:
+                    sealed.check(answered.get(ANSWER), *parts)
+                except NotOursError as error:
+                    reason = "it refuses our fleet.key or our clock" if response.status == 401 else str(error)
+                    raise PeerError(reason) from error
+                yield response, sealed
+                return
+            finally:
+                if not response.content.at_eof():
+                    response.close()
+                response.release()
+
+    async def _sent(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "regproxy", "Accept-Encoding": "identity"},
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None),
+            )
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._session.get(url, headers=headers, allow_redirects=False, server_hostname=self._tls_name)
+        except TimeoutError as error:
+            raise PeerError(f"it did not answer within {self._timeout:g} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise PeerError(f"cannot be asked: {type(error).__name__}") from error
+
+    def _learns(self, member: str, date: str, believed: float) -> bool:
+        """Remember what time it is there, and report whether that differs from what was *believed*."""
+        try:
+            skew = parsedate_to_datetime(date).timestamp() - self._clock()
+        except (ValueError, OverflowError):
+            return False
+        self._skews[member] = skew
+        return abs(skew - believed) > _SAME_CLOCK

@@ -1,0 +1,284 @@
+"""The pieces that this process brings, for itself and for other members: each once, from whoever the tree says."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from cachetools import LRUCache, TTLCache
+
+from regproxy.peers.blame import Blame, Sent
+from regproxy.peers.cache import Hold, PieceCache, PieceFile
+from regproxy.peers.client import BusyError, PeerClient, PeerError, Reply
+from regproxy.peers.membership import Membership
+from regproxy.peers.names import Blob, PieceName
+from regproxy.peers.piece import Piece, UnservedError
+from regproxy.peers.upstreams import Upstreams
+from regproxy.policy.clock import MonotonicClock
+from regproxy.policy.fleet.cut import Cut
+from regproxy.policy.fleet.pace import Transfer, Usual, Verdict
+from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.policy.fleet.walk import Ask, Walk
+from regproxy.ports import StoreError, UpstreamError, detached
+from regproxy.storage.threads import DiskThreads
+from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
+
+MAX_PIECES = 512  # that a worker brings at once; of each, some chunks wait in memory
+_LOOK = 0.25  # seconds between two looks at a member that is waited for
+_FOLLOW = 0.01  # seconds between two looks at a piece that another worker brings
+_MAX_LEVELS = 1000  # blobs for which it is remembered who had room
+_REFUSED_FOR = 2.0  # seconds that what upstream said instead of a piece is told again: the members ask one after the other
+_MAX_REFUSED = 1000
+_SWEEP = 5.0  # seconds
+
+_log = logging.getLogger(__name__)
+
+
+class _LateError(Exception):
+    """A member is much slower than others, and there is another one."""
+
+
+class Exchange:
+    """Brings pieces."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        membership: Membership,
+        suspicions: Suspicions,
+        client: PeerClient,
+        cache: PieceCache,
+        run: DiskThreads,
+        blame: Blame,
+        clock: MonotonicClock = time.monotonic,
+    ) -> None:
+        """Bring pieces from members, or from *upstreams*, into *cache*, whose calls go through *run*."""
+        self.membership = membership
+        self.run = run
+        self.blame = blame
+        self.upstreams = upstreams
+        self._suspicions = suspicions
+        self._client = client
+        self._cache = cache
+        self._clock = clock
+        self._usual = Usual()
+        self._pieces: dict[PieceName, Piece] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._levels: LRUCache[Blob, int] = LRUCache(_MAX_LEVELS)
+        self._refusals: TTLCache[PieceName, UpstreamError] = TTLCache(_MAX_REFUSED, _REFUSED_FOR)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more pieces can be brought at the moment."""
+        return len(self._pieces) >= MAX_PIECES
+
+    def join(self, blob: Blob, cut: Cut) -> Piece:
+        """Read a piece along, bringing it if nobody does; the caller leaves it."""
+        name = PieceName(blob, cut)
+        piece = self._pieces.get(name)
+        if piece is None:
+            piece = self._pieces[name] = Piece(name)
+            task = asyncio.create_task(self._driven(piece), name=f"fleet {name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        piece.join()
+        return piece
+
+    async def keep(self) -> None:
+        """Keep the pieces on the disk few, for ever."""
+        while True:
+            try:
+                await self.run(self._cache.prepare)
+                await self.run(self._cache.sweep)
+            except StoreError as error:
+                _log.warning("cannot keep pieces for the fleet", extra=fields(reason=str(error)))
+            await asyncio.sleep(_SWEEP)
+
+    async def corrupt(self, blob: Blob) -> None:
+        """Forget all pieces of *blob*, some of which were wrong, and find out whose once the right ones are here."""
+        await self.blame.state(blob, self._suspicions)
+        await self.run(self._cache.forget, blob)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.blame.close()
+        await self._client.close()
+
+    async def _driven(self, piece: Piece) -> None:
+        try:
+            while not await self._brought(piece):
+                pass
+        except UpstreamError as error:
+            self._refusals[piece.name] = detached(error)
+            piece.fail(error)
+        except UnservedError as error:
+            piece.fail(error)
+        except StoreError as error:
+            piece.fail(UnservedError(str(error)))
+        except asyncio.CancelledError:
+            piece.fail(UnservedError("we stop"))
+            raise
+        except Exception as error:
+            _log.exception("this is a bug", extra=fields(piece=repr(piece)))
+            piece.fail(UnservedError(type(error).__name__))
+        finally:
+            if self._pieces.get(piece.name) is piece:
+                del self._pieces[piece.name]
+            piece.end()
+
+    async def _brought(self, piece: Piece) -> bool:
+        """Get all of a piece; False where the process that brought it died, and took its file with it."""
+        if (refusal := self._refusals.get(piece.name)) is not None:
+            raise detached(refusal)
+        file: PieceFile = await self.run(self._cache.open, piece.name, undo=PieceFile.close)
+        try:
+            if file.hold is Hold.THEIRS and not await self._followed(piece, file):
+                return False
+            if file.hold is Hold.WHOLE:
+                assert file.size is not None  # noqa: S101 -- it is whole
+                piece.begin(file, file.size, file.length)
+                piece.reach(file.length)
+                metrics.FLEET_PIECES.labels("disk").inc()
+            if file.hold is Hold.OURS:
+                await self._fetched(piece, file)
+                await self.run(file.keep)
+            return True
+        except BaseException:
+            await self.run(file.drop)
+            raise
+        finally:
+            if not piece.reads(file):
+                file.close()
+            elif file.hold is Hold.OURS and piece.is_whole:
+                file.unlock()
+
+    async def _followed(self, piece: Piece, file: PieceFile) -> bool:
+        """Read along what another process brings, and go on with it where that process died; False where it left nothing."""
+        while True:
+            written = await self.run(file.written)
+            if written > 0 and file.size is not None:
+                if piece.size is None:
+                    piece.begin(file, file.size, file.length)
+                piece.reach(written)
+            if file.size is not None and written == file.length:
+                if piece.size is None:
+                    piece.begin(file, file.size, file.length)
+                return True
+            try:
+                if await self.run(file.take_over):
+                    return True
+            except StoreError:
+                return False
+            await asyncio.sleep(_FOLLOW)
+
+    async def _fetched(self, piece: Piece, file: PieceFile) -> None:
+        """Fetch what is missing of a piece from members, or from upstream where none of them gives it."""
+        blob = piece.name.blob
+        ring, begin = self.membership.ring, piece.name.begin
+        is_last = self.upstreams.is_cut_off(blob.repository.registry)
+        walk = Walk(ring.last(begin) if is_last else ring, begin, self._levels.get(blob), self._is_suspected)
+        while (ask := walk.next()) is not None:
+            try:
+                await self._from_member(ask, walk, piece, file)
+            except BusyError:
+                metrics.FLEET_REQUESTS.labels("busy").inc()
+                walk.busy(ask)
+            except _LateError:
+                metrics.FLEET_REQUESTS.labels("late").inc()
+            except PeerError as error:
+                metrics.FLEET_REQUESTS.labels("failed").inc()
+                walk.failed(ask)
+                if error.is_suspect and self._suspicions.failed(ask.member, self._clock()):
+                    _log.warning("a member of the fleet does not serve", extra=fields(member=ask.member, reason=str(error)))
+            else:
+                metrics.FLEET_REQUESTS.labels("ok").inc()
+                metrics.FLEET_PIECES.labels("peer").inc()
+                self._suspicions.served(ask.member)
+                self._levels[blob] = walk.level
+                return
+        await self._from_upstream(piece, file)
+        metrics.FLEET_PIECES.labels("upstream").inc()
+
+    def _is_suspected(self, member: str) -> bool:
+        return self._suspicions.is_suspected(member, self._clock())
+
+    async def _from_member(self, ask: Ask, walk: Walk, piece: Piece, file: PieceFile) -> None:
+        start = piece.name.cut.start + piece.written
+        stop = piece.stop if piece.size is not None else piece.name.cut.stop
+        async with self._client.piece(ask.member, piece.name.blob, start, stop, is_final=ask.is_final) as reply:
+            head = asyncio.ensure_future(reply.head())
+            transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual)
+            try:
+                await self._waited(head, ask, walk, transfer)
+                size, end = head.result()
+                if piece.size not in {None, size} or end != min(piece.name.cut.stop, size):
+                    raise PeerError("it says another size than others")
+                await self._begin(piece, file, size)
+                await self._received(reply, ask, walk, transfer, piece, file)
+            finally:
+                head.cancel()
+            transfer.ended(self._clock())
+
+    async def _received(self, reply: Reply, ask: Ask, walk: Walk, transfer: Transfer, piece: Piece, file: PieceFile) -> None:
+        chunks, before = reply.chunks(), piece.written
+        try:
+            while piece.written < piece.length:
+                chunk = asyncio.ensure_future(anext(chunks))
+                try:
+                    await self._waited(chunk, ask, walk, transfer)
+                    got = chunk.result()
+                finally:
+                    chunk.cancel()
+                    await asyncio.gather(chunk, return_exceptions=True)
+                transfer.received(len(got), self._clock())
+                metrics.FLEET_BYTES.labels("received").inc(len(got))
+                await self._put(piece, file, got)
+        finally:
+            self.blame.received(piece.name, Sent(ask.member, before, piece.written))
+
+    async def _waited(self, coming: asyncio.Future[Any], ask: Ask, walk: Walk, transfer: Transfer) -> None:
+        """Wait for what a member is to send; raise `PeerError` where it is dead, `_LateError` where it is slow and another one may do."""
+        while True:
+            await asyncio.wait({coming}, timeout=_LOOK)
+            verdict = transfer.judge(self._clock())
+            if verdict is Verdict.GIVE_UP:
+                raise PeerError("it is much too slow")
+            if verdict is Verdict.LEAVE and self._has_another(walk, ask):
+                raise _LateError
+            if coming.done():
+                return
+            if verdict is Verdict.PROBE:
+                if not await self._client.lives(ask.member):
+                    raise PeerError("it fell silent")
+                transfer.lives(self._clock())
+
+    def _has_another(self, walk: Walk, ask: Ask) -> bool:
+        """Go on to another member, if there is one: upstream is none, which is slower for all of us."""
+        walk.failed(ask)
+        return walk.next() is not None
+
+    async def _from_upstream(self, piece: Piece, file: PieceFile) -> None:
+        """Fetch the rest of a piece from upstream; raise as `Upstreams.send`."""
+
+        async def begin(size: int) -> None:
+            await self._begin(piece, file, size)
+
+        async def put(chunk: bytes) -> None:
+            await self._put(piece, file, chunk)
+
+        await self.upstreams.send(piece.name, piece.written, begin, put)
+
+    async def _begin(self, piece: Piece, file: PieceFile, size: int) -> None:
+        if piece.size is None:
+            length = max(min(piece.name.cut.stop, size) - piece.name.cut.start, 0)
+            await self.run(file.begin, size, length)
+            piece.begin(file, size, length)
+
+    async def _put(self, piece: Piece, file: PieceFile, chunk: bytes) -> None:
+        chunk = chunk[: piece.length - piece.written]
+        await self.run(file.write, piece.written, chunk)
+        piece.reach(piece.written + len(chunk))

@@ -1,0 +1,106 @@
+"""One piece on its way here, or here: brought once by this process, and read by any number while it grows."""
+
+from regproxy.notify import Notifier
+from regproxy.peers.cache import PieceFile
+from regproxy.peers.names import PieceName
+from regproxy.ports import Extent, StoreError, UpstreamError, detached
+
+
+class UnservedError(Exception):
+    """A piece that members cannot bring, through no word of upstream: whoever wants it asks upstream by itself.
+
+    Where *is_cut_off*, it is this member that does not reach upstream, and others may.
+    """
+
+    def __init__(self, reason: str, *, is_cut_off: bool = False) -> None:
+        super().__init__(reason)
+        self.is_cut_off = is_cut_off
+
+
+class Piece:
+    """Bytes of a piece, as far as they have come."""
+
+    def __init__(self, name: PieceName) -> None:
+        """Have nothing yet."""
+        self.name = name
+        self.size: int | None = None  # of the blob
+        self.length = 0  # of the piece, once the size is known
+        self.written = 0
+        self.readers = 0
+        self._file: PieceFile | None = None
+        self._error: Exception | None = None
+        self._is_over = False
+        self._notifier = Notifier()
+
+    def __repr__(self) -> str:
+        return f"<Piece {self.name}: {self.written} of {self.length} bytes>"
+
+    @property
+    def stop(self) -> int:
+        """Where in the blob it ends."""
+        return self.name.cut.start + self.length
+
+    @property
+    def is_whole(self) -> bool:
+        return self.size is not None and self.written == self.length
+
+    def begin(self, file: PieceFile, size: int, length: int) -> None:
+        """Record how long the blob and this piece of it are; it is read from *file*."""
+        if self._file is not None and self._file is not file:
+            self._file.close()  # whoever wrote it died, and took it along
+        self._file, self.size, self.length = file, size, length
+        self._notifier.tell()
+
+    def reach(self, written: int) -> None:
+        """Record that the first *written* bytes can be read."""
+        self.written = written
+        self._notifier.tell()
+
+    def fail(self, error: Exception) -> None:
+        self._error = detached(error)
+        self._notifier.tell()
+
+    def end(self) -> None:
+        """Record that nothing more will happen to it."""
+        self._is_over = True
+        self._notifier.tell()
+        self._close_unread()
+
+    def reads(self, file: PieceFile) -> bool:
+        """Whether it is read from *file*, and closes it in the end."""
+        return self._file is file
+
+    def join(self) -> None:
+        self.readers += 1
+
+    def leave(self) -> None:
+        self.readers -= 1
+        self._close_unread()
+
+    async def head(self) -> int:
+        """Wait for the size of the blob; raise `UpstreamError`, or `UnservedError`."""
+        while self.size is None:
+            self._check()
+            await self._notifier.wait()
+        return self.size
+
+    async def extent(self, start: int, stop: int) -> Extent:
+        """Wait for bytes of the blob from *start* on, and return where some of those before *stop* lie; raise as `head`."""
+        begin = start - self.name.cut.start
+        while self.size is None or self.written <= begin:
+            self._check()
+            await self._notifier.wait()
+        if self._file is None:
+            raise UnservedError(f"{self.name} is closed")
+        return Extent(self._file.file, self._file.offset + begin, min(self.written, stop - self.name.cut.start) - begin)
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise detached(self._error) if isinstance(self._error, UpstreamError | StoreError | UnservedError) else self._error
+        if self._is_over:
+            raise UnservedError(f"{self.name} ended short")
+
+    def _close_unread(self) -> None:
+        if self._is_over and not self.readers and self._file is not None:
+            self._file.close()
+            self._file = None

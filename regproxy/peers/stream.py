@@ -1,0 +1,62 @@
+"""A blob, or a part of one, read from its pieces in order, some of which are brought ahead of the reader."""
+
+import os
+from collections import deque
+from collections.abc import AsyncGenerator
+from functools import partial
+
+from regproxy.peers.exchange import Exchange
+from regproxy.peers.names import Blob
+from regproxy.peers.piece import Piece
+from regproxy.policy.fleet.cut import piece_at
+
+WINDOW = 12  # pieces ahead of the reader
+_CHUNK = 512 * 1024  # bytes read at once
+
+
+class PieceStream:
+    """Bytes *start* to *stop* of a blob, or to its end."""
+
+    def __init__(self, exchange: Exchange, blob: Blob, start: int, stop: int | None) -> None:
+        """Ask for nothing yet."""
+        self.start = start
+        self.stop = 0  # where it ends, once the size is known
+        self.size = 0
+        self._exchange = exchange
+        self._blob = blob
+        self._wanted = stop
+        self._pieces: deque[Piece] = deque()
+        self._next = start  # what is brought next
+
+    async def open(self) -> None:
+        """Wait for the size; raise `UpstreamError` or `UnservedError`."""
+        self._join()
+        self.size = await self._pieces[0].head()
+        self.stop = self.size if self._wanted is None else min(self._wanted, self.size)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes; raise as `open`."""
+        position = self.start
+        while position < self.stop:
+            while self._next < self.stop and len(self._pieces) < WINDOW:
+                self._join()
+            piece = self._pieces[0]
+            end = min(piece.name.cut.stop, self.stop)
+            while position < end:
+                extent = await piece.extent(position, min(end, position + _CHUNK))
+                chunk: bytes = await self._exchange.run(partial(os.pread, extent.file.fileno(), extent.length, extent.offset))
+                if not chunk:
+                    raise OSError("a piece is shorter than it was")
+                position += len(chunk)
+                yield chunk
+            self._pieces.popleft().leave()
+
+    def close(self) -> None:
+        """Read no more; pieces on their way come nevertheless: others may want them."""
+        while self._pieces:
+            self._pieces.pop().leave()
+
+    def _join(self) -> None:
+        cut = piece_at(self._next)
+        self._pieces.append(self._exchange.join(self._blob, cut))
+        self._next = cut.stop

@@ -1,0 +1,44 @@
+"""What may be pulled of an upstream: `allow` names it, and `deny` takes from that.
+
+Patterns are over the repository and the tag as clients name them, `library/nginx:1.27`, before a host's `rewrite` and `prefix`. A digest,
+matched as `repository@digest`, is allowed wherever some tag or digest of its repository is: what a tag means is pulled by digest.
+"""
+
+from fnmatch import fnmatchcase
+
+from regproxy.oci import errors
+from regproxy.oci.reference import Target
+from regproxy.policy.freezing import touches, whole_pattern
+from regproxy.policy.routing import Route, Upstream
+
+
+def check_denied(route: Route, target: Target) -> None:
+    """Raise DENIED where the configuration does not permit the pull."""
+    upstream, name = route.upstream, route.repository.name
+    separator = "@" if ":" in str(target) else ":"
+    subject = f"{name}{separator}{target}"
+    for pattern in upstream.deny:
+        if fnmatchcase(subject, pattern):
+            raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
+    if not (_allows_some(upstream, name) if separator == "@" else _allows(upstream, subject)):
+        raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration does not allow it")
+
+
+def check_listing_denied(route: Route) -> None:
+    """Raise DENIED where the configuration forbids every tag of a repository, so that there is nothing to list."""
+    if denies_all(route.upstream, route.repository.name):
+        raise errors.denied(f"{route.repository} may not be listed: the configuration denies all of it")
+
+
+def denies_all(upstream: Upstream, name: str) -> bool:
+    """Report whether no tag of repository *name* may be pulled: some pattern denies all of them, or none is allowed."""
+    is_denied = any(pattern.endswith("*") and fnmatchcase(f"{name}:", pattern) for pattern in upstream.deny)
+    return is_denied or not _allows_some(upstream, name)
+
+
+def _allows(upstream: Upstream, subject: str) -> bool:
+    return not upstream.allow or any(fnmatchcase(subject, whole_pattern(pattern)) for pattern in upstream.allow)
+
+
+def _allows_some(upstream: Upstream, name: str) -> bool:
+    return not upstream.allow or any(touches(whole_pattern(pattern.partition("@")[0]), name) for pattern in upstream.allow)

@@ -1,0 +1,1 @@
+"""Images brought into the store before anybody asks for them."""

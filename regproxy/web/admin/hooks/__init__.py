@@ -1,0 +1,1 @@
+"""What registries and Harbor's preheat drivers send to the admin port, which they reach by secrets of their own."""

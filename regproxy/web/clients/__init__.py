@@ -1,0 +1,1 @@
+"""Who a client of the registry port is, asked and answered in HTTP."""

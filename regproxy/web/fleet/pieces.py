@@ -1,0 +1,204 @@
+"""Pieces for other members: out of the store, a fill in progress, or the exchange, which brings them by the same rule."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from regproxy.fill.fill import Fill
+from regproxy.fill.fills import Fills
+from regproxy.oci import errors
+from regproxy.oci.errors import RegistryError
+from regproxy.oci.http import byterange
+from regproxy.oci.http.byterange import ByteRange
+from regproxy.peers.client import BUSY, BYTES, FAILED, OUTCOME, PENDING
+from regproxy.peers.exchange import MAX_PIECES, Exchange
+from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
+from regproxy.peers.names import PING, Blob, PieceName, parsed
+from regproxy.peers.piece import Piece, UnservedError
+from regproxy.policy.clock import WallClock
+from regproxy.policy.fleet.cut import piece_at
+from regproxy.ports import Content, Extent, StoreError, UpstreamError, encoded_error
+from regproxy.telemetry import metrics
+from regproxy.web.buffered import read_whole
+from regproxy.web.context import RequestContext
+from regproxy.web.parameters import path_of
+from regproxy.web.sendfile import send_extent
+
+PREFIX = "/fleet/v1/"
+
+Cached = Callable[[Blob], Awaitable[Content | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What is answered to members, and only to them: to all others there is nothing here."""
+
+    keys: FleetKeys
+    exchange: Exchange
+    cached: Cached  # opens a blob that may be served to whoever asks for it under its repository; raises as `Blobs.open`
+    fills: Fills
+    clock: WallClock
+    sending: Counter[PieceName] = field(default_factory=Counter)  # how many members each piece is sent to now
+
+    async def answer(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
+        """Answer a request below `PREFIX`; raise `RegistryError`."""
+        target = request.raw_path
+        range_ = request.headers.get("Range", "")
+        try:
+            sealed = self.keys.opened(request.headers.get(REQUEST, ""), request.method, request.headers.get("Host", ""), target, range_)
+        except NotOursError as error:
+            metrics.FLEET_REQUESTS.labels("refused").inc()
+            context.failure = f"refused a member of the fleet: its request was {error}"
+            now = {"Date": formatdate(self.clock(), usegmt=True)}  # no secret, and who has the key needs it
+            raise RegistryError("UNAUTHORIZED", 401, "only for members of the fleet", now) from error
+        if path_of(request) == PING:
+            return _short(sealed, BYTES)
+        try:
+            blob, is_final = parsed(parse_qs(target.partition("?")[2], strict_parsing=True))
+            start, stop = _bounds(range_)
+        except ValueError as error:
+            raise errors.blob_unknown("no piece of a blob is asked for") from error
+        name = PieceName(blob, piece_at(start))
+        if stop > name.cut.stop or blob.repository.registry not in self.exchange.upstreams.registries:
+            return _short(sealed, FAILED)
+        if self.sending.total() >= MAX_PIECES or (not is_final and self.sending[name] >= self.exchange.membership.ring.fan_out):
+            return _short(sealed, BUSY)
+        self.sending[name] += 1
+        try:
+            return await self._sent(request, sealed, name, start, stop)
+        finally:
+            self.sending[name] -= 1
+            if not self.sending[name]:
+                del self.sending[name]
+
+    async def _sent(self, request: web.BaseRequest, sealed: Sealed, name: PieceName, start: int, stop: int) -> web.StreamResponse:
+        try:
+            content = await self.cached(name.blob)
+        except (RegistryError, UpstreamError, StoreError):
+            return _short(sealed, FAILED)  # who asks has rules of its own, and finds out the same way
+        if content is not None:
+            try:
+                part = ByteRange(start, min(stop, content.size), content.size)
+                return _short(sealed, FAILED) if part.length <= 0 else await _content(request, sealed, part, content)
+            finally:
+                content.release()
+        fill = self.fills.find(name.blob.repository, name.blob.digest)
+        if fill is not None and fill.has_begun and stop < fill.written:
+            return await _growing(request, sealed, ByteRange(start, stop, fill.size), fill)
+        if self.exchange.upstreams.is_cut_off(name.blob.repository.registry):
+            return _short(sealed, FAILED)
+        if self.exchange.is_full:
+            return _short(sealed, BUSY)
+        piece = self.exchange.join(name.blob, name.cut)
+        try:
+            return await _piece(request, sealed, start, piece)
+        finally:
+            piece.leave()
+
+
+def _bounds(range_: str) -> tuple[int, int]:
+    """Read from where to where a piece is asked for; raise `ValueError`."""
+    start, stop = byterange.single(range_) or (0, None)
+    if stop is None or not 0 <= start < stop:
+        raise ValueError("not a part of a piece")
+    return start, stop
+
+
+async def _content(request: web.BaseRequest, sealed: Sealed, part: ByteRange, content: Content) -> web.StreamResponse:
+    response = _begun(sealed, BYTES, part)
+    writer = await response.prepare(request)
+    start = part.start
+    while writer is not None and start < part.stop:
+        extent = await content.extent(start, part.stop)
+        await send_extent(request, writer, extent)
+        _count(extent.length)
+        start += extent.length
+    return response
+
+
+async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fill: Fill) -> web.StreamResponse:
+    """Send what a fill has written; it is not verified, and who asks knows."""
+    follower = fill.follow()
+    try:
+        response = _begun(sealed, BYTES, part)
+        writer = await response.prepare(request)
+        start = part.start
+        while writer is not None and start < part.stop:
+            extent = await follower.extent(start, part.stop + 1)  # of a part that is asked for, the last byte waits until all is verified
+            length = min(extent.length, part.stop - start)
+            await send_extent(request, writer, Extent(extent.file, extent.offset, length, extent.is_lasting))
+            _count(length)
+            start += length
+        return response
+    finally:
+        follower.release()
+
+
+async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece) -> web.StreamResponse:
+    """Send a piece as it grows; its head goes out at once, and says what it is when that is known."""
+    if piece.size is not None:
+        response = _begun(sealed, BYTES, ByteRange(start, piece.stop, piece.size))
+        writer = await response.prepare(request)
+    else:
+        response = web.StreamResponse(status=200)
+        response.headers[OUTCOME] = PENDING
+        response.headers[ANSWER] = sealed.mac("200", PENDING, "")
+        response.enable_chunked_encoding()
+        writer = await response.prepare(request)
+        said = await _said(start, piece)
+        await response.write(json.dumps({"said": said, "mac": sealed.mac(said)}).encode() + b"\n")
+    try:
+        while writer is not None and piece.size is not None and start < piece.stop:
+            extent = await piece.extent(start, piece.stop)
+            if response.chunked:
+                chunk = await asyncio.to_thread(read_whole, extent)
+                await response.write(chunk)
+                start += len(chunk)
+                _count(len(chunk))
+            else:
+                await send_extent(request, writer, extent)
+                start += extent.length
+                _count(extent.length)
+    except (UnservedError, UpstreamError, StoreError):
+        response.force_close()  # short of what was promised: who asks goes on elsewhere
+        if request.transport is not None:
+            request.transport.close()
+    return response
+
+
+async def _said(start: int, piece: Piece) -> str:
+    """Wait until it is known what a piece is, or why it does not come."""
+    try:
+        size = await piece.head()
+    except UpstreamError as error:
+        return json.dumps({"error": encoded_error(error)})
+    except (UnservedError, StoreError) as error:
+        return json.dumps({"failed": str(error)})
+    if start >= piece.stop:
+        return json.dumps({"failed": "the blob ends before"})
+    return json.dumps({"range": ByteRange(start, piece.stop, size).content_range()})
+
+
+def _begun(sealed: Sealed, outcome: str, part: ByteRange) -> web.StreamResponse:
+    response = web.StreamResponse(status=206)
+    said = part.content_range()
+    response.headers["Content-Range"] = said
+    response.headers[OUTCOME] = outcome
+    response.headers[ANSWER] = sealed.mac("206", outcome, said)
+    response.content_length = part.length
+    return response
+
+
+def _short(sealed: Sealed, outcome: str) -> web.Response:
+    status = 200 if outcome == BYTES else 503
+    return web.Response(status=status, headers={OUTCOME: outcome, ANSWER: sealed.mac(str(status), outcome, "")})
+
+
+def _count(length: int) -> None:
+    metrics.FLEET_BYTES.labels("sent").inc(length)

@@ -1,0 +1,26 @@
+"""The one place that joins ports to adapters."""
+
+from regproxy.wiring.behind import uploading
+from regproxy.wiring.serving import Serving, fleet_of, serving
+from regproxy.wiring.stores import indexed, joined, kept, opened, taking_stock
+from regproxy.wiring.tending import admin_services, hooking, inventory_of, tending, warming
+from regproxy.wiring.whole import Proxy, assembled
+
+__all__ = [
+    "Proxy",
+    "Serving",
+    "admin_services",
+    "assembled",
+    "fleet_of",
+    "hooking",
+    "indexed",
+    "inventory_of",
+    "joined",
+    "kept",
+    "opened",
+    "serving",
+    "taking_stock",
+    "tending",
+    "uploading",
+    "warming",
+]

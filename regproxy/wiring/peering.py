@@ -1,0 +1,111 @@
+"""The fleet that this one is a member of, joined together; where there is none, nothing of it is imported but names."""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from urllib.parse import urlsplit
+
+from regproxy.config import Settings
+from regproxy.config.sections.fleet import DNS, FleetSettings
+from regproxy.derived import Derived
+from regproxy.fill.fills import Fills
+from regproxy.peers.blame import Blame
+from regproxy.peers.cache import PieceCache
+from regproxy.peers.client import PeerClient
+from regproxy.peers.exchange import Exchange
+from regproxy.peers.keys import FleetKeys
+from regproxy.peers.membership import Membership
+from regproxy.peers.names import Blob
+from regproxy.peers.registry import PeeredRegistry
+from regproxy.peers.upstreams import Upstreams
+from regproxy.policy.clients.identity import AccessMode
+from regproxy.policy.clock import WallClock
+from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.policy.routing import Route, Routes
+from regproxy.ports import Content, ContentStore, Index, Kind, Registry
+from regproxy.pull.blobs import Blobs
+from regproxy.storage.threads import DiskThreads
+from regproxy.telemetry.log import fields
+from regproxy.web.fleet.pieces import Members
+from regproxy.wiring.running import running
+
+_DISK = 10.0  # seconds for a call
+_FIRST_LOOK = 2.0  # seconds that serving waits for the first look at who the members are
+_MAX_AGE = 600.0  # seconds that a piece is given to others without asking upstream again, at most
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def exchanging(
+    settings: Settings,
+    registries: Mapping[str, Registry],
+    routes: Routes,
+    store: ContentStore,
+    index: Index,
+    clock: WallClock = time.time,
+) -> AsyncIterator[Exchange | None]:
+    """Exchange pieces of blobs of *registries* with the other members, of those whose content everybody may have whom we let in."""
+    fleet = settings.fleet
+    if fleet is None:
+        yield None
+        return
+
+    async def stored(blob: Blob) -> Content | None:
+        held = await index.held(Kind.BLOB, blob.repository, blob.digest)
+        return None if held is None else await store.open(blob.digest, held.size)
+
+    suspicions = Suspicions()
+    membership = Membership(fleet, settings.listen.port, is_tls=settings.tls is not None, suspicions=suspicions)
+
+    def is_shared(name: str) -> bool:
+        upstream = routes.called(name)
+        return upstream is not None and upstream.access is not AccessMode.PROVEN
+
+    shared = Derived(registries, lambda _, registry: registry, is_shared)
+    async with AsyncExitStack() as stack:
+        run = DiskThreads(settings.store.root, _DISK)
+        stack.callback(run.close)
+        cache = PieceCache(settings.store.root / "pieces", fleet.piece_cache, min(_MAX_AGE, settings.reconfirm_after))
+        await run(cache.prepare)
+        client = PeerClient(FleetKeys(fleet.key, clock), fleet.timeout, clock, *_tls(settings, fleet))
+        exchange = Exchange(Upstreams(shared), membership, suspicions, client, cache, run, Blame(cache, run, stored))
+        stack.push_async_callback(exchange.close)
+        try:
+            async with asyncio.timeout(_FIRST_LOOK):
+                await membership.refresh()
+        except TimeoutError:
+            _log.warning("members of the fleet are not known yet", extra=fields(peers=str(fleet.peers)))
+        await stack.enter_async_context(running(membership.run(), exchange.keep()))
+        yield exchange
+
+
+def peered(registries: Mapping[str, Registry], exchange: Exchange) -> Mapping[str, Registry]:
+    """Have blobs come from other members where they are exchanged."""
+
+    def wrapped(name: str, registry: Registry) -> Registry:
+        return PeeredRegistry(registry, exchange) if name in exchange.upstreams.registries else registry
+
+    return Derived(registries, wrapped)
+
+
+def members_of(settings: Settings, routes: Routes, exchange: Exchange, blobs: Blobs, fills: Fills, clock: WallClock) -> Members:
+    """Return what answers the other members."""
+    assert settings.fleet is not None  # noqa: S101 -- there is an exchange
+
+    async def cached(blob: Blob) -> Content | None:
+        upstream = routes.called(blob.repository.registry)
+        return None if upstream is None else await blobs.cached(Route(upstream, blob.repository), blob.digest)
+
+    return Members(FleetKeys(settings.fleet.key, clock), exchange, cached, fills, clock)
+
+
+def _tls(settings: Settings, fleet: FleetSettings) -> tuple[ssl.SSLContext | None, str]:
+    """Return how members are verified: by the name that stands for all of them, where there is one."""
+    if settings.tls is None:
+        return None, ""
+    name = urlsplit(fleet.peers).hostname if isinstance(fleet.peers, str) and fleet.peers.startswith(DNS) else None
+    return ssl.create_default_context(cafile=fleet.ca), name or ""

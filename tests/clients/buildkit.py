@@ -1,0 +1,60 @@
+"""buildkitd with folders of its own, and buildctl, which has it build an image from the one that is wanted: it pulls nothing else."""
+
+from itertools import count
+from pathlib import Path
+
+from .configured import write_configuration
+from .go_programs import go_program
+from .images import Image
+from .processes import Daemon, is_accepting, run
+from .programs import program, require_root
+
+# A command is run in it, so that every layer is there and unpacked.
+_DOCKERFILE = """
+FROM {image}
+RUN ["/bin/busybox", "sh", "-c", "/bin/busybox echo built >/built"]
+"""
+
+
+class BuildKit:
+    """A BuildKit daemon that asks a mirror for the images of *registry*."""
+
+    def __init__(self, folder: Path, registry: str, mirror: str) -> None:
+        """Pull by way of *mirror*, a URL."""
+        require_root()
+        program("runc", "runc")
+        self._registry, self._folder = registry, folder
+        self._builds = count(1)
+        self._built = folder / "built-0"
+        self.socket = folder / "buildkitd.sock"
+        configuration = write_configuration("buildkit", folder, mirror, "--registry", registry) / "buildkitd.toml"
+        worker = ["--containerd-worker=false", "--oci-worker-gc=false", "--oci-worker-snapshotter=native", "--oci-worker-net=host"]
+        command: list[str | Path] = [go_program("buildkitd"), "--config", configuration, "--root", folder / "root", *worker]
+        self._daemon = Daemon([*command, "--addr", f"unix://{self.socket}"], folder / "log")
+
+    def start(self) -> None:
+        self._daemon.start(lambda: is_accepting(self.socket))
+
+    def stop(self) -> None:
+        self._daemon.stop()
+
+    def pull(self, image: Image) -> None:
+        context = self._folder / f"context-{(number := next(self._builds))}"
+        context.mkdir()
+        (context / "Dockerfile").write_text(_DOCKERFILE.format(image=image.at(self._registry)))
+        self._built = self._folder / f"built-{number}"
+        local = [f"--local=context={context}", f"--local=dockerfile={context}"]
+        self._run("build", "--frontend=dockerfile.v0", *local, f"--output=type=local,dest={self._built}")
+
+    def check(self, image: Image) -> None:
+        """Find in what was built what the image has, and what the build put there."""
+        assert (self._built / "repository").read_bytes() == image.repository.encode()
+        assert (self._built / "bin/busybox").stat().st_size > 0
+        assert (self._built / "built").read_text() == "built\n"
+
+    def forget(self) -> None:
+        self._run("prune", "--all")
+        assert "Total:\t\t0B" in self._run("du")
+
+    def _run(self, *words: str) -> str:
+        return run([go_program("buildctl"), f"--addr=unix://{self.socket}", *words], {"HOME": str(self._folder)})

@@ -1,0 +1,83 @@
+"""What is pinned or frozen stays, whatever else goes."""
+
+from pathlib import Path
+
+from regproxy.index.sqlite import SqliteIndex
+from regproxy.policy.freezing import Freeze
+from regproxy.policy.store.eviction import RecentHistory
+from tests.index.books import Books, digest, tagged
+
+
+async def test_a_pinned_image_stays_and_so_does_all_it_needs(books: Books) -> None:
+    await books.put("layer")
+    await books.put("a", "layer")
+    await books.ledger.pin(digest("a"), pinned=True)
+    assert await books.idlest() == []
+    await books.ledger.pin(digest("a"), pinned=False)
+    assert await books.idlest() == [digest("a")]
+
+
+async def test_an_image_pinned_below_an_index_outlives_it(books: Books) -> None:
+    for name, children in {"layer": (), "amd64": ("layer",), "v1": ("amd64",)}.items():
+        await books.put(name, *children)
+    await books.ledger.pin(digest("amd64"), pinned=True)
+    assert await books.ledger.forget(digest("v1")) == [digest("v1")]
+
+
+async def test_what_a_frozen_tag_means_stays_until_it_is_unfrozen(books: Books) -> None:
+    for name, children in {"layer": (), "a": ("layer",), "b": ()}.items():
+        await books.put(name, *children)
+    await tagged(books, "1", "a")
+    await tagged(books, "2", "b")
+    await books.index.put_freeze(Freeze("docker.io/library/nginx:1*"))
+    assert await books.idlest() == [digest("b")]
+    assert [candidate.digest for candidate in await books.ledger.unused(1e9)] == [digest("b")]
+    await books.index.drop_freeze("docker.io/library/nginx:1*")
+    assert set(await books.idlest()) == {digest("a"), digest("b")}
+
+
+async def test_what_a_tag_is_frozen_to_stays_even_below_an_index_that_goes(books: Books) -> None:
+    for name, children in {"layer": (), "amd64": ("layer",), "v1": ("amd64",)}.items():
+        await books.put(name, *children)
+    await books.index.put_freeze(Freeze("docker.io/library/nginx:1", digest("amd64")))
+    assert await books.ledger.forget(digest("v1")) == [digest("v1")]
+    assert await books.idlest() == []
+
+
+async def test_what_the_configuration_freezes_stays_and_no_longer_under_another(tmp_path: Path) -> None:
+    for frozen, may_go in (([Freeze("docker.io/library/nginx:*")], []), ([Freeze("x", digest("a"))], []), ([], [digest("a")])):
+        index = await SqliteIndex.open(tmp_path / "index.db", lambda: 0.0, frozen)
+        books = Books(index, index.ledger())
+        await books.put("a")
+        await tagged(books, "1", "a")
+        assert await books.idlest() == may_go
+        await index.close()
+
+
+async def test_n18_06_what_a_tag_meant_before_and_after_it_moved_is_spared_for_a_while(books: Books) -> None:
+    for name, children in {"layer": (), "older": ("layer",), "old": ("layer",), "new": ("layer",), "other": ()}.items():
+        await books.put(name, *children)
+    for at, name in ((100.0, "older"), (200.0, "old"), (300.0, "new")):
+        await tagged(books, "1", name, at)
+    await tagged(books, "2", "other", 300.0)
+
+    async def may_go(now: float) -> set[str]:
+        found = await books.idlest(spared=RecentHistory(now, 100.0))
+        return {name for name in ("older", "old", "new", "other") if digest(name) in found}
+
+    assert await may_go(250.0) == {"other"}, "the first meaning of a tag that did not move is not what a rollback wants"
+    assert await may_go(301.0) == {"older", "other"}
+    assert await may_go(399.0) == {"older", "other"}
+    assert await may_go(400.0) == {"older", "old", "new", "other"}
+    assert await may_go(201.0) == {"other"}, "by a clock that was set back"
+    assert await may_go(90.0) == {"older", "old", "new", "other"}
+    assert len(await books.idlest()) == 4
+
+
+async def test_n18_06_an_index_goes_no_sooner_than_a_platform_of_it_that_a_tag_meant(books: Books) -> None:
+    for name, children in {"layer": (), "amd64": ("layer",), "v1": ("amd64",), "amd64-2": ("layer",)}.items():
+        await books.put(name, *children)
+    await tagged(books, "1-amd64", "amd64", 100.0)
+    await tagged(books, "1-amd64", "amd64-2", 200.0)
+    assert await books.idlest(spared=RecentHistory(250.0, 100.0)) == []
+    assert set(await books.idlest(spared=RecentHistory(350.0, 100.0))) == {digest("v1"), digest("amd64-2")}

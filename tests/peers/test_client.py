@@ -1,0 +1,80 @@
+"""What a member may answer, and what is made of it."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.peers.client import BYTES, OUTCOME, PENDING, PeerClient, PeerError
+from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
+from regproxy.peers.names import Blob
+from tests.fakes.fleet import KEY
+from tests.fakes.listener import Listener
+
+BLOB = Blob(Repository("docker.io", "library/app"), Digest.of(b"blob"))
+Answered = Callable[[Sealed], bytes]
+
+
+class Member(Listener):
+    """A member with the key that answers each request as it is told to."""
+
+    def __init__(self, answered: Answered) -> None:
+        super().__init__()
+        self._answered = answered
+        self._keys = FleetKeys(KEY, time.time)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        asked = dict(line.split(": ", 1) for line in head[1:] if line)
+        writer.write(self._answered(self._keys.opened(asked[REQUEST], "GET", asked["Host"], head[0].split(" ")[1], asked["Range"])))
+        await reader.read()
+
+
+def _foreign(mac: bytes) -> Answered:
+    head = f"HTTP/1.1 206 OK\r\n{OUTCOME}: {BYTES}\r\nContent-Range: bytes 0-3/4\r\nContent-Length: 4\r\n{ANSWER}: "
+    return lambda _: head.encode() + mac + b"\r\n\r\nblob"
+
+
+def _said(text: str, before: bytes = b"") -> Answered:
+    def answered(sealed: Sealed) -> bytes:
+        line = before + json.dumps({"said": text, "mac": sealed.mac(text)}).encode() + b"\n"
+        mac = sealed.mac("200", PENDING, "")
+        head = f"HTTP/1.1 200 OK\r\n{OUTCOME}: {PENDING}\r\n{ANSWER}: {mac}\r\nContent-Length: {len(line)}\r\n\r\n"
+        return head.encode() + line
+
+    return answered
+
+
+def _error(details: object, kind: object = "Throttled", message: object = "wait") -> Answered:
+    return _said(json.dumps({"error": {"kind": kind, "message": message, "details": details}}))
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        _foreign(b"\xff\xfe"),
+        _foreign(b"f00"),
+        _said("[]"),
+        _said("{}"),
+        _said("null", before=b"x" * 1_000_000),
+        _error({"retry_after": "soon"}),
+        _error({"retry_after": float("nan")}),
+        _error({"retry_after": 1.0}, message=["wait"]),
+        _error({}, kind=["Throttled"]),
+        _error("nothing"),
+    ],
+)
+async def test_n17_03_what_no_member_says_is_no_answer(answered: Answered) -> None:
+    client = PeerClient(FleetKeys(KEY, time.time), 60.0, time.time)
+    async with Member(answered) as member:
+        try:
+            with pytest.raises(PeerError) as refused:
+                async with client.piece(member.url, BLOB, 0, 4, is_final=True) as reply:
+                    await reply.head()
+            assert refused.value.is_suspect
+        finally:
+            await client.close()

@@ -1,0 +1,81 @@
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from regproxy.config.sections.fleet import FleetSettings
+from regproxy.peers.membership import Membership
+from regproxy.policy.fleet.suspicion import Suspicions
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+class Names:
+    """A name server, which says what it is told to say."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses: Sequence[str] | OSError = addresses
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        assert (host, port) == ("peers.test", 5000)
+        if isinstance(self.addresses, OSError):
+            raise self.addresses
+        return self.addresses
+
+
+def by_name(names: Names, advertise: str = "auto") -> Membership:
+    settings = FleetSettings.model_validate({"peers": "dns://peers.test:5000", "key": KEY, "advertise": advertise})
+    return Membership(settings, 5000, is_tls=False, suspicions=Suspicions(), resolve=names)
+
+
+async def test_n17_03_members_are_all_addresses_of_a_name_and_we_are_the_one_of_this_machine() -> None:
+    found = by_name(Names("192.0.2.1", "127.0.0.1", "2001:db8::1"))
+    assert found.is_alone
+    await found.refresh()
+    assert sorted(found.ring.members) == ["http://127.0.0.1:5000", "http://192.0.2.1:5000", "http://[2001:db8::1]:5000"]
+    assert found.ring.us == "http://127.0.0.1:5000"
+
+
+async def test_n17_03_a_name_server_that_says_nothing_or_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    names = Names("192.0.2.1", "192.0.2.2")
+    found = by_name(names, "http://192.0.2.1:5000")
+    await found.refresh()
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        for silence in ((), OSError("no such host"), ()):
+            names.addresses = silence
+            await found.refresh()
+            assert len(found.ring) == 2
+    assert [each.message for each in caplog.records] == ["cannot look up members of the fleet: those known before stay"]
+
+
+async def test_n17_03_members_that_come_and_go_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    names = Names("192.0.2.1", "192.0.2.2")
+    found = by_name(names, "http://192.0.2.1:5000")
+    await found.refresh()
+    names.addresses = ("192.0.2.1", "192.0.2.3")
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        await found.refresh()
+        await found.refresh()
+    assert [each.message for each in caplog.records] == ["a member joined the fleet", "a member left the fleet"]
+
+
+async def test_n17_03_who_is_not_named_is_a_member_in_its_own_view() -> None:
+    """A Pod that is not ready yet has no address in the DNS."""
+    found = by_name(Names("192.0.2.1"), "http://192.0.2.9:5000")
+    await found.refresh()
+    assert sorted(found.ring.members) == ["http://192.0.2.1:5000", "http://192.0.2.9:5000"]
+    unnamed = by_name(Names("192.0.2.1"))
+    await unnamed.refresh()
+    assert len(unnamed.ring) == 2
+
+
+async def test_n17_03_a_list_is_what_it_says_and_port_and_address_tell_which_we_are() -> None:
+    urls = ["http://127.0.0.1:5001", "http://127.0.0.1:5000", "https://cache.test"]
+    settings = FleetSettings.model_validate({"peers": urls, "key": KEY})
+    found = Membership(settings, 5000, is_tls=False, suspicions=Suspicions())
+    await found.refresh()
+    await found.run()
+    assert sorted(found.ring.members) == sorted(urls)
+    assert found.ring.us == "http://127.0.0.1:5000"

@@ -1,0 +1,33 @@
+from regproxy.policy.fleet.suspicion import CORRUPT_FOR, SUSPECTED_FOR, Suspicions
+
+
+def test_n17_01_who_does_not_answer_is_left_alone_longer_each_time() -> None:
+    held, now = Suspicions(), 100.0
+    assert not held.is_suspected("a", now)
+    for pause in (1, 2, 4, 8, 8):
+        assert held.failed("a", now)
+        assert not held.failed("a", now), "what is known is no news"
+        assert held.is_suspected("a", now + pause * SUSPECTED_FOR - 1)
+        now += pause * SUSPECTED_FOR
+        assert not held.is_suspected("a", now)
+
+
+def test_n17_01_who_serves_is_trusted_unless_it_sent_wrong_bytes() -> None:
+    held = Suspicions()
+    held.failed("a", 0.0)
+    held.served("a")
+    held.served("b")
+    assert not held.is_suspected("a", 1.0)
+    held.sent_corrupt("b", 0.0)
+    held.served("b")
+    assert held.is_suspected("b", CORRUPT_FOR - 1)
+    assert not held.is_suspected("b", CORRUPT_FOR)
+
+
+def test_n17_01_who_left_is_forgotten() -> None:
+    held = Suspicions()
+    held.failed("a", 0.0)
+    held.failed("b", 0.0)
+    held.retain(["b"])
+    assert not held.is_suspected("a", 1.0)
+    assert held.is_suspected("b", 1.0)

@@ -1,0 +1,72 @@
+"""How the process of a worker begins, and what it has of its supervisor."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from regproxy.storage.directory.store_lock import claimed
+from tests.fakes.program import Program
+
+_FORK = """
+import os, sys
+from regproxy.server.child import forked
+held = os.open(os.devnull, os.O_RDONLY)
+def serve(line):
+    said = line.recv(9).decode()
+    try:
+        os.fstat(held)
+        said += " holds"
+    except OSError:
+        said += " let go"
+    line.sendall(f"{said} {os.getpgid(0) == os.getpid()}".encode())
+    if line.recv(1):
+        raise ValueError("odd")
+    sys.exit(7)
+children = forked(2, serve, [held])
+for child in children:
+    child.line.sendall(b"what now?")
+    print(child.name, child.line.recv(99).decode())
+children[0].line.close()
+children[1].line.sendall(b"!")
+print([os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1]) for child in children])
+"""
+
+
+def _run(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+
+def test_a_fork_has_a_line_of_its_own_and_nothing_that_is_held_and_its_status_is_seen() -> None:
+    done = _run(_FORK)
+    assert done.stdout.splitlines() == ["0 what now? let go True", "1 what now? let go True", "[7, 1]"]
+    assert "ValueError: odd" in done.stderr
+
+
+def test_a_fork_ends_with_its_parent() -> None:
+    script = """
+import os, signal
+from regproxy.server.child import forked
+outside = os.pipe()
+if not os.fork():  # the parent of the fork, killed while that does not read its line
+    [child] = forked(1, lambda line: signal.pause(), [])
+    os.kill(os.getpid(), signal.SIGKILL)
+os.close(outside[1])
+print(os.read(outside[0], 1))  # when the last process that has the pipe is gone
+"""
+    assert _run(script).stdout.strip() == "b''"
+
+
+@pytest.mark.parametrize("patterns", [1, 400], ids=["few settings", "more than a socket takes at once"])
+async def test_the_store_is_free_at_once_when_the_supervisor_is_killed(patterns: int, tmp_path: Path) -> None:
+    deny = [f"team{number}/{'a' * 2_000}" for number in range(patterns)]
+    program = Program(tmp_path, {"r.test": {"hosts": [{"url": "https://r.test"}], "deny": deny}})
+    async with program.running():
+        assert len(set(program.workers())) == 2
+        assert (await program.ask("/v2/"))[0] == 200
+        assert program.process is not None
+        program.process.kill()
+        await program.process.wait()
+        with claimed(tmp_path / "store"):
+            pass
