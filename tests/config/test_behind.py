@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_config import file, mistakes, settings
-
-assert file
+from tests.config.loaded import mistakes, settings
 
 KEY = "canary 0123456789abcdef0123456789"
 
