@@ -150,7 +150,7 @@ class Swarm:
                 asked = self.number[ask.member]
                 if self.nodes[asked].is_dead:
                     delay += TIMEOUT
-                    node.suspicions.failed(ask.member, self.now)
+                    node.suspicions.failed(ask.member, "it is dead", self.now)
                     walk.failed(ask)
                 elif not ask.is_final and self.sending.get((asked, piece), 0) >= node.ring.fan_out:
                     self.busy += 1

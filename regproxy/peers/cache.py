@@ -104,8 +104,9 @@ class PieceCache:
 
     def __init__(self, root: Path, max_size: int, max_age: float) -> None:
         """Keep at most *max_size* bytes of pieces below *root*, each for *max_age* seconds."""
+        self.max_size = max_size
+        self.size = 0  # bytes, when they were counted last
         self._root = root
-        self._max_size = max_size
         self._max_age = max_age
 
     def prepare(self) -> None:
@@ -152,10 +153,11 @@ class PieceCache:
                     found.append((status.st_mtime, status.st_size, path))
         left = sum(size for _, size, _ in found)
         for modified, size, path in sorted(found, key=lambda each: each[0]):
-            if left <= self._max_size and now - modified < self._max_age:
+            if left <= self.max_size and now - modified < self._max_age:
                 break
             path.unlink(missing_ok=True)
             left -= size
+        self.size = left
         return left
 
 

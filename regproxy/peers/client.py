@@ -117,9 +117,9 @@ class PeerClient:
         self._session: aiohttp.ClientSession | None = None
 
     @asynccontextmanager
-    async def piece(self, member: str, blob: Blob, start: int, stop: int, *, is_final: bool) -> AsyncIterator[Reply]:
-        """Ask for bytes *start* to *stop*; raise `BusyError`, `UpstreamError` or `PeerError`."""
-        target = target_of(blob, is_final=is_final)
+    async def piece(self, member: str, blob: Blob, start: int, stop: int, *, is_final: bool, us: str = "") -> AsyncIterator[Reply]:
+        """Ask for bytes *start* to *stop*, being called *us*; raise `BusyError`, `UpstreamError` or `PeerError`."""
+        target = target_of(blob, is_final=is_final, us=us)
         async with self._asked(member, target, f"bytes={start}-{stop - 1}") as (response, sealed):
             match response.headers.get(OUTCOME):
                 case str(outcome) if outcome in {BYTES, PENDING}:
@@ -131,11 +131,15 @@ class PeerClient:
 
     async def lives(self, member: str) -> bool:
         """Ask a member that is silent whether it lives."""
+        return await self.trouble(member) is None
+
+    async def trouble(self, member: str) -> str | None:
+        """Ask a member whether it lives, and return why it cannot be reached, if it cannot."""
         try:
             async with self._asked(member, PING, ""):
-                return True
-        except PeerError:
-            return False
+                return None
+        except PeerError as error:
+            return str(error)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -18,6 +18,7 @@ from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.fleet.cut import Cut
 from regproxy.policy.fleet.pace import Transfer, Usual, Verdict
 from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.fleet.walk import Ask, Walk
 from regproxy.ports import StoreError, UpstreamError, detached
 from regproxy.storage.threads import DiskThreads
@@ -58,6 +59,7 @@ class Exchange:
         self.run = run
         self.blame = blame
         self.upstreams = upstreams
+        self.traffic = Traffic()
         self._suspicions = suspicions
         self._client = client
         self._cache = cache
@@ -90,7 +92,7 @@ class Exchange:
         while True:
             try:
                 await self.run(self._cache.prepare)
-                await self.run(self._cache.sweep)
+                metrics.FLEET_PIECE_CACHE_BYTES.set(await self.run(self._cache.sweep))
             except StoreError as error:
                 _log.warning("cannot keep pieces for the fleet", extra=fields(reason=str(error)))
             await asyncio.sleep(_SWEEP)
@@ -192,7 +194,7 @@ class Exchange:
             except PeerError as error:
                 metrics.FLEET_REQUESTS.labels("failed").inc()
                 walk.failed(ask)
-                if error.is_suspect and self._suspicions.failed(ask.member, self._clock()):
+                if error.is_suspect and self._suspicions.failed(ask.member, str(error), self._clock()):
                     _log.warning("a member of the fleet does not serve", extra=fields(member=ask.member, reason=str(error)))
             else:
                 metrics.FLEET_REQUESTS.labels("ok").inc()
@@ -209,7 +211,7 @@ class Exchange:
     async def _from_member(self, ask: Ask, walk: Walk, piece: Piece, file: PieceFile) -> None:
         start = piece.name.cut.start + piece.written
         stop = piece.stop if piece.size is not None else piece.name.cut.stop
-        async with self._client.piece(ask.member, piece.name.blob, start, stop, is_final=ask.is_final) as reply:
+        async with self._client.piece(ask.member, piece.name.blob, start, stop, is_final=ask.is_final, us=self.membership.ring.us) as reply:
             head = asyncio.ensure_future(reply.head())
             transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual)
             try:
@@ -236,6 +238,7 @@ class Exchange:
                     await asyncio.gather(chunk, return_exceptions=True)
                 transfer.received(len(got), self._clock())
                 metrics.FLEET_BYTES.labels("received").inc(len(got))
+                self.traffic.count(ask.member, received=len(got))
                 await self._put(piece, file, got)
         finally:
             self.blame.received(piece.name, Sent(ask.member, before, piece.written))

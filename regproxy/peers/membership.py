@@ -27,13 +27,13 @@ class Membership:
 
     def __init__(self, settings: FleetSettings, port: int, *, is_tls: bool, suspicions: Suspicions, resolve: Resolve | None = None) -> None:
         """Serve members at *port*; *resolve* looks up the IP addresses of a name, and may raise `OSError`."""
-        self._source = settings.peers
+        self.source = settings.peers
         self._advertise = settings.advertise
         self._port = port
         self._scheme = "https" if is_tls else "http"
         self._suspicions = suspicions
         self._resolve = resolve or _resolved
-        self._is_failing = False
+        self.trouble: str | None = None  # why members cannot be looked up
         us = self._ours(()) if settings.advertise == "auto" else settings.advertise
         self.ring = Ring((), us)
 
@@ -43,10 +43,10 @@ class Membership:
 
     async def refresh(self) -> None:
         """Look who the members are; where that cannot be told, they are who they were."""
-        if not isinstance(self._source, str):
-            self._view(self._source)
+        if not isinstance(self.source, str):
+            self._view(self.source)
             return
-        parts = urlsplit(self._source)
+        parts = urlsplit(self.source)
         port = parts.port or self._port
         try:
             addresses = await self._resolve(parts.hostname or "", port)
@@ -55,29 +55,25 @@ class Membership:
         else:
             why = "the name has no address"
         if addresses:
-            self._is_failing = False
+            self.trouble = None
             self._view([f"{self._scheme}://{_bracketed(each)}:{port}" for each in addresses[:_MAX_MEMBERS]])
-        elif not self._is_failing:
-            self._is_failing = True
-            _log.warning("cannot look up members of the fleet: those known before stay", extra=fields(name=self._source, reason=why))
+        else:
+            if self.trouble is None:
+                _log.warning("cannot look up members of the fleet: those known before stay", extra=fields(name=self.source, reason=why))
+            self.trouble = why
 
     async def run(self) -> None:
         """Look again and again, for ever; a list stays as it is."""
-        while isinstance(self._source, str):
+        while isinstance(self.source, str):
             await asyncio.sleep(_EVERY)
             await self.refresh()
 
     def _view(self, members: Iterable[str]) -> None:
         found = set(members)
         us = self._ours(sorted(found)) if self._advertise == "auto" else self._advertise
-        before, self.ring = self.ring, Ring(found, us)
+        self.ring = Ring(found, us)
         self._suspicions.retain(self.ring.members)
         metrics.FLEET_MEMBERS.set(len(self.ring))
-        joined, left = set(self.ring.members) - set(before.members), set(before.members) - set(self.ring.members)
-        for name in sorted(joined - {us}):
-            _log.info("a member joined the fleet", extra=fields(member=name, members=len(self.ring)))
-        for name in sorted(left - {before.us}):
-            _log.info("a member left the fleet", extra=fields(member=name, members=len(self.ring)))
 
     def _ours(self, members: Sequence[str]) -> str:
         """Name ourselves: the member that has an address of this machine and our port, else the address that members see."""

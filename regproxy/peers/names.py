@@ -37,16 +37,17 @@ class PieceName:
         return ring.start(str(self.blob.digest), self.cut.number)
 
 
-def target_of(blob: Blob, *, is_final: bool) -> str:
-    """Write the target of a request for a part of *blob*."""
+def target_of(blob: Blob, *, is_final: bool, us: str = "") -> str:
+    """Write the target of a request for a part of *blob*, by the member that is called *us*."""
     query = {"ns": blob.repository.registry, "name": blob.repository.name, "digest": str(blob.digest), "final": str(int(is_final))}
+    query |= {"from": us} if us else {}
     return f"{PIECES}?{urlencode(query)}"
 
 
-def parsed(query: Mapping[str, Sequence[str]]) -> tuple[Blob, bool]:
-    """Read what `target_of` wrote; raise `ValueError`."""
+def parsed(query: Mapping[str, Sequence[str]]) -> tuple[Blob, bool, str]:
+    """Read what `target_of` wrote, and who; raise `ValueError`."""
     try:
         found = {name: value for name, (value,) in query.items()}
-        return Blob(Repository(found["ns"], found["name"]), Digest.parse(found["digest"])), found["final"] == "1"
+        return Blob(Repository(found["ns"], found["name"]), Digest.parse(found["digest"])), found["final"] == "1", found.get("from", "")
     except (KeyError, InvalidDigest, InvalidName) as error:
         raise ValueError("not a part of a blob") from error

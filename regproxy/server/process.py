@@ -14,6 +14,7 @@ from typing import Any
 
 from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorServer
+from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.heartbeat import Heartbeat
 from regproxy.ports import Fleet
 from regproxy.server.child import Child
@@ -33,14 +34,15 @@ _log = logging.getLogger(__name__)
 class WorkerProcess:
     """One worker, from its birth to its end."""
 
-    def __init__(self, child: Child, settings: Settings, listeners: Listeners, fleet: Fleet) -> None:
-        """Let *child* serve with *settings* at *listeners*; *fleet* answers what it asks."""
+    def __init__(self, child: Child, settings: Settings, listeners: Listeners, fleet: Fleet, traffic: Traffic) -> None:
+        """Let *child* serve with *settings* at *listeners*; *fleet* answers what it asks, and *traffic* counts what it reports."""
         self.name = child.name
         self.pid = child.pid
         self.report: WorkerStatus | None = None
         self.is_silent = False
         self.born_at = time.monotonic()
         self._line = child.line
+        self._traffic = traffic
         self._heartbeat = Heartbeat()
         self._accepting = asyncio.Event()
         self.ended = asyncio.create_task(self._live(self._serve(settings, listeners, fleet)), name=f"worker {self.name}")
@@ -92,6 +94,7 @@ class WorkerProcess:
     def _hear(self, document: Mapping[str, Any]) -> None:
         self._heartbeat.reported()
         self.report = WorkerStatus.parse(document)
+        self._traffic.add(self.report.moved)
         if self.report.is_accepting:
             self._accepting.set()
 

@@ -2,11 +2,12 @@
 
 import statistics
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from regproxy.oci.reference import Reference
 from regproxy.ports import DownloadStatus, HostFinding, HostStatus, Registry, Watched
+from regproxy.wiring import Peering
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +32,30 @@ class WorkerStatus:
     upstreams: Mapping[str, Standing]
     trouble: str | None = None
     downloads: Sequence[DownloadStatus] = ()
+    suspected: Mapping[str, str] = field(default_factory=dict)  # why it leaves members of the fleet alone
+    moved: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # bytes from and to members since the last report
 
     @classmethod
     def of(
-        cls, registries: Mapping[str, Registry], trouble: str | None, downloads: Sequence[DownloadStatus] = (), *, is_accepting: bool
+        cls,
+        registries: Mapping[str, Registry],
+        trouble: str | None,
+        downloads: Sequence[DownloadStatus] = (),
+        peering: Peering | None = None,
+        *,
+        is_accepting: bool,
     ) -> Self:
         standings = {name: Standing(each.is_backing_off, each.is_scarce, tuple(each.hosts())) for name, each in registries.items()}
-        return cls(is_accepting, standings, trouble, downloads)
+        if peering is None:
+            return cls(is_accepting, standings, trouble, downloads)
+        return cls(is_accepting, standings, trouble, downloads, peering.suspected(), peering.traffic.take())
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Self:
         upstreams = {name: Standing.parse(each) for name, each in document["upstreams"].items()}
         downloads = tuple(DownloadStatus(**each) for each in document["downloads"])
-        return cls(document["is_accepting"], upstreams, document["trouble"], downloads)
+        moved = {member: (received, sent) for member, (received, sent) in document["moved"].items()}
+        return cls(document["is_accepting"], upstreams, document["trouble"], downloads, document["suspected"], moved)
 
     def document(self) -> dict[str, Any]:
         return asdict(self)

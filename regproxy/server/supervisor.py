@@ -28,7 +28,7 @@ from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port
 from regproxy.web.connection.aiohttp_parts import slow_parser
-from regproxy.wiring import admin_services, fleet_of, hooking, indexed, opened, serving, taking_stock, tending, uploading, warming
+from regproxy.wiring import admin_services, fleet_of, hooking, indexed, opened, serving, taking_stock, tending, uploading, warming, watching
 
 Event = TypeVar("Event")
 
@@ -116,7 +116,8 @@ class _Maintenance:
             warm = warming(settings, self._store, index, self._fleet, served, upstreams, self._workers.downloads)
             schedules = await tended.enter_async_context(warm)
             hooks = await tended.enter_async_context(hooking(settings, index, served, upstreams, schedules.jobs))
-            services = admin_services(self._store, index, evictor, served, upstreams, schedules, hooks, behind=behind)
+            fleet = await tended.enter_async_context(watching(served.peering, self._workers.traffic, self._workers.suspected))
+            services = admin_services(self._store, index, evictor, served, upstreams, schedules, hooks, behind=behind, fleet=fleet)
             app = admin_app(services, self._workers, admin_access(settings, sockets.addresses(self._admin)), self._history)
             async with admin_port(app, [each.dup() for each in self._admin], settings.admin_tls, settings.drain):
                 self.is_open.set()

@@ -105,7 +105,7 @@ async def _die_with(supervisor: SupervisorClient) -> None:
 async def _report(supervisor: SupervisorClient, proxy: Serving, store: DiskStore, stop: asyncio.Event) -> None:
     """Report at every beat, and how busy the loop was meanwhile."""
     while True:
-        status = WorkerStatus.of(proxy.registries, store.trouble, proxy.fills.downloads(), is_accepting=not stop.is_set())
+        status = WorkerStatus.of(proxy.registries, store.trouble, proxy.fills.downloads(), proxy.peering, is_accepting=not stop.is_set())
         supervisor.report(status.document())
         metrics.TASKS.set(len(asyncio.all_tasks()))
         metrics.LOOP_LAG.set(await _longest_lag())

@@ -8,9 +8,10 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from regproxy.config import Settings
+from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.respawn import deaths_in_a_row, pause
 from regproxy.ports import DownloadStatus, Fleet
 from regproxy.server.child import Child, executed
@@ -43,6 +44,7 @@ class WorkerPool:
 
         The *children* become the first of them.
         """
+        self.traffic = Traffic()  # between all workers and other members of the fleet
         self._settings = settings
         self._fleet = fleet
         self._children = list(children)
@@ -63,6 +65,10 @@ class WorkerPool:
     def trouble(self) -> str | None:
         """Return why the store takes nothing from one of them."""
         return next((report.trouble for report in self.reports() if report.trouble is not None), None)
+
+    def suspected(self) -> list[Mapping[str, str]]:
+        """Return why workers leave members of the fleet alone."""
+        return [report.suspected for report in self.reports()]
 
     def is_accepting(self) -> bool:
         return bool(self._accepting())
@@ -111,7 +117,7 @@ class WorkerPool:
 
     def _started(self, slot: _WorkerSlot) -> WorkerProcess:
         child = self._children.pop(0) if self._children else executed(self._free_name())
-        worker = WorkerProcess(child, self._settings, slot.listeners, self._fleet)
+        worker = WorkerProcess(child, self._settings, slot.listeners, self._fleet, self.traffic)
         self._names.add(worker.name)
         self._living.add(worker)
         self._go_on(self._attend(slot, worker))

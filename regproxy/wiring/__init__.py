@@ -1,12 +1,14 @@
 """The one place that joins ports to adapters."""
 
 from regproxy.wiring.behind import uploading
+from regproxy.wiring.peering import Peering, watching
 from regproxy.wiring.serving import Serving, fleet_of, serving
 from regproxy.wiring.stores import indexed, joined, kept, opened, taking_stock
 from regproxy.wiring.tending import admin_services, hooking, inventory_of, tending, warming
 from regproxy.wiring.whole import Proxy, assembled
 
 __all__ = [
+    "Peering",
     "Proxy",
     "Serving",
     "admin_services",
@@ -23,4 +25,5 @@ __all__ = [
     "tending",
     "uploading",
     "warming",
+    "watching",
 ]

@@ -6,6 +6,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import urlsplit
 
 from regproxy.config import Settings
@@ -21,9 +23,11 @@ from regproxy.peers.membership import Membership
 from regproxy.peers.names import Blob
 from regproxy.peers.registry import PeeredRegistry
 from regproxy.peers.upstreams import Upstreams
+from regproxy.peers.watch import FleetWatch, Suspected
 from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import Content, ContentStore, Index, Kind, Registry
 from regproxy.pull.blobs import Blobs
@@ -36,7 +40,29 @@ _DISK = 10.0  # seconds for a call
 _FIRST_LOOK = 2.0  # seconds that serving waits for the first look at who the members are
 _MAX_AGE = 600.0  # seconds that a piece is given to others without asking upstream again, at most
 
+_MAX_SUSPECTED = 1000  # members in a report
+_MAX_REASON = 200  # characters
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    """What a process exchanges with other members, and holds against them."""
+
+    exchange: Exchange
+    client: PeerClient
+    cache: PieceCache
+    suspicions: Suspicions
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.exchange.traffic
+
+    def suspected(self) -> dict[str, str]:
+        """Return why members are left alone, of not more than are in a report."""
+        reasons = self.suspicions.reasons(time.monotonic())
+        return {member: reason[:_MAX_REASON] for member, reason in islice(reasons.items(), _MAX_SUSPECTED)}
 
 
 @asynccontextmanager
@@ -47,7 +73,7 @@ async def exchanging(
     store: ContentStore,
     index: Index,
     clock: WallClock = time.time,
-) -> AsyncIterator[Exchange | None]:
+) -> AsyncIterator[Peering | None]:
     """Exchange pieces of blobs of *registries* with the other members, of those whose content everybody may have whom we let in."""
     fleet = settings.fleet
     if fleet is None:
@@ -80,7 +106,25 @@ async def exchanging(
         except TimeoutError:
             _log.warning("members of the fleet are not known yet", extra=fields(peers=str(fleet.peers)))
         await stack.enter_async_context(running(membership.run(), exchange.keep()))
-        yield exchange
+        yield Peering(exchange, client, cache, suspicions)
+
+
+@asynccontextmanager
+async def watching(
+    peering: Peering | None, total: Traffic | None = None, suspected: Suspected = tuple, clock: WallClock = time.time
+) -> AsyncIterator[FleetWatch | None]:
+    """Watch the fleet, if there is one, for this process and for workers, which add to *total* and say whom they have *suspected*."""
+    if peering is None:
+        yield None
+        return
+
+    def all_suspected() -> list[Mapping[str, str]]:
+        return [peering.suspected(), *suspected()]
+
+    membership = peering.exchange.membership
+    watch = FleetWatch(membership, peering.client, peering.cache, peering.traffic, total or Traffic(), all_suspected, clock)
+    async with running(watch.run()):
+        yield watch
 
 
 def peered(registries: Mapping[str, Registry], exchange: Exchange) -> Mapping[str, Registry]:

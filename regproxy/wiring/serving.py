@@ -44,7 +44,7 @@ from regproxy.web.clients.metering import Meters
 from regproxy.web.handlers import Handlers
 from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.wiring import behind
-from regproxy.wiring.peering import exchanging, members_of, peered
+from regproxy.wiring.peering import Peering, exchanging, members_of, peered
 from regproxy.wiring.running import running
 from regproxy.wiring.stores import configured
 
@@ -65,6 +65,7 @@ class Serving:
     recorded: Mapping[str, Registry]  # `registries`, with what they say of who may read what put on record
     proven: Collection[str]  # the upstreams that are asked with clients' own credentials
     tier: ObjectTier | None = None  # the object store behind the disk
+    peering: Peering | None = None  # the other members of the fleet
 
 
 def fleet_of(settings: Settings) -> Replicas:
@@ -117,7 +118,8 @@ async def serving(
             return recorded if tier is None else BackedRegistry(recorded, tier)
 
         recorded = Derived(asked, recording)
-        exchange = await stack.enter_async_context(exchanging(settings, recorded, routes, here, local, clock))
+        peering = await stack.enter_async_context(exchanging(settings, recorded, routes, here, local, clock))
+        exchange = None if peering is None else peering.exchange
         registries: Mapping[str, Registry] = recorded if exchange is None else peered(recorded, exchange)
         fills = Fills(registries, content, known, settings.downloads)
         stack.push_async_callback(fills.drain, settings.drain)
@@ -150,7 +152,7 @@ async def serving(
             members=members,
         )
         yield Serving(
-            routes, handlers, fills, asked, freezes, manifests, usage, access, requirements, registries, entrance.registries, tier
+            routes, handlers, fills, asked, freezes, manifests, usage, access, requirements, registries, entrance.registries, tier, peering
         )
 
 

@@ -17,6 +17,7 @@ from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.maintenance.object_store import ObjectStoreJobs
 from regproxy.maintenance.scrubber import Scrubber
 from regproxy.maintenance.tag_history import TagHistory
+from regproxy.peers.watch import FleetWatch
 from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Routes
@@ -134,6 +135,7 @@ def admin_services(
     hooks: Hooks,
     clock: WallClock = time.time,
     behind: ObjectStoreJobs | None = None,
+    fleet: FleetWatch | None = None,
 ) -> AdminServices:
     """Join what the admin port is answered from; *upstreams* are those of *served*, as all workers see them."""
     return AdminServices(
@@ -146,4 +148,5 @@ def admin_services(
         TagHistory(served.routes, index.ledger(), served.freezes, clock),
         schedules,
         hooks,
+        fleet,
     )

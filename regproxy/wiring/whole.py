@@ -13,6 +13,7 @@ from regproxy.ports import BlobStore, Index
 from regproxy.web.admin.services import AdminServices
 from regproxy.web.handlers import Handlers
 from regproxy.wiring.behind import uploading
+from regproxy.wiring.peering import watching
 from regproxy.wiring.serving import fleet_of, serving
 from regproxy.wiring.stores import kept, taking_stock
 from regproxy.wiring.tending import admin_services, hooking, tending, warming
@@ -44,5 +45,6 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
         watched = served.registries
         warm = await stack.enter_async_context(warming(settings, store, index, fleet, served, watched, served.fills.downloads, clock))
         hooks = await stack.enter_async_context(hooking(settings, index, served, watched, warm.jobs))
-        admin = admin_services(store, index, evictor, served, watched, warm, hooks, clock, behind)
+        watch = await stack.enter_async_context(watching(served.peering, clock=clock))
+        admin = admin_services(store, index, evictor, served, watched, warm, hooks, clock, behind, watch)
         yield Proxy(served.handlers, store, index, served.fills, evictor, admin)

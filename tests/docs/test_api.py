@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
+from regproxy.peers.watch import MemberStatus
 from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.ports import DownloadStatus, HostStatus, Image, Part
 from regproxy.pull.explain import Step
@@ -33,5 +34,6 @@ def test_the_answers_have_the_fields_that_the_page_shows() -> None:
         Part: shown["parts"][0],
         Step: shown["steps"][0],
         DownloadStatus: shown["downloads"][0],
+        MemberStatus: shown["fleet"]["members"][0],
     }.items():
         assert set(example) == {field.name for field in fields(kind)}

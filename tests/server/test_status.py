@@ -13,7 +13,8 @@ OTHER = replace(HOST, url="https://b.example", rank=2, first_byte=None, bytes_pe
 
 
 def test_a_report_arrives_as_it_was_sent() -> None:
-    report = WorkerStatus(True, {"docker.io": Standing(False, True, (HOST, OTHER))}, "no space left")
+    standing = Standing(False, True, (HOST, OTHER))
+    report = WorkerStatus(True, {"docker.io": standing}, "no space left", (), {"http://a": "it fell silent"}, {"http://a": (1, 2)})
     assert WorkerStatus.parse(json.loads(json.dumps(report.document()))) == report
 
 

@@ -75,6 +75,9 @@ class Ring:
     def __len__(self) -> int:
         return len(self.members)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._circles[0].index
+
     @property
     def members(self) -> list[str]:
         return self._circles[0].members
@@ -89,6 +92,14 @@ class Ring:
         other = copy(self)
         other.us = us
         return other
+
+    def shares(self) -> dict[str, float]:
+        """Return for each member which part of all pieces it is the root of: those it asks upstream for while it is well."""
+        found = dict.fromkeys(self.members, 0.0)
+        for circle in self._circles:
+            for name, before, place in zip(circle.members, [circle.positions[-1], *circle.positions], circle.positions, strict=False):
+                found[name] += ((place - before) % _LENGTH or _LENGTH) / _LENGTH / _CIRCLES
+        return found
 
     def last(self, begin: Begin) -> "Ring":
         """Return our view where we come after all others in the order that begins at *begin*, and in no other one."""

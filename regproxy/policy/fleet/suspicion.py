@@ -13,6 +13,7 @@ class _Record:
     until: float = 0.0
     in_a_row: int = 0
     corrupt: int = 0
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -25,11 +26,16 @@ class Suspicions:
         record = self._records.get(member)
         return record is not None and now < record.until
 
-    def failed(self, member: str, now: float) -> bool:
+    def reasons(self, now: float) -> dict[str, str]:
+        """Return why each member is left alone that is."""
+        return {member: record.reason for member, record in self._records.items() if now < record.until}
+
+    def failed(self, member: str, reason: str, now: float) -> bool:
         """Record that *member* did not do what it was asked for, and report whether that is news."""
         record = self._records.setdefault(member, _Record())
         is_news = now >= record.until
         if is_news:
+            record.reason = reason
             record.until = now + SUSPECTED_FOR * 2**record.in_a_row
             record.in_a_row = min(record.in_a_row + 1, _MAX_DOUBLINGS)
         return is_news
@@ -37,6 +43,7 @@ class Suspicions:
     def sent_corrupt(self, member: str, now: float) -> None:
         record = self._records.setdefault(member, _Record())
         record.corrupt += 1
+        record.reason = "it sent wrong bytes"
         record.until = now + CORRUPT_FOR
 
     def served(self, member: str) -> None:

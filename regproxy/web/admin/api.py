@@ -10,6 +10,7 @@ from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.freezing import Freeze
 from regproxy.ports import StoreError, UpstreamError
+from regproxy.web.admin.fleet_api import add_fleet_api
 from regproxy.web.admin.gate import ARGUMENTS
 from regproxy.web.admin.services import AdminServices
 from regproxy.web.admin.warm_api import add_warm_api
@@ -72,6 +73,7 @@ def api_app(services: AdminServices) -> web.Application:
     app.router.add_get("/tag-history", remembered)
     app.router.add_post("/rollback", rolled_back)
     add_warm_api(app, services.schedules)
+    add_fleet_api(app, services.fleet, services.inventory.jobs.behind)
     return app
 
 

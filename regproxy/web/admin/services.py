@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from regproxy.maintenance.inventory import Inventory
 from regproxy.maintenance.tag_history import TagHistory
+from regproxy.peers.watch import FleetWatch
 from regproxy.ports import StoreMaintenance, Watched
 from regproxy.pull.explain import Explainer
 from regproxy.pull.freezes import Freezes
@@ -26,3 +27,4 @@ class AdminServices:
     tag_history: TagHistory
     schedules: Schedules
     hooks: Hooks
+    fleet: FleetWatch | None

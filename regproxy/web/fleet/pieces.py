@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -33,6 +34,7 @@ from regproxy.web.sendfile import send_extent
 PREFIX = "/fleet/v1/"
 
 Cached = Callable[[Blob], Awaitable[Content | None]]
+Count = Callable[[int], None]  # bytes that were sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Members:
         if path_of(request) == PING:
             return _short(sealed, BYTES)
         try:
-            blob, is_final = parsed(parse_qs(target.partition("?")[2], strict_parsing=True))
+            blob, is_final, whose = parsed(parse_qs(target.partition("?")[2], strict_parsing=True))
             start, stop = _bounds(range_)
         except ValueError as error:
             raise errors.blob_unknown("no piece of a blob is asked for") from error
@@ -71,13 +73,20 @@ class Members:
             return _short(sealed, BUSY)
         self.sending[name] += 1
         try:
-            return await self._sent(request, sealed, name, start, stop)
+            return await self._sent(request, sealed, name, start, stop, partial(self._count, whose))
         finally:
             self.sending[name] -= 1
             if not self.sending[name]:
                 del self.sending[name]
 
-    async def _sent(self, request: web.BaseRequest, sealed: Sealed, name: PieceName, start: int, stop: int) -> web.StreamResponse:
+    def _count(self, member: str, length: int) -> None:
+        metrics.FLEET_BYTES.labels("sent").inc(length)
+        if member in self.exchange.membership.ring:
+            self.exchange.traffic.count(member, sent=length)
+
+    async def _sent(
+        self, request: web.BaseRequest, sealed: Sealed, name: PieceName, start: int, stop: int, count: Count
+    ) -> web.StreamResponse:
         try:
             content = await self.cached(name.blob)
         except (RegistryError, UpstreamError, StoreError):
@@ -85,19 +94,19 @@ class Members:
         if content is not None:
             try:
                 part = ByteRange(start, min(stop, content.size), content.size)
-                return _short(sealed, FAILED) if part.length <= 0 else await _content(request, sealed, part, content)
+                return _short(sealed, FAILED) if part.length <= 0 else await _content(request, sealed, part, content, count)
             finally:
                 content.release()
         fill = self.fills.find(name.blob.repository, name.blob.digest)
         if fill is not None and fill.has_begun and stop < fill.written:
-            return await _growing(request, sealed, ByteRange(start, stop, fill.size), fill)
+            return await _growing(request, sealed, ByteRange(start, stop, fill.size), fill, count)
         if self.exchange.upstreams.is_cut_off(name.blob.repository.registry):
             return _short(sealed, FAILED)
         if self.exchange.is_full:
             return _short(sealed, BUSY)
         piece = self.exchange.join(name.blob, name.cut)
         try:
-            return await _piece(request, sealed, start, piece)
+            return await _piece(request, sealed, start, piece, count)
         finally:
             piece.leave()
 
@@ -110,19 +119,19 @@ def _bounds(range_: str) -> tuple[int, int]:
     return start, stop
 
 
-async def _content(request: web.BaseRequest, sealed: Sealed, part: ByteRange, content: Content) -> web.StreamResponse:
+async def _content(request: web.BaseRequest, sealed: Sealed, part: ByteRange, content: Content, count: Count) -> web.StreamResponse:
     response = _begun(sealed, BYTES, part)
     writer = await response.prepare(request)
     start = part.start
     while writer is not None and start < part.stop:
         extent = await content.extent(start, part.stop)
         await send_extent(request, writer, extent)
-        _count(extent.length)
+        count(extent.length)
         start += extent.length
     return response
 
 
-async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fill: Fill) -> web.StreamResponse:
+async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fill: Fill, count: Count) -> web.StreamResponse:
     """Send what a fill has written; it is not verified, and who asks knows."""
     follower = fill.follow()
     try:
@@ -133,14 +142,14 @@ async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fi
             extent = await follower.extent(start, part.stop + 1)  # of a part that is asked for, the last byte waits until all is verified
             length = min(extent.length, part.stop - start)
             await send_extent(request, writer, Extent(extent.file, extent.offset, length, extent.is_lasting))
-            _count(length)
+            count(length)
             start += length
         return response
     finally:
         follower.release()
 
 
-async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece) -> web.StreamResponse:
+async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece, count: Count) -> web.StreamResponse:
     """Send a piece as it grows; its head goes out at once, and says what it is when that is known."""
     if piece.size is not None:
         response = _begun(sealed, BYTES, ByteRange(start, piece.stop, piece.size))
@@ -160,11 +169,11 @@ async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Pi
                 chunk = await asyncio.to_thread(read_whole, extent)
                 await response.write(chunk)
                 start += len(chunk)
-                _count(len(chunk))
+                count(len(chunk))
             else:
                 await send_extent(request, writer, extent)
                 start += extent.length
-                _count(extent.length)
+                count(extent.length)
     except (UnservedError, UpstreamError, StoreError):
         response.force_close()  # short of what was promised: who asks goes on elsewhere
         if request.transport is not None:
@@ -198,7 +207,3 @@ def _begun(sealed: Sealed, outcome: str, part: ByteRange) -> web.StreamResponse:
 def _short(sealed: Sealed, outcome: str) -> web.Response:
     status = 200 if outcome == BYTES else 503
     return web.Response(status=status, headers={OUTCOME: outcome, ANSWER: sealed.mac(str(status), outcome, "")})
-
-
-def _count(length: int) -> None:
-    metrics.FLEET_BYTES.labels("sent").inc(length)

@@ -74,3 +74,15 @@ def test_n17_01_few_members_ask_in_a_narrow_tree_and_one_alone_asks_nobody() -> 
     alone = Ring([], "http://10.0.0.1:5000")
     assert len(alone) == 1
     assert alone.rank(start("sha256:abc", 3)) == alone.last(start("sha256:abc", 3)).rank(start("sha256:abc", 3)) == 0
+
+
+def test_n17_10_the_share_of_a_member_is_that_of_the_pieces_that_it_is_the_root_of() -> None:
+    members = named(5)
+    ring, roots = Ring(members, members[0]), Counter[str]()
+    for number in range(20_000):
+        roots[ring.at(start("sha256:abc", number), 0)] += 1
+    for name, share in ring.shares().items():
+        assert abs(share - roots[name] / roots.total()) < 0.01
+    assert Ring([], members[0]).shares() == {members[0]: 1.0}
+    assert members[1] in ring
+    assert "http://192.0.2.1:5000" not in ring
