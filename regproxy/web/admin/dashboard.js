@@ -112,5 +112,6 @@ function regularly(work, every) {  // the next one begins after the last one end
 at("range").addEventListener("change", look);
 asked("api/v1/version").then(({version}) => at("version").textContent = version).catch(() => {});
 regularly(look, EVERY);
+regularly(async () => fleet(await asked(`api/v1/fleet?limit=${MEMBERS_SHOWN}`)), EVERY);
 regularly(async () => downloads((await asked("api/v1/downloads")).downloads), DOWNLOADS_EVERY);
 allowed().catch(() => {}).then(() => regularly(list, IMAGES_EVERY));

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from aiohttp import web
 
-_SCRIPTS = ("charts.js", "images.js", "dashboard.js")
+_SCRIPTS = ("charts.js", "images.js", "fleet.js", "dashboard.js")
 
 
 def _part(name: str) -> bytes:

@@ -1,12 +1,16 @@
 """The admin page in Debian's Chromium: what it shows and does for people who look, who listen, and who use a keyboard alone."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from tests.behind_kit import behind
 from tests.clients.browser import ENTER, ESCAPE, TAB, Browser, browser
+from tests.fakes.bucket import FakeBucket
+from tests.fakes.fleet import fleet
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Rig, rig
 
@@ -86,6 +90,7 @@ async def page(tmp_path: Path, proxy: Rig, upstream: FakeRegistry) -> AsyncItera
 async def test_n15_14_the_admin_page_in_a_browser(page: Browser, proxy: Rig, upstream: FakeRegistry) -> None:
     """One browser for all of it: starting one takes longer than what is asked of it."""
     await _charts_have_axes_and_units(page)
+    assert await page.run("return [...document.querySelectorAll('section[hidden]')].map(each => each.id)") == ["fleet", "object-store"]
     await _every_part_has_a_name_and_enough_contrast_and_fits(page)
     await _a_download_is_shown_with_its_followers(page, proxy, upstream)
     await _the_table_searches_and_shows_hostile_text_as_text(page)
@@ -180,6 +185,35 @@ async def _remove_asks_first(page: Browser, proxy: Rig) -> None:
     await page.until("document.getElementById('said').textContent.includes('was removed')")
     await page.until("document.getElementById('found').textContent.startsWith('0 ')")
     assert (await proxy.admin("store/page?search=app:1.7"))[1]["found"] == 0
+
+
+async def test_n17_10_the_page_shows_who_is_in_the_fleet_and_what_waits_for_the_object_store(
+    tmp_path: Path, upstream: FakeRegistry
+) -> None:
+    blob = os.urandom(3_000_000)
+    path = f"/v2/library/app/blobs/{upstream.add_blob('library/app', blob)}"
+    dead = [f"http://dead-{number}.test:5000" for number in range(60)]
+    async with (
+        FakeBucket() as bucket,
+        fleet(tmp_path, {"docker.io": upstream.url}, 2, more=dead, store=behind(bucket.url)) as rigs,
+        browser(tmp_path / "profile") as page,
+    ):
+        assert {(await each.ask(path)).status for each in rigs} == {200}
+        await page.look(1280)
+        await page.ask("url", {"url": f"http://{LOOPBACK}:{rigs[0].admin_port}/"})
+        await page.until("/unreachable/.test(document.getElementById('fleet-state').textContent)")
+        rows = await page.run("return [...document.querySelectorAll('#members tbody tr')].map(each => each.textContent)")
+        assert len(rows) == 50
+        assert rows[0].startswith(f"{LOOPBACK}:{rigs[0].port} this onehealthy")
+        assert rows[1].startswith("dead-")
+        assert await page.run("return document.getElementById('fleet-state').className") == "bad"
+        assert await page.run("return document.getElementById('more-members').textContent") == "and 12 more, which are not worse"
+        await page.until("/^s3:..bucket.regproxy; .* wait to be written/.test(document.getElementById('behind-waits').textContent)")
+        await _every_part_has_a_name_and_enough_contrast_and_fits(page)
+        bucket.refuse = True
+        assert (await rigs[0].ask(f"/v2/library/app/blobs/{upstream.add_blob('library/app', b'more')}")).status == 200
+        await page.until("document.getElementById('behind-state').textContent.startsWith('takes nothing: ')")
+        assert await page.complaints() == []
 
 
 async def test_n16_04_whoever_has_a_token_signs_in_on_the_page(tmp_path: Path, upstream: FakeRegistry) -> None:

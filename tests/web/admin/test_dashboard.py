@@ -50,7 +50,7 @@ async def test_every_path_it_reads_answers(proxy: Rig) -> None:
     _, page = await fetched(proxy)
     paths = set(re.findall(r'(?:asked|fetch)\([`"](api/v1/[a-z/]+|readyz)[?`"$](?![^;)]*(?:POST|DELETE))', page))
     assert paths - {"api/v1/session"} == {
-        f"api/v1/{name}" for name in ("access", "downloads", "freezes", "history", "store/page", "upstreams", "version")
+        f"api/v1/{name}" for name in ("access", "downloads", "fleet", "freezes", "history", "store/page", "upstreams", "version")
     } | {"readyz"}
     assert {(await fetched(proxy, path))[0].status for path in paths - {"api/v1/session"}} == {200}
 
