@@ -10,6 +10,7 @@ ROOMS = ("upstream", "storage", "index", "fleet", "fill", "pull", "maintenance",
 # Modules without one, and why.
 WITHOUT = {
     "maintenance/progress": "a type",
+    "pull/explain/steps": "types",
     "pull/trust/documents": "whole pulls: tests/pull/trust/test_requirements.py",
     "pull/trust/signatures": "whole pulls: tests/pull/trust/test_requirements.py",
     "server/process": "whole programs: tests/faults/test_workers.py",

@@ -4,14 +4,18 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
 from regproxy.peers.cache import PieceCache
 from regproxy.peers.membership import Membership
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.checks import Checks
+from regproxy.policy.fleet.cut import cuts
+from regproxy.policy.fleet.ring import Ring, start
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -57,15 +61,17 @@ class FleetWatch:
         membership: Membership,
         pinger: Pinger,
         cache: PieceCache,
+        exchanged: Container[str],
         ours: Traffic,
         total: Traffic,
         suspected: Suspected,
         clock: WallClock = time.time,
     ) -> None:
-        """Add what this process counts, *ours*, to the *total* of all; *clock* returns epoch seconds."""
+        """Add what this process counts, *ours*, to the *total* of all; members exchange blobs of the upstreams *exchanged*."""
         self._membership = membership
         self._pinger = pinger
         self._cache = cache
+        self._exchanged = exchanged
         self._ours = ours
         self._total = total
         self._suspected = suspected
@@ -93,6 +99,15 @@ class FleetWatch:
             else:
                 _log.warning("cannot reach a member of the fleet", extra=fields(member=member, reason=reason))
         metrics.FLEET_UNREACHABLE.set(len(self._checks.unreachable))
+
+    def owners(self, repository: Repository, digest: Digest, size: int) -> dict[str, int] | None:
+        """Count the pieces of a blob that each member which is reached asks upstream for; None where members do not exchange it."""
+        if repository.registry not in self._exchanged:
+            return None
+        ring = self._membership.ring
+        if lost := self._checks.unreachable:
+            ring = Ring(set(ring.members).difference(lost), ring.us)
+        return dict(Counter(ring.at(start(str(digest), cut.number), 0) for cut in cuts(size)))
 
     def document(self, limit: int) -> dict[str, object]:
         """Describe the fleet, and *limit* members: ourselves, then those that are not healthy."""

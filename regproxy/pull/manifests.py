@@ -143,7 +143,11 @@ class Manifests:
         return record if record and await self.holds(reference.repository, record.descriptor.digest) else None
 
     async def holds(self, repository: Repository, digest: Digest) -> bool:
-        return await self._stored.held(repository, digest) is not None
+        return await self.stored(repository, digest) is not None
+
+    async def stored(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """Return a manifest that is here, as `repository` holds it; upstream is not asked."""
+        return await self._stored.held(repository, digest)
 
     async def drain(self, grace: float) -> None:
         """Ask no more, and let what was answered be kept within *grace* seconds."""

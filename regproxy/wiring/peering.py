@@ -122,7 +122,8 @@ async def watching(
         return [peering.suspected(), *suspected()]
 
     membership = peering.exchange.membership
-    watch = FleetWatch(membership, peering.client, peering.cache, peering.traffic, total or Traffic(), all_suspected, clock)
+    exchanged, total = peering.exchange.upstreams.registries, total or Traffic()
+    watch = FleetWatch(membership, peering.client, peering.cache, exchanged, peering.traffic, total, all_suspected, clock)
     async with running(watch.run()):
         yield watch
 

@@ -23,7 +23,8 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Routes
 from regproxy.ports import BlobStore, DownloadStatus, Ledger, Replicas, Watched
 from regproxy.pull.blobs import Blobs
-from regproxy.pull.explain import Explainer
+from regproxy.pull.explain.explainer import Explainer
+from regproxy.pull.explain.layers import Layers
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.refresher import Refresher
 from regproxy.pull.usage import Usage
@@ -138,11 +139,12 @@ def admin_services(
     fleet: FleetWatch | None = None,
 ) -> AdminServices:
     """Join what the admin port is answered from; *upstreams* are those of *served*, as all workers see them."""
+    layers = Layers(served.manifests, fleet, None if served.tier is None else served.tier.store)
     return AdminServices(
         store,
         upstreams,
         served.freezes,
-        Explainer(served.routes, upstreams, served.manifests, served.freezes, served.requirements, clock),
+        Explainer(served.routes, upstreams, served.manifests, served.freezes, served.requirements, layers, clock),
         inventory_of(store, index, evictor, served.routes, clock, behind),
         Refresher(served.routes, served.manifests, served.freezes),
         TagHistory(served.routes, index.ledger(), served.freezes, clock),

@@ -8,7 +8,7 @@ from typing import Any
 from regproxy.peers.watch import MemberStatus
 from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.ports import DownloadStatus, HostStatus, Image, Part
-from regproxy.pull.explain import Step
+from regproxy.pull.explain.steps import Step
 from regproxy.web.admin.app import admin_app
 from tests.rig import OneProcess, Rig
 

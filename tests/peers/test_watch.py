@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from regproxy.config.sections.fleet import FleetSettings
+from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
 from regproxy.peers.cache import PieceCache
 from regproxy.peers.membership import Membership
 from regproxy.peers.watch import FleetWatch
+from regproxy.policy.fleet.cut import MIB
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from tests.fakes.fleet import KEY
@@ -37,7 +40,9 @@ class Place:
         settings = FleetSettings.model_validate({"peers": "dns://peers.test:5000", "key": KEY, "advertise": US})
         self.membership = Membership(settings, 5000, is_tls=False, suspicions=Suspicions(), resolve=self._resolve)
         cache = PieceCache(root, 1000, 60.0)
-        self.watch = FleetWatch(self.membership, self.wire, cache, self.ours, self.total, lambda: self.suspected, lambda: 17.0)
+        self.watch = FleetWatch(
+            self.membership, self.wire, cache, {"docker.io"}, self.ours, self.total, lambda: self.suspected, lambda: 17.0
+        )
 
     async def look(self) -> None:
         await self.membership.refresh()
@@ -136,3 +141,18 @@ async def test_n17_10_it_looks_again_and_again(place: Place) -> None:
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_n17_10_the_pieces_of_a_blob_have_owners_that_can_be_reached(place: Place) -> None:
+    await place.look()
+    app, digest = Repository("docker.io", "library/app"), Digest.of(b"blob")
+    owners = place.watch.owners(app, digest, 64 * MIB)
+    assert owners is not None
+    assert (sum(owners.values()), set(owners)) == (64, {US, FRIEND, OTHER})
+    place.wire.broken = {OTHER: "it did not answer within 1 s"}
+    for _ in range(3):
+        await place.look()
+    owners = place.watch.owners(app, digest, 64 * MIB)
+    assert owners is not None
+    assert (sum(owners.values()), set(owners)) == (64, {US, FRIEND})
+    assert place.watch.owners(Repository("private.test", "app"), digest, MIB) is None

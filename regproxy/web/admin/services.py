@@ -7,7 +7,7 @@ from regproxy.maintenance.inventory import Inventory
 from regproxy.maintenance.tag_history import TagHistory
 from regproxy.peers.watch import FleetWatch
 from regproxy.ports import StoreMaintenance, Watched
-from regproxy.pull.explain import Explainer
+from regproxy.pull.explain.explainer import Explainer
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.refresher import Refresher
 from regproxy.warming.hooks import Hooks

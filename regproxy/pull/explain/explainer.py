@@ -5,7 +5,6 @@ The failures are named as kubelet names them, each with what to do about it.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from enum import Enum
 from typing import Any, assert_never
 
 from regproxy.oci.digest import Digest
@@ -41,27 +40,11 @@ from regproxy.ports import (
     UpstreamError,
     Watched,
 )
+from regproxy.pull.explain.layers import Layers
+from regproxy.pull.explain.steps import Mark, Step
 from regproxy.pull.freezes import Freezes
 from regproxy.pull.manifests import Manifests
 from regproxy.pull.trust.requirements import Exempt, Requirements, Signed, Unsigned
-
-
-class Mark(Enum):
-    """How a step went."""
-
-    GOOD = "good"
-    NOTE = "note"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was looked at."""
-
-    about: str
-    mark: Mark
-    found: str
-    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +71,7 @@ class Explainer:
         manifests: Manifests,
         freezes: Freezes,
         requirements: Requirements,
+        layers: Layers,
         clock: WallClock,
     ) -> None:
         """Explain pulls with what serves them."""
@@ -96,6 +80,7 @@ class Explainer:
         self._manifests = manifests
         self._freezes = freezes
         self._requirements = requirements
+        self._layers = layers
         self._clock = clock
 
     async def explain(self, image: str) -> Explanation:
@@ -115,6 +100,7 @@ class Explainer:
             steps.append(step := await self._signature_step(route, rule, held))
             if step.mark is Mark.BAD:
                 return Explanation(explanation.image, steps, "ErrImagePull: not signed as configured (403, or 503 where nobody can tell)")
+        steps += await self._layers.steps(route.repository, held)
         findings = await self._registries[route.upstream.name].examine(reference)
         steps += [step for finding in findings for step in _host_steps(finding)]
         believed = [finding for finding in findings if Trust.RESOLVE in finding.trust]
