@@ -21,7 +21,6 @@ WITHOUT = {
     "web/admin/services": "a type",
     "web/admin/sessions": "tests/web/admin/test_session_api.py, which gives and ends them",
     "web/clients/entrance": "whole pulls: tests/faults/test_login.py",
-    "web/fleet/pieces": "whole pulls: tests/faults/test_fleet_members.py",
     "web/clients/token_endpoint": "whole pulls: tests/faults/test_login.py",
 }
 

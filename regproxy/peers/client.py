@@ -25,6 +25,7 @@ BYTES = "bytes"  # they come, and Content-Range says which
 PENDING = "pending"  # they come after a line that says which, as JSON, or what upstream said instead
 BUSY = "busy"  # enough others are sent this piece
 FAILED = "failed"  # it cannot be brought, through no word of upstream
+MISDIRECTED = "misdirected"  # the member is not called what it was asked as
 _MAX_LINE = 16 * 1024  # bytes of what upstream said
 _SAME_CLOCK = 2.0  # seconds: a Date has no fractions
 _MAX_MEMBERS = 20_000  # whose clocks are remembered
@@ -164,6 +165,8 @@ class PeerClient:
                 except NotOursError as error:
                     reason = "it refuses our fleet.key or our clock" if response.status == 401 else str(error)
                     raise PeerError(reason) from error
+                if answered.get(OUTCOME) == MISDIRECTED:
+                    raise PeerError("it goes by another name: see its fleet.advertise")
                 yield response, sealed
                 return
             finally:

@@ -41,6 +41,11 @@ class Membership:
     def is_alone(self) -> bool:
         return len(self.ring) == 1
 
+    @property
+    def authority(self) -> str:
+        """What stands under Host in requests for us."""
+        return urlsplit(self.ring.us).netloc
+
     async def refresh(self) -> None:
         """Look who the members are; where that cannot be told, they are who they were."""
         if not isinstance(self.source, str):

@@ -18,18 +18,21 @@ async def fleet(
     count: int = 3,
     *,
     more: Sequence[str] = (),
+    second_name: str | None = None,
     own: Mapping[int, Mapping[str, object]] | None = None,
     views: Mapping[int, Sequence[int]] | None = None,
     upstreams_of: Mapping[int, Mapping[str, object]] | None = None,
     clocks: Mapping[int, Callable[[], float]] | None = None,
     **settings: object,
 ) -> AsyncIterator[list[Rig]]:
-    """Run *count* members below *root*; they take *more* URLs for members too, and some have settings of `fleet` of their *own*.
+    """Run *count* members below *root*; they take *more* URLs for members too, and each for another one by its *second_name*.
 
-    Some have *views* of their own of who the members are, other *upstreams_of* their own, or other *clocks*.
+    Some have settings of `fleet` of their *own*, *views* of their own of who the members are, other *upstreams_of* their own, or other
+    *clocks*.
     """
     ports = [free_port() for _ in range(count)]
     peers = [f"http://{LOOPBACK}:{port}" for port in ports]
+    more = [*more, *(f"http://{second_name}:{port}" for port in ports if second_name)]
     async with AsyncExitStack() as stack:
         rigs = []
         for number, port in enumerate(ports):

@@ -17,7 +17,7 @@ from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.http import byterange
 from regproxy.oci.http.byterange import ByteRange
-from regproxy.peers.client import BUSY, BYTES, FAILED, OUTCOME, PENDING
+from regproxy.peers.client import BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING
 from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PING, Blob, PieceName, parsed
@@ -32,6 +32,7 @@ from regproxy.web.parameters import path_of
 from regproxy.web.sendfile import send_extent
 
 PREFIX = "/fleet/v1/"
+_STATUSES = {BYTES: 200, MISDIRECTED: 421}
 
 Cached = Callable[[Blob], Awaitable[Content | None]]
 Count = Callable[[int], None]  # bytes that were sent
@@ -59,6 +60,11 @@ class Members:
             context.failure = f"refused a member of the fleet: its request was {error}"
             now = {"Date": formatdate(self.clock(), usegmt=True)}  # no secret, and who has the key needs it
             raise RegistryError("UNAUTHORIZED", 401, "only for members of the fleet", now) from error
+        if request.headers.get("Host") != self.exchange.membership.authority:
+            # Whoever was asked in our place may show it to us, and who is asked under two names would wait for itself.
+            metrics.FLEET_REQUESTS.labels("refused").inc()
+            context.failure = f"a member of the fleet takes us for another one than {self.exchange.membership.authority}"
+            return _short(sealed, MISDIRECTED)
         if path_of(request) == PING:
             return _short(sealed, BYTES)
         try:
@@ -205,5 +211,5 @@ def _begun(sealed: Sealed, outcome: str, part: ByteRange) -> web.StreamResponse:
 
 
 def _short(sealed: Sealed, outcome: str) -> web.Response:
-    status = 200 if outcome == BYTES else 503
+    status = _STATUSES.get(outcome, 503)
     return web.Response(status=status, headers={OUTCOME: outcome, ANSWER: sealed.mac(str(status), outcome, "")})
