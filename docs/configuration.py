@@ -40,6 +40,7 @@ _TYPES: Mapping[Callable[..., object], str] = {
     units.proxy: "URL of a proxy",
     units.redis_url: "URL, such as `redis://127.0.0.1:6379/0`, `rediss://...` or `unix://...`",
     fleet.peers: "`dns://name:port`, or list of URLs",
+    fleet.advertised: "`auto`, or a URL",
     units.keys: "text of at least 32 random bytes, or two of them separated by a comma",
     units.network: "network in CIDR form, such as `10.0.0.0/8`",
     units.repository_prefix: "beginning of a repository name, such as `dockerhub`",

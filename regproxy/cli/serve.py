@@ -4,8 +4,8 @@ import os
 
 import typer
 
-from regproxy.cli.configuration import ConfigFile, loaded
-from regproxy.config import load
+from regproxy.cli.configuration import UNUSABLE, ConfigFile, loaded
+from regproxy.config import ConfigError, load
 from regproxy.ports import StoreError
 
 _CANNOT_START = 1  # exit status: the configuration is right, the machine is in the way
@@ -18,6 +18,9 @@ def serve(config: ConfigFile = None) -> None:
 
     try:
         server.run(settings, lambda: load(config, os.environ))
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNUSABLE) from None
     except (StoreError, OSError) as error:
         typer.echo(f"regproxy cannot serve: {_reason(error)}", err=True)
         raise typer.Exit(_CANNOT_START) from None

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from regproxy.config.model import Model, Place
+from regproxy.config.units import duration_text
 
 _SECRETS = frozenset({"credentials", "admin_tokens"})  # the keys under which nothing is shown
 _KEYS = frozenset({("redis", "key"), ("fleet", "key"), ("behind", "key"), ("token_key",)})  # nor here
@@ -84,6 +85,9 @@ def _predicate(detail: ErrorDetails) -> str:
             return f"is not one of {context['expected'].replace(' or ', ', ').replace(chr(39), '')}"
         case "greater_than_equal" if least := context["ge"]:
             return f"must be at least {least}"
+        case "less_than_equal":
+            most = context["le"]
+            return f"must be at most {duration_text(most) if isinstance(most, float) else most}"
         case kind:
             return _PREDICATES.get(kind, detail["msg"])
 

@@ -168,6 +168,8 @@ class Document(Basics):
             yield ("store", "low_watermark"), f"is not below high_watermark ({share_text(self.store.high_watermark)})"
         if self.store.behind is not None:
             yield from self.store.behind.contradictions()
+        if self.fleet is not None:
+            yield from self.fleet.contradictions(self.listen.port, is_tls=self.tls is not None)
         owners: dict[str, str] = {}
         for upstream, entry in self.upstreams.items():
             for place, name in entry.names(upstream):

@@ -164,7 +164,7 @@ def origin(value: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("must not carry a user name or password: they belong under credentials")
     host = parts.netloc.removesuffix(f":{port}") if port is not None else parts.netloc
-    if parts.scheme not in {"http", "https"} or not _is_host(host):
+    if parts.scheme not in {"http", "https"} or not _is_host(host) or port == 0:
         raise ValueError(form)
     if parts.path not in {"", "/"} or "?" in value or "#" in value:
         raise ValueError("must not have a path, query or fragment (prefix is put in front of every repository)")
@@ -212,6 +212,8 @@ def keys(value: str) -> str:
         raise ValueError("is more than two keys: one, and another while it is rotated out")
     if any(len(key.strip().encode()) < _MIN_KEY_BYTES or len(set(key)) < _MIN_SIGNS for key in found):
         raise ValueError(f"is no key: {_MIN_KEY_BYTES} random bytes of text at least, such as `openssl rand -hex 32` writes")
+    if len({key.strip() for key in found}) < len(found):
+        raise ValueError("is the same key twice: one, and another while it is rotated out")
     return value
 
 

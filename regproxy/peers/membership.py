@@ -8,7 +8,8 @@ from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from regproxy.config.sections.fleet import FleetSettings
+from regproxy.config import Address
+from regproxy.config.sections.fleet import AUTO, FleetSettings, port_of
 from regproxy.policy.fleet.ring import Ring
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.telemetry import metrics
@@ -25,17 +26,18 @@ _log = logging.getLogger(__name__)
 class Membership:
     """Our view of the membership."""
 
-    def __init__(self, settings: FleetSettings, port: int, *, is_tls: bool, suspicions: Suspicions, resolve: Resolve | None = None) -> None:
-        """Serve members at *port*; *resolve* looks up the IP addresses of a name, and may raise `OSError`."""
+    def __init__(
+        self, settings: FleetSettings, listen: Address, *, is_tls: bool, suspicions: Suspicions, resolve: Resolve | None = None
+    ) -> None:
+        """Serve members at *listen*; *resolve* looks up the IP addresses of a name, and may raise `OSError`."""
         self.source = settings.peers
-        self._advertise = settings.advertise
-        self._port = port
+        self._us = None if settings.advertise == AUTO else settings.advertise
+        self._listen = listen
         self._scheme = "https" if is_tls else "http"
         self._suspicions = suspicions
-        self._resolve = resolve or _resolved
-        self.trouble: str | None = None  # why members cannot be looked up
-        us = self._ours(()) if settings.advertise == "auto" else settings.advertise
-        self.ring = Ring((), us)
+        self._resolve = resolve or resolved
+        self.trouble: str | None = None  # why members, or which of them we are, cannot be looked up
+        self.ring = Ring((), self._us or self._seen_by(()))
 
     @property
     def is_alone(self) -> bool:
@@ -47,74 +49,109 @@ class Membership:
         return urlsplit(self.ring.us).netloc
 
     async def refresh(self) -> None:
-        """Look who the members are; where that cannot be told, they are who they were."""
-        if not isinstance(self.source, str):
-            self._view(self.source)
+        """Look who the members are, and which of them we are; where that cannot be told, they are who they were."""
+        members = await self._looked_up(self.source) if isinstance(self.source, str) else self.source
+        if not members:
             return
-        parts = urlsplit(self.source)
-        port = parts.port or self._port
-        try:
-            addresses = await self._resolve(parts.hostname or "", port)
-        except OSError as error:
-            addresses, why = (), str(error)
-        else:
-            why = "the name has no address"
-        if addresses:
-            self.trouble = None
-            self._view([f"{self._scheme}://{_bracketed(each)}:{port}" for each in addresses[:_MAX_MEMBERS]])
-        else:
-            if self.trouble is None:
-                _log.warning("cannot look up members of the fleet: those known before stay", extra=fields(name=self.source, reason=why))
-            self.trouble = why
+        ours = [self._us] if self._us else await members_here(members, self._listen, self._resolve)
+        if not ours and not isinstance(self.source, str):
+            self._warn("cannot tell which listed member of the fleet this is: it fetches for itself", "none has an address of this machine")
+            return
+        self.trouble = None
+        self._view(members, ours or [self._seen_by(members)])
 
     async def run(self) -> None:
-        """Look again and again, for ever; a list stays as it is."""
-        while isinstance(self.source, str):
+        """Look again and again, for ever; a list stays as it is, once we are found in it."""
+        while isinstance(self.source, str) or self.is_alone:
             await asyncio.sleep(_EVERY)
             await self.refresh()
 
-    def _view(self, members: Iterable[str]) -> None:
-        found = set(members)
-        us = self._ours(sorted(found)) if self._advertise == "auto" else self._advertise
+    async def _looked_up(self, name: str) -> Sequence[str]:
+        """Return the URLs of all whom *name* stands for, each by one address: who has two names is two members, and waits for itself."""
+        parts = urlsplit(name)
+        port = parts.port or self._listen.port
+        try:
+            addresses, why = await self._resolve(parts.hostname or "", port), "the name has no address"
+        except OSError as error:
+            addresses, why = (), str(error)
+        if not addresses:
+            self._warn("cannot look up members of the fleet: those known before stay", why)
+            return ()
+        of_one_family = [each for each in addresses if ":" not in each] or addresses
+        return [f"{self._scheme}://{_bracketed(each)}:{port}" for each in of_one_family[:_MAX_MEMBERS]]
+
+    def _warn(self, message: str, reason: str) -> None:
+        if self.trouble is None:
+            _log.warning(message, extra=fields(peers=str(self.source), reason=reason))
+        self.trouble = reason
+
+    def _view(self, members: Iterable[str], ours: Sequence[str]) -> None:
+        """Take *members*, among whom we are the first of *ours*, and the others are nobody."""
+        us, found = ours[0], {*members, ours[0]} - {*ours[1:]}
+        if found == set(self.ring.members) and us == self.ring.us:
+            return
         self.ring = Ring(found, us)
         self._suspicions.retain(self.ring.members)
         metrics.FLEET_MEMBERS.set(len(self.ring))
 
-    def _ours(self, members: Sequence[str]) -> str:
-        """Name ourselves: the member that has an address of this machine and our port, else the address that members see."""
-        places = [(name, urlsplit(name)) for name in members]
-        for name, parts in places:
-            if (parts.port or self._port) == self._port and _is_local(parts.hostname or ""):
-                return name
-        seen = next((address for _, parts in places if (address := _seen_from(parts.hostname or "")) is not None), "127.0.0.1")
-        return f"{self._scheme}://{_bracketed(seen)}:{self._port}"
+    def _seen_by(self, members: Sequence[str]) -> str:
+        """Name us by the address that *members* see: a Pod that is not ready may have none in the DNS yet."""
+        seen = next((address for each in members if (address := _seen_from(urlsplit(each).hostname or "")) is not None), "127.0.0.1")
+        return f"{self._scheme}://{_bracketed(seen)}:{self._listen.port}"
 
 
-async def _resolved(host: str, port: int) -> Sequence[str]:
+async def members_here(members: Iterable[str], listen: Address, resolve: Resolve) -> list[str]:
+    """List those of *members* that have an address of this machine, and the port of *listen*."""
+    return [each for each in members if port_of(each) == listen.port and await _is_here(urlsplit(each).hostname or "", listen, resolve)]
+
+
+async def resolved(host: str, port: int) -> Sequence[str]:
+    """Look up the IP addresses of a name; raise `OSError`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return sorted({str(place[0]) for *_, place in found})
+
+
+async def _is_here(host: str, listen: Address, resolve: Resolve) -> bool:
+    if _is_literal(host):
+        return _is_ours(host, listen)
+    try:
+        return any(_is_ours(each, listen) for each in await resolve(host, listen.port))
+    except OSError:
+        return False
+
+
+def _is_ours(address: str, listen: Address) -> bool:
+    """Report whether we listen at an IP *address*: at that alone, or at all of this machine."""
+    if _is_literal(listen.host) and not ip_address(listen.host).is_unspecified:
+        return ip_address(listen.host) == ip_address(address)
+    return _is_local(address)
+
+
+def _is_literal(host: str) -> bool:
+    with suppress(ValueError):
+        return bool(ip_address(host))
+    return False
 
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _is_local(host: str) -> bool:
-    """Report whether *host* is an IP address of this machine."""
-    try:
-        family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, 0))
-    except (OSError, ValueError):
-        return False
-    return True
+def _is_local(address: str) -> bool:
+    """Report whether *address*, an IP address, is of this machine."""
+    with suppress(OSError), _probe(address) as probe:
+        probe.bind((address, 0))
+        return True
+    return False
 
 
 def _seen_from(host: str) -> str | None:
     """Return which address of ours *host*, an IP address, would see; nothing is sent."""
-    with suppress(OSError, ValueError):
-        family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((host, 9))
-            return str(probe.getsockname()[0])
+    with suppress(OSError, ValueError), _probe(host) as probe:
+        probe.connect((host, 9))
+        return str(probe.getsockname()[0])
     return None
+
+
+def _probe(address: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET, socket.SOCK_DGRAM)

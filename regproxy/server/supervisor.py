@@ -28,7 +28,20 @@ from regproxy.telemetry.log import fields, is_console
 from regproxy.web.admin.app import admin_app
 from regproxy.web.app import admin_port
 from regproxy.web.connection.aiohttp_parts import slow_parser
-from regproxy.wiring import admin_services, fleet_of, hooking, indexed, opened, serving, taking_stock, tending, uploading, warming, watching
+from regproxy.wiring import (
+    admin_services,
+    check_members,
+    fleet_of,
+    hooking,
+    indexed,
+    opened,
+    serving,
+    taking_stock,
+    tending,
+    uploading,
+    warming,
+    watching,
+)
 
 Event = TypeVar("Event")
 
@@ -40,8 +53,9 @@ _log = logging.getLogger(__name__)
 async def supervise(settings: Settings, reread: Callable[[], Settings], children: Sequence[Child]) -> None:
     """Serve out of a store that is claimed, until SIGTERM or SIGINT; SIGHUP brings in what *reread* gives.
 
-    Each of the *children* becomes a worker.
+    Each of the *children* becomes a worker. Raise `ConfigError` where the configuration is right for another machine.
     """
+    await check_members(settings)
     stop, hangup = asyncio.Event(), asyncio.Event()
     for number, event in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, hangup)):
         asyncio.get_running_loop().add_signal_handler(number, event.set)
@@ -131,6 +145,7 @@ class _Maintenance:
             hangup.clear()
             try:
                 wanted = admissible(settings, await asyncio.to_thread(reread))
+                await check_members(wanted)
             except ConfigError as error:
                 for mistake in str(error).splitlines():
                     _log.error("configuration rejected: the old one stays in effect", extra=fields(mistake=mistake))

@@ -1,7 +1,7 @@
 """The one place that joins ports to adapters."""
 
 from regproxy.wiring.behind import uploading
-from regproxy.wiring.peering import Peering, watching
+from regproxy.wiring.peering import Peering, check_members, watching
 from regproxy.wiring.serving import Serving, fleet_of, serving
 from regproxy.wiring.stores import indexed, joined, kept, opened, taking_stock
 from regproxy.wiring.tending import admin_services, hooking, inventory_of, tending, warming
@@ -13,6 +13,7 @@ __all__ = [
     "Serving",
     "admin_services",
     "assembled",
+    "check_members",
     "fleet_of",
     "hooking",
     "indexed",

@@ -4,14 +4,14 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import urlsplit
 
-from regproxy.config import Settings
-from regproxy.config.sections.fleet import DNS, FleetSettings
+from regproxy.config import ConfigError, Settings
+from regproxy.config.sections.fleet import AUTO, FleetSettings
 from regproxy.derived import Derived
 from regproxy.fill.fills import Fills
 from regproxy.peers.blame import Blame
@@ -19,7 +19,7 @@ from regproxy.peers.cache import PieceCache
 from regproxy.peers.client import PeerClient
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.keys import FleetKeys
-from regproxy.peers.membership import Membership
+from regproxy.peers.membership import Membership, Resolve, members_here, resolved
 from regproxy.peers.names import Blob
 from regproxy.peers.registry import PeeredRegistry
 from regproxy.peers.upstreams import Upstreams
@@ -65,6 +65,28 @@ class Peering:
         return {member: reason[:_MAX_REASON] for member, reason in islice(reasons.items(), _MAX_SUSPECTED)}
 
 
+async def check_members(settings: Settings, resolve: Resolve = resolved) -> None:
+    """Raise `ConfigError` where `fleet.peers` is a list, and not one of it is this machine, or two are; a name may be looked up later."""
+    fleet = settings.fleet
+    if fleet is None or fleet.advertise != AUTO or isinstance(fleet.peers, str):
+        return
+    failed: list[str] = []
+
+    async def looked_up(host: str, port: int) -> Sequence[str]:
+        try:
+            async with asyncio.timeout(_FIRST_LOOK):
+                return await resolve(host, port)
+        except OSError:  # TimeoutError is one
+            failed.append(host)
+            raise
+
+    ours = await members_here(fleet.peers, settings.listen, looked_up)
+    if len(ours) > 1:
+        raise ConfigError([f"fleet.peers: has this machine twice: {', '.join(ours)}"])
+    if not ours and not failed:
+        raise ConfigError([f"fleet.peers: no member has an address of this machine and the port of {settings.listen}: see fleet.advertise"])
+
+
 @asynccontextmanager
 async def exchanging(
     settings: Settings,
@@ -85,7 +107,7 @@ async def exchanging(
         return None if held is None else await store.open(blob.digest, held.size)
 
     suspicions = Suspicions()
-    membership = Membership(fleet, settings.listen.port, is_tls=settings.tls is not None, suspicions=suspicions)
+    membership = Membership(fleet, settings.listen, is_tls=settings.tls is not None, suspicions=suspicions)
 
     def is_shared(name: str) -> bool:
         upstream = routes.called(name)
@@ -149,8 +171,11 @@ def members_of(settings: Settings, routes: Routes, exchange: Exchange, blobs: Bl
 
 
 def _tls(settings: Settings, fleet: FleetSettings) -> tuple[ssl.SSLContext | None, str]:
-    """Return how members are verified: by the name that stands for all of them, where there is one."""
-    if settings.tls is None:
+    """Return how members are verified, by the name that stands for all of them where there is one, and what is shown where they ask."""
+    if settings.tls is None and fleet.ca is None:
         return None, ""
-    name = urlsplit(fleet.peers).hostname if isinstance(fleet.peers, str) and fleet.peers.startswith(DNS) else None
-    return ssl.create_default_context(cafile=fleet.ca), name or ""
+    context = ssl.create_default_context(cafile=fleet.ca)
+    if settings.tls is not None and settings.tls.client_ca is not None:
+        context.load_cert_chain(settings.tls.certificate, settings.tls.key)
+    name = urlsplit(fleet.peers).hostname if isinstance(fleet.peers, str) else None
+    return context, name or ""

@@ -14,6 +14,7 @@ from regproxy.cli import app
 from regproxy.config import load
 from regproxy.config.units import size
 from tests.fakes.authority import Authority
+from tests.free_port import free_port
 
 SECRET = "canary horse battery staple"
 
@@ -117,6 +118,17 @@ def test_n13_06_a_port_in_use_is_named_without_a_number_of_the_system(file: Path
         )
     assert done.returncode == 1
     assert done.stderr == f"regproxy cannot serve: cannot listen at 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_n17_03_a_fleet_that_lists_other_machines_only_is_a_mistake_that_stops_the_start(file: Path, tmp_path: Path) -> None:
+    port, key = free_port(), "0123456789abcdef0123456789abcdef"
+    fleet = f"fleet: {{peers: ['http://198.51.100.1:{port}'], key: {key}}}"
+    file.write_text(f"listen: 127.0.0.1:{port}\nadmin_listen: 127.0.0.1:0\nstore: {{root: {tmp_path / 'store'}}}\n{fleet}")
+    done = subprocess.run(
+        [sys.executable, "-m", "regproxy", "serve", "--config", file], capture_output=True, text=True, timeout=60, check=False
+    )
+    told = f"fleet.peers: no member has an address of this machine and the port of 127.0.0.1:{port}: see fleet.advertise\n"
+    assert (done.returncode, done.stderr) == (2, told)
 
 
 COMMANDS = [[], ["serve"], ["check"], ["explain"], ["freeze"], ["unfreeze"], ["store"], *(["store", name] for name in

@@ -31,7 +31,7 @@ async def fleet(
     *clocks*.
     """
     ports = [free_port() for _ in range(count)]
-    peers = [f"http://{LOOPBACK}:{port}" for port in ports]
+    peers = [f"{'https' if 'tls' in settings else 'http'}://{LOOPBACK}:{port}" for port in ports]
     more = [*more, *(f"http://{second_name}:{port}" for port in ports if second_name)]
     async with AsyncExitStack() as stack:
         rigs = []

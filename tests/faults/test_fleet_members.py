@@ -6,6 +6,7 @@ What upstream sends more than once is said in docs/operations.md, and bounded he
 import asyncio
 import os
 import signal
+import ssl
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from regproxy.peers.client import BYTES, FAILED, OUTCOME, PENDING
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys
 from regproxy.peers.names import PING, Blob, target_of
 from regproxy.policy.fleet.ring import Ring, start
+from tests.fakes.authority import Authority
 from tests.fakes.deeds import Hold, Lie, NoRanges, Paced, Status
 from tests.fakes.entry import on
 from tests.fakes.fleet import KEY, fleet
@@ -261,6 +263,21 @@ async def test_n17_03_wrong_bytes_of_a_member_reach_no_client_and_are_traced_to_
         async with asyncio.timeout(300):
             while not any("sent wrong bytes" in each.message and liar in str(vars(each)) for each in caplog.records):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("asks_clients", [False, True])
+async def test_n17_02_members_speak_tls_where_clients_do_and_show_a_certificate_if_those_must(tmp_path: Path, asks_clients: bool) -> None:
+    blob, authority = os.urandom(2 * MIB + 5), Authority(tmp_path)
+    pair = authority.issue("member")
+    tls = {"certificate": str(pair.certificate), "key": str(pair.key), **({"client_ca": str(authority.ca)} if asks_clients else {})}
+    own = {number: {"ca": str(authority.ca)} for number in range(3)}
+    async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}, own=own, tls=tls) as rigs:
+        digest = upstream.add_blob(NAME, blob)
+        for each in rigs:
+            each.tls = ssl.create_default_context(cafile=authority.ca)
+            each.tls.load_cert_chain(pair.certificate, pair.key)
+        await pulled(rigs, digest, blob)
+        assert upstream.sent_blob_bytes() == len(blob)
 
 
 async def test_n17_03_nobody_without_the_key_gets_a_piece(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.config import Address
 from regproxy.config.sections.fleet import FleetSettings
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
@@ -38,7 +39,7 @@ class Place:
         self.wire, self.total, self.ours = Wire(), Traffic(), Traffic()
         self.suspected: list[dict[str, str]] = []
         settings = FleetSettings.model_validate({"peers": "dns://peers.test:5000", "key": KEY, "advertise": US})
-        self.membership = Membership(settings, 5000, is_tls=False, suspicions=Suspicions(), resolve=self._resolve)
+        self.membership = Membership(settings, Address("0.0.0.0", 5000), is_tls=False, suspicions=Suspicions(), resolve=self._resolve)
         cache = PieceCache(root, 1000, 60.0)
         self.watch = FleetWatch(
             self.membership, self.wire, cache, {"docker.io"}, self.ours, self.total, lambda: self.suspected, lambda: 17.0
