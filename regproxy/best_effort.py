@@ -13,6 +13,7 @@ from regproxy.flights import drain
 from regproxy.generation_cache import Memory
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
@@ -40,7 +41,7 @@ Found = TypeVar("Found")
 _log = logging.getLogger(__name__)
 
 
-async def kept(work: Awaitable[None], what: object) -> bool:
+async def kept(work: Awaitable[object], what: object) -> bool:
     """Keep something if the disk lets us, and report whether it did."""
     try:
         await work
@@ -175,8 +176,8 @@ class BestEffortIndex(Index):
             _not_found(digest, error)
             return None
 
-    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
-        await kept(self._index.put(kind, repository, descriptor, children), descriptor.digest)
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> bool:
+        return await kept(self._index.put(kind, repository, descriptor, children), descriptor.digest)
 
     async def access(self, repository: Repository) -> Access:
         return await _looked_up(self._index.access(repository), repository, Access())
@@ -254,6 +255,16 @@ class Behind:
     async def drain(self, grace: float) -> None:
         """Wait up to *grace* seconds for all work, then cancel the rest."""
         await drain(self._tasks, grace)
+
+
+async def keep_manifest(store: ContentStore, index: Index, repository: Repository, manifest: Manifest) -> bool:
+    """Write a verified manifest to *store*, record in *index* that *repository* holds it, and report whether both could be done."""
+    found = manifest.descriptor
+    if not await store.write(found.digest, manifest.body):
+        return False
+    async with large.recorded(found.size):
+        children = await large.parsed(found.size, lambda: {child.digest for child in manifest.children()})
+        return await index.put(Kind.MANIFEST, repository, found, children)
 
 
 async def _looked_up(work: Awaitable[Found], what: object, default: Found) -> Found:

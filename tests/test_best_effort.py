@@ -47,7 +47,7 @@ INDEX: list[tuple[str, tuple[object, ...], object]] = [
     ("adopt_tag", (LATEST, TagRecord(BLOB, 0.0)), None),
     ("held", (Kind.BLOB, APP, BLOB.digest), None),
     ("known", (Kind.BLOB, BLOB.digest), None),
-    ("put", (Kind.BLOB, APP, BLOB), None),
+    ("put", (Kind.BLOB, APP, BLOB), False),
     ("access", (APP,), Access()),
     ("put_confirmed", (APP, 0.0), False),
     ("put_refused", (APP, "no such repository"), False),

@@ -177,7 +177,7 @@ class SqliteIndex:
         row = await self._db.row("SELECT media_type, digest, size FROM content WHERE kind = ? AND digest = ?", kind.value, str(digest))
         return _descriptor(*row) if row else None
 
-    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> bool:
         digest = str(descriptor.digest)
         async with self._db.transaction():
             await self._db.execute(
@@ -188,6 +188,7 @@ class SqliteIndex:
             await self._db.execute("INSERT OR IGNORE INTO holders VALUES (?, ?, ?)", digest, kind.value, str(repository))
             await self._db.execute_many("INSERT OR IGNORE INTO children VALUES (?, ?)", [(digest, str(child)) for child in children])
         self._held.pop((kind, repository, descriptor.digest))
+        return True
 
     async def access(self, repository: Repository) -> Access:
         query = "SELECT confirmed_at, refused_at, reason, is_imported FROM access WHERE repository = ?"

@@ -56,8 +56,8 @@ class Index(Protocol):
     async def known(self, kind: Kind, digest: Digest) -> Descriptor | None:
         """Describe content, whichever repository holds it."""
 
-    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> None:
-        """Record that *repository* holds the content, which needs *children*."""
+    async def put(self, kind: Kind, repository: Repository, descriptor: Descriptor, children: Collection[Digest] = ()) -> bool:
+        """Record that *repository* holds the content, which needs *children*, and report whether that is on record now."""
 
     async def access(self, repository: Repository) -> Access:
         """Return what upstream said last of whether *repository* may be read."""

@@ -4,6 +4,7 @@ import logging
 from functools import partial
 
 from regproxy import large
+from regproxy.best_effort import keep_manifest
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import InvalidManifest, Manifest
 from regproxy.oci.reference import Repository
@@ -50,11 +51,6 @@ class StoredManifests:
 
     async def keep(self, repository: Repository, manifest: Manifest) -> None:
         """Store a manifest and who holds it; one that cannot be stored is held in memory for a while."""
-        descriptor = manifest.descriptor
         self._cache.hold(repository, manifest)
-        if await self._store.write(descriptor.digest, manifest.body):
-            async with large.recorded(descriptor.size):
-                children = await large.parsed(descriptor.size, lambda: {child.digest for child in manifest.children()})
-                await self._index.put(Kind.MANIFEST, repository, descriptor, children)
-            if await self._index.held(Kind.MANIFEST, repository, descriptor.digest) is not None:
-                self._cache.release(repository, descriptor.digest)
+        if await keep_manifest(self._store, self._index, repository, manifest):
+            self._cache.release(repository, manifest.descriptor.digest)
