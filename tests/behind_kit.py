@@ -13,6 +13,7 @@ from regproxy.behind import documents
 from regproxy.behind.documents import Signer
 from regproxy.behind.health import Health
 from regproxy.behind.tier import ObjectTier
+from regproxy.best_effort import BestEffortStore
 from regproxy.objects.bucket import Bucket
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -53,6 +54,13 @@ def digests(manifest: Answer) -> Sequence[str]:
     """List what an image consists of, its config last."""
     document = json.loads(manifest.body)
     return [each["digest"] for each in (*document["layers"], document["config"])]
+
+
+class NoStore(BestEffortStore):
+    """A store that is not asked: nothing is found behind the index."""
+
+    def __init__(self) -> None:
+        """Forward to nobody."""
 
 
 async def _nothing(_: Digest) -> None:

@@ -7,11 +7,10 @@ may pull the blob, never logged, and for private content only where the configur
 from dataclasses import dataclass
 
 from regproxy.asker import asker
-from regproxy.behind.tier import ObjectTier
+from regproxy.behind.holders import Holders
 from regproxy.oci.digest import Digest
 from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.routing import Route, Upstream
-from regproxy.ports import Kind
 from regproxy.telemetry import metrics
 
 
@@ -24,9 +23,9 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Redirects:
-    """Signs URLs of blobs of at least *least* bytes that *tier* has, private ones too where it *may_be_private*."""
+    """Signs URLs of blobs of at least *least* bytes that *holders* find, private ones too where it *may_be_private*."""
 
-    tier: ObjectTier
+    holders: Holders
     least: int
     may_be_private: bool
 
@@ -34,8 +33,7 @@ class Redirects:
         """Return where a blob is that may be served now, of *size* bytes if that is known; None where it is served by us."""
         if (size is not None and size < self.least) or not (self.may_be_private or _is_public(route.upstream)):
             return None
-        held = await self.tier.link(Kind.BLOB, route.repository, digest)
-        if held is None or held.size < self.least or (url := await self.tier.signed(digest)) is None:
+        if (url := await self.holders.signed(route.repository, digest, self.least)) is None:
             return None
         metrics.OBJECT_STORE_REDIRECTS.inc()
         return Elsewhere(url)

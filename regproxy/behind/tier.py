@@ -1,13 +1,13 @@
 """What an object store is asked while a client waits: briefly, and never in vain for long.
 
 What it does not give in time is not there: upstream is asked next. Misses are remembered for a moment, for one pull looks several times.
+Whether a repository is closed is not known here: what repositories hold is asked of `Holders`.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import TypeVar
 
 from cachetools import LRUCache, TTLCache
 
@@ -18,7 +18,6 @@ from regproxy.behind.health import Health
 from regproxy.flights import Flights
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from regproxy.oci.manifest import LIMIT
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.store import objects
 from regproxy.policy.store.pieces import PieceSums
@@ -36,13 +35,15 @@ _AVOIDED_FOR = 60.0  # seconds that another source is asked first for a blob tha
 _SIGNED_FOR = 60.0  # seconds
 _DAMAGED_FOR = 600.0  # seconds that a blob is not asked for which is wrong there; by then it is written anew
 
-Found = TypeVar("Found")
-
 _log = logging.getLogger(__name__)
 
 
+class NoAnswer(Exception):
+    """The object store did not answer in time, or with nothing that can be believed."""
+
+
 class ObjectTier:
-    """Reads what lies in an object store; it raises nothing."""
+    """Reads what lies in an object store; only `closure` raises."""
 
     def __init__(self, store: ObjectStore, signer: Signer, health: Health, repair: Callable[[Digest], Awaitable[None]]) -> None:
         """Read from *store* what *signer* verifies; *repair* has content written again."""
@@ -55,7 +56,7 @@ class ObjectTier:
         self._sums: LRUCache[Digest, PieceSums] = LRUCache(_MAX_SUMS)
         self._avoided: TTLCache[Digest, bool] = TTLCache(_MAX_REMEMBERED, _AVOIDED_FOR)
         self._damaged: TTLCache[Digest, bool] = TTLCache(_MAX_REMEMBERED, _DAMAGED_FOR)
-        self._flights: Flights[tuple[str, bool], bytes | None] = Flights()
+        self._flights: Flights[str, bytes | None] = Flights()
         self._repairs: set[asyncio.Task[None]] = set()
 
     async def link(self, kind: Kind, repository: Repository, digest: Digest, *, is_patient: bool = False) -> Descriptor | None:
@@ -70,23 +71,28 @@ class ObjectTier:
         self._links[path] = found
         return found
 
-    async def tag(self, reference: Reference) -> TagDocument | None:
+    async def tag(self, reference: Reference, *, is_patient: bool = False) -> TagDocument | None:
         """Return what a tag means to those who write there."""
         if not isinstance(reference.target, Tag):
             return None
         path = objects.tag(reference.repository, reference.target.name)
-        return documents.tag_with_history_of(self._signer.verified(path, await self._look(path, documents.MAX_SIZE)))
+        written = await self._look(path, documents.MAX_SIZE, is_patient=is_patient)
+        return documents.tag_with_history_of(self._signer.verified(path, written))
 
-    async def closure(self, repository: Repository) -> Closure | None:
-        """Return that others were refused *repository*, if they were."""
+    async def closure(self, repository: Repository, *, is_patient: bool = False) -> Closure | None:
+        """Return that upstream refused *repository* to others, None where it did not; raise `NoAnswer`."""
         path = objects.access(repository)
-        return documents.closure_of(self._signer.verified(path, await self._look(path, documents.MAX_SIZE)))
+        written = await self._ask(path, documents.MAX_SIZE, is_patient=is_patient)
+        closure = documents.closure_of(self._signer.verified(path, written))
+        if closure is None and written is not None:
+            raise NoAnswer(f"{path} cannot be read")
+        return closure
 
-    async def manifest(self, digest: Digest, size: int) -> bytes | None:
-        """Read a manifest, and verify it; it is as long as its link says."""
-        if size > LIMIT or digest in self._damaged:
+    async def manifest(self, digest: Digest, size: int, *, is_patient: bool = False) -> bytes | None:
+        """Read a manifest of *size* bytes, as its link says, and verify it."""
+        if digest in self._damaged:
             return None
-        body = await self._look(objects.blob(digest), size)
+        body = await self._look(objects.blob(digest), size, is_patient=is_patient)
         if body is None or Digest.of(body, digest.algorithm) == digest:
             return body
         self.report_damaged(digest, "its bytes do not match its digest")
@@ -108,7 +114,7 @@ class ObjectTier:
             self.report_damaged(digest, str(error))
             return None
         except (StoreError, TimeoutError) as error:
-            self._failed(objects.blob(digest), error)
+            self._failed(objects.blob(digest), str(error) or "it did not answer in time")
             return None
         self.health.answered()
         return ObjectBody(self, digest, sums, start, stop, chunks)
@@ -121,7 +127,7 @@ class ObjectTier:
             async with asyncio.timeout(_TIMEOUT):
                 return await self.store.sign(objects.blob(digest), _SIGNED_FOR)
         except (StoreError, TimeoutError) as error:
-            self._failed(objects.blob(digest), error)
+            self._failed(objects.blob(digest), str(error) or "it did not answer in time")
             return None
 
     def report_damaged(self, digest: Digest, reason: str) -> None:
@@ -139,7 +145,7 @@ class ObjectTier:
     def report_late(self, digest: Digest, reason: str) -> None:
         """Ask others first for a while: what was sent so far was right."""
         self._avoided[digest] = True
-        self._failed(objects.blob(digest), StoreError(reason))
+        self._failed(objects.blob(digest), reason)
 
     async def close(self) -> None:
         await self._flights.close()
@@ -164,27 +170,48 @@ class ObjectTier:
                 self._sums[digest] = sums
         return sums
 
-    async def _look(self, path: str, most: int, *, is_patient: bool = False) -> bytes | None:
-        """Read a small object, with all who want it; None where it is not there, or not in time."""
-        if path in self._missing or not (is_patient or self.health.may_ask()):
-            return None
-        return await self._flights.join((path, is_patient), lambda: self._read(path, most, _LONG_TIMEOUT if is_patient else _TIMEOUT))
-
-    async def _read(self, path: str, most: int, timeout: float) -> bytes | None:
+    async def _look(self, path: str, most: int, *, is_patient: bool) -> bytes | None:
+        """Read a small object; None where it is not there, or not in time."""
         try:
-            async with asyncio.timeout(timeout):
-                found = await self.store.get(path, most)
-        except (StoreError, TimeoutError) as error:
-            self._failed(path, error)
+            return await self._ask(path, most, is_patient=is_patient)
+        except NoAnswer:
             return None
-        self.health.answered()
+
+    async def _ask(self, path: str, most: int, *, is_patient: bool) -> bytes | None:
+        """Read a small object, with all who want it; None where there is none. Raise `NoAnswer`.
+
+        Who waits no longer ends no request: whoever asks again, because upstream has failed meanwhile, waits for the rest of it.
+        """
+        if path in self._missing:
+            return None
+        if not (is_patient or self.health.may_ask()):
+            raise NoAnswer("it rests")
+        try:
+            async with asyncio.timeout(_LONG_TIMEOUT if is_patient else _TIMEOUT):
+                return await self._flights.join(path, lambda: self._read(path, most))
+        except TimeoutError as error:
+            raise NoAnswer("it did not answer in time") from error
+
+    async def _read(self, path: str, most: int) -> bytes | None:
+        late = asyncio.get_running_loop().call_later(_TIMEOUT, self._failed, path, "it did not answer in time")
+        try:
+            async with asyncio.timeout(_LONG_TIMEOUT):
+                found = await self.store.get(path, most)
+        except TimeoutError as error:
+            raise NoAnswer("it did not answer in time") from error
+        except StoreError as error:
+            self._failed(path, str(error))
+            raise NoAnswer(str(error)) from error
+        finally:
+            late.cancel()
+        if asyncio.get_running_loop().time() < late.when():
+            self.health.answered()
         metrics.OBJECT_STORE_READS.labels("miss" if found is None else "hit").inc()
         if found is None:
             self._missing[path] = True
         return found
 
-    def _failed(self, path: str, error: Exception) -> None:
-        reason = str(error) or "it did not answer in time"
+    def _failed(self, path: str, reason: str) -> None:
         metrics.OBJECT_STORE_READS.labels("error").inc()
         if self.health.trouble is None:
             _log.warning("object store does not answer: pulls go on without it", extra=fields(path=path, reason=reason))

@@ -195,7 +195,7 @@ def _over_there(there: Callable[[], Result], why_not_here: str) -> Result:
 async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
     from regproxy.maintenance.evictor import Evictor  # noqa: PLC0415
     from regproxy.pull.usage import Usage  # noqa: PLC0415
-    from regproxy.wiring import inventory_of, kept, uploading  # noqa: PLC0415
+    from regproxy.wiring import inventory_of, kept, remote, uploading  # noqa: PLC0415
 
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -204,7 +204,7 @@ async def _opened_here(settings: Settings) -> AsyncIterator["Inventory"]:
             raise _Held(str(error)) from error
         ledger = index.ledger()
         evictor = Evictor(store, ledger, Usage(ledger, time.time), time.time, leisure=0.0)  # nobody is served meanwhile
-        behind = await stack.enter_async_context(uploading(settings, store, index))
+        behind = await stack.enter_async_context(uploading(settings, remote(settings), store, index))
         yield inventory_of(store, index, evictor, Routes(settings.upstreams, settings.default_upstream), behind=behind)
 
 

@@ -258,11 +258,13 @@ class Manifests:
             if isinstance(error, TimeoutError):
                 self._overdue.add(route.upstream.name)
             missing = await self._missing(reference, rule)  # it may have been heard while we waited
+            record = record or await self._index.tag(reference)  # another may have known it, and told while we waited
             if record is not None and missing is not None and is_over(record, missing):
                 is_out_of_reach = isinstance(missing, Missing) and not isinstance(error, Refused)
                 if is_out_of_reach and (gone := await self._deleted.find(reference, rule, is_reachable=False)) is not None:
                     return gone
                 raise self._denials.error(missing) from error
+            may_stand_in = may_serve_stale(record, rule, self._clock(), missing)
             known = await self._cached(reference, rule, record) if record is not None and may_stand_in else None
             if known is None:
                 raise

@@ -125,7 +125,7 @@ class _Maintenance:
             await tended.enter_async_context(self._maintenance_lock)
             audit.keep_in(settings.audit_log)
             evictor = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
-            behind = await tended.enter_async_context(uploading(settings, self._store, index))
+            behind = await tended.enter_async_context(uploading(settings, served.remote, self._store, index))
             upstreams = ReportedRegistries(served.registries, self._workers.reports)
             warm = warming(settings, self._store, index, self._fleet, served, upstreams, self._workers.downloads)
             schedules = await tended.enter_async_context(warm)

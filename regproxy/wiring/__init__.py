@@ -1,6 +1,6 @@
 """The one place that joins ports to adapters."""
 
-from regproxy.wiring.behind import uploading
+from regproxy.wiring.behind import remote, uploading
 from regproxy.wiring.peering import Peering, check_members, watching
 from regproxy.wiring.serving import Serving, fleet_of, serving
 from regproxy.wiring.stores import indexed, joined, kept, opened, taking_stock
@@ -21,6 +21,7 @@ __all__ = [
     "joined",
     "kept",
     "opened",
+    "remote",
     "serving",
     "taking_stock",
     "tending",

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from regproxy.behind.registry import BackedRegistry
-from regproxy.behind.tier import ObjectTier
 from regproxy.best_effort import BestEffortIndex, BestEffortStore
 from regproxy.clients import quota_table
 from regproxy.clients.authenticator import Authenticator
@@ -44,6 +42,7 @@ from regproxy.web.clients.metering import Meters
 from regproxy.web.handlers import Handlers
 from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.wiring import behind
+from regproxy.wiring.behind import Behind, Remote
 from regproxy.wiring.peering import Peering, exchanging, members_of, peered
 from regproxy.wiring.running import running
 from regproxy.wiring.stores import configured
@@ -64,8 +63,13 @@ class Serving:
     requirements: Requirements
     recorded: Mapping[str, Registry]  # `registries`, with what they say of who may read what put on record
     proven: Collection[str]  # the upstreams that are asked with clients' own credentials
-    tier: ObjectTier | None = None  # the object store behind the disk
     peering: Peering | None = None  # the other members of the fleet
+    behind: Behind | None = None  # the object store behind the disk
+
+    @property
+    def remote(self) -> Remote | None:
+        """The object store behind the disk, for whoever writes there."""
+        return self.behind.remote if self.behind is not None else None
 
 
 def fleet_of(settings: Settings) -> Replicas:
@@ -92,9 +96,10 @@ async def serving(
         usage = Usage(index.ledger(), clock)
         stack.push_async_callback(usage.record)
         routes = Routes(settings.upstreams, settings.default_upstream)
-        tier = await stack.enter_async_context(behind.tier(settings, index, clock))
+        side = await stack.enter_async_context(behind.reading(settings, index, clock))
         here, local = content_store(settings, store, index.ledger(), clock), BestEffortIndex(index)
-        content, known = behind.backed(here, index, tier)
+        backed = behind.backed(here, index, side)
+        content, known = backed.content, backed.index
         freezes = Freezes(configured(settings), known, routes, clock)
         metrics.label_upstreams(routes.label)
         table, bandwidth = None, None
@@ -114,8 +119,7 @@ async def serving(
 
         def recording(name: str, registry: UpstreamRegistry) -> Registry:
             recorder = proofs if name in entrance.registries else access
-            recorded = RecordingRegistry(registry, registry.upstream, recorder, clock)
-            return recorded if tier is None else BackedRegistry(recorded, tier)
+            return backed.registry(RecordingRegistry(registry, registry.upstream, recorder, clock))
 
         recorded = Derived(asked, recording)
         peering = await stack.enter_async_context(exchanging(settings, recorded, routes, here, local, clock))
@@ -128,7 +132,7 @@ async def serving(
         manifests = Manifests(registries, content, known, usage, freezes, fleet, clock, access, requirements, entrance.registries)
         stack.push_async_callback(manifests.drain, settings.drain)
         blobs = Blobs(
-            registries, content, known, fills, usage, settings.downloads.uncached_ranges, access, clock, behind.redirects(settings, tier)
+            registries, content, known, fills, usage, settings.downloads.uncached_ranges, access, clock, behind.redirects(settings, side)
         )
         stack.push_async_callback(blobs.close)
         members = None
@@ -152,7 +156,7 @@ async def serving(
             members=members,
         )
         yield Serving(
-            routes, handlers, fills, asked, freezes, manifests, usage, access, requirements, registries, entrance.registries, tier, peering
+            routes, handlers, fills, asked, freezes, manifests, usage, access, requirements, registries, entrance.registries, peering, side
         )
 
 

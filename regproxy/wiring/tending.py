@@ -65,7 +65,8 @@ async def warming(
 ) -> AsyncIterator[Schedules]:
     """Bring in images before they are asked for, with a share of the connections; *upstreams* and *downloads* are those of all workers."""
     async with AsyncExitStack() as stack:
-        content, known = behind.backed(SharedStore(store, index.ledger(), clock), index, served.tier)
+        backed = behind.backed(SharedStore(store, index.ledger(), clock), index, served.behind)
+        content, known = backed.content, backed.index
         share = settings.downloads.model_copy(update={"connections": max(1, settings.downloads.connections // _WARM_SHARE)})
         unrecorded = Usage(index.ledger(), clock)  # that an image was warmed is no use of it
         fills = Fills(served.recorded, content, known, share)
@@ -139,7 +140,7 @@ def admin_services(
     fleet: FleetWatch | None = None,
 ) -> AdminServices:
     """Join what the admin port is answered from; *upstreams* are those of *served*, as all workers see them."""
-    layers = Layers(served.manifests, fleet, None if served.tier is None else served.tier.store)
+    layers = Layers(served.manifests, fleet, None if served.remote is None else served.remote.store)
     return AdminServices(
         store,
         upstreams,

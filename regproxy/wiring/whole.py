@@ -39,7 +39,7 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
         fleet, ledger = fleet_of(settings), index.ledger()
         stack.push_async_callback(fleet.close)
         served = await stack.enter_async_context(serving(settings, store, index, fleet, clock))
-        behind = await stack.enter_async_context(uploading(settings, store, index, clock))
+        behind = await stack.enter_async_context(uploading(settings, served.remote, store, index, clock))
         evictor = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
         await stack.enter_async_context(taking_stock(store, ledger))
         watched = served.registries

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.behind.holders import Holders
 from regproxy.behind.index import BackedIndex
-from regproxy.best_effort import BestEffortIndex, BestEffortStore
+from regproxy.best_effort import BestEffortIndex
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -14,7 +15,7 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.ports import Index, Kind
-from tests.behind_kit import tier
+from tests.behind_kit import NoStore, tier
 
 NGINX = Repository("docker.io", "library/nginx")
 
@@ -25,17 +26,10 @@ DESCRIPTOR = Descriptor("application/vnd.oci.image.manifest.v1+json", Digest.of(
 REFERENCE = Reference(NGINX, Tag("1.27"))
 
 
-class NoStore(BestEffortStore):
-    """A store that is not asked: nothing is found behind the index."""
-
-    def __init__(self) -> None:
-        """Forward to nobody."""
-
-
 ADAPTERS: dict[str, Callable[[SqliteIndex], Index]] = {
     "SQLite": lambda index: index,
     "best effort": BestEffortIndex,
-    "before an object store": lambda index: BackedIndex(index, tier(), NoStore()),
+    "before an object store": lambda index: BackedIndex(index, Holders(tier(), index), NoStore()),
 }
 
 
@@ -47,7 +41,7 @@ async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def test_content_is_held_by_those_it_was_put_for_and_known_to_all(index: Index) -> None:
-    await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
+    assert await index.put(Kind.BLOB, NGINX, DESCRIPTOR)
     assert await index.held(Kind.BLOB, NGINX, DESCRIPTOR.digest) == DESCRIPTOR
     assert await index.held(Kind.BLOB, OTHER, DESCRIPTOR.digest) is None
     assert await index.held(Kind.MANIFEST, NGINX, DESCRIPTOR.digest) is None

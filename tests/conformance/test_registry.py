@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.behind.holders import Holders
+from regproxy.behind.index import BackedIndex
 from regproxy.behind.registry import BackedRegistry
 from regproxy.config import Timeouts
 from regproxy.fleet.memory import NullFleet
@@ -21,7 +23,7 @@ from regproxy.pull.freezes import Freezes
 from regproxy.pull.recording import RecordingRegistry
 from regproxy.server.status import Reported, WorkerStatus
 from regproxy.upstream.registry import UpstreamRegistry
-from tests.behind_kit import put_blob, tier
+from tests.behind_kit import NoStore, put_blob, tier
 from tests.fakes.deeds import Status
 from tests.fakes.registry import FakeRegistry
 
@@ -55,8 +57,11 @@ async def registry(
         behind = tier()
         if "empty" not in request.param:
             await put_blob(behind, APP, LAYER)
-        yield BackedRegistry(asked, behind)
+        index = await SqliteIndex.open(tmp_path / "index.db")
+        holders = Holders(behind, index)
+        yield BackedRegistry(asked, holders, BackedIndex(index, holders, NoStore()))
         await behind.close()
+        await index.close()
         return
     entry = Upstream("docker.io", (Host(upstream.url),))
     async with AsyncExitStack() as stack:

@@ -29,6 +29,7 @@ class FakeBucket:
         self.written_at: dict[str, float] = {}
         self.uploads: dict[str, dict[int, bytes]] = {}
         self.refuse = False
+        self.refuse_part: str | None = None  # what has this in its path is refused
         self.is_full = False  # nothing is taken
         self.latency = 0.0  # seconds before each answer
         self.hold_from: int | None = None  # this write and those after it wait until `release`
@@ -112,7 +113,7 @@ class FakeBucket:
         self.counts[f"{request.method} {key.split('/')[1] if '/' in key else key}"] += 1
         if self.latency:
             await asyncio.sleep(self.latency)
-        if self.refuse:
+        if self.refuse or (self.refuse_part is not None and self.refuse_part in key):
             return web.Response(status=503, text="<Error><Code>SlowDown</Code></Error>")
         try:
             return await self._done(request, key)
