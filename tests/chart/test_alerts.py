@@ -45,6 +45,9 @@ _FIRING: dict[str, tuple[dict[str, str], str]] = {
         {f'regproxy_certificate_ends_timestamp_seconds{{{_JOB},port="registry"}}': "864000x90"},
         "70m",
     ),
+    "RegproxyFleetMemberUnreachable": ({f"regproxy_fleet_unreachable{{{_JOB}}}": "0 0 1x30"}, "15m"),
+    "RegproxyObjectStoreDown": ({f"regproxy_object_store_down{{{_JOB}}}": "0 1x30"}, "15m"),
+    "RegproxyObjectStoreQueueGrows": ({f"regproxy_object_store_pending{{{_JOB}}}": "1+3x300"}, "130m"),
 }
 _WELL = {  # what a regproxy that is well says: no alert fires
     f"up{{{_JOB}}}": "1x300",
@@ -58,6 +61,9 @@ _WELL = {  # what a regproxy that is well says: no alert fires
     f"regproxy_upstream_ratelimit_remaining{{{_OF_HOST}}}": "90x300",
     f"regproxy_upstream_credentials_refused{{{_OF_HOST}}}": "0x300",
     f'regproxy_certificate_ends_timestamp_seconds{{{_JOB},port="registry"}}': "86400000x300",
+    f"regproxy_fleet_unreachable{{{_JOB}}}": " ".join(["1x5 0x20"] * 12),  # one after the other is replaced
+    f"regproxy_object_store_down{{{_JOB}}}": " ".join(["1x3 0x30"] * 9),
+    f"regproxy_object_store_pending{{{_JOB}}}": " ".join(["5+5x40 0x5"] * 7),
 }
 
 

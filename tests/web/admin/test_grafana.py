@@ -11,15 +11,18 @@ import aiohttp
 import yaml
 
 from regproxy.telemetry import metrics
+from tests.behind_kit import behind
 from tests.clients.programs import program
+from tests.fakes.bucket import FakeBucket
+from tests.fakes.fleet import fleet
 from tests.fakes.registry import FakeRegistry
 from tests.free_port import free_port
-from tests.rig import LOOPBACK, Rig, rig
+from tests.rig import LOOPBACK, Rig
 
 from .page_store import filled
 
 _PANELS = json.loads((Path(__file__).parents[3] / "deploy/helm/regproxy/grafana.json").read_text())["panels"]
-_QUERIES = sorted({target["expr"] for panel in _PANELS for target in panel["targets"]})
+_QUERIES = sorted({target["expr"] for panel in _PANELS for target in panel.get("targets", ())})
 
 
 def rarely() -> None:
@@ -91,8 +94,13 @@ async def asked(proxy: Rig, url: str, query: str) -> list[Any]:
 
 
 async def test_n15_14_every_query_of_the_grafana_dashboard_returns_data(tmp_path: Path) -> None:
-    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+    async with (
+        FakeRegistry() as upstream,
+        FakeBucket() as bucket,
+        fleet(tmp_path, {"docker.io": upstream.url}, 2, store=behind(bucket.url)) as (proxy, other),
+    ):
         await filled(proxy, upstream, count=2)
+        await filled(other, upstream, count=2)
         rarely()
         async with prometheus(tmp_path, proxy.admin_port) as url:
             silent = [query for query in _QUERIES if not await answered(proxy, url, query)]
