@@ -1,6 +1,7 @@
 """What Helm makes of values: the rules, and not whole files."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,10 @@ EVERYTHING = {
     "upstreamCredentials": {"docker.io": {"existingSecret": "hub"}},
     "existingSecret": "env",
     "tls": {"existingSecret": "tls"},
+    "store": {"behind": {"url": "s3://bucket/regproxy", "endpoint": "https://s3.example.com", "existingSecret": "bucket"}},
 }
+_KEY = "canary-0123456789abcdef0123456789abcdef"
+FLEET = {"fleet": {"enabled": True, "existingSecret": "fleet"}}
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +164,12 @@ def test_n15_01_the_configuration_rolls_the_pods() -> None:
         ({"config": {"clients": {"anonymous": True}}}, "tls.existingSecret"),
         ({"mode": "node", "config": {"upstreams": {"docker.io": {"access": "proven"}}}}, "node.hostNetwork"),
         ({"mode": "both", "node": {"config": {"clients": {"anonymous": True}}}}, "config.insecure_credentials"),
+        ({"mode": "node", "fleet": {"enabled": True, "existingSecret": "fleet"}}, "fleet.enabled is for the replicas"),
+        ({"fleet": {"enabled": True}}, "fleet.existingSecret is missing"),
+        ({"fleet": {"key": "secret"}}, "key"),
+        ({"store": {"behind": {"url": "s3://bucket"}}}, "store.behind.existingSecret is missing"),
+        ({"store": {"behind": {"url": "/mnt", "existingSecret": "x"}}}, "url"),
+        ({"store": {"behind": {"url": "s3://bucket", "endpoint": "https://s3/x", "existingSecret": "x"}}}, "endpoint"),
     ],
 )
 def test_n15_01_a_mistake_is_refused_by_its_place(values: dict[str, Any], word: str) -> None:
@@ -310,6 +320,64 @@ def test_n15_01_the_webhook_has_no_secret_of_an_upstream() -> None:
     assert found["upstreams"] == {"harbor.corp.internal": {"hosts": [{"url": "https://harbor.corp.internal"}], "deny": ["*:latest"]}}
 
 
+def _environment(pod: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the variables of a cache that come from Secrets, and the Secrets of which all keys do."""
+    [cache] = [each for each in pod["containers"] if each["args"][0] == "serve"]
+    named = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in cache["env"] if "valueFrom" in each}
+    return named, [each["secretRef"]["name"] for each in cache.get("envFrom", ())]
+
+
+@pytest.mark.parametrize("mode", ["cluster", "both"])
+def test_n17_11_replicas_are_a_fleet_by_the_headless_service(mode: str, tmp_path: Path) -> None:
+    found = Rendered({"mode": mode, **FLEET, "ipFamilies": ["IPv6", "IPv4"], "config": {"fleet": {"piece_cache": "5GiB"}}})
+    fleet = found.config()["fleet"]
+    assert fleet == {"peers": "dns://rp-regproxy-peers.regproxy.svc:5000", "key": "${REGPROXY_FLEET_KEY}", "piece_cache": "5GiB"}
+    peers = found.one("Service", "rp-regproxy-peers")["spec"]
+    assert (peers["clusterIP"], peers["publishNotReadyAddresses"], peers["ports"][0]["port"]) == ("None", True, 5000)
+    assert (peers["ipFamilyPolicy"], peers["ipFamilies"]) == ("SingleStack", ["IPv6"]), "with two addresses it would be two members"
+    environment, _ = _environment(found.pods()["StatefulSet/rp-regproxy"])
+    assert environment == {"REGPROXY_FLEET_KEY": {"name": "fleet", "key": "REGPROXY_FLEET_KEY"}}
+    checked = _checked(found.one("ConfigMap", "rp-regproxy")["data"]["regproxy.yaml"], tmp_path, REGPROXY_FLEET_KEY=_KEY)
+    assert checked["fleet"]["peers"] == fleet["peers"]
+    if mode == "both":  # a key on every node would open what the cluster's cache holds
+        assert "fleet" not in found.config("rp-regproxy-node")
+        assert _environment(found.pods()["DaemonSet/rp-regproxy-node"]) == ({}, [])
+
+
+def test_n17_11_members_are_verified_by_the_authority_of_the_secret() -> None:
+    assert Rendered({**FLEET, "tls": {"existingSecret": "tls"}}).config()["fleet"]["ca"] == "/etc/regproxy/tls/ca.crt"
+    assert "fleet" not in Rendered({"tls": {"existingSecret": "tls"}}).config()
+
+
+def test_n17_11_who_may_reach_the_registry_always_includes_members() -> None:
+    rule = Rendered(FLEET).one("NetworkPolicy", "rp-regproxy")["spec"]["ingress"][0]
+    assert rule == {"ports": [{"port": "registry", "protocol": "TCP"}]}
+    nodes = {"ipBlock": {"cidr": "10.0.0.0/16"}}
+    found = Rendered({"mode": "both", **FLEET, "networkPolicy": {"registryFrom": [nodes]}})
+    ours, theirs = found.one("NetworkPolicy", "rp-regproxy")["spec"]["ingress"][0]["from"]
+    assert theirs == nodes
+    wanted = ours["podSelector"]["matchLabels"].items()
+    makers = [each for kind in ("StatefulSet", "DaemonSet") for each in found.all(kind)]
+    assert all(wanted <= maker["spec"]["template"]["metadata"]["labels"].items() for maker in makers)
+    assert all(wanted <= pod["metadata"]["labels"].items() for pod in found.all("Pod"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_n17_11_who_asks_registries_has_the_object_store_behind_it(mode: str, tmp_path: Path) -> None:
+    behind = {"url": "s3://bucket/regproxy", "endpoint": "https://s3.example.com", "existingSecret": "bucket"}
+    found = Rendered(
+        {"mode": mode, "store": {"behind": behind}, "config": {"store": {"behind": {"max_size": "5TiB"}, "max_size": "90GiB"}}}
+    )
+    name, pod = ("rp-regproxy-node", "DaemonSet/rp-regproxy-node") if mode == "node" else ("rp-regproxy", "StatefulSet/rp-regproxy")
+    wanted = {"url": behind["url"], "endpoint": behind["endpoint"], "key": "${REGPROXY_OBJECT_KEY}", "max_size": "5TiB"}
+    assert found.config(name)["store"] == {"root": "/var/lib/regproxy/store", "max_size": "90GiB", "behind": wanted}
+    assert _environment(found.pods()[pod])[1] == ["bucket"]
+    _checked(found.one("ConfigMap", name)["data"]["regproxy.yaml"], tmp_path, REGPROXY_OBJECT_KEY=_KEY)
+    if mode == "both":
+        assert found.config("rp-regproxy-node")["store"] == {"root": "/var/lib/regproxy/store"}
+        assert _environment(found.pods()["DaemonSet/rp-regproxy-node"])[1] == []
+
+
 def test_n15_01_the_readme_lists_the_values_as_they_are() -> None:
     readme = (CHART / "README.md").read_text()
     assert with_table(readme) == readme, "python -m tests.chart.readme"
@@ -327,11 +395,11 @@ def test_n15_01_each_value_has_a_place_in_the_schema() -> None:
     assert missing(yaml.safe_load((CHART / "values.yaml").read_text()), schema) == []
 
 
-def _checked(config: str, folder: Path) -> dict[str, Any]:
+def _checked(config: str, folder: Path, **environment: str) -> dict[str, Any]:
     """Read *config* by `regproxy check`; files that the chart mounts do not exist here, and are taken out."""
     (folder / "regproxy.yaml").write_text(config)
     command = [sys.executable, "-m", "regproxy", "check", "--config", str(folder / "regproxy.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     assert done.returncode == 0, f"{config}\n{done.stderr}"
     found: dict[str, Any] = yaml.safe_load(done.stdout)
     return found

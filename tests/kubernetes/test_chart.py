@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.test_rendered import EVERYTHING, MODES
+from tests.chart.test_rendered import EVERYTHING, FLEET, MODES
 
 from .api_server import ApiServer
 
@@ -22,7 +22,7 @@ def release(cluster: ApiServer) -> Iterator[ApiServer]:
 @pytest.mark.parametrize("mode", MODES)
 def test_n15_01_the_api_server_takes_the_chart(release: ApiServer, mode: str) -> None:
     """Unknown fields are refused by strict validation, and a warning is a mistake in the chart."""
-    values = {**VALUES, "mode": mode}
+    values = {**VALUES, "mode": mode, **(FLEET if mode != "node" else {})}
     said = release.helm("install", "--create-namespace", values=values)
     assert "deployed" in said
     assert "unknown field" not in said

@@ -76,6 +76,13 @@ ipFamilies: {{ toJson .Values.ipFamilies }}
 {{- end -}}
 {{- if hasKey ($config.store | default dict) "root" -}}{{- fail (printf "%s.store.root is set by the chart: use persistence or node.hostPath" $place) -}}{{- end -}}
 {{- end -}}
+{{- if .Values.fleet.enabled -}}
+{{- if eq .Values.mode "node" -}}{{- fail "fleet.enabled is for the replicas of the cluster cache: mode: node has none" -}}{{- end -}}
+{{- if not .Values.fleet.existingSecret -}}{{- fail "fleet.existingSecret is missing: a Secret with REGPROXY_FLEET_KEY" -}}{{- end -}}
+{{- end -}}
+{{- if and .Values.store.behind.url (not .Values.store.behind.existingSecret) -}}
+{{- fail "store.behind.existingSecret is missing: a Secret with REGPROXY_OBJECT_KEY" -}}
+{{- end -}}
 {{- if and .Values.clientConfig.enabled (eq .Values.mode "cluster") (ne (include "regproxy.serviceType" .) "NodePort") (not .Values.clientConfig.endpoint) -}}
 {{- fail "clientConfig.endpoint is missing: nodes know no name of the cluster, so give service.type NodePort, or the URL by which nodes reach the Service" -}}
 {{- end -}}
@@ -114,7 +121,18 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- range $name, $_ := .Values.upstreamCredentials -}}
 {{- $_ := set $credentials $name (dict "credentials" (dict "docker_config" (printf "/etc/regproxy/credentials/%s/.dockerconfigjson" (sha256sum $name | trunc 12)))) -}}
 {{- end -}}
-{{- $own := dict "listen" (printf "%s:5000" (include "regproxy.wildcard" .)) "admin_listen" (printf "%s:5001" (include "regproxy.wildcard" .)) "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" (dict "root" "/var/lib/regproxy/store") -}}
+{{- $store := dict "root" "/var/lib/regproxy/store" -}}
+{{- with .Values.store.behind }}{{ if .url -}}
+{{- $behind := dict "url" .url "key" "${REGPROXY_OBJECT_KEY}" -}}
+{{- with .endpoint }}{{ $_ := set $behind "endpoint" . }}{{ end -}}
+{{- $_ := set $store "behind" $behind -}}
+{{- end }}{{ end -}}
+{{- $own := dict "listen" (printf "%s:5000" (include "regproxy.wildcard" .)) "admin_listen" (printf "%s:5001" (include "regproxy.wildcard" .)) "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" $store -}}
+{{- if .Values.fleet.enabled -}}
+{{- $fleet := dict "peers" (printf "dns://%s-peers.%s.svc:5000" (include "regproxy.fullname" .) .Release.Namespace) "key" "${REGPROXY_FLEET_KEY}" -}}
+{{- if .Values.tls.existingSecret }}{{ $_ := set $fleet "ca" "/etc/regproxy/tls/ca.crt" }}{{ end -}}
+{{- $_ := set $own "fleet" $fleet -}}
+{{- end -}}
 {{- if $credentials }}{{- $_ := set $own "upstreams" $credentials }}{{- end -}}
 {{- $tls := include "regproxy.tlsConfig" . | fromYaml -}}
 {{- mustMergeOverwrite (dict "log_format" "json") (deepCopy .Values.config) $own $tls | toYaml -}}
@@ -167,11 +185,19 @@ seccompProfile: {type: RuntimeDefault}
   env:
     - {name: HOME, value: /tmp}
     - {name: TMPDIR, value: /tmp}
+    {{- if .isMember }}
+    - name: REGPROXY_FLEET_KEY
+      valueFrom: {secretKeyRef: {name: {{ $root.Values.fleet.existingSecret | quote }}, key: REGPROXY_FLEET_KEY}}
+    {{- end }}
     {{- with $root.Values.extraEnv }}{{ toYaml . | nindent 4 }}{{- end }}
-  {{- if or (and .asks $root.Values.existingSecret) $root.Values.extraEnvFrom }}
+  {{- $behind := and .asks $root.Values.store.behind.url $root.Values.store.behind.existingSecret }}
+  {{- if or (and .asks $root.Values.existingSecret) $behind $root.Values.extraEnvFrom }}
   envFrom:
     {{- if and .asks $root.Values.existingSecret }}
     - secretRef: {name: {{ $root.Values.existingSecret | quote }}}
+    {{- end }}
+    {{- with $behind }}
+    - secretRef: {name: {{ . | quote }}}
     {{- end }}
     {{- with $root.Values.extraEnvFrom }}{{ toYaml . | nindent 4 }}{{- end }}
   {{- end }}
