@@ -55,6 +55,9 @@ class ObjectEvictor:
                 await self.sweep()
         except (StoreError, TooMuch) as error:
             self.trouble = str(error)
+        except Exception as error:  # nobody else would see it
+            _log.exception("eviction from the object store failed: internal error")
+            self.trouble = repr(error)
         if self.trouble is not None:
             _log.error("cannot evict from the object store", extra=fields(reason=self.trouble))
 

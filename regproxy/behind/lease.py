@@ -5,6 +5,7 @@ where their clocks differ by more than a lease is long.
 """
 
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from regproxy.ports import ObjectStore
 
 LENGTH = 3600.0  # seconds: an eviction waits ten minutes, and deletes for some more
 _MAX_SIZE = 1024
+_NAME = re.compile(r"[0-9]{12}")
 
 
 class Lease:
@@ -36,18 +38,20 @@ class Lease:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[float | None]:
         """Hold it for the block, until the time that it gives at most; None where another member has it. Raise `StoreError`."""
-        paths = [each.path async for page in self._remote.list(objects.LEASES) for each in page]
-        last = max(paths, default=None)
-        if last is not None and await self._ends_at(last) > self._clock():
+        numbers = [
+            number async for page in self._remote.list(objects.LEASES) for each in page if (number := _number(each.path)) is not None
+        ]
+        last = max(numbers, default=0)
+        if await self._ends_at(_path(last)) > self._clock():
             yield None
             return
         until = self._clock() + LENGTH
-        ours = f"{objects.LEASES}{_number(last) + 1:012d}"
+        ours = _path(last + 1)
         if not await self._remote.create(ours, json.dumps({"until": until}).encode()):
             yield None
             return
-        for each in paths:
-            await self._remote.delete(each)
+        for number in numbers:
+            await self._remote.delete(_path(number))
         try:
             yield until
         finally:
@@ -57,11 +61,16 @@ class Lease:
         written = await self._remote.get(path, _MAX_SIZE)
         try:
             until = float(json.loads(written or b"{}")["until"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):  # it is not signed
             return 0.0
         return until if until <= self._clock() + LENGTH else 0.0  # nobody writes one that is longer
 
 
-def _number(path: str | None) -> int:
-    name = (path or "").rpartition("/")[2]
-    return int(name) if name.isascii() and name.isdigit() else 0
+def _path(number: int) -> str:
+    return f"{objects.LEASES}{number:012d}"
+
+
+def _number(path: str) -> int | None:
+    """Return which lease lies at *path*; None where that is none of ours."""
+    name = path.removeprefix(objects.LEASES)
+    return int(name) if _NAME.fullmatch(name) else None
