@@ -31,7 +31,7 @@ class Redirects:
 
     async def find(self, route: Route, digest: Digest, size: int | None) -> Elsewhere | None:
         """Return where a blob is that may be served now, of *size* bytes if that is known; None where it is served by us."""
-        if (size is not None and size < self.least) or not (self.may_be_private or _is_public(route.upstream)):
+        if (size is not None and size < self.least) or not (self.may_be_private or is_public(route.upstream)):
             return None
         if (url := await self.holders.signed(route.repository, digest, self.least)) is None:
             return None
@@ -39,8 +39,10 @@ class Redirects:
         return Elsewhere(url)
 
 
-def _is_public(upstream: Upstream) -> bool:
+def is_public(upstream: Upstream) -> bool:
     """Report whether upstream gives it to anybody, as far as that is known: to us without a credential, or to a client without one."""
     if upstream.access is AccessMode.PROVEN:
         return (who := asker.get()) is not None and who.credential is None
-    return not any(host.has_credentials or host.headers for host in upstream.hosts)
+    if upstream.access is AccessMode.NONE:
+        return False  # it is served to those alone whom a list names
+    return not any(host.has_credentials or host.headers or host.tls.certificate for host in upstream.hosts)

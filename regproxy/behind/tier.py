@@ -56,6 +56,7 @@ class ObjectTier:
         self._sums: LRUCache[Digest, PieceSums] = LRUCache(_MAX_SUMS)
         self._avoided: TTLCache[Digest, bool] = TTLCache(_MAX_REMEMBERED, _AVOIDED_FOR)
         self._damaged: TTLCache[Digest, bool] = TTLCache(_MAX_REMEMBERED, _DAMAGED_FOR)
+        self._whole: TTLCache[Digest, bool] = TTLCache(_MAX_REMEMBERED, _HELD_FOR)
         self._flights: Flights[str, bytes | None] = Flights()
         self._repairs: set[asyncio.Task[None]] = set()
 
@@ -121,13 +122,18 @@ class ObjectTier:
 
     async def signed(self, digest: Digest) -> str | None:
         """Return a URL by which whoever has it may read a blob for a minute; None where it is not there, or was found wrong."""
-        if digest in self._damaged or not self.health.may_ask() or await self._sums_of(digest, is_patient=False) is None:
+        if digest in self._damaged or not self.health.may_ask() or (sums := await self._sums_of(digest, is_patient=False)) is None:
             return None
+        path = objects.blob(digest)
         try:
             async with asyncio.timeout(_TIMEOUT):
-                return await self.store.sign(objects.blob(digest), _SIGNED_FOR)
+                if digest not in self._whole and ((found := await self.store.head(path)) is None or found.size != sums.size):
+                    self.report_damaged(digest, "it is not there, or not as long as it was")
+                    return None
+                self._whole[digest] = True
+                return await self.store.sign(path, _SIGNED_FOR)
         except (StoreError, TimeoutError) as error:
-            self._failed(objects.blob(digest), str(error) or "it did not answer in time")
+            self._failed(path, str(error) or "it did not answer in time")
             return None
 
     def report_damaged(self, digest: Digest, reason: str) -> None:
@@ -135,6 +141,7 @@ class ObjectTier:
         if digest in self._damaged:
             return
         self._damaged[digest] = True
+        self._whole.pop(digest, None)
         self._sums.pop(digest, None)
         metrics.OBJECT_STORE_DAMAGED.inc()
         _log.warning("object corrupt or missing in object store: it is written again", extra=fields(digest=str(digest), reason=reason))

@@ -116,3 +116,21 @@ async def test_n17_04_nothing_of_a_proven_upstream_is_redirected_without_a_proof
                 assert answer.status in {401, 403, 404}
                 assert "Location" not in answer.headers
             assert (await proxy.ask(private, Authorization=ANN)).status == (307 if is_allowed else 200)
+
+
+@pytest.mark.parametrize("damage", ["lost", "short"])
+async def test_n17_04_nobody_is_sent_to_a_blob_that_is_not_there(
+    upstream: FakeRegistry, bucket: FakeBucket, tmp_path: Path, damage: str
+) -> None:
+    upstream.add_image(NAME, "1", [LAYER, SMALL])
+    await filled(tmp_path / "one", upstream.url, bucket)
+    key = f"regproxy/blobs/sha256/{Digest.of(LAYER).hex}"
+    bucket.objects[key] = LAYER[:-1]
+    if damage == "lost":
+        del bucket.objects[key]
+    async with rig(tmp_path / "one", {"docker.io": upstream.url}, store=behind(bucket.url, **REDIRECT)) as proxy:
+        answer = await proxy.ask(PATH)
+        assert (answer.status, answer.body) == (200, LAYER)
+        await bucket.until_equal(key, LAYER)
+    async with rig(tmp_path / "one", {"docker.io": upstream.url}, store=behind(bucket.url, **REDIRECT)) as proxy:
+        assert (await proxy.ask(PATH)).status == 307
