@@ -1,7 +1,8 @@
 """What is written about content in an object store, signed: who can write there must not be able to say what a tag means.
 
 A document is one line of JSON and the MAC over its path, its content and the time when it was signed, in hex. Of two keys the first
-signs, and either verifies: so one is rotated out. What is not signed, or not for this path, is not there.
+signs, and either verifies: so one is rotated out, as what the other one signed is written again. What is not signed, or not for this path,
+is not there.
 """
 
 import hashlib
@@ -64,6 +65,10 @@ class Signer:
             return None
         document = json.loads(body)
         return document if isinstance(document, dict) else None
+
+    def is_current(self, path: str, written: bytes | None) -> bool:
+        """Report whether it was signed for *path*, and with the key that signs now."""
+        return written is not None and hmac.compare_digest(self._mac(self._keys[0], path, written[: -_MAC - 1]).encode(), written[-_MAC:])
 
     def _mac(self, key: bytes, path: str, body: bytes) -> str:
         return hmac.digest(key, path.encode() + b"\0" + body, hashlib.sha256).hex()

@@ -18,6 +18,7 @@ from regproxy.behind.retention import Retention
 from regproxy.behind.tier import ObjectTier
 from regproxy.behind.uploader import Uploader
 from regproxy.behind.uses import Uses
+from regproxy.behind.writer import Writer
 from regproxy.best_effort import BestEffortIndex
 from regproxy.config import Settings
 from regproxy.index.sqlite import SqliteIndex
@@ -104,7 +105,7 @@ async def uploading(
         yield None
         return
     queue, there = index.uploads(), remote.store
-    uploader = Uploader(queue, store, there, remote.signer, clock)
+    uploader = Uploader(queue, Writer(queue, store, there, remote.signer, clock), clock)
     works, evictor = [uploader.run()], None
     if entry.max_size is not None:
         retention = Retention(there, remote.signer, configured(settings))

@@ -8,7 +8,6 @@ import pytest
 from obstore.store import MemoryStore
 
 from regproxy.behind.uploader import Uploader
-from regproxy.index.sqlite import SqliteIndex
 from regproxy.objects.bucket import Bucket
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -16,12 +15,9 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store import objects
 from regproxy.ports import Kind, StoreError
-from regproxy.storage.disk import DiskStore
-from tests.behind_kit import signer
+from tests.behind.replicas import APP, NOW, Replica, replica_at
 
-APP = Repository("docker.io", "library/app")
 BODIES = [f"blob {number}".encode() for number in range(20)]
-NOW = 1_785_585_600.0
 
 
 class Picky(Bucket):
@@ -42,32 +38,14 @@ async def remote() -> Picky:
     return Picky(memory, memory, "memory")
 
 
-class Replica:
-    """A store, its index and what is written from them."""
-
-    def __init__(self, store: DiskStore, index: SqliteIndex, remote: Picky) -> None:
-        self.store, self.index, self.queue = store, index, index.uploads()
-        self.uploader = Uploader(self.queue, store, remote, signer(), lambda: NOW, pause=0.01)
-
-    async def put(self, body: bytes) -> Digest:
-        digest = Digest.of(body)
-        await self.store.write(digest, body)
-        await self.index.put(Kind.BLOB, APP, Descriptor("application/octet-stream", digest, len(body)))
-        return digest
-
-
 @pytest.fixture
 async def replica(tmp_path: Path, remote: Picky) -> AsyncIterator[Replica]:
-    store = DiskStore(tmp_path)
-    await store.prepare()
-    index = await SqliteIndex.open(tmp_path / "index.db", lambda: NOW, is_backed=True)
-    found = Replica(store, index, remote)
-    work = asyncio.create_task(found.uploader.run())
-    yield found
-    work.cancel()
-    await asyncio.gather(work, return_exceptions=True)
-    await index.close()
-    store.close()
+    async with replica_at(tmp_path, remote) as found:
+        uploader = Uploader(found.queue, found.writer, lambda: NOW, pause=0.01)
+        work = asyncio.create_task(uploader.run())
+        yield found
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
 
 
 async def _left(replica: Replica, count: int) -> None:

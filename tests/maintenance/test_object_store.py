@@ -7,6 +7,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from regproxy.behind.uploader import Uploader
+from regproxy.behind.writer import Writer
 from regproxy.maintenance.object_store import ObjectStoreJobs
 from regproxy.maintenance.progress import JobProgress
 from regproxy.objects.bucket import Bucket
@@ -16,6 +17,7 @@ from tests.behind_kit import signer
 from tests.maintenance.kept import LAYER, Kept
 
 APP = Repository("docker.io", "library/app")
+NOW = 1_785_585_600.0
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ async def remote() -> Bucket:
 @pytest.fixture
 async def jobs(kept: Kept, remote: Bucket) -> AsyncIterator[ObjectStoreJobs]:
     queue = kept.index.uploads()
-    uploader = Uploader(queue, kept.store, remote, signer(), lambda: 1_785_585_600.0, pause=0.01)
+    uploader = Uploader(queue, Writer(queue, kept.store, remote, signer(), lambda: NOW), lambda: NOW, pause=0.01)
     work = asyncio.create_task(uploader.run())
     yield ObjectStoreJobs(remote, queue, uploader)
     work.cancel()
