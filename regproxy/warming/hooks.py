@@ -99,12 +99,14 @@ class Receiver:
             return "unknown"
         return self._looks.add(reference).value
 
-    async def _look(self, reference: Reference) -> None:
+    async def _look(self, reference: Reference) -> bool:
+        """Look at a tag, and report whether that brought nothing."""
         result, told = await self._looked(reference)
         metrics.HOOK_REFRESHES.labels(self.hook.source.value, result).inc()
         level = logging.WARNING if result in {"refused", "failed"} else logging.INFO
         shown = {"source": self.hook.source.value, "reference": str(reference), "result": result, **told}
         _log.log(level, "tag refreshed after an event", extra=fields(**shown))
+        return result in {"unchanged", "failed"}
 
     async def _looked(self, reference: Reference) -> tuple[str, dict[str, str]]:
         if self._upstreams[reference.repository.registry].is_scarce:

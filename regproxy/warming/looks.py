@@ -1,7 +1,8 @@
 """Tags that are to be looked at again, because somebody said that they moved: each by and by, at a limited rate.
 
 What is told many times is looked at once. But the last thing that was told counts: after a look, the next one at the same tag is only put
-off, never left out.
+off, never left out. Where a look found nothing new there is another one: registries tell of a push before the tag means it (distribution
+tells between the two, registry/handlers/manifests.go, PutManifest), and upstream may have been out of reach.
 """
 
 import asyncio
@@ -35,9 +36,12 @@ class Looks:
     """The tags of one sender."""
 
     def __init__(
-        self, look: Callable[[Reference], Awaitable[None]], rate: Rate, clock: MonotonicClock = time.monotonic, apart: float = _APART
+        self, look: Callable[[Reference], Awaitable[bool]], rate: Rate, clock: MonotonicClock = time.monotonic, apart: float = _APART
     ) -> None:
-        """Call *look* for each tag at *rate*, and again after *apart* seconds at the earliest."""
+        """Call *look* for each tag at *rate*, and again after *apart* seconds at the earliest.
+
+        Where it returns that it found nothing new, it is called once more.
+        """
         self._look = look
         self._rate = rate
         self._clock = clock
@@ -45,11 +49,16 @@ class Looks:
         self._bucket = TokenBucket(rate.burst, clock())
         self._waiting: dict[Reference, float] = {}  # from when on it may be looked at
         self._looked: dict[Reference, float] = {}  # when a look began, as long as that matters
+        self._repeats: set[Reference] = set()  # of those that wait, what nobody has told since
         self._has_come = asyncio.Event()
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     def add(self, reference: Reference) -> Queued:
         """Have a tag looked at, after this call at the earliest."""
+        self._repeats.discard(reference)
+        return self._add(reference)
+
+    def _add(self, reference: Reference) -> Queued:
         if reference in self._waiting:
             return Queued.DUPLICATE
         if len(self._waiting) >= MAX_WAITING:
@@ -93,8 +102,12 @@ class Looks:
         return reference
 
     async def _one(self, reference: Reference) -> None:
+        is_repeat = reference in self._repeats
+        self._repeats.discard(reference)
         try:
-            await self._look(reference)
+            found_nothing = await self._look(reference)
+            if found_nothing and not is_repeat and self._add(reference) is Queued.QUEUED:
+                self._repeats.add(reference)
         except Exception as bug:
             _log.error("tag refresh failed: internal error", extra=fields(reference=str(reference)), exc_info=bug)
         finally:

@@ -105,11 +105,12 @@ class Preheater:
         check_open(route, image.target, self._closed)
         return Reference(route.repository, image.target)
 
-    async def _gather(self, reference: Reference) -> None:
+    async def _gather(self, reference: Reference) -> bool:
         while len(self._gathered) >= MAX_IMAGES:  # noqa: ASYNC110  room is made once in a job's time
             await asyncio.sleep(_LOOK)
         self._gathered[str(reference)] = None
         self._has_come.set()
+        return False
 
     async def _begin_gathered(self) -> None:
         names = list(self._gathered)

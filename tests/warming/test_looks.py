@@ -22,14 +22,16 @@ class Looked:
 
     def __init__(self) -> None:
         self.seen: list[Reference] = []
+        self.finds_nothing = False
         self.go_on = asyncio.Event()
         self.go_on.set()
         self._came = asyncio.Event()
 
-    async def __call__(self, reference: Reference) -> None:
+    async def __call__(self, reference: Reference) -> bool:
         self.seen.append(reference)
         self._came.set()
         await self.go_on.wait()
+        return self.finds_nothing
 
     async def until(self, count: int) -> None:
         async with asyncio.timeout(60):
@@ -88,6 +90,45 @@ async def test_n18_10_the_same_tag_is_put_off_and_others_are_not() -> None:
     assert set(looked.seen[2:]) == {tag(1), tag(3)}
 
 
+async def test_n18_10_a_look_that_found_nothing_new_is_repeated_once() -> None:
+    """The event may have come before the tag moved."""
+    looked = Looked()
+    looked.finds_nothing = True
+    looks = Looks(looked, FAST, apart=0.01)
+    async with running(looks):
+        looks.add(tag(1))
+        await looked.until(2)
+        looks.add(tag(2))
+        await looked.until(4)
+        looks.add(tag(1))
+        await looked.until(6)
+        looked.finds_nothing = False
+        looks.add(tag(3))
+        await looked.until(7)
+        looks.add(tag(4))
+        await looked.until(8)
+    assert looked.seen == [each for each in (tag(1), tag(2), tag(1)) for _ in range(2)] + [tag(3), tag(4)]
+
+
+async def test_n18_10_an_event_that_comes_before_a_repeated_look_counts_as_told() -> None:
+    now = [0.0]
+    looked = Looked()
+    looked.finds_nothing = True
+    looks = Looks(looked, FAST, lambda: now[0])
+    async with running(looks):
+        looks.add(tag(1))
+        await looked.until(1)
+        async with asyncio.timeout(60):
+            while looks.waiting() != [tag(1)]:  # noqa: ASYNC110  the look has returned, and tells nobody
+                await asyncio.sleep(0)
+        assert looks.add(tag(1)) is Queued.DUPLICATE
+        for at, count in ((5.0, 3), (10.0, 6)):
+            now[0] = at
+            looks.add(tag(int(at)))  # which wakes it: this clock tells nobody
+            await looked.until(count)
+    assert looked.seen.count(tag(1)) == 3
+
+
 async def test_n18_10_the_rate_is_kept_and_the_queue_is_bounded() -> None:
     looked = Looked()
     looks = Looks(looked, Rate(1e-6, 2), lambda: 0.0)
@@ -105,10 +146,10 @@ async def test_n18_10_a_hung_upstream_holds_a_few_looks_and_a_bug_ends_none_of_t
     looked = Looked()
     looked.go_on.clear()
 
-    async def failing(reference: Reference) -> None:
+    async def failing(reference: Reference) -> bool:
         if reference == tag(0):
             raise RuntimeError("a bug")
-        await looked(reference)
+        return await looked(reference)
 
     looks = Looks(failing, FAST)
     async with running(looks):
