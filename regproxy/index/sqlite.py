@@ -126,14 +126,18 @@ class SqliteIndex:
         return await meanings.known_of(self._db, str(repository))
 
     async def put_tag(self, reference: Reference, record: TagRecord, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
-        found = record.descriptor
-        row = (str(reference), found.media_type, str(found.digest), found.size, record.checked_at)
+        found, name = record.descriptor, str(reference)
+        row = (name, found.media_type, str(found.digest), found.size, record.checked_at)
         async with self._db.transaction():
             await self._db.execute("INSERT OR IGNORE INTO tags VALUES (?, ?, ?, ?, ?)", *row)  # no other process moves it from here on
-            before = await self.digest_named(str(reference))
+            before = await self.tag(reference) or record
+            if record.checked_at < before.checked_at <= self._clock():  # a slow disk had another process record what it heard later
+                others = (*others, PastMeaning(found.digest, record.checked_at))
+                await meanings.record(self._db, name, before.descriptor.digest, before.checked_at, cooldown, others)
+                return
             await self._db.execute("INSERT OR REPLACE INTO tags VALUES (?, ?, ?, ?, ?)", *row)
-            await meanings.record(self._db, str(reference), found.digest, record.checked_at, cooldown, others)
-        if before != found.digest:
+            await meanings.record(self._db, name, found.digest, record.checked_at, cooldown, others)
+        if before.descriptor.digest != found.digest:
             self._generation.advance()
 
     async def adopt_tag(self, reference: Reference, record: TagRecord, others: Collection[PastMeaning] = ()) -> None:

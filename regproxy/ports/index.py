@@ -40,7 +40,10 @@ class Index(Protocol):
         """Return what the tags of *repository* meant, by tag."""
 
     async def put_tag(self, reference: Reference, record: TagRecord, cooldown: float = 0.0, others: Collection[PastMeaning] = ()) -> None:
-        """Record what a tag means now, and what *others* have seen it mean; what a *cooldown* of so many seconds needs is kept."""
+        """Record what a tag means now, and what *others* have seen it mean; what a *cooldown* of so many seconds needs is kept.
+
+        Where something is on record that was said later, unless that is in the future, *record* is what the tag meant before.
+        """
 
     async def adopt_tag(self, reference: Reference, record: TagRecord, others: Collection[PastMeaning] = ()) -> None:
         """Record what a tag means and meant to another machine, unless something is on record here."""

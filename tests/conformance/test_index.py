@@ -1,5 +1,6 @@
 """What every adapter of the port Index promises."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
+from regproxy.policy.tag_history import PastMeaning
 from regproxy.ports import Index, Kind
 from tests.behind_kit import NoStore, tier
 
@@ -59,6 +61,26 @@ async def test_a_dropped_tag_is_unknown(index: Index) -> None:
     await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 1.0))
     await index.drop_tag(REFERENCE)
     assert await index.tag(REFERENCE) is None
+
+
+async def test_d34_what_was_said_earlier_and_is_recorded_later_is_what_a_tag_meant_before(index: Index) -> None:
+    """Workers record behind their answers, and a disk may be slow for one of them."""
+    moved = Descriptor(DESCRIPTOR.media_type, Digest.of(b"moved"), 5)
+    await index.put_tag(REFERENCE, TagRecord(moved, 200.0))
+    before = index.generation
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, 100.0))
+    assert await index.tag(REFERENCE) == TagRecord(moved, 200.0)
+    assert list(await index.meanings(REFERENCE)) == [PastMeaning(DESCRIPTOR.digest, 100.0), PastMeaning(moved.digest, 200.0)]
+    assert index.generation == before
+
+
+async def test_d34_what_is_on_record_from_the_future_is_replaced(index: Index) -> None:
+    """A clock was set back."""
+    moved = Descriptor(DESCRIPTOR.media_type, Digest.of(b"moved"), 5)
+    await index.put_tag(REFERENCE, TagRecord(moved, time.time() + 3600))
+    now = time.time()
+    await index.put_tag(REFERENCE, TagRecord(DESCRIPTOR, now))
+    assert await index.tag(REFERENCE) == TagRecord(DESCRIPTOR, now)
 
 
 async def test_listings_are_kept_and_replaced(index: Index) -> None:
