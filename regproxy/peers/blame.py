@@ -30,20 +30,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Bytes *start* to *stop* of a piece, and which member sent them."""
+    """Bytes *start* to *stop* of a piece, which member sent them, and how long it said that the blob is."""
 
     member: str
     start: int
     stop: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """What a member said that bytes *start* to *stop* of a blob are, by their hash."""
+    """What a member said that bytes *start* to *stop* of a blob are, by their hash, and how long the blob is."""
 
     member: str
     start: int
     stop: int
+    size: int
     hash: bytes
 
 
@@ -89,9 +91,7 @@ class Blame:
         try:
             liars = set()
             for each in statements:
-                extent = await content.extent(each.start, each.stop)
-                found = await self._run(_hash, extent.file.fileno(), extent.offset, extent.offset + each.stop - each.start)
-                if found != each.hash:
+                if each.size != content.size or each.hash != await self._hash_of(content, each.start, each.stop):
                     liars.add(each.member)
             for member in sorted(liars):
                 suspicions.sent_corrupt(member, time.monotonic())
@@ -102,6 +102,10 @@ class Blame:
         finally:
             content.release()
 
+    async def _hash_of(self, content: Content, start: int, stop: int) -> bytes:
+        extent = await content.extent(start, stop)
+        return await self._run(_hash, extent.file.fileno(), extent.offset, extent.offset + stop - start)
+
     def _statement(self, name: PieceName, sent: Sent) -> _Statement | None:
         file = self._cache.open(name)
         try:
@@ -110,7 +114,7 @@ class Blame:
                 return None
             begin = name.cut.start
             known = _hash(file.file.fileno(), file.offset + sent.start, file.offset + sent.stop)
-            return _Statement(sent.member, begin + sent.start, begin + sent.stop, known)
+            return _Statement(sent.member, begin + sent.start, begin + sent.stop, sent.size, known)
         finally:
             file.close()
 

@@ -89,7 +89,8 @@ class Reply:
             return _said(facts["said"])
         except (aiohttp.ClientError, OSError) as error:
             raise PeerError(f"it broke off: {type(error).__name__}") from error
-        except (HttpProcessingError, ValueError, KeyError, TypeError, AttributeError, NotOursError) as error:  # the first: it is too long
+        except (HttpProcessingError, ValueError, KeyError, TypeError, AttributeError, RecursionError, NotOursError) as error:
+            # HttpProcessingError: the line is too long; RecursionError: JSON within JSON within JSON
             raise PeerError("it said what no member says") from error
 
 
@@ -100,8 +101,9 @@ def _said(text: str) -> str | None:
         raise decoded_error(facts["error"])
     if "failed" in facts:
         raise PeerError(str(facts["failed"]), is_suspect=False)
-    found: str = facts["range"]
-    return found
+    if not isinstance(facts["range"], str):
+        raise TypeError("not a Content-Range")
+    return facts["range"]
 
 
 class PeerClient:

@@ -113,7 +113,7 @@ class Exchange:
     async def _driven(self, piece: Piece) -> None:
         try:
             while not await self._brought(piece):
-                pass
+                piece.restart()
         except UpstreamError as error:
             self._refusals[piece.name] = detached(error)
             piece.fail(error)
@@ -162,14 +162,12 @@ class Exchange:
         """Read along what another process brings, and go on with it where that process died; False where it left nothing."""
         while True:
             written = await self.run(file.written)
-            if written > 0 and file.size is not None:
-                if piece.size is None:
-                    piece.begin(file, file.size, file.length)
-                piece.reach(written)
-            if file.size is not None and written == file.length:
-                if piece.size is None:
-                    piece.begin(file, file.size, file.length)
-                return True
+            if file.size is not None:
+                piece.begin(file, file.size, file.length)
+                if written > piece.written:
+                    piece.reach(written)
+                if written == file.length:
+                    return True
             try:
                 if await self.run(file.take_over):
                     return True
@@ -217,8 +215,8 @@ class Exchange:
             try:
                 await self._waited(head, ask, walk, transfer)
                 size, end = head.result()
-                if piece.size not in {None, size} or end != min(piece.name.cut.stop, size):
-                    raise PeerError("it says another size than others")
+                if end != min(piece.name.cut.stop, size):
+                    raise PeerError("it sent another part than was asked for")
                 await self._begin(piece, file, size)
                 await self._received(reply, ask, walk, transfer, piece, file)
             finally:
@@ -241,7 +239,7 @@ class Exchange:
                 self.traffic.count(ask.member, received=len(got))
                 await self._put(piece, file, got)
         finally:
-            self.blame.received(piece.name, Sent(ask.member, before, piece.written))
+            self.blame.received(piece.name, Sent(ask.member, before, piece.written, piece.size or 0))
 
     async def _waited(self, coming: asyncio.Future[Any], ask: Ask, walk: Walk, transfer: Transfer) -> None:
         """Wait for what a member is to send; raise `PeerError` where it is dead, `_LateError` where it is slow and another one may do."""
@@ -276,10 +274,10 @@ class Exchange:
         await self.upstreams.send(piece.name, piece.written, begin, put)
 
     async def _begin(self, piece: Piece, file: PieceFile, size: int) -> None:
-        if piece.size is None:
-            length = max(min(piece.name.cut.stop, size) - piece.name.cut.start, 0)
+        length = max(min(piece.name.cut.stop, size) - piece.name.cut.start, 0)
+        piece.begin(file, size, length)  # where others said another size, nobody knows who is right
+        if file.size != size:
             await self.run(file.begin, size, length)
-            piece.begin(file, size, length)
 
     async def _put(self, piece: Piece, file: PieceFile, chunk: bytes) -> None:
         chunk = chunk[: piece.length - piece.written]

@@ -28,6 +28,7 @@ class Piece:
         self.written = 0
         self.readers = 0
         self._file: PieceFile | None = None
+        self._given_up: list[PieceFile] = []  # files that were read from before; a read of one may be on its way, by its descriptor
         self._error: Exception | None = None
         self._is_over = False
         self._notifier = Notifier()
@@ -45,11 +46,22 @@ class Piece:
         return self.size is not None and self.written == self.length
 
     def begin(self, file: PieceFile, size: int, length: int) -> None:
-        """Record how long the blob and this piece of it are; it is read from *file*."""
-        if self._file is not None and self._file is not file:
-            self._file.close()  # whoever wrote it died, and took it along
+        """Record how long the blob and this piece of it are; it is read from *file*.
+
+        Raise `UnservedError` where another size was said before: readers know that one.
+        """
+        if self.size not in {None, size}:
+            raise UnservedError(f"two sizes are said of {self.name.blob.digest}: {self.size} and {size}")
+        if self._file is file:
+            return
+        if self._file is not None:
+            self._given_up.append(self._file)
         self._file, self.size, self.length = file, size, length
         self._notifier.tell()
+
+    def restart(self) -> None:
+        """Begin anew: who brought it gave up, and took its file along."""
+        self.written = 0
 
     def reach(self, written: int) -> None:
         """Record that the first *written* bytes can be read."""
@@ -67,8 +79,8 @@ class Piece:
         self._close_unread()
 
     def reads(self, file: PieceFile) -> bool:
-        """Whether it is read from *file*, and closes it in the end."""
-        return self._file is file
+        """Whether it is read from *file*, or was, and closes it in the end."""
+        return any(each is file for each in (self._file, *self._given_up))
 
     def join(self) -> None:
         self.readers += 1
@@ -101,6 +113,7 @@ class Piece:
             raise UnservedError(f"{self.name} ended short")
 
     def _close_unread(self) -> None:
-        if self._is_over and not self.readers and self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._is_over and not self.readers:
+            for file in [*self._given_up, *filter(None, [self._file])]:
+                file.close()
+            self._given_up, self._file = [], None

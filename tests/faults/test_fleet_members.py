@@ -14,15 +14,16 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import BYTES, FAILED, OUTCOME, PENDING
-from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys
-from regproxy.peers.names import PING, Blob, target_of
+from regproxy.peers.client import FAILED, OUTCOME, PENDING
+from regproxy.peers.keys import ANSWER, FleetKeys
+from regproxy.peers.names import Blob, target_of
 from regproxy.policy.fleet.ring import Ring, start
 from tests.fakes.authority import Authority
 from tests.fakes.deeds import Hold, Lie, NoRanges, Paced, Status
 from tests.fakes.entry import on
 from tests.fakes.fleet import KEY, fleet
 from tests.fakes.listener import Listener
+from tests.fakes.member import Asked, Member
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.free_port import free_port
@@ -56,35 +57,16 @@ def _root(members: list[str], blob: bytes) -> str:
     return Ring(members, members[0]).at(start(str(Digest.of(blob)), 0), 0)
 
 
-class Stuck(Listener):
-    """A member with the key that accepts, sends a byte or none of the piece, and then no more, and does not say that it lives."""
-
-    def __init__(self, *, begins: bool) -> None:
-        super().__init__()
-        self._begins = begins
-        self._keys = FleetKeys(KEY, time.time)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        target = head[0].split(" ")[1]
-        fields = dict(line.split(": ", 1) for line in head[1:] if line)
-        if target != PING:
-            sealed = self._keys.opened(fields[REQUEST], "GET", fields["Host"], target, fields["Range"])
-            said = fields["Range"].replace("bytes=", "bytes ") + f"/{MIB}"
-            outcome, status, part = (BYTES, 206, said) if self._begins else (PENDING, 200, "")
-            length = f"Content-Range: {said}\r\nContent-Length: {MIB}" if self._begins else "Transfer-Encoding: chunked"
-            mac = sealed.mac(str(status), outcome, part)
-            writer.write(f"HTTP/1.1 {status} OK\r\n{OUTCOME}: {outcome}\r\n{ANSWER}: {mac}\r\n{length}\r\n\r\n".encode())
-            writer.write(b"x" * self._begins)
-        await reader.read()
-
-
 @pytest.mark.parametrize("begins", [False, True])
 async def test_n17_03_a_member_that_is_stopped_in_the_middle_is_left(tmp_path: Path, begins: bool) -> None:
     """What it sent before is wrong here, as a member's is that nobody has verified; the client gets none of it."""
     quick = {0: {"timeout": "1s"}}
+
+    def answered(asked: Asked) -> bytes:
+        return asked.bytes_of(bytes(MIB))[: 1 - MIB] if begins else asked.head(PENDING, 200, "", "Transfer-Encoding: chunked")
+
     async with (
-        Stuck(begins=begins) as stuck,
+        Member(answered, lives=False) as stuck,
         FakeRegistry() as upstream,
         fleet(tmp_path, {"docker.io": upstream.url}, 1, more=[stuck.url], own=quick) as rigs,
     ):

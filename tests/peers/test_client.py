@@ -1,6 +1,5 @@
 """What a member may answer, and what is made of it."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -9,29 +8,14 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import BYTES, OUTCOME, PENDING, PeerClient, PeerError
-from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
+from regproxy.peers.client import BYTES, OUTCOME, PeerClient, PeerError
+from regproxy.peers.keys import ANSWER, FleetKeys
 from regproxy.peers.names import Blob
 from tests.fakes.fleet import KEY
-from tests.fakes.listener import Listener
+from tests.fakes.member import Asked, Member
 
 BLOB = Blob(Repository("docker.io", "library/app"), Digest.of(b"blob"))
-Answered = Callable[[Sealed], bytes]
-
-
-class Member(Listener):
-    """A member with the key that answers each request as it is told to."""
-
-    def __init__(self, answered: Answered) -> None:
-        super().__init__()
-        self._answered = answered
-        self._keys = FleetKeys(KEY, time.time)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        asked = dict(line.split(": ", 1) for line in head[1:] if line)
-        writer.write(self._answered(self._keys.opened(asked[REQUEST], "GET", asked["Host"], head[0].split(" ")[1], asked["Range"])))
-        await reader.read()
+Answered = Callable[[Asked], bytes]
 
 
 def _foreign(mac: bytes) -> Answered:
@@ -40,13 +24,7 @@ def _foreign(mac: bytes) -> Answered:
 
 
 def _said(text: str, before: bytes = b"") -> Answered:
-    def answered(sealed: Sealed) -> bytes:
-        line = before + json.dumps({"said": text, "mac": sealed.mac(text)}).encode() + b"\n"
-        mac = sealed.mac("200", PENDING, "")
-        head = f"HTTP/1.1 200 OK\r\n{OUTCOME}: {PENDING}\r\n{ANSWER}: {mac}\r\nContent-Length: {len(line)}\r\n\r\n"
-        return head.encode() + line
-
-    return answered
+    return lambda asked: asked.says(text, before)
 
 
 def _error(details: object, kind: object = "Throttled", message: object = "wait") -> Answered:
@@ -66,6 +44,8 @@ def _error(details: object, kind: object = "Throttled", message: object = "wait"
         _error({"retry_after": 1.0}, message=["wait"]),
         _error({}, kind=["Throttled"]),
         _error("nothing"),
+        _said(json.dumps({"range": 5})),
+        _said("[" * 15_000),
     ],
 )
 async def test_n17_03_what_no_member_says_is_no_answer(answered: Answered) -> None:

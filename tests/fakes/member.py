@@ -1,0 +1,70 @@
+"""A member of a fleet that has the key, and answers as it is told to."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from regproxy.peers.client import BYTES, OUTCOME, PENDING
+from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
+from regproxy.peers.names import PING
+from tests.fakes.fleet import KEY
+from tests.fakes.listener import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for bytes *start* to *stop* of a blob, and what seals its answer."""
+
+    start: int
+    stop: int
+    sealed: Sealed
+
+    def head(self, outcome: str, status: int = 200, part: str = "", *lines: str) -> bytes:
+        """Write the head of an answer, with its MAC."""
+        said = [f"Content-Range: {part}"] if part else []
+        fields = [f"{OUTCOME}: {outcome}", f"{ANSWER}: {self.sealed.mac(str(status), outcome, part)}", *said, *lines]
+        return "\r\n".join([f"HTTP/1.1 {status} OK", *fields, "", ""]).encode()
+
+    def bytes_of(self, blob: bytes, size: int | None = None) -> bytes:
+        """Write an answer that has the bytes of *blob* that are asked for, said to be *size* bytes long."""
+        size = len(blob) if size is None else size
+        stop = min(self.stop, size)
+        body = blob[self.start : stop]
+        return self.head(BYTES, 206, f"bytes {self.start}-{stop - 1}/{size}", f"Content-Length: {stop - self.start}") + body
+
+    def says(self, text: str, before: bytes = b"") -> bytes:
+        """Write an answer that says *text* where others say what comes."""
+        line = before + json.dumps({"said": text, "mac": self.sealed.mac(text)}).encode() + b"\n"
+        return self.head(PENDING, 200, "", f"Content-Length: {len(line)}") + line
+
+
+class Member(Listener):
+    """Answers each request for a piece with what *answered* makes of it, and says that it lives; where it *hangs up*, it ends there."""
+
+    def __init__(self, answered: Callable[[Asked], bytes], *, hangs_up: bool = False, lives: bool = True) -> None:
+        super().__init__()
+        self.asked: list[Asked] = []
+        self._answered = answered
+        self._hangs_up = hangs_up
+        self._lives = lives
+        self._keys = FleetKeys(KEY, time.time)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        target = head[0].split(" ")[1]
+        fields = dict(line.split(": ", 1) for line in head[1:] if line)
+        range_ = fields.get("Range", "")
+        sealed = self._keys.opened(fields[REQUEST], "GET", fields["Host"], target, range_)
+        if target == PING:
+            if self._lives:
+                writer.write(Asked(0, 0, sealed).head(BYTES, 200, "", "Content-Length: 0"))
+        else:
+            first, _, last = range_.removeprefix("bytes=").partition("-")
+            self.asked.append(asked := Asked(int(first), int(last) + 1, sealed))
+            writer.write(self._answered(asked))
+            await writer.drain()
+            if self._hangs_up:
+                return
+        await reader.read()
