@@ -111,7 +111,7 @@ async def exchanging(
 
     def is_shared(name: str) -> bool:
         upstream = routes.called(name)
-        return upstream is not None and upstream.access is not AccessMode.PROVEN
+        return upstream is not None and upstream.name == name and upstream.access is not AccessMode.PROVEN
 
     shared = Derived(registries, lambda _, registry: registry, is_shared)
     async with AsyncExitStack() as stack:

@@ -20,7 +20,7 @@ from regproxy.oci.http.byterange import ByteRange
 from regproxy.peers.client import BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING
 from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
-from regproxy.peers.names import PING, Blob, PieceName, parsed
+from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
 from regproxy.peers.piece import Piece, UnservedError
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.cut import piece_at
@@ -67,6 +67,8 @@ class Members:
             return _short(sealed, MISDIRECTED)
         if path_of(request) == PING:
             return _short(sealed, BYTES)
+        if path_of(request) != PIECES:
+            raise errors.blob_unknown("members ask for nothing else")
         try:
             blob, is_final, whose = parsed(parse_qs(target.partition("?")[2], strict_parsing=True))
             start, stop = _bounds(range_)
@@ -157,6 +159,8 @@ async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fi
 
 async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece, count: Count) -> web.StreamResponse:
     """Send a piece as it grows; its head goes out at once, and says what it is when that is known."""
+    if piece.size is not None and start >= piece.stop:
+        return _short(sealed, FAILED)
     if piece.size is not None:
         response = _begun(sealed, BYTES, ByteRange(start, piece.stop, piece.size))
         writer = await response.prepare(request)

@@ -5,16 +5,26 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import MISDIRECTED, OUTCOME
+from regproxy.peers.client import FAILED, MISDIRECTED, OUTCOME
 from regproxy.peers.keys import ANSWER, FleetKeys
-from regproxy.peers.names import PING, Blob, target_of
+from regproxy.peers.names import PIECES, PING, Blob, target_of
+from tests.fakes.deeds import Paced, Status
+from tests.fakes.entry import on
 from tests.fakes.fleet import KEY, fleet
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, Answer, Rig
 
 NAME = "library/app"
 MIB = 1024 * 1024
+
+
+async def sent(rig: Rig, target: str, range_: str = "bytes=0-9") -> Answer:
+    """Send what a member with the key may send."""
+    field, _ = FleetKeys(KEY, time.time).signed("GET", f"{LOOPBACK}:{rig.port}", target, range_)
+    return await rig.ask(target, Range=range_, Regproxy_Fleet=field)
 
 
 async def asked(rig: Rig, target: str, range_: str = "bytes=0-1048575", host: str | None = None) -> Answer:
@@ -45,3 +55,53 @@ async def test_n17_03_a_member_by_two_names_waits_neither_for_itself_nor_in_a_ci
         async with asyncio.timeout(100):  # less than members wait for one that lives
             answers = await asyncio.gather(*(each.ask(f"/v2/{NAME}/blobs/{digest}") for each in rigs))
         assert [(each.status, each.body == blob) for each in answers] == [(200, True)] * 3
+
+
+async def test_n17_20_parts_that_no_member_asks_for_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blob = os.urandom(MIB + MIB // 2)
+    async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}, 1, more=["http://127.0.0.1:1"]) as (rig,):
+        digest = upstream.add_blob(NAME, blob)
+        upstream.misbehave(on("GET", str(digest)), Paced(1000))
+        target = target_of(Blob(Repository("docker.io", NAME), digest), is_final=True)
+        coming = asyncio.create_task(asked(rig, target, f"bytes={MIB}-{2 * MIB - 1}"))
+        members = rig.proxy.handlers.members
+        assert members is not None
+        async with asyncio.timeout(100):
+            while not any(each.written for each in members.exchange._pieces.values()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        behind = await asked(rig, target, f"bytes={MIB + MIB // 2}-{2 * MIB - 1}")
+        assert (behind.status, behind.headers[OUTCOME]) == (503, FAILED), "the blob ends there"
+        across = await asked(rig, target, f"bytes={MIB - 1}-{MIB + 1}")
+        assert (across.status, across.headers[OUTCOME]) == (503, FAILED)
+        for range_ in ("bytes=5-", "bytes=-5", "bytes=0-1,5-6", "bytes=6-5", f"bytes=0-{'9' * 30}", "x=0-1"):
+            assert (await sent(rig, target, range_)).status == 404, range_
+        for wrong in (target.replace("sha256", "sha257"), target.replace("library", ".."), target.replace("final", "finale"), PIECES):
+            assert (await sent(rig, wrong)).status == 404, wrong
+        for path in ("/fleet/v1/", "/fleet/v1/nothing", "/fleet/v1/pieces/..", "/fleet/v1/ping/x"):
+            assert (await sent(rig, target.replace(PIECES, path))).status == 404, path
+        coming.cancel()
+    assert not [each.message for each in caplog.records if each.message == "this is a bug"]
+
+
+async def test_n17_20_no_member_gets_what_clients_may_not_have(tmp_path: Path) -> None:
+    """What is denied, what upstream has closed to us since we have it, and neither by another name of the upstream."""
+    async with FakeRegistry() as upstream:
+        settings = {"hosts": [{"url": upstream.url}], "aliases": ["alias.test"], "deny": ["library/denied*"]}
+        async with fleet(tmp_path, {"docker.io": settings}, 1, more=["http://127.0.0.1:1"]) as (rig,):
+            blob = b"not for everybody" * 100
+            digests = {name: upstream.add_blob(name, blob) for name in ("library/denied", "library/closed", "library/open")}
+            upstream.add_image("library/closed", "1", [b"layer"])
+            for name in ("library/closed", "library/open"):
+                await rig.ask(f"/v2/{name}/blobs/{digests[name]}")
+            await rig.settled()
+            upstream.misbehave(on("GET", "library/closed"), Status(403))
+            upstream.misbehave(on("HEAD", "library/closed"), Status(403))
+            assert (await rig.ask("/v2/library/closed/manifests/1")).status == 403
+            before = upstream.sent_blob_bytes()
+            found = {}
+            for ns in ("docker.io", "alias.test", "index.docker.io", "DOCKER.IO", "unknown.test"):
+                for name, digest in digests.items():
+                    answer = await asked(rig, target_of(Blob(Repository(ns, name), digest), is_final=True))
+                    found[ns, name] = blob in answer.body
+            assert [each for each, was_sent in found.items() if was_sent] == [("docker.io", "library/open")]
+            assert upstream.sent_blob_bytes() == before
