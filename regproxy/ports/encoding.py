@@ -28,6 +28,7 @@ _DETAILS: Mapping[str, Callable[[Any], bool]] = {
     "status": lambda value: isinstance(value, int) and 400 <= value < 500,
     "code": lambda value: isinstance(value, str),
     "is_repository": lambda value: isinstance(value, bool),
+    "unverified": lambda value: isinstance(value, bool),
     "whatever_asked": lambda value: isinstance(value, bool),
     "timed_out": lambda value: isinstance(value, bool),
     "answered": lambda value: isinstance(value, bool),

@@ -62,6 +62,11 @@ class Rejected(Answer):
 class InvalidContent(Answer):
     """It has it, as its author made it, and no client should be given it."""
 
+    def __init__(self, message: str, *, unverified: bool = False) -> None:
+        """Report whether it was too large to be verified: another host may have what matches its digest."""
+        super().__init__(message)
+        self.unverified = unverified
+
 
 class Throttled(UpstreamError):
     """It wants to be left alone."""

@@ -259,7 +259,7 @@ async def read_at_most(
     response: aiohttp.ClientResponse,
     limit: int,
     what: str,
-    over: type[UpstreamError] = UnexpectedResponse,
+    over: Callable[[str], UpstreamError] = UnexpectedResponse,
     room: AsyncExitStack | None = None,
 ) -> bytes:
     """Read a body of at most *limit* bytes; raise *over* at the first byte beyond.

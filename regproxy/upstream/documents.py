@@ -1,6 +1,6 @@
 """Small bodies of an upstream's responses: read within a limit, counted, and parsed as JSON where they have to be."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from regproxy.upstream.host import HostClient
 
 @asynccontextmanager
 async def read_body(
-    client: HostClient, response: aiohttp.ClientResponse, limit: int, what: str, over: type[UpstreamError] = UnexpectedResponse
+    client: HostClient, response: aiohttp.ClientResponse, limit: int, what: str, over: Callable[[str], UpstreamError] = UnexpectedResponse
 ) -> AsyncIterator[bytes]:
     """Read a body of at most *limit* bytes, which stays allocated within the block; raise *over*, naming *what* it is, beyond that."""
     async with AsyncExitStack() as room:

@@ -1,5 +1,7 @@
 """Asking one host for a manifest, and what its response proves."""
 
+from functools import partial
+
 import aiohttp
 
 from regproxy import large
@@ -27,9 +29,10 @@ async def head_manifest(client: HostClient, reference: Reference, connect: float
 
 async def get_manifest(client: HostClient, reference: Reference) -> Manifest:
     """Get a manifest and verify it; raise `UpstreamError`."""
+    too_large = partial(InvalidContent, unverified=isinstance(reference.target, Digest))
     async with (
         client.ask(_request("GET", reference)) as response,
-        read_body(client, response, LIMIT, "a manifest", InvalidContent) as body,
+        read_body(client, response, LIMIT, "a manifest", too_large) as body,
     ):
         claimed = _claimed_digest(response)
         return await large.parsed(len(body), lambda: _verified(client.host, reference, body, claimed))

@@ -70,6 +70,23 @@ async def test_n12_10_an_odd_image_is_its_authors_fault(upstream: FakeRegistry, 
     assert (good.status, "Warning" in good.headers) == (200, False)
 
 
+async def test_n12_10_a_host_that_sends_too_much_for_a_digest_is_not_the_last_one(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Nobody can tell whether that is what its author made: what matches the digest counts, from whichever host."""
+    image = upstream.add_image(NAME, "1", [b"layer"])
+    async with FakeRegistry() as odd:
+        odd.repositories = upstream.repositories
+        odd.misbehave("/manifests/", Lie(b"{" + b" " * 5_000_000 + b"}"))
+        async with rig(tmp_path, {"docker.io": {"hosts": [{"url": odd.url}, {"url": upstream.url}]}}) as proxy:
+            answer = await proxy.ask(f"/v2/{NAME}/manifests/{image.digest}")
+            assert (answer.status, answer.headers["Docker-Content-Digest"]) == (200, str(image.digest))
+            assert odd.count("GET", "manifests") == 1
+    async with FakeRegistry() as odd:
+        odd.misbehave("/manifests/", Lie(b"{" + b" " * 5_000_000 + b"}"))
+        odd.repositories = upstream.repositories
+        async with rig(tmp_path / "alone", {"docker.io": odd.url}) as proxy:
+            assert (await proxy.ask(f"/v2/{NAME}/manifests/{image.digest}")).status == 422
+
+
 @pytest.mark.parametrize("sent", ["binary/octet-stream", "text/json", "application/json", DOCKER_MANIFEST])
 async def test_n12_10_what_is_only_named_oddly_is_served(upstream: FakeRegistry, proxy: Rig, sent: str) -> None:
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {}, "layers": []}).encode()

@@ -17,11 +17,13 @@ def verdict(upstream: str, failures: Sequence[tuple[Host, UpstreamError]]) -> Up
     if len(failures) == 1:
         return failures[0][1]
     for host, error in failures:
-        if isinstance(error, Answer) and Trust.RESOLVE in host.trust:
+        if _is_answer(host, error):
             return error
     for _, error in failures:
-        if isinstance(error, InvalidContent):  # by its digest: whoever sent it, that is what it is
+        if isinstance(error, InvalidContent) and not error.unverified:  # by its digest: whoever sent it, that is what it is
             return error
+    if all(isinstance(error, InvalidContent) for _, error in failures):
+        return failures[0][1]
     message = f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures)
     if any(isinstance(error, Throttled) for _, error in failures):
         return Throttled(message, min(_pause(error) for _, error in failures))
@@ -34,7 +36,13 @@ def verdict(upstream: str, failures: Sequence[tuple[Host, UpstreamError]]) -> Up
 
 def is_answered(failures: Sequence[tuple[Host, UpstreamError]]) -> bool:
     """Report whether a host trusted to resolve said how it is, so that there is no need to ask further ones."""
-    return any(isinstance(error, Answer) and Trust.RESOLVE in host.trust for host, error in failures)
+    return any(_is_answer(host, error) for host, error in failures)
+
+
+def _is_answer(host: Host, error: UpstreamError) -> bool:
+    """Report whether a host trusted to resolve said how it is; what nobody could verify is no word about a digest."""
+    is_unverified = isinstance(error, InvalidContent) and error.unverified
+    return isinstance(error, Answer) and not is_unverified and Trust.RESOLVE in host.trust
 
 
 def _pause(error: UpstreamError) -> float:

@@ -3,7 +3,7 @@
 import pytest
 
 from regproxy.policy.routing import Host, Trust
-from regproxy.ports import LocalResourceError, NotFound, Refused, Throttled, Unavailable, UpstreamError
+from regproxy.ports import InvalidContent, LocalResourceError, NotFound, Refused, Throttled, Unavailable, UpstreamError
 from regproxy.upstream.hosts.verdict import is_answered, verdict
 
 REGISTRY = Host("https://registry.example")
@@ -24,3 +24,23 @@ def test_what_counts_is_what_a_host_trusted_to_resolve_says(mirrors: UpstreamErr
     assert type(verdict("docker.io", failures)) is found
     assert is_answered(failures) is (found is NotFound)
     assert not is_answered(failures[:1])
+
+
+TOO_LARGE = InvalidContent("too large", unverified=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        pytest.param(TOO_LARGE, NotFound("r"), NotFound, id="an answer counts"),
+        pytest.param(TOO_LARGE, InvalidContent("verified"), InvalidContent, id="what matches its digest counts"),
+        pytest.param(TOO_LARGE, Unavailable("r"), Unavailable, id="the other one may have it right, later"),
+        pytest.param(TOO_LARGE, TOO_LARGE, InvalidContent, id="all say so"),
+    ],
+)
+def test_n12_10_what_is_too_large_to_be_verified_is_no_word_about_a_digest(
+    first: UpstreamError, second: UpstreamError, found: type
+) -> None:
+    assert not is_answered([(REGISTRY, first)])
+    assert type(verdict("docker.io", [(REGISTRY, first), (REGISTRY, second)])) is found
+    assert verdict("docker.io", [(REGISTRY, first)]) is first
