@@ -70,7 +70,7 @@ async def test_n17_10_what_members_do_not_exchange_is_said_so(tmp_path: Path, up
         await pull(rigs[0], NAME, "1")
         await rigs[0].settled()
     mine = {"docker.io": {"hosts": [{"url": upstream.url}], "access": "proven"}}
-    place = {"peers": ["http://192.0.2.1:5000"], "advertise": "http://192.0.2.2:5000", "key": KEY}
+    place = {"peers": ["http://192.0.2.1:5000", "http://192.0.2.2:5000"], "advertise": "http://192.0.2.2:5000", "key": KEY}
     async with rig(tmp_path / "0" / "store", mine, fleet=place, insecure_credentials=True) as proxy:
         found = said(await explained(proxy), "blob ")
         assert len(found) == 2
