@@ -31,6 +31,7 @@ class RequestContext:
     location: str | None = None  # where what is sent is said to be, for clients that look there
     cache_status: CacheStatus | None = None
     failure: str | None = None
+    is_routine: bool = False  # what members ask each other all the time: it is neither logged nor counted
     trace: TraceContext | None = None  # that the client says the request belongs to
     reservation: Reservation | None = None
     user: str = ""  # the client, where it has said who it is

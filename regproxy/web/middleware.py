@@ -63,7 +63,8 @@ def observed(handlers: Handlers, cache: ResponseCache) -> Callable[[web.BaseRequ
                 return response
             finally:
                 entry = AccessLogEntry(request, context, response)
-                entry.tell(context.request_id, request.remote or "", context.seconds)
+                if not context.is_routine:
+                    entry.tell(context.request_id, request.remote or "", context.seconds)
                 if tracing.is_exporting():
                     describe(span, request, context, response)
                 if (

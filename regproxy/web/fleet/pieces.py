@@ -66,6 +66,7 @@ class Members:
             context.failure = f"a member of the fleet takes us for another one than {self.exchange.membership.authority}"
             return _short(sealed, MISDIRECTED)
         if path_of(request) == PING:
+            context.is_routine = True
             return _short(sealed, BYTES)
         if path_of(request) != PIECES:
             raise errors.blob_unknown("members ask for nothing else")

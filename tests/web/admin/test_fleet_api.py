@@ -82,6 +82,7 @@ async def test_n17_10_two_workers_are_answered_for_as_one(tmp_path: Path) -> Non
             assert said.count("members joined the fleet") == 1, "once for all processes"
             lost, found = said.count("cannot reach a member of the fleet"), said.count("a member of the fleet is reached again")
             assert lost == found + 1, "it may have been asked before it was there"
+            assert not [each for each in programs[0].lines() if "/fleet/v1/ping" in each["message"]], "a line a second says nothing"
 
 
 async def test_n17_10_what_waits_for_the_object_store_is_told_beside_it(tmp_path: Path) -> None:
