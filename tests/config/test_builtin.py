@@ -45,6 +45,9 @@ class TestDefaults:
         listed = settings(file, "admin_hosts: [Regproxy.Example., '[fd00::1]', 192.0.2.7]")
         assert listed.admin_hosts == ("regproxy.example", "fd00::1", "192.0.2.7")
         assert load(None, {"REGPROXY__ADMIN_HOSTS": "regproxy, metrics.example"}).admin_hosts == ("regproxy", "metrics.example")
+        proxies = load(None, {"REGPROXY__TRUSTED_PROXIES__ADDRESSES": "10.0.0.0/8,192.168.0.1"}).trusted_proxies
+        assert proxies is not None
+        assert proxies.addresses == ("10.0.0.0/8", "192.168.0.1/32")
         assert mistakes(file, "admin_hosts: ['regproxy:5001']")
 
     def test_n16_04_what_is_open_and_whose_tokens_count(self, file: Path) -> None:

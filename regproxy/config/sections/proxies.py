@@ -2,9 +2,10 @@
 
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from regproxy.config.model import Model
+from regproxy.config.sections.admin import listed
 from regproxy.config.units import Network
 from regproxy.policy.clients.forwarded import ClientFrom, TrustedProxies
 
@@ -21,8 +22,8 @@ ProxyNetwork: TypeAlias = Annotated[Network, AfterValidator(_some)]
 class TrustedProxiesEntry(Model):
     """Load balancers and reverse proxies whose word about clients is believed."""
 
-    addresses: Annotated[tuple[ProxyNetwork, ...], Field(min_length=1)] = Field(
-        description="Where they ask from: addresses, or networks in CIDR form."
+    addresses: Annotated[tuple[ProxyNetwork, ...], Field(min_length=1), BeforeValidator(listed)] = Field(
+        description="Where they ask from: addresses, or networks in CIDR form. A variable holds several separated by commas."
     )
     client_from: ClientFrom = Field(
         default=ClientFrom.X_FORWARDED_FOR,
