@@ -66,18 +66,20 @@ class ObjectStoreJobs:
         """Compare what lies there with what says that it does, and have written again what is not there; raise `StoreError`."""
         blobs, size = await self._found(objects.BLOBS)
         sums, _ = await self._found(objects.SUMS)
+        manifests, _ = await self._found(objects.LINKS, "/_/manifest/")
         progress.total = progress.done = size
-        missing = sums - blobs
+        missing = (sums | manifests) - blobs
         for digest in missing:
-            await self._queue.repair(digest)
+            await (self._queue.repair(digest) if digest in sums else self._queue.put_again(digest))
         tombstones, _ = await self._found(objects.TOMBSTONES)
         return {"blobs": len(blobs), "bytes": size, "missing": len(missing), "going": len(tombstones)}
 
-    async def _found(self, prefix: str) -> tuple[set[Digest], int]:
+    async def _found(self, prefix: str, part: str = "") -> tuple[set[Digest], int]:
+        """List the digests that paths below *prefix* end with which have *part* in them, and how many bytes they have."""
         found, size = set(), 0
         async for page in self._remote.list(prefix):
             for each in page:
-                if (digest := objects.digest_of(each.path)) is not None:
+                if part in each.path and (digest := objects.digest_of(each.path)) is not None:
                     found.add(digest)
                     size += each.size
         return found, size

@@ -11,8 +11,11 @@ from regproxy.behind.writer import Writer
 from regproxy.maintenance.object_store import ObjectStoreJobs
 from regproxy.maintenance.progress import JobProgress
 from regproxy.objects.bucket import Bucket
+from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.store import objects
+from regproxy.ports import Kind
 from tests.behind_kit import signer
 from tests.maintenance.kept import LAYER, Kept
 
@@ -54,6 +57,19 @@ async def test_n17_04_a_check_has_written_again_what_is_missing(kept: Kept, remo
     await jobs.push(JobProgress())  # that comes after it in the queue
     assert await remote.get(objects.blob(digest), 1_000_000) == LAYER
     assert await jobs.check(JobProgress()) == {"blobs": 1, "bytes": len(LAYER), "missing": 0, "going": 0}
+
+
+async def test_n17_04_a_manifest_that_is_missing_is_written_again_too(kept: Kept, remote: Bucket, jobs: ObjectStoreJobs) -> None:
+    body = b"a manifest"
+    digest = Digest.of(body)
+    await kept.store.write(digest, body)
+    await kept.index.put(Kind.MANIFEST, APP, Descriptor("a/b", digest, len(body)))
+    await jobs.push(JobProgress())
+    await remote.delete(objects.blob(digest))
+    assert (await jobs.check(JobProgress()))["missing"] == 1
+    await jobs.push(JobProgress())
+    assert await remote.get(objects.blob(digest), 100) == body
+    assert (await jobs.check(JobProgress()))["missing"] == 0
 
 
 async def test_n17_04_content_that_is_damaged_on_the_disk_does_not_spread(kept: Kept, remote: Bucket, jobs: ObjectStoreJobs) -> None:
