@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from regproxy.policy.clock import WallClock
 from regproxy.policy.store import objects
-from regproxy.ports import ObjectStore
+from regproxy.ports import ObjectStore, TooLong
 
 LENGTH = 3600.0  # seconds: an eviction waits ten minutes, and deletes for some more
 _MAX_SIZE = 1024
@@ -58,10 +58,9 @@ class Lease:
             await self._remote.put(ours, json.dumps({"until": 0.0}).encode())  # not deleted: the next one counts on from it
 
     async def _ends_at(self, path: str) -> float:
-        written = await self._remote.get(path, _MAX_SIZE)
         try:
-            until = float(json.loads(written or b"{}")["until"])
-        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):  # it is not signed
+            until = float(json.loads(await self._remote.get(path, _MAX_SIZE) or b"{}")["until"])
+        except (TooLong, KeyError, TypeError, ValueError, OverflowError, RecursionError):  # anybody may have written it
             return 0.0
         return until if until <= self._clock() + LENGTH else 0.0  # nobody writes one that is longer
 

@@ -21,7 +21,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.store import objects
 from regproxy.policy.store.pieces import PieceSums
-from regproxy.ports import Gone, Kind, ObjectStore, StoreError
+from regproxy.ports import Gone, Kind, ObjectStore, StoreError, TooLong
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -83,7 +83,10 @@ class ObjectTier:
     async def closure(self, repository: Repository, *, is_patient: bool = False) -> Closure | None:
         """Return that upstream refused *repository* to others, None where it did not; raise `NoAnswer`."""
         path = objects.access(repository)
-        written = await self._ask(path, documents.MAX_SIZE, is_patient=is_patient)
+        try:
+            written = await self._ask(path, documents.MAX_SIZE, is_patient=is_patient)
+        except TooLong as error:
+            raise NoAnswer(str(error)) from error
         closure = documents.closure_of(self._signer.verified(path, written))
         if closure is None and written is not None:
             raise NoAnswer(f"{path} cannot be read")
@@ -93,7 +96,13 @@ class ObjectTier:
         """Read a manifest of *size* bytes, as its link says, and verify it."""
         if digest in self._damaged:
             return None
-        body = await self._look(objects.blob(digest), size, is_patient=is_patient)
+        try:
+            body = await self._ask(objects.blob(digest), size, is_patient=is_patient)
+        except TooLong as error:
+            self.report_damaged(digest, str(error))
+            return None
+        except NoAnswer:
+            return None
         if body is None or Digest.of(body, digest.algorithm) == digest:
             return body
         self.report_damaged(digest, "its bytes do not match its digest")
@@ -181,11 +190,11 @@ class ObjectTier:
         """Read a small object; None where it is not there, or not in time."""
         try:
             return await self._ask(path, most, is_patient=is_patient)
-        except NoAnswer:
+        except (NoAnswer, TooLong):
             return None
 
     async def _ask(self, path: str, most: int, *, is_patient: bool) -> bytes | None:
-        """Read a small object, with all who want it; None where there is none. Raise `NoAnswer`.
+        """Read a small object, with all who want it; None where there is none. Raise `NoAnswer`, or `TooLong`.
 
         Who waits no longer ends no request: whoever asks again, because upstream has failed meanwhile, waits for the rest of it.
         """
@@ -206,6 +215,9 @@ class ObjectTier:
                 found = await self.store.get(path, most)
         except TimeoutError as error:
             raise NoAnswer("it did not answer in time") from error
+        except TooLong:
+            self.health.answered()
+            raise
         except StoreError as error:
             self._failed(path, str(error))
             raise NoAnswer(str(error)) from error

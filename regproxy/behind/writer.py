@@ -18,7 +18,7 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.store import objects
 from regproxy.policy.store.pieces import MAX_BLOB
 from regproxy.policy.tag_history import remembered
-from regproxy.ports import BlobStore, Kind, ObjectStore, Upload, UploadKind, UploadQueue
+from regproxy.ports import BlobStore, Kind, ObjectStore, TooLong, Upload, UploadKind, UploadQueue
 from regproxy.telemetry import metrics
 
 _TIMEOUT = 30.0  # seconds for a small object
@@ -178,8 +178,12 @@ class Writer:
         return "written"
 
     async def _read(self, path: str, most: int = documents.MAX_SIZE) -> bytes | None:
-        async with asyncio.timeout(_TIMEOUT):
-            return await self._remote.get(path, most)
+        """Read what was written before; what is no document is replaced."""
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                return await self._remote.get(path, most)
+        except TooLong:
+            return b""
 
     async def _put(self, path: str, body: bytes) -> None:
         async with asyncio.timeout(2 * _TIMEOUT):

@@ -15,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import AzureStore, GCSStore, S3Store, from_url
 from obstore.store import ObjectStore as Remote
 
-from regproxy.ports import Gone, StoredObject, StoreError
+from regproxy.ports import Gone, StoredObject, StoreError, TooLong
 
 if TYPE_CHECKING:  # the library's own types, which are not there at run time
     from obstore.store import ClientConfig
@@ -26,9 +26,11 @@ _UPLOADS = 4  # times as long: it counts from the beginning of a request, and a 
 _ENDLESS = timedelta(days=1)
 _PART = 8 * 1024 * 1024  # bytes of a multipart upload's parts; 10,000 of them are 80 GB
 _MAX_PARTS_IN_FLIGHT = 2  # of one upload
-_CHUNK = 1024 * 1024  # as much as a piece of a blob that is verified by itself
+_CHUNK = 128 * 1024  # bytes: who waits for a larger one takes a store that is slow for one that is silent
 _PAGE = 1000
 _QUERY = re.compile(r"\?\S+")
+_STATUS = re.compile(r"status code: (\d{3}[ \w]{0,40})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _MAX_REASON = 300  # characters of what the library says: the rest is how it is built inside
 
 
@@ -59,7 +61,7 @@ class Bucket:
                         break
                 else:
                     return bytes(body)
-            raise StoreError(f"{path} has {max(found.meta['size'], len(body))} bytes or more: more than one of its kind has")
+            raise TooLong(f"{path} has {max(found.meta['size'], len(body))} bytes or more: more than one of its kind has")
 
     @asynccontextmanager
     async def stream(self, path: str, start: int, stop: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -168,6 +170,11 @@ def _translated(act: str, path: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what went wrong in one line, without queries of URLs, which may be signed, and the library's account of its own insides."""
-    first = _QUERY.sub("?...", str(error).partition("\n")[0])
-    return first[:_MAX_REASON] or type(error).__name__
+    """Return what went wrong in one line, without queries of URLs, which may be signed, and the library's account of its own insides.
+
+    What the server called it comes first, for the library says it last.
+    """
+    text = str(error)
+    called = [found[1] for each in (_STATUS, _CODE) if (found := each.search(text)) is not None]
+    first = _QUERY.sub("?...", text.partition("\n")[0])[:_MAX_REASON]
+    return ": ".join([*called, first or type(error).__name__])

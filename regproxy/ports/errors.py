@@ -15,6 +15,7 @@ StoreError               the store could not keep or give content
 +- Full                  there is no room
 |  +- Oversized          it is more than all there is room for
 +- Gone                  what was left behind is no longer there
++- TooLong               what is there is longer than anything of its kind
 """
 
 import copy
@@ -113,6 +114,10 @@ class Oversized(Full):
 
 class Gone(StoreError):
     """What was left behind is no longer there."""
+
+
+class TooLong(StoreError):
+    """What is there is longer than anything of its kind: an answer, and no trouble of the store."""
 
 
 Failure = TypeVar("Failure", bound=Exception)

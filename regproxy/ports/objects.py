@@ -23,7 +23,7 @@ class ObjectStore(Protocol):
         """Where it is, for people."""
 
     async def get(self, path: str, most: int) -> bytes | None:
-        """Read a small object; None where there is none. One of more than *most* bytes is an error."""
+        """Read a small object; None where there is none. Raise `TooLong` for one of more than *most* bytes."""
 
     def stream(self, path: str, start: int, stop: int) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Read bytes *start* to *stop*; raise `Gone` where there is no such object, or it is shorter."""

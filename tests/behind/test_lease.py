@@ -29,6 +29,7 @@ async def names(remote: Bucket) -> list[str]:
         b"{}",
         b"[]",
         b"[" * 1024,
+        b" " * 1025,
         b"\xff",
         b'{"until": []}',
         b'{"until": "soon"}',

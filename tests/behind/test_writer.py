@@ -124,3 +124,16 @@ async def test_n17_04_a_push_signs_with_the_new_key_what_an_old_one_signed(tmp_p
     for path in (objects.sums(digest), objects.link("blob", APP, digest), THE_TAG, CLOSED):
         assert signer(OTHER_KEY).verified(path, await remote.get(path, 10_000)) is not None
     assert await remote.get(objects.blob(digest), 100) == body
+
+
+async def test_n17_04_what_is_no_document_is_written_over(replicas: list[Replica], remote: Bucket) -> None:
+    one, _ = replicas
+    digest = await one.put(b"a blob")
+    await one.index.put_tag(TAG, TagRecord(OLD, NOW))
+    await one.index.put_refused(APP, "no")
+    paths = (objects.sums(digest), objects.link("blob", APP, digest), THE_TAG, CLOSED)
+    for path, junk in zip(paths, (bytes(2_000_000), b"", b"x", bytes(20_000)), strict=True):
+        await remote.put(path, junk)
+    await one.write()
+    for path in paths:
+        assert signer().verified(path, await remote.get(path, 10_000)) is not None

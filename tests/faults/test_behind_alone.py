@@ -116,3 +116,12 @@ async def test_n17_04_no_answer_about_a_closure_is_not_remembered(bucket: FakeBu
         assert (await proxy.ask(f"/v2/{NAME}/manifests/1")).status >= 500
         bucket.refuse_part = None
         assert (await pull(proxy, NAME, "1"))[0] == [200] * 3
+
+
+@pytest.mark.usefixtures("image")
+async def test_n17_04_a_blob_that_comes_slowly_is_waited_for(bucket: FakeBucket, tmp_path: Path) -> None:
+    """Its first piece takes longer than a silence may."""
+    bucket.pace = 0.8  # for 150 KB
+    async with replica(tmp_path / "new", DEAD, bucket) as proxy:
+        answer = await proxy.ask(BLOB)
+        assert (answer.status, answer.body) == (200, LAYER)
