@@ -14,7 +14,7 @@ from tests.clients.programs import program
 
 from .blocks import ROOT, commands
 
-CHANGEABLE = {"BASE_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "PIP_INDEX_URL", "BUILD_CA"}
+CHANGEABLE = {"BASE_IMAGE", "REDIS_IMAGE", "PROMETHEUS_IMAGE", "NGINX_IMAGE", "S3_IMAGE", "PIP_INDEX_URL", "BUILD_CA"}
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +41,20 @@ def test_n13_08_the_wheel_brings_what_the_commands_of_the_readme_take_from_it(wh
 @pytest.mark.parametrize("command", [("docker-compose",)], ids=["docker-compose 1.29"])
 def test_n13_05_compose_takes_the_file_and_every_image_can_be_another(command: tuple[str, ...]) -> None:
     env = {**os.environ, **{name: f"other.example/{name.lower()}" for name in CHANGEABLE}}
-    words: list[str | Path] = [program(command[0], "docker-compose"), "--file", ROOT / "docker-compose.yml", "config"]
+    words: list[str | Path] = [program(command[0], "docker-compose"), "--file", ROOT / "docker-compose.yml", "--profile=fleet", "config"]
     services = yaml.safe_load(subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout)["services"]
     assert services["redis"]["image"] == "other.example/redis_image"
     assert services["prometheus"]["image"] == "other.example/prometheus_image"
+    assert (services["front"]["image"], services["s3"]["image"]) == ("other.example/nginx_image", "other.example/s3_image")
     arguments = services["regproxy"]["build"]["args"]
     assert {name: arguments[name] for name in ("BASE_IMAGE", "PIP_INDEX_URL", "BUILD_CA")} == {
         name: f"other.example/{name.lower()}" for name in ("BASE_IMAGE", "PIP_INDEX_URL", "BUILD_CA")
     }
+
+
+def test_n17_11_what_the_fleet_needs_is_not_started_without_its_profile() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert [name for name, service in services.items() if "fleet" not in service.get("profiles", ())] == ["regproxy", "redis", "prometheus"]
 
 
 def test_n13_05_what_can_be_changed_is_documented() -> None:

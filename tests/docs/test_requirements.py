@@ -86,7 +86,7 @@ def test_n15_08_image_and_make_install_only_what_is_pinned() -> None:
 
 def test_n15_08_images_are_named_by_digest() -> None:
     [base] = re.findall(r"^ARG BASE_IMAGE=(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    used = re.findall(r"\$\{(?:BASE|REDIS|PROMETHEUS)_IMAGE:-([^}]+)\}", (ROOT / "docker-compose.yml").read_text())
-    assert len(used) == 3
+    used = re.findall(r"\$\{(?:BASE|REDIS|PROMETHEUS|NGINX|S3)_IMAGE:-([^}]+)\}", (ROOT / "docker-compose.yml").read_text())
+    assert len(used) == 5
     assert base in used
     assert [image for image in used if not re.search(r"@sha256:[0-9a-f]{64}$", image)] == []

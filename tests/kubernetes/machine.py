@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.clients.processes import Daemon, run
@@ -12,7 +13,6 @@ _NUMBER = int(os.environ.get("CLUSTER_NODE", "0"))  # of those that run at a tim
 NETWORK = f"10.77.{_NUMBER}"
 OUTSIDE = f"{NETWORK}.1"  # the tests' end of the wire: registries listen there
 ADDRESS = f"{NETWORK}.2"
-_WIRE = f"rp-node{_NUMBER}"
 
 # What programs of a node read and write at places that no option moves, or that the chart names.
 _OWN = ("etc/containerd", "run", "var/lib/cni", "var/lib/containerd", "var/lib/kubelet", "var/lib/regproxy", "var/log")
@@ -39,9 +39,13 @@ class Traces:
 class Computer:
     """Namespaces, kept by a process that waits: whatever runs in them is killed with it, and mounts and interfaces go too."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, number: int = _NUMBER, own: Sequence[str] = _OWN) -> None:
+        """Have a network by *number*, and files of its own at the places *own*, which have to exist."""
         require_root()
         self.root = folder / "node"
+        self.outside, self.address = f"10.77.{number}.1", f"10.77.{number}.2"
+        self._wire = f"rp-node{number}"
+        self._own = own
         # The first process of a namespace reaps what others leave behind.
         waits = ["bash", "-c", "trap exit TERM; while :; do sleep infinity & wait $!; done"]
         command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *waits]
@@ -49,18 +53,18 @@ class Computer:
         self._pid = 0
 
     def start(self) -> None:
-        for own in _OWN:
+        for own in self._own:
             (self.root / own).mkdir(parents=True)
         self._first.start(self._is_up)
-        for own in _OWN:
+        for own in self._own:
             self.run("mount", "--bind", self.root / own, Path("/") / own)
-        run(["ip", "link", "add", _WIRE, "type", "veth", "peer", "name", "eth0", "netns", str(self._pid)])
-        run(["ip", "address", "add", f"{OUTSIDE}/24", "dev", _WIRE])
-        run(["ip", "link", "set", _WIRE, "up"])
+        run(["ip", "link", "add", self._wire, "type", "veth", "peer", "name", "eth0", "netns", str(self._pid)])
+        run(["ip", "address", "add", f"{self.outside}/24", "dev", self._wire])
+        run(["ip", "link", "set", self._wire, "up"])
         self.run("ip", "link", "set", "lo", "up")
-        self.run("ip", "address", "add", f"{ADDRESS}/24", "dev", "eth0")
+        self.run("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
-        self.run("ip", "route", "add", "default", "via", OUTSIDE)
+        self.run("ip", "route", "add", "default", "via", self.outside)
         self.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 
     def stop(self) -> None:

@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from tests.clients.content import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Blob, document, index, manifest
 
 _PACKAGES = "opt/regproxy"
-_TOOLS = ("install", "test", "cat")  # what the chart runs beside Python
+_TOOLS = ("install", "test", "cat", "sh")  # what the chart runs beside Python
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")  # without any, no object store can be opened
 _UNUSED = {"test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "site-packages", "dist-packages", "turtledemo"}
 _ACCOUNTS = {
     "etc/passwd": "root:x:0:0::/:/bin/sh\nregproxy:x:10001:10001::/var/lib/regproxy:/bin/sh\n",
@@ -69,6 +70,7 @@ def _layer() -> bytes:
     tools = [Path(found) for tool in _TOOLS if (found := shutil.which(tool))]
     files |= {Path("/bin", tool.name): tool for tool in tools}
     files[python] = python
+    files[_AUTHORITIES] = _AUTHORITIES
     loaded = [python, *tools, *(path for path in files.values() if ".so" in path.suffixes)]
     files |= {library: library for library in _libraries(loaded)}
     with tarfile.open(fileobj=packed, mode="w") as written:
@@ -83,8 +85,11 @@ def _layer() -> bytes:
         link = tarfile.TarInfo("usr/local/bin/python3")
         link.type, link.linkname = tarfile.SYMTYPE, str(python)
         written.addfile(link)
-        for name, mode in (("tmp", 0o1777), ("var/lib/regproxy", 0o755), ("proc", 0o755), ("sys", 0o755), ("dev", 0o755)):
+        for name, mode in (("tmp", 0o1777), ("proc", 0o755), ("sys", 0o755), ("dev", 0o755), ("var/lib", 0o755)):
             _directories(written, made, f"{name}/", mode)
+        store = tarfile.TarInfo("var/lib/regproxy")
+        store.type, store.mode, store.uid, store.gid = tarfile.DIRTYPE, 0o750, 10001, 10001
+        written.addfile(store)
     return packed.getvalue()
 
 
