@@ -17,7 +17,9 @@ from typing import Any
 from regproxy.fleet.codec import history_document, history_of, tag_document, tag_of
 from regproxy.fleet.encryption import derived
 from regproxy.oci.descriptor import Descriptor
+from regproxy.oci.digest import Digest
 from regproxy.policy.clock import WallClock
+from regproxy.policy.freezing import Freeze, is_pattern
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store.pieces import PieceSums
 from regproxy.policy.tag_history import History
@@ -33,6 +35,22 @@ class TagDocument:
 
     record: TagRecord
     history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """That an operator pinned content, or no longer wants it pinned."""
+
+    digest: Digest
+    is_lifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What an operator froze a pattern to; *freeze* is None where that is lifted."""
+
+    pattern: str
+    freeze: Freeze | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,5 +132,34 @@ def closure_of(document: Mapping[str, Any] | None) -> Closure | None:
     """Read that a repository is closed; None where there is nothing in it."""
     try:
         return Closure(float(document["refused_at"]), str(document["reason"])) if document else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def pinned_document(pinned: Pinned) -> dict[str, Any]:
+    return {"digest": str(pinned.digest), "is_lifted": pinned.is_lifted}
+
+
+def pinned_of(document: Mapping[str, Any] | None) -> Pinned | None:
+    """Read what was decided of content; None where there is nothing in it."""
+    try:
+        return Pinned(Digest.parse(document["digest"]), document.get("is_lifted") is True) if document else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def frozen_document(frozen: Frozen) -> dict[str, Any]:
+    digest = frozen.freeze.digest if frozen.freeze is not None else None
+    return {"pattern": frozen.pattern, "digest": str(digest or ""), "is_lifted": frozen.freeze is None}
+
+
+def frozen_of(document: Mapping[str, Any] | None) -> Frozen | None:
+    """Read what was decided of a pattern; None where there is nothing in it."""
+    try:
+        if not document or not isinstance(pattern := document["pattern"], str) or not is_pattern(pattern):
+            return None
+        if document.get("is_lifted") is True:
+            return Frozen(pattern, None)
+        return Frozen(pattern, Freeze(pattern, Digest.parse(document["digest"]) if document["digest"] else None))
     except (KeyError, TypeError, ValueError):
         return None

@@ -1,17 +1,32 @@
-"""What operators want kept in an object store, whatever goes: what any member pinned or froze, and all it needs."""
+"""What operators pinned and froze, as any replica wrote it to an object store: that stays there with all it needs, and here too.
 
+A new replica takes over what those before it were told. What was lifted is written as well as what was set, so that nothing is taken for
+lifted because it is gone.
+"""
+
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from regproxy.behind import documents
 from regproxy.behind.documents import Signer
-from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import LIMIT, InvalidManifest, Manifest
 from regproxy.policy.freezing import Freeze, covers
 from regproxy.policy.store import objects
-from regproxy.ports import ObjectStore
+from regproxy.ports import ObjectStore, StoredObject, StoreError, TooLong, UploadQueue
+from regproxy.telemetry.log import fields
 
+_EVERY = 60.0  # seconds between two looks at what others decided
+_LOOKS = 2  # at each, for two may be written within what a store's clock counts
+_TIMEOUT = 30.0  # seconds for one of them
+_MAX_DECISIONS = 10_000  # that are looked at, some 2 MB
 _MAX_KEPT = 200_000  # digests, some 40 MB: who pins more evicts nothing
+
+
+_log = logging.getLogger(__name__)
 
 
 class TooMuch(Exception):
@@ -48,18 +63,12 @@ class Retention:
         return [digest async for path in self._paths(objects.PINS) if (digest := await self._pin(path)) is not None]
 
     async def _pin(self, path: str) -> Digest | None:
-        document = await self._signed(path)
-        return objects.digest_of(path) if document is not None else None
+        pinned = documents.pinned_of(await self._signed(path))
+        return pinned.digest if pinned is not None and not pinned.is_lifted else None
 
     async def _freezes(self) -> list[Freeze]:
-        found = []
-        async for path in self._paths(objects.FREEZES):
-            document = await self._signed(path) or {}
-            try:
-                found.append(Freeze(str(document["pattern"]), Digest.parse(document["digest"]) if document["digest"] else None))
-            except (KeyError, TypeError, InvalidDigest):
-                continue
-        return found
+        found = [documents.frozen_of(await self._signed(path)) async for path in self._paths(objects.FREEZES)]
+        return [each.freeze for each in found if each is not None and each.freeze is not None]
 
     async def _frozen_tags(self, patterns: Sequence[str]) -> list[Digest]:
         found = []
@@ -90,3 +99,63 @@ class Retention:
         async for page in self._remote.list(prefix):
             for each in page:
                 yield each.path
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """When a decision was written, by the clock there, and signed, by that of who did it; and how often it was read since."""
+
+    written_at: float = 0.0
+    signed_at: float = 0.0
+    looks: int = 0
+
+
+class Decisions:
+    """Adopts decisions, each once; of two about the same thing the last one that was written there counts."""
+
+    def __init__(self, queue: UploadQueue, remote: ObjectStore, signer: Signer) -> None:
+        """Look in *remote* for what *signer* verifies, and tell *queue*, which knows what is yet to be written there."""
+        self._queue = queue
+        self._remote = remote
+        self._signer = signer
+        self._seen: dict[str, _Seen] = {}
+
+    async def run(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            try:
+                await self.adopt()
+            except (StoreError, TimeoutError) as error:
+                _log.info("cannot read pins and freezes in the object store", extra=fields(reason=str(error) or "no answer in time"))
+            await asyncio.sleep(_EVERY)
+
+    async def adopt(self) -> int:
+        """Do as others decided since the last look, and return in how many cases; raise `StoreError` or `TimeoutError`."""
+        count = 0
+        for prefix in (objects.PINS, objects.FREEZES):
+            async for page in self._remote.list(prefix):
+                for each in page:
+                    count += await self._adopt(each)
+        return count
+
+    async def _adopt(self, there: StoredObject) -> bool:
+        seen = self._seen.get(there.path, _Seen())
+        if (seen.written_at == there.modified_at and seen.looks >= _LOOKS) or (not seen.looks and len(self._seen) >= _MAX_DECISIONS):
+            return False
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                document = self._signer.verified(there.path, await self._remote.get(there.path, documents.MAX_SIZE))
+        except TooLong:
+            return False
+        if document is None or document["signed_at"] < seen.signed_at:  # an older one was put back
+            return False
+        if (pinned := documents.pinned_of(document)) is not None and there.path == objects.pin(pinned.digest):
+            is_done = await self._queue.adopt_pin(pinned.digest, pinned=not pinned.is_lifted)
+        elif (frozen := documents.frozen_of(document)) is not None:
+            is_done = await self._queue.adopt_freeze(frozen.pattern, frozen.freeze)
+        else:
+            return False
+        if is_done:
+            looks = seen.looks + 1 if seen.written_at == there.modified_at else 1
+            self._seen[there.path] = _Seen(there.modified_at, document["signed_at"], looks)
+        return is_done

@@ -9,12 +9,13 @@ from typing import Any, assert_never
 
 from regproxy.behind import documents
 from regproxy.behind.content import LocalContent, Unreadable
-from regproxy.behind.documents import Closure, Signer, TagDocument
+from regproxy.behind.documents import Closure, Frozen, Pinned, Signer, TagDocument
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import LIMIT
 from regproxy.oci.reference import Reference, Repository, Tag, reference_named
 from regproxy.policy.clock import WallClock
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.store import objects
 from regproxy.policy.store.pieces import MAX_BLOB
 from regproxy.policy.tag_history import remembered
@@ -50,12 +51,13 @@ class Writer:
             case UploadKind.REPAIR:
                 return await self._repaired(Digest.parse(upload.name), upload.tries)
             case UploadKind.PIN:
-                pinned = Digest.parse(upload.name)
-                return await self._decided(objects.pin(pinned), {"digest": str(pinned)} if await self._queue.is_pinned(pinned) else None)
+                wanted = Digest.parse(upload.name)
+                pinned = Pinned(wanted, is_lifted=not await self._queue.is_pinned(wanted))
+                return await self._decided(objects.pin(wanted), documents.pinned_document(pinned))
             case UploadKind.FREEZE:
-                frozen_to = await self._queue.frozen_to(upload.name)
-                document = None if frozen_to is None else {"pattern": upload.name, "digest": frozen_to}
-                return await self._decided(objects.freeze(upload.name), document)
+                held_to = await self._queue.frozen_to(upload.name)
+                freeze = None if held_to is None else Freeze(upload.name, Digest.parse(held_to) if held_to else None)
+                return await self._decided(objects.freeze(upload.name), documents.frozen_document(Frozen(upload.name, freeze)))
             case UploadKind.ALL:
                 await self._queue.put_more(upload)
                 return "queued"

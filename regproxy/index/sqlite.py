@@ -105,7 +105,7 @@ class SqliteIndex:
 
     def uploads(self) -> SqliteUploads:
         """Open the queue of what is to be written to an object store."""
-        return SqliteUploads(self._db)
+        return SqliteUploads(self._db, self._generation)
 
     def warm_jobs(self) -> SqliteWarmJobs:
         """Open the warm-ups, which are kept in the same database."""

@@ -6,10 +6,13 @@ whenever that ends. They belong to a connection, and only those of a server with
 
 from regproxy.index import meanings
 from regproxy.index.database import Database, Row
+from regproxy.index.generation import Generation
+from regproxy.index.retention import row_of
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
 from regproxy.policy.access import Access
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.tag_history import History
 from regproxy.ports import Kind, Pending, Upload, UploadKind
@@ -76,8 +79,10 @@ def triggers(most: int = MAX_QUEUED) -> str:
 class SqliteUploads:
     """The queue, and what its entries are about."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, generation: Generation) -> None:
+        """Use *db*; *generation* ends when what others decided is adopted."""
         self._db = db
+        self._generation = generation
 
     async def due(self, now: float, most: int) -> list[Upload]:
         query = "SELECT number, what, name, size, tries FROM uploads WHERE due_at <= ? ORDER BY number LIMIT ?"
@@ -156,6 +161,26 @@ class SqliteUploads:
     async def frozen_to(self, pattern: str) -> str | None:
         row = await self._db.row("SELECT digest FROM freezes WHERE pattern = ?", pattern)
         return str(row[0]) if row else None
+
+    async def adopt_pin(self, digest: Digest, *, pinned: bool) -> bool:
+        statement = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE digest = ?"
+        return await self._adopt("pin", str(digest), statement, str(digest))
+
+    async def adopt_freeze(self, pattern: str, freeze: Freeze | None) -> bool:
+        if freeze is None:
+            return await self._adopt("freeze", pattern, "DELETE FROM freezes WHERE pattern = ?", pattern)
+        return await self._adopt("freeze", pattern, "INSERT OR REPLACE INTO freezes VALUES (?, ?)", *row_of(freeze))
+
+    async def _adopt(self, what: str, name: str, statement: str, *values: str) -> bool:
+        """Change what is on record, and take what that puts into the queue out again: it is written there."""
+        waiting = f"uploads WHERE what = '{what}' AND name = ?"
+        with self._generation.ending():
+            async with self._db.transaction():
+                if await self._db.rows(f"SELECT 1 FROM {waiting}", name):  # noqa: S608  of ours
+                    return False
+                await self._db.execute(statement, *values)
+                await self._db.execute(f"DELETE FROM {waiting}", name)  # noqa: S608  of ours
+        return True
 
     async def used(self, since: float, most: int) -> list[tuple[Digest, float]]:
         rows = await self._db.rows(

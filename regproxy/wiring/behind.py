@@ -14,7 +14,7 @@ from regproxy.behind.index import BackedIndex, BackedStore
 from regproxy.behind.lease import Lease
 from regproxy.behind.redirects import Redirects
 from regproxy.behind.registry import BackedRegistry
-from regproxy.behind.retention import Retention
+from regproxy.behind.retention import Decisions, Retention
 from regproxy.behind.tier import ObjectTier
 from regproxy.behind.uploader import Uploader
 from regproxy.behind.uses import Uses
@@ -106,7 +106,7 @@ async def uploading(
         return
     queue, there = index.uploads(), remote.store
     uploader = Uploader(queue, Writer(queue, store, there, remote.signer, clock), clock)
-    works, evictor = [uploader.run()], None
+    works, evictor = [uploader.run(), Decisions(queue, there, remote.signer).run()], None
     if entry.max_size is not None:
         retention = Retention(there, remote.signer, configured(settings))
         evictor = ObjectEvictor(there, entry.max_size, Lease(there, clock), retention, clock)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from regproxy.behind.documents import Signer
 from regproxy.behind.writer import Writer
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.objects.bucket import Bucket
@@ -12,7 +13,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.ports import Kind
 from regproxy.storage.disk import DiskStore
-from tests.behind_kit import KEY, signer
+from tests.behind_kit import KEY
 
 APP = Repository("docker.io", "library/app")
 NOW = 1_785_585_600.0
@@ -24,7 +25,7 @@ class Replica:
     def __init__(self, store: DiskStore, index: SqliteIndex, remote: Bucket, keys: str) -> None:
         self.now = NOW
         self.store, self.index, self.queue = store, index, index.uploads()
-        self.writer = Writer(self.queue, store, remote, signer(keys), lambda: self.now)
+        self.writer = Writer(self.queue, store, remote, Signer(keys, lambda: self.now), lambda: self.now)
 
     async def put(self, body: bytes, repository: Repository = APP) -> Digest:
         digest = Digest.of(body)

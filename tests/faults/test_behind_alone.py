@@ -1,5 +1,6 @@
 """An object store behind the disk where nobody else is left to ask, and a closure that it does not tell of."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -125,3 +126,20 @@ async def test_n17_04_a_blob_that_comes_slowly_is_waited_for(bucket: FakeBucket,
     async with replica(tmp_path / "new", DEAD, bucket) as proxy:
         answer = await proxy.ask(BLOB)
         assert (answer.status, answer.body) == (200, LAYER)
+
+
+async def test_n17_04_what_was_frozen_stays_so_at_a_new_replica(
+    upstream: FakeRegistry, bucket: FakeBucket, tmp_path: Path, image: Descriptor
+) -> None:
+    async with replica(tmp_path / "other", upstream.url, bucket) as proxy:
+        assert (await pull(proxy, NAME, "1"))[0] == [200] * 3
+        assert (await proxy.admin("freezes", "POST", {"pattern": f"docker.io/{NAME}:1"}))[0] == 201
+        await bucket.until("freezes/", 1)
+    upstream.add_image(NAME, "1", [b"moved"])
+    entry = {"hosts": [{"url": upstream.url}], "tags": [{"fresh_for": "0s"}]}
+    async with replica(tmp_path / "new", entry, bucket) as proxy:
+        async with asyncio.timeout(300):
+            while not (await proxy.admin("freezes"))[1]["freezes"]:  # noqa: ASYNC110 -- a database tells nobody
+                await asyncio.sleep(0.02)
+        answer = await proxy.ask(f"/v2/{NAME}/manifests/1")
+        assert answer.headers["Docker-Content-Digest"] == str(image.digest)
