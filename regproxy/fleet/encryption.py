@@ -25,33 +25,40 @@ _MAX_CLOCK_DIFFERENCE = 60.0  # seconds by which a value may be from the future
 class Encryption:
     """Seals and opens with shared keys, which never leave the process."""
 
-    def __init__(self, keys: str, purpose: str = "redis") -> None:
-        """Derive the keys from *keys*: one text, or two separated by a comma, the first of which encrypts; others for each *purpose*."""
+    def __init__(self, keys: str, purpose: str = "redis", *, is_bound: bool = False) -> None:
+        """Derive the keys from *keys*: one text, or two separated by a comma, the first of which encrypts; others for each *purpose*.
+
+        A value that *is_bound* opens only for who has the key and knows the text that it was sealed with.
+        """
         found = [key.strip() for key in keys.split(",")]
+        self._is_bound = is_bound
         self._names = [derived(key, f"{purpose} names") for key in found]
-        self._values = [AESGCM(derived(key, f"{purpose} values")) for key in found]
+        self._values = [derived(key, f"{purpose} values") for key in found]
         self._marks = [derived(key, f"{purpose} locks") for key in found]
 
     def names(self, text: str) -> Sequence[str]:
         """Make opaque names for *text*, which may contain a password: one per key, the key that encrypts first."""
         return [hmac.digest(key, text.encode(), hashlib.sha256).hex() for key in self._names]
 
-    def sealed(self, place: str, value: bytes, now: float) -> bytes:
-        """Encryption *value* for one *place*, at a time in seconds since the epoch."""
+    def sealed(self, place: str, value: bytes, now: float, text: str = "") -> bytes:
+        """Encrypt *value* for one *place*, named by *text*, at a time in seconds since the epoch."""
         head, nonce = _HEAD.pack(_VERSION, int(now * 1000)), secrets.token_bytes(_NONCE)
-        return head + nonce + self._values[0].encrypt(nonce, value, head + place.encode())
+        return head + nonce + self._cipher(self._values[0], text).encrypt(nonce, value, head + place.encode())
 
-    def opened(self, place: str, sealed: bytes, now: float, max_age: float) -> bytes | None:
+    def opened(self, place: str, sealed: bytes, now: float, max_age: float, text: str = "") -> bytes | None:
         """Return what was sealed for this very *place* at most *max_age* seconds ago; None for everything else."""
         head, nonce, rest = sealed[: _HEAD.size], sealed[_HEAD.size : _HEAD.size + _NONCE], sealed[_HEAD.size + _NONCE :]
         if not _is_current(head, now, max_age):
             return None
         for key in self._values:
             try:
-                return key.decrypt(nonce, rest, head + place.encode())
+                return self._cipher(key, text).decrypt(nonce, rest, head + place.encode())
             except (InvalidTag, ValueError):
                 continue
         return None
+
+    def _cipher(self, key: bytes, text: str) -> AESGCM:
+        return AESGCM(hmac.digest(key, text.encode(), hashlib.sha256) if self._is_bound else key)
 
     def mark(self, place: str, now: float) -> bytes:
         """Make a mark that only who has the key can make, another one each time."""

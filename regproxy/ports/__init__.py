@@ -21,7 +21,7 @@ from regproxy.ports.errors import (
     UpstreamError,
     detached,
 )
-from regproxy.ports.fleet import Claims, Fleet, Locks, Replicas, TagCache, TokenCache
+from regproxy.ports.fleet import Claims, Fleet, KeyValueStore, Locks, Replicas, TagCache, TokenCache
 from regproxy.ports.forwarding import ForwardingRegistry
 from regproxy.ports.index import Index, Kind
 from regproxy.ports.ingest import DownloadStatus, Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
@@ -60,6 +60,7 @@ __all__ = [
     "IngestStatus",
     "Ingester",
     "InvalidContent",
+    "KeyValueStore",
     "Kind",
     "Ledger",
     "LocalResourceError",

@@ -75,3 +75,23 @@ class Fleet(TokenCache, TagCache, HistoryCache, ProofCache, Locks, Protocol):
 
 class Replicas(Fleet, Claims, Protocol):
     """All that a whole replica, and none of its workers, shares with others."""
+
+
+class KeyValueStore(Protocol):
+    """What a member of a fleet keeps for the others, under names and as bytes that tell it nothing.
+
+    A lock is held for as long as it is renewed by the *ticket* that it was taken with. *member* is who asks, for the limits of each.
+    """
+
+    async def get(self, name: str) -> bytes | None: ...
+
+    async def put(self, name: str, value: bytes, life: float, member: str) -> None:
+        """Keep *value* for *life* seconds, if there is room."""
+
+    async def take(self, name: str, ticket: str, life: float, member: str) -> bool:
+        """Take the lock *name* for *life* seconds from now on, or hold it for longer; False where another has it."""
+
+    async def wait(self, name: str, seconds: float, member: str) -> bool:
+        """Wait for the end of the lock *name*, and report whether it was released; False after *seconds*, or where its holder is gone."""
+
+    async def release(self, name: str, ticket: str) -> None: ...
