@@ -10,7 +10,7 @@ from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer, TagRecord
 from regproxy.policy.tag_history import History
 from regproxy.policy.upstream.tokens import Token
-from regproxy.ports import Replicas
+from regproxy.ports import KeyValueStore, Replicas
 from regproxy.sized_cache import SizedCache
 
 LONGEST_WAIT = 10.0  # seconds for somebody else's lock: whoever has it is alive, but may be stuck
@@ -60,8 +60,9 @@ class NullFleet:
 class SharedFleet:
     """Values shared by one machine, and beyond it by the other replicas. Values from there come first: they are as new or newer."""
 
-    def __init__(self, beyond: Replicas) -> None:
-        """Start empty; *beyond* is asked first, and closed with this."""
+    def __init__(self, beyond: Replicas, key_values: KeyValueStore | None = None) -> None:
+        """Start empty; *beyond* is asked first, and closed with this. The *key_values* are what this machine keeps for others."""
+        self.key_values = key_values
         self._beyond = beyond
         self._tokens: SizedCache[Secret, Token] = SizedCache(_MAX_TOKENS_BYTES)
         self._tags: SizedCache[Reference, TagAnswer] = SizedCache(_MAX_TAGS_BYTES)

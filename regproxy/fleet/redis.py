@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
+from regproxy.fleet.waiting import is_done
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -45,7 +46,7 @@ class RedisConnection:
             return refused
         task = self._start(_performed(command, self._redis))
         try:
-            if not await self._is_done(task):
+            if not await is_done(task, self.timeout):
                 task.cancel()
                 return self._lost("silent", refused)
             return task.result()
@@ -93,14 +94,6 @@ class RedisConnection:
             _log.info("redis reachable again")
             self._knocking = None
             return
-
-    async def _is_done(self, task: asyncio.Task[Any]) -> bool:
-        """Wait for a call, and look twice: where our own loop was late, the answer may lie there unread."""
-        for _ in range(2):
-            done, _pending = await asyncio.wait({task}, timeout=self.timeout / 2)
-            if done:
-                return True
-        return False
 
     def _start(self, work: Awaitable[Result]) -> asyncio.Task[Result]:
         task: asyncio.Task[Result] = asyncio.ensure_future(work)

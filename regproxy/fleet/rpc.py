@@ -26,14 +26,16 @@ from regproxy.fleet.codec import (
     token_document,
     token_of,
 )
+from regproxy.fleet.key_value_rpc import SupervisedKeyValues, answered
 from regproxy.fleet.memory import LONGEST_WAIT
+from regproxy.fleet.waiting import is_done
 from regproxy.oci.reference import Reference
 from regproxy.policy.clients.proof import Proof
 from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.tag_history import History
 from regproxy.policy.upstream.tokens import Token
-from regproxy.ports import Fleet
+from regproxy.ports import Fleet, KeyValueStore
 
 TIMEOUT = 1.0  # seconds for an answer; it takes a millisecond, and a tenth of a second where every core is taken
 _LONGEST_LINE = 1024 * 1024  # bytes; tokens are limited to a fraction of that
@@ -51,6 +53,7 @@ class SupervisorClient:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._is_silent = False
+        self.key_values: KeyValueStore = SupervisedKeyValues(self._asked)  # what this machine keeps for others
         self._listening = asyncio.create_task(self._listen(), name="supervisor's answers")
 
     @classmethod
@@ -115,12 +118,15 @@ class SupervisorClient:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
+    async def _asked(self, call: str, *arguments: object, within: float | None = None) -> Any:  # noqa: ANN401  JSON
+        return await self._ask(next(self._numbers), call, *arguments, timeout=within or TIMEOUT)
+
     async def _ask(self, number: int, call: str, *arguments: object, timeout: float = TIMEOUT) -> Any:  # noqa: ANN401  JSON
         """Wait for an answer, but not while an earlier one is overdue; None where there is none."""
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self._send(number, call, *arguments)
         try:
-            if self._is_silent or not await _is_done(answer, timeout):
+            if self._is_silent or not await is_done(answer, timeout):
                 self._is_silent = True
                 return None
             return answer.result()
@@ -146,9 +152,10 @@ class SupervisorClient:
 class SupervisorServer:
     """A worker as its supervisor sees it: what it asks is answered out of a fleet, what it reports is handed on."""
 
-    def __init__(self, fleet: Fleet, heard: Callable[[dict[str, Any]], None]) -> None:
-        """Answer a worker's calls from *fleet*; *heard* is called with each status report."""
+    def __init__(self, fleet: Fleet, heard: Callable[[dict[str, Any]], None], key_values: KeyValueStore | None = None) -> None:
+        """Answer a worker's calls from *fleet* and *key_values*; *heard* is called with each status report."""
         self._fleet = fleet
+        self._key_values = key_values
         self._heard = heard
         self._locks: dict[int, _Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -207,6 +214,8 @@ class SupervisorServer:
                 found = history_document(await self._fleet.history(reference_of(name)))
             case ["wait"] if number in self._locks:
                 await self._locks[number].has_come.wait()
+            case _ if self._key_values is not None:
+                found = await answered(self._key_values, call, arguments)
         _say(writer, number, found)
 
 
@@ -229,12 +238,3 @@ class _Lock:
 def _say(writer: asyncio.StreamWriter, number: int, found: object) -> None:
     if not writer.is_closing():
         writer.write(json.dumps([number, found]).encode() + b"\n")
-
-
-async def _is_done(answer: asyncio.Future[Any], timeout: float) -> bool:
-    """Wait for an answer, and look twice: where our own loop was late, it may lie there unread."""
-    for _ in range(2):
-        done, _pending = await asyncio.wait({answer}, timeout=timeout / 2)
-        if done:
-            return True
-    return False

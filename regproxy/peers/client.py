@@ -118,12 +118,13 @@ class PeerClient:
         self._tls_name = tls_name or None
         self._skews: LRUCache[str, float] = LRUCache(_MAX_MEMBERS)
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     @asynccontextmanager
     async def piece(self, member: str, blob: Blob, start: int, stop: int, *, is_final: bool, us: str = "") -> AsyncIterator[Reply]:
         """Ask for bytes *start* to *stop*, being called *us*; raise `BusyError`, `UpstreamError` or `PeerError`."""
         target = target_of(blob, is_final=is_final, us=us)
-        async with self._asked(member, target, f"bytes={start}-{stop - 1}") as (response, sealed):
+        async with self.asked(member, target, f"bytes={start}-{stop - 1}") as (response, sealed):
             match response.headers.get(OUTCOME):
                 case str(outcome) if outcome in {BYTES, PENDING}:
                     yield Reply(response, sealed, start)
@@ -139,24 +140,30 @@ class PeerClient:
     async def trouble(self, member: str) -> str | None:
         """Ask a member whether it lives, and return why it cannot be reached, if it cannot."""
         try:
-            async with self._asked(member, PING, ""):
+            async with self.asked(member, PING):
                 return None
         except PeerError as error:
             return str(error)
 
     async def close(self) -> None:
+        self._is_closed = True
         if self._session is not None:
             await self._session.close()
 
     @asynccontextmanager
-    async def _asked(self, member: str, target: str, range_: str) -> AsyncIterator[tuple[aiohttp.ClientResponse, Sealed]]:
-        """Wait for the head of an answer that a member made; where it has another clock, learn that, once."""
+    async def asked(
+        self, member: str, target: str, range_: str = "", method: str = "GET", body: bytes | None = None
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Sealed]]:
+        """Wait for the head of an answer that a member made; where it has another clock, learn that, once.
+
+        Raise `PeerError`. What *target* says is signed, and *body* is not.
+        """
         host = urlsplit(member).netloc
         for is_last in (False, True):
             skew = self._skews.get(member, 0.0)
-            field, sealed = self._keys.signed("GET", host, target, range_, skew)
+            field, sealed = self._keys.signed(method, host, target, range_, skew)
             headers = {"Host": host, REQUEST: field} | ({"Range": range_} if range_ else {})
-            response = await self._sent(URL(f"{member}{target}", encoded=True), headers)
+            response = await self._sent(method, URL(f"{member}{target}", encoded=True), headers, body)
             try:
                 if response.status == 401 and not is_last and self._learns(member, response.headers.get("Date", ""), skew):
                     continue
@@ -176,7 +183,9 @@ class PeerClient:
                     response.close()
                 response.release()
 
-    async def _sent(self, url: URL, headers: dict[str, str]) -> aiohttp.ClientResponse:
+    async def _sent(self, method: str, url: URL, headers: dict[str, str], body: bytes | None) -> aiohttp.ClientResponse:
+        if self._is_closed:
+            raise PeerError("we ask no more", is_suspect=False)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
@@ -187,7 +196,9 @@ class PeerClient:
             )
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._session.get(url, headers=headers, allow_redirects=False, server_hostname=self._tls_name)
+                return await self._session.request(
+                    method, url, headers=headers, data=body, allow_redirects=False, server_hostname=self._tls_name
+                )
         except TimeoutError as error:
             raise PeerError(f"it did not answer within {self._timeout:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -13,10 +13,10 @@ from socket import send_fds
 from typing import Any
 
 from regproxy.config import Settings
+from regproxy.fleet.memory import SharedFleet
 from regproxy.fleet.rpc import SupervisorServer
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.heartbeat import Heartbeat
-from regproxy.ports import Fleet
 from regproxy.server.child import Child
 from regproxy.server.limits import processor_seconds
 from regproxy.server.sockets import Listeners
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class WorkerProcess:
     """One worker, from its birth to its end."""
 
-    def __init__(self, child: Child, settings: Settings, listeners: Listeners, fleet: Fleet, traffic: Traffic) -> None:
+    def __init__(self, child: Child, settings: Settings, listeners: Listeners, fleet: SharedFleet, traffic: Traffic) -> None:
         """Let *child* serve with *settings* at *listeners*; *fleet* answers what it asks, and *traffic* counts what it reports."""
         self.name = child.name
         self.pid = child.pid
@@ -83,13 +83,13 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    async def _serve(self, settings: Settings, listeners: Listeners, fleet: Fleet) -> None:
+    async def _serve(self, settings: Settings, listeners: Listeners, fleet: SharedFleet) -> None:
         """Tell it what to do, then answer it."""
         send_fds(self._line, [b"\0"], [each.fileno() for each in listeners])
         told = pickle.dumps(settings)
         self._line.settimeout(0)
         await asyncio.get_running_loop().sock_sendall(self._line, len(told).to_bytes(SIZE) + told)
-        await SupervisorServer(fleet, self._hear).serve(self._line)
+        await SupervisorServer(fleet, self._hear, fleet.key_values).serve(self._line)
 
     def _hear(self, document: Mapping[str, Any]) -> None:
         self._heartbeat.reported()

@@ -11,6 +11,7 @@ from regproxy import __version__
 from regproxy.config import ConfigError, Settings
 from regproxy.config.sections.admin import admin_tokens
 from regproxy.config.tls import cautions
+from regproxy.fleet.key_values import MemoryKeyValues
 from regproxy.fleet.memory import SharedFleet
 from regproxy.policy.clients.admin_access import AdminAccess
 from regproxy.policy.clients.admin_roles import Need
@@ -36,6 +37,7 @@ from regproxy.wiring import (
     indexed,
     opened,
     serving,
+    sharing,
     taking_stock,
     tending,
     uploading,
@@ -70,10 +72,11 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
             stack.enter_context(each)
         store, index = await stack.enter_async_context(opened(settings))
         await stack.enter_async_context(taking_stock(store, index.ledger()))
-        fleet = SharedFleet(fleet_of(settings))
+        key_values = MemoryKeyValues()
+        fleet = SharedFleet(beyond := fleet_of(settings, key_values), key_values)
         stack.push_async_callback(fleet.close)
         workers, history = WorkerPool(settings, listeners, fleet, children), History()
-        maintenance = _Maintenance(store, fleet, workers, admin, history)
+        maintenance = _Maintenance(store, fleet, beyond, workers, admin, history)
         keeping = asyncio.create_task(maintenance.keep(settings, reread, hangup))
         stack.push_async_callback(_ended, keeping)
         stack.push_async_callback(workers.drain, settings.drain)
@@ -95,9 +98,13 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
 class _Maintenance:
     """What the supervisor does beside watching workers, by one configuration and then by the next."""
 
-    def __init__(self, store: DiskStore, fleet: Replicas, workers: WorkerPool, admin: Listeners, history: History) -> None:
+    def __init__(
+        self, store: DiskStore, fleet: Replicas, beyond: Replicas, workers: WorkerPool, admin: Listeners, history: History
+    ) -> None:
+        """Share within this machine through *fleet*, which shares with others through *beyond*."""
         self._store = store
         self._fleet = fleet
+        self._beyond = beyond
         self._workers = workers
         self._admin = admin
         self._history = history
@@ -123,6 +130,7 @@ class _Maintenance:
             AsyncExitStack() as tended,
         ):
             await tended.enter_async_context(self._maintenance_lock)
+            await tended.enter_async_context(sharing(settings, self._beyond, served))
             audit.keep_in(settings.audit_log)
             evictor = await tended.enter_async_context(tending(settings, self._store, index.ledger(), served))
             behind = await tended.enter_async_context(uploading(settings, served.remote, self._store, index))

@@ -84,7 +84,7 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
     async with (
         tracing.exporting(os.environ),
         joined(settings) as (store, index),
-        serving(settings, store, index, supervisor) as proxy,
+        serving(settings, store, index, supervisor, key_values=supervisor.key_values) as proxy,
     ):
         reporting = asyncio.create_task(_report(supervisor, proxy, store, stop))
         async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls, proxies=settings.proxies()) as server:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 
 from regproxy.config import Settings
+from regproxy.fleet.memory import SharedFleet
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.respawn import deaths_in_a_row, pause
-from regproxy.ports import DownloadStatus, Fleet
+from regproxy.ports import DownloadStatus
 from regproxy.server.child import Child, executed
 from regproxy.server.process import BEAT, WorkerProcess
 from regproxy.server.sockets import Listeners
@@ -39,7 +40,7 @@ class _WorkerSlot:
 class WorkerPool:
     """The workers of one regproxy."""
 
-    def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: Fleet, children: Sequence[Child]) -> None:
+    def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: SharedFleet, children: Sequence[Child]) -> None:
         """Start workers with *settings*, one for each of *listeners*; they share locks and tokens through *fleet*.
 
         The *children* become the first of them.

@@ -2,7 +2,8 @@
 
 from regproxy.wiring.behind import remote, uploading
 from regproxy.wiring.peering import Peering, check_members, watching
-from regproxy.wiring.serving import Serving, fleet_of, serving
+from regproxy.wiring.serving import Serving, serving
+from regproxy.wiring.sharing import fleet_of, sharing
 from regproxy.wiring.stores import indexed, joined, kept, opened, taking_stock
 from regproxy.wiring.tending import admin_services, hooking, inventory_of, tending, warming
 from regproxy.wiring.whole import Proxy, assembled
@@ -23,6 +24,7 @@ __all__ = [
     "opened",
     "remote",
     "serving",
+    "sharing",
     "taking_stock",
     "tending",
     "uploading",

@@ -29,10 +29,11 @@ from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.routing import Route, Routes
-from regproxy.ports import Content, ContentStore, Index, Kind, Registry
+from regproxy.ports import Content, ContentStore, Index, KeyValueStore, Kind, Registry
 from regproxy.pull.blobs import Blobs
 from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry.log import fields
+from regproxy.web.fleet.key_values import KeyValueEndpoint
 from regproxy.web.fleet.pieces import Members
 from regproxy.wiring.running import running
 
@@ -159,7 +160,15 @@ def peered(registries: Mapping[str, Registry], exchange: Exchange) -> Mapping[st
     return Derived(registries, wrapped)
 
 
-def members_of(settings: Settings, routes: Routes, exchange: Exchange, blobs: Blobs, fills: Fills, clock: WallClock) -> Members:
+def members_of(
+    settings: Settings,
+    routes: Routes,
+    exchange: Exchange,
+    blobs: Blobs,
+    fills: Fills,
+    clock: WallClock,
+    key_values: KeyValueStore | None,
+) -> Members:
     """Return what answers the other members."""
     assert settings.fleet is not None  # noqa: S101 -- there is an exchange
 
@@ -167,7 +176,8 @@ def members_of(settings: Settings, routes: Routes, exchange: Exchange, blobs: Bl
         upstream = routes.called(blob.repository.registry)
         return None if upstream is None else await blobs.cached(Route(upstream, blob.repository), blob.digest)
 
-    return Members(FleetKeys(settings.fleet.key, clock), exchange, cached, fills, clock)
+    endpoint = None if key_values is None else KeyValueEndpoint(key_values)
+    return Members(FleetKeys(settings.fleet.key, clock), exchange, cached, fills, clock, key_values=endpoint)
 
 
 def _tls(settings: Settings, fleet: FleetSettings) -> tuple[ssl.SSLContext | None, str]:

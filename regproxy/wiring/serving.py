@@ -14,14 +14,13 @@ from regproxy.clients.quota_table import QuotaTable
 from regproxy.config import Settings
 from regproxy.derived import Derived
 from regproxy.fill.fills import Fills
-from regproxy.fleet.memory import NullFleet
 from regproxy.index.generation import Generation
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.oci.http.via import pseudonym
 from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock
 from regproxy.policy.routing import Routes, Upstream
-from regproxy.ports import BlobStore, ContentStore, Fleet, Index, Ledger, Registry, Replicas
+from regproxy.ports import BlobStore, ContentStore, Fleet, Index, KeyValueStore, Ledger, Registry
 from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.blobs import Blobs
 from regproxy.pull.freezes import Freezes
@@ -72,15 +71,6 @@ class Serving:
         return self.behind.remote if self.behind is not None else None
 
 
-def fleet_of(settings: Settings) -> Replicas:
-    """Return those beyond this machine with whom it shares what it knows."""
-    if settings.redis is None:
-        return NullFleet()
-    from regproxy.fleet.redis_fleet import RedisFleet  # noqa: PLC0415  15 MB that most do without
-
-    return RedisFleet(settings.redis.url, settings.redis.key, timeout=settings.redis.timeout)
-
-
 def content_store(settings: Settings, store: BlobStore, ledger: Ledger, clock: WallClock) -> ContentStore:
     """Return the store as pulls see it: where clients have shares of it, it keeps no more for one than that."""
     has_shares = any(each.store is not None for each in settings.quotas)
@@ -89,9 +79,14 @@ def content_store(settings: Settings, store: BlobStore, ledger: Ledger, clock: W
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, store: BlobStore, index: SqliteIndex, fleet: Fleet, clock: WallClock = time.time
+    settings: Settings,
+    store: BlobStore,
+    index: SqliteIndex,
+    fleet: Fleet,
+    clock: WallClock = time.time,
+    key_values: KeyValueStore | None = None,
 ) -> AsyncIterator[Serving]:
-    """Join all that answers pulls, and in the end let fills finish within the time to drain."""
+    """Join all that answers pulls, and in the end let fills finish within the time to drain; members are given *key_values*."""
     async with AsyncExitStack() as stack:
         usage = Usage(index.ledger(), clock)
         stack.push_async_callback(usage.record)
@@ -139,7 +134,7 @@ async def serving(
         if exchange is not None:
             on_disk = Blobs(registries, here, local, fills, usage, settings.downloads.uncached_ranges, access, clock)
             stack.push_async_callback(on_disk.close)
-            members = members_of(settings, routes, exchange, on_disk, fills, clock)
+            members = members_of(settings, routes, exchange, on_disk, fills, clock, key_values)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, known, manifests)
         stack.push_async_callback(listings.close)

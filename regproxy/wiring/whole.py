@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from regproxy.config import Settings
 from regproxy.fill.fills import Fills
+from regproxy.fleet.key_values import MemoryKeyValues
 from regproxy.maintenance.evictor import Evictor
 from regproxy.policy.clock import WallClock
 from regproxy.ports import BlobStore, Index
@@ -14,7 +15,8 @@ from regproxy.web.admin.services import AdminServices
 from regproxy.web.handlers import Handlers
 from regproxy.wiring.behind import uploading
 from regproxy.wiring.peering import watching
-from regproxy.wiring.serving import fleet_of, serving
+from regproxy.wiring.serving import serving
+from regproxy.wiring.sharing import fleet_of, sharing
 from regproxy.wiring.stores import kept, taking_stock
 from regproxy.wiring.tending import admin_services, hooking, tending, warming
 
@@ -36,9 +38,11 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
     """Open store and index, join them to the use cases, and take everything apart in the end."""
     async with AsyncExitStack() as stack:
         store, index = await stack.enter_async_context(kept(settings, clock))
-        fleet, ledger = fleet_of(settings), index.ledger()
+        key_values, ledger = MemoryKeyValues(), index.ledger()
+        fleet = fleet_of(settings, key_values)
         stack.push_async_callback(fleet.close)
-        served = await stack.enter_async_context(serving(settings, store, index, fleet, clock))
+        served = await stack.enter_async_context(serving(settings, store, index, fleet, clock, key_values))
+        await stack.enter_async_context(sharing(settings, fleet, served))
         behind = await stack.enter_async_context(uploading(settings, served.remote, store, index, clock))
         evictor = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
         await stack.enter_async_context(taking_stock(store, ledger))

@@ -15,12 +15,14 @@ from regproxy.fleet.rpc import SupervisorClient, SupervisorServer
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.peers.replicas import MemberFleet
 from regproxy.policy.clients.proof import Finding, Proof
 from regproxy.policy.credential import Secret
 from regproxy.policy.freshness import Denied, Missing, TagAnswer, TagRecord
 from regproxy.policy.tag_history import PastMeaning
 from regproxy.policy.upstream.tokens import Token
 from regproxy.ports import Fleet
+from tests.fakes.members import members
 from tests.fleet.redis_server import RedisServer
 
 NOW = 1_785_585_600.0
@@ -46,6 +48,7 @@ class Pair:
     shares_values: bool = True
     shares_locks: bool = True
     shares_histories: bool = False  # workers of one machine have the same index
+    shares_proofs: bool = True
 
     def __post_init__(self) -> None:
         self.work = f"work {next(numbers)}"
@@ -55,6 +58,8 @@ class Pair:
         for each in (self.one, self.other):
             if isinstance(each, RedisFleet):
                 await each.connection.settled()
+            if isinstance(each, MemberFleet):
+                await each.settled()
             async with each.lock(f"{self.work} is written"):
                 pass
 
@@ -97,12 +102,19 @@ async def _encrypted_redis(server: RedisServer) -> AsyncIterator[Pair]:
     yield Pair(one, other, shares_histories=True)
 
 
+@asynccontextmanager
+async def _members(_: RedisServer) -> AsyncIterator[Pair]:
+    async with members(clock=lambda: NOW) as (one, other):
+        yield Pair(one.fleet, other.fleet, shares_histories=True, shares_proofs=False)
+
+
 ADAPTERS = {
     "nobody": _nobody,
     "one process": _one_process,
     "workers": _workers,
     "Redis without a key": _plain_redis,
     "Redis with a key": _encrypted_redis,
+    "members of a fleet": _members,
 }
 
 
@@ -222,9 +234,9 @@ async def test_n16_03_what_was_asked_later_counts_of_two_proofs(pair: Pair) -> N
     allowed, ended = Proof(NOW - 20, Finding.ALLOWED, "manifest 1"), Proof(NOW - 10, Finding.ENDED, reason="it was refused")
     assert await pair.other.proof("a key") is None
     await pair.one.put_proof("a key", allowed)
-    assert await pair.other.proof("a key") == (allowed if pair.shares_values else None)
+    assert await pair.other.proof("a key") == (allowed if pair.shares_values and pair.shares_proofs else None)
     await pair.other.put_proof("a key", ended)
-    assert await pair.one.proof("a key") == (ended if pair.shares_values else None)
+    assert await pair.one.proof("a key") == (ended if pair.shares_values and pair.shares_proofs else None)
 
 
 CLAIMS = {"Redis with a key": f"canary-key-{next(numbers):053}", "Redis without a key": None}
@@ -240,3 +252,10 @@ async def test_n18_29_of_replicas_one_does_what_is_claimed_and_without_redis_eac
     assert [await each.claim(work, 60.0) for each in (unreachable, unreachable, NullFleet())] == [True] * 3
     for each in (one, other, unreachable):
         await each.close()
+
+
+async def test_n18_29_of_members_of_a_fleet_one_does_what_is_claimed() -> None:
+    work = f"work {next(numbers)}"
+    async with members(3) as found:
+        fleets = [SharedFleet(each.fleet) for each in (*found, *found)]
+        assert sorted(await asyncio.gather(*(each.claim(work, 60.0) for each in fleets))) == [*[False] * 5, True]

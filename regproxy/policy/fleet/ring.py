@@ -39,6 +39,12 @@ def start(digest: str, number: int) -> Begin:
     return Begin(number // _RUN % _CIRCLES, (_position(digest, 0) + number * _GOLDEN) % _LENGTH)
 
 
+def begin_of(name: str) -> Begin:
+    """Return where what is no piece begins, such as a value that one member keeps for all."""
+    place = _position(name, 0)
+    return Begin(place % _CIRCLES, place)
+
+
 def parent(rank: int, fan_out: int) -> int:
     """Return the rank that the one of *rank* asks; rank 0 asks nobody."""
     return (rank - 1) // fan_out

@@ -19,6 +19,7 @@ from regproxy.oci.http import byterange
 from regproxy.oci.http.byterange import ByteRange
 from regproxy.peers.client import BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING
 from regproxy.peers.exchange import MAX_PIECES, Exchange
+from regproxy.peers.key_values import LOCKS, VALUES
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
 from regproxy.peers.piece import Piece, UnservedError
@@ -28,6 +29,7 @@ from regproxy.ports import Content, Extent, StoreError, UpstreamError, encoded_e
 from regproxy.telemetry import metrics
 from regproxy.web.buffered import read_whole
 from regproxy.web.context import RequestContext
+from regproxy.web.fleet.key_values import KeyValueEndpoint
 from regproxy.web.parameters import path_of
 from regproxy.web.sendfile import send_extent
 
@@ -47,6 +49,7 @@ class Members:
     cached: Cached  # opens a blob that may be served to whoever asks for it under its repository; raises as `Blobs.open`
     fills: Fills
     clock: WallClock
+    key_values: KeyValueEndpoint | None = None  # what is kept for members
     sending: Counter[PieceName] = field(default_factory=Counter)  # how many members each piece is sent to now
 
     async def answer(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
@@ -68,6 +71,8 @@ class Members:
         if path_of(request) == PING:
             context.is_routine = True
             return _short(sealed, BYTES)
+        if self.key_values is not None and path_of(request) in {VALUES, LOCKS}:
+            return await self.key_values.answer(request, sealed)
         if path_of(request) != PIECES:
             raise errors.blob_unknown("members ask for nothing else")
         try:
