@@ -20,7 +20,7 @@ from regproxy.policy.fleet.traffic import Traffic
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
-_EVERY = 1.0  # seconds: however many members there are, each asks one or two of them, and is asked as often
+_EVERY = 1.0  # seconds: however many members there are, each asks one or two of them, and is asked about as often
 _MAX_NAMED = 10  # members, in one line of the log
 
 Health: TypeAlias = Literal["healthy", "suspected", "unreachable", "unknown"]
@@ -77,7 +77,7 @@ class FleetWatch:
         self._suspected = suspected
         self._clock = clock
         self._known: frozenset[str] = frozenset()
-        self._checks = Checks()
+        self._checks = Checks(membership.ring.us)
 
     async def run(self) -> None:
         """Look again and again, for ever."""
@@ -90,7 +90,7 @@ class FleetWatch:
         ring = self._membership.ring
         self._note(frozenset(ring.members) - {ring.us})
         self._total.add(self._ours.take())
-        for member in self._checks.due(sorted(self._known)):
+        for member in self._checks.due(sorted(self._known), self._clock()):
             reason = await self._pinger.trouble(member)
             if not self._checks.found(member, reason, self._clock()):
                 continue

@@ -38,16 +38,18 @@ class Place:
         self.addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
         self.wire, self.total, self.ours = Wire(), Traffic(), Traffic()
         self.suspected: list[dict[str, str]] = []
+        self.now = 17.0
         settings = FleetSettings.model_validate({"peers": "dns://peers.test:5000", "key": KEY, "advertise": US})
         self.membership = Membership(settings, Address("0.0.0.0", 5000), is_tls=False, suspicions=Suspicions(), resolve=self._resolve)
         cache = PieceCache(root, 1000, 60.0)
         self.watch = FleetWatch(
-            self.membership, self.wire, cache, {"docker.io"}, self.ours, self.total, lambda: self.suspected, lambda: 17.0
+            self.membership, self.wire, cache, {"docker.io"}, self.ours, self.total, lambda: self.suspected, lambda: self.now
         )
 
     async def look(self) -> None:
         await self.membership.refresh()
         await self.watch.look()
+        self.now += 1.0
 
     def found(self, limit: int = 100) -> list[dict[str, object]]:
         members = self.watch.document(limit)["members"]
