@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 
 from regproxy.policy.clock import WallClock
 from regproxy.policy.store import objects
-from regproxy.ports import ObjectStore, TooLong
+from regproxy.ports import ObjectStore, StoreError, TooLong
 
 LENGTH = 3600.0  # seconds: an eviction waits ten minutes, and deletes for some more
 _MAX_SIZE = 1024
+_MAX_LEASES = 10_000  # those of members that died before they deleted them
 _NAME = re.compile(r"[0-9]{12}")
 
 
@@ -38,9 +39,11 @@ class Lease:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[float | None]:
         """Hold it for the block, until the time that it gives at most; None where another member has it. Raise `StoreError`."""
-        numbers = [
-            number async for page in self._remote.list(objects.LEASES) for each in page if (number := _number(each.path)) is not None
-        ]
+        numbers: set[int] = set()
+        async for page in self._remote.list(objects.LEASES):
+            numbers.update(number for each in page if (number := _number(each.path)) is not None)
+            if len(numbers) > _MAX_LEASES:
+                raise StoreError(f"more than {_MAX_LEASES} leases in the object store: there is one at a time")
         last = max(numbers, default=0)
         if await self._ends_at(_path(last)) > self._clock():
             yield None

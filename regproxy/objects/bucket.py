@@ -28,6 +28,7 @@ _PART = 8 * 1024 * 1024  # bytes of a multipart upload's parts; 10,000 of them a
 _MAX_PARTS_IN_FLIGHT = 2  # of one upload
 _CHUNK = 128 * 1024  # bytes: who waits for a larger one takes a store that is slow for one that is silent
 _PAGE = 1000
+_MAX_LISTED = 20_000_000  # objects: a list that does not end is none
 _QUERY = re.compile(r"\?\S+")
 _STATUS = re.compile(r"status code: (\d{3}[ \w]{0,40})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
@@ -115,8 +116,11 @@ class Bucket:
                 return
 
     async def list(self, prefix: str) -> AsyncIterator[Sequence[StoredObject]]:
+        count = 0
         with _translated("list", prefix):
             async for page in obstore.list(self._patient, prefix, chunk_size=_PAGE):
+                if (count := count + len(page)) > _MAX_LISTED:
+                    raise StoreError(f"more than {_MAX_LISTED} objects below {prefix}")
                 yield [StoredObject(each["path"], each["size"], each["last_modified"].timestamp()) for each in page]
 
     async def sign(self, path: str, seconds: float) -> str:

@@ -48,7 +48,7 @@ def remote(settings: Settings, clock: WallClock = time.time) -> Remote | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class Readable:
     """An object store as pulls read it."""
 
     remote: Remote
@@ -66,7 +66,7 @@ class Backed:
 
 
 @asynccontextmanager
-async def reading(settings: Settings, index: SqliteIndex, clock: WallClock) -> AsyncIterator[Behind | None]:
+async def reading(settings: Settings, index: SqliteIndex, clock: WallClock) -> AsyncIterator[Readable | None]:
     """Read from the object store that is configured, if one is; raise `StoreError`."""
     found = remote(settings, clock)
     if found is None:
@@ -74,12 +74,12 @@ async def reading(settings: Settings, index: SqliteIndex, clock: WallClock) -> A
         return
     tier = ObjectTier(found.store, found.signer, Health(time.monotonic), index.uploads().repair)
     try:
-        yield Behind(found, tier, Holders(tier, BestEffortIndex(index)))
+        yield Readable(found, tier, Holders(tier, BestEffortIndex(index)))
     finally:
         await tier.close()
 
 
-def backed(content: ContentStore, index: SqliteIndex, behind: Behind | None) -> Backed:
+def backed(content: ContentStore, index: SqliteIndex, behind: Readable | None) -> Backed:
     """Put the object store behind *content*, *index* and registries, if there is one."""
     if behind is None:
         return Backed(content, BestEffortIndex(index), lambda registry: registry)
@@ -87,7 +87,7 @@ def backed(content: ContentStore, index: SqliteIndex, behind: Behind | None) -> 
     return Backed(BackedStore(content, behind.tier), known, partial(BackedRegistry, holders=behind.holders, index=known))
 
 
-def redirects(settings: Settings, behind: Behind | None) -> Redirects | None:
+def redirects(settings: Settings, behind: Readable | None) -> Redirects | None:
     """Return which blobs clients are sent to the object store for, where that is configured."""
     entry = settings.store.behind
     if entry is None or behind is None or entry.redirect == "never":

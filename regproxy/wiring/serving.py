@@ -41,7 +41,7 @@ from regproxy.web.clients.metering import Meters
 from regproxy.web.handlers import Handlers
 from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.wiring import behind
-from regproxy.wiring.behind import Behind, Remote
+from regproxy.wiring.behind import Readable, Remote
 from regproxy.wiring.peering import Peering, exchanging, members_of, peered
 from regproxy.wiring.running import running
 from regproxy.wiring.stores import configured
@@ -63,7 +63,7 @@ class Serving:
     recorded: Mapping[str, Registry]  # `registries`, with what they say of who may read what put on record
     proven: Collection[str]  # the upstreams that are asked with clients' own credentials
     peering: Peering | None = None  # the other members of the fleet
-    behind: Behind | None = None  # the object store behind the disk
+    behind: Readable | None = None  # the object store behind the disk
 
     @property
     def remote(self) -> Remote | None:

@@ -3,9 +3,11 @@
 import pytest
 from obstore.store import MemoryStore
 
+from regproxy.behind import lease
 from regproxy.behind.lease import LENGTH, Lease
 from regproxy.objects.bucket import Bucket
 from regproxy.policy.store import objects
+from regproxy.ports import StoreError
 from tests.behind.replicas import NOW
 
 FIRST = f"{objects.LEASES}{1:012d}"
@@ -54,3 +56,12 @@ async def test_n17_04_what_lies_beside_leases_is_none(remote: Bucket) -> None:
         async with Lease(remote, lambda: NOW).held() as until:
             assert until == NOW + LENGTH
     assert sorted(await names(remote)) == sorted([*stray, SECOND])
+
+
+async def test_n17_04_so_many_leases_are_none(remote: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_MAX_LEASES", 5)
+    for number in range(6):
+        await remote.put(f"{objects.LEASES}{number:012d}", b"{}")
+    with pytest.raises(StoreError, match="more than 5 leases"):
+        async with Lease(remote, lambda: NOW).held():
+            pass

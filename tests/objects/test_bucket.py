@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from regproxy.objects import bucket
 from regproxy.objects.bucket import opened
 from regproxy.ports import StoreError
 from tests import behind_kit
@@ -62,3 +63,36 @@ async def test_n17_04_what_is_no_object_is_an_error_of_ours(head: bytes) -> None
     async with server(head, b"x" * 5) as url:
         with pytest.raises(StoreError):
             await opened("s3://bucket/regproxy", url).get("a/b", 1000)
+
+
+async def test_n17_04_a_list_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket, "_MAX_LISTED", 10)
+    entry = (
+        b"<Contents><Key>regproxy/uses/x</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><ETag>x</ETag><Size>1</Size></Contents>"
+    )
+    page = (
+        b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>"
+        + entry
+        + b"</ListBucketResult>"
+    )
+    async with server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(page), page) as url:
+        listing = opened("s3://bucket/regproxy", url).list("uses/")
+        with pytest.raises(StoreError, match="more than 10 objects"):
+            assert [page async for page in listing] == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"Content-Length: 10\r\n\r\n",
+        HEAD.replace(b"200 OK", b"206 Partial Content") + b"Content-Range: bytes 0-9/20\r\nContent-Length: 10\r\n\r\n",
+        HEAD.replace(b"200 OK", b"206 Partial Content") + b"Content-Range: bytes 5-14/9\r\nContent-Length: 10\r\n\r\n",
+        HEAD.replace(b"200 OK", b"206 Partial Content") + b"Content-Length: 10\r\n\r\n",
+    ],
+    ids=["all of it", "another part", "a part of less", "some part"],
+)
+async def test_n17_04_another_part_than_was_asked_for_is_none(head: bytes) -> None:
+    async with server(head, bytes(10)) as url:
+        stack = AsyncExitStack()
+        with pytest.raises(StoreError):
+            await stack.enter_async_context(opened("s3://bucket/regproxy", url).stream("a/b", 5, 15))

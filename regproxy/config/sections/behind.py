@@ -52,7 +52,9 @@ class BehindEntry(Model):
     )
     redirect_from: Size = Field(default=16 * 1024 * 1024, description="Blobs of at least that size are redirected.")
     redirect_private: bool = Field(
-        default=False, description="true: redirect also what upstream gives only for a credential, ours or a client's that was shown to it."
+        default=False,
+        description="true: redirect also what upstream gives only for a credential or a certificate, ours or a client's that was shown to"
+        " it, and what `access: none` closes.",
     )
 
     def contradictions(self) -> Iterator[tuple[Place, str]]:
