@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("upstream", "storage", "index", "fleet", "behind", "fill", "pull", "maintenance", "web", "server")
+ROOMS = ("upstream", "storage", "index", "fleet", "peers", "behind", "fill", "pull", "maintenance", "web", "server")
 
 # Modules without one, and why.
 WITHOUT = {

@@ -49,5 +49,5 @@ def parsed(query: Mapping[str, Sequence[str]]) -> tuple[Blob, bool, str]:
     try:
         found = {name: value for name, (value,) in query.items()}
         return Blob(Repository(found["ns"], found["name"]), Digest.parse(found["digest"])), found["final"] == "1", found.get("from", "")
-    except (KeyError, InvalidDigest, InvalidName) as error:
+    except (KeyError, ValueError, InvalidDigest, InvalidName) as error:
         raise ValueError("not a part of a blob") from error

@@ -71,6 +71,7 @@ async def test_n17_20_nonsense_of_a_member_with_the_key_stops_no_pull(
         for each in rigs:
             answer = await pull(each, digest)
             assert (answer.status, answer.body == blob) == (200, True)
+            await each.settled()
     assert not [each.message for each in caplog.records if each.message == "this is a bug"]
 
 
@@ -92,6 +93,7 @@ async def test_n17_20_a_member_that_lies_about_the_size_leaves_no_other_one_susp
         digest = upstream.add_blob(NAME, blob)
         for each in rigs * 2:
             answer = await pull(each, digest)
+            await each.settled()
         assert (answer.status, answer.body == blob) == (200, True)
     said = {vars(each)["fields"]["member"] for each in caplog.records if each.message == "a member of the fleet does not serve"}
     assert said <= {hostile.url}
@@ -117,6 +119,7 @@ async def test_n17_03_a_piece_whose_writer_gave_up_is_begun_anew(tmp_path: Path)
         file.close()
         answer = await pulling
         assert (answer.status, answer.body == blob) == (200, True)
+        await rig.settled()
         assert upstream.sent_blob_bytes() == len(blob)
         kept = other.open(name)
         assert (kept.hold, os.pread(kept.file.fileno(), MIB, kept.offset) == blob[:MIB]) == (Hold.WHOLE, True)

@@ -55,6 +55,7 @@ async def test_n17_03_a_member_by_two_names_waits_neither_for_itself_nor_in_a_ci
         async with asyncio.timeout(100):  # less than members wait for one that lives
             answers = await asyncio.gather(*(each.ask(f"/v2/{NAME}/blobs/{digest}") for each in rigs))
         assert [(each.status, each.body == blob) for each in answers] == [(200, True)] * 3
+        await asyncio.gather(*(each.settled() for each in rigs))
 
 
 async def test_n17_20_parts_that_no_member_asks_for_are_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
