@@ -7,6 +7,7 @@ from typing import Any
 
 from cachetools import LRUCache, TTLCache
 
+from regproxy.asker import asker
 from regproxy.peers.blame import Blame, Sent
 from regproxy.peers.cache import Hold, PieceCache, PieceFile
 from regproxy.peers.client import BusyError, PeerClient, PeerError, Reply
@@ -111,6 +112,7 @@ class Exchange:
         await self._client.close()
 
     async def _driven(self, piece: Piece) -> None:
+        asker.set(self.upstreams.asker(piece.name.blob.repository.registry))  # of this task, whoever began it
         try:
             while not await self._brought(piece):
                 piece.restart()

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from cachetools import TTLCache
 
-from regproxy.asker import asker
+from regproxy.asker import Asker, asker
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.peers.exchange import Exchange
@@ -27,10 +27,11 @@ _log = logging.getLogger(__name__)
 class PeeredRegistry(ForwardingRegistry):
     """Passes every question on, but for blobs."""
 
-    def __init__(self, registry: Registry, exchange: Exchange) -> None:
-        """Wrap *registry*."""
+    def __init__(self, registry: Registry, exchange: Exchange, public: Asker | None = None) -> None:
+        """Wrap *registry*, of which members exchange what it gives where it is asked for the sake of *public*."""
         super().__init__(registry)
         self._exchange = exchange
+        self._public = public
         self._is_proven = False
         self._direct: TTLCache[Blob, bool] = TTLCache(_MAX_DIRECT, _DIRECT_FOR)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,7 +67,7 @@ class PeeredRegistry(ForwardingRegistry):
     @property
     def _has_peers(self) -> bool:
         """Whether others may bring it: what a client's own credential opens is for upstream to give."""
-        return not self._exchange.membership.is_alone and asker.get() is None
+        return not self._exchange.membership.is_alone and asker.get() == self._public
 
     async def _opened(self, stream: PieceStream, blob: Blob) -> bool:
         try:

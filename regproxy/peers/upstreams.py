@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from regproxy.asker import Asker
 from regproxy.fill.download import Download
 from regproxy.peers.names import PieceName
 from regproxy.peers.piece import UnservedError
@@ -16,11 +17,18 @@ _CUT_OFF_FOR = 10.0  # seconds after which a member that did not reach upstream 
 class Upstreams:
     """The upstreams of which members exchange blobs, by name."""
 
-    def __init__(self, registries: Mapping[str, Registry], clock: MonotonicClock = time.monotonic) -> None:
-        """Ask *registries*."""
+    def __init__(
+        self, registries: Mapping[str, Registry], is_proven: Callable[[str], bool] = lambda _: False, clock: MonotonicClock = time.monotonic
+    ) -> None:
+        """Ask *registries*; those that are *proven* by clients' own credentials as nobody, so that all may have what they give."""
         self.registries = registries
+        self._is_proven = is_proven
         self._clock = clock
         self._cut_off_until: dict[str, float] = {}
+
+    def asker(self, upstream: str) -> Asker | None:
+        """Return for whose sake *upstream* is asked for what every member may have."""
+        return Asker(None) if self._is_proven(upstream) else None
 
     def is_cut_off(self, upstream: str) -> bool:
         """Whether we do not reach *upstream*: then we come last, ask everybody, and give only what we have. So nobody waits in a circle."""

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import urlsplit
 
+from regproxy.asker import asker
 from regproxy.config import ConfigError, Settings
 from regproxy.config.sections.fleet import AUTO, FleetSettings
 from regproxy.derived import Derived
 from regproxy.fill.fills import Fills
+from regproxy.oci.endpoint import BlobPull
 from regproxy.peers.blame import Blame
 from regproxy.peers.cache import PieceCache
 from regproxy.peers.client import PeerClient
@@ -28,11 +30,13 @@ from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
+from regproxy.policy.permitted import check_denied
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import Content, ContentStore, Index, KeyValueStore, Kind, Registry
 from regproxy.pull.blobs import Blobs
 from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry.log import fields
+from regproxy.web.clients.entrance import Entrance
 from regproxy.web.fleet.key_values import KeyValueEndpoint
 from regproxy.web.fleet.pieces import Members
 from regproxy.wiring.running import running
@@ -97,7 +101,7 @@ async def exchanging(
     index: Index,
     clock: WallClock = time.time,
 ) -> AsyncIterator[Peering | None]:
-    """Exchange pieces of blobs of *registries* with the other members, of those whose content everybody may have whom we let in."""
+    """Exchange pieces of blobs of *registries* with the other members: what everybody may have whom we let in."""
     fleet = settings.fleet
     if fleet is None:
         yield None
@@ -110,18 +114,22 @@ async def exchanging(
     suspicions = Suspicions()
     membership = Membership(fleet, settings.listen, is_tls=settings.tls is not None, suspicions=suspicions)
 
-    def is_shared(name: str) -> bool:
+    def is_named(name: str) -> bool:
         upstream = routes.called(name)
-        return upstream is not None and upstream.name == name and upstream.access is not AccessMode.PROVEN
+        return upstream is not None and upstream.name == name
 
-    shared = Derived(registries, lambda _, registry: registry, is_shared)
+    def is_proven(name: str) -> bool:
+        upstream = routes.called(name)
+        return upstream is None or upstream.access is AccessMode.PROVEN
+
+    upstreams = Upstreams(Derived(registries, lambda _, registry: registry, is_named), is_proven)
     async with AsyncExitStack() as stack:
         run = DiskThreads(settings.store.root, _DISK)
         stack.callback(run.close)
         cache = PieceCache(settings.store.root / "pieces", fleet.piece_cache, min(_MAX_AGE, settings.reconfirm_after))
         await run(cache.prepare)
         client = PeerClient(FleetKeys(fleet.key, clock), fleet.timeout, clock, *_tls(settings, fleet))
-        exchange = Exchange(Upstreams(shared), membership, suspicions, client, cache, run, Blame(cache, run, stored))
+        exchange = Exchange(upstreams, membership, suspicions, client, cache, run, Blame(cache, run, stored))
         stack.push_async_callback(exchange.close)
         try:
             async with asyncio.timeout(_FIRST_LOOK):
@@ -155,7 +163,8 @@ def peered(registries: Mapping[str, Registry], exchange: Exchange) -> Mapping[st
     """Have blobs come from other members where they are exchanged."""
 
     def wrapped(name: str, registry: Registry) -> Registry:
-        return PeeredRegistry(registry, exchange) if name in exchange.upstreams.registries else registry
+        upstreams = exchange.upstreams
+        return PeeredRegistry(registry, exchange, upstreams.asker(name)) if name in upstreams.registries else registry
 
     return Derived(registries, wrapped)
 
@@ -166,15 +175,23 @@ def members_of(
     exchange: Exchange,
     blobs: Blobs,
     fills: Fills,
+    entrance: Entrance,
     clock: WallClock,
     key_values: KeyValueStore | None,
 ) -> Members:
-    """Return what answers the other members."""
+    """Return what answers the other members; of what clients have to prove they get what *entrance* lets nobody in particular have."""
     assert settings.fleet is not None  # noqa: S101 -- there is an exchange
 
     async def cached(blob: Blob) -> Content | None:
         upstream = routes.called(blob.repository.registry)
-        return None if upstream is None else await blobs.cached(Route(upstream, blob.repository), blob.digest)
+        if upstream is None:
+            return None
+        route = Route(upstream, blob.repository)
+        check_denied(route, blob.digest)
+        asker.set(exchange.upstreams.asker(upstream.name))
+        if asker.get() is not None:
+            await entrance.prove_public(route, BlobPull(blob.repository.name, blob.digest))
+        return await blobs.cached(route, blob.digest)
 
     endpoint = None if key_values is None else KeyValueEndpoint(key_values)
     return Members(FleetKeys(settings.fleet.key, clock), exchange, cached, fills, clock, key_values=endpoint)

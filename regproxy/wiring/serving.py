@@ -134,7 +134,7 @@ async def serving(
         if exchange is not None:
             on_disk = Blobs(registries, here, local, fills, usage, settings.downloads.uncached_ranges, access, clock)
             stack.push_async_callback(on_disk.close)
-            members = members_of(settings, routes, exchange, on_disk, fills, clock, key_values)
+            members = members_of(settings, routes, exchange, on_disk, fills, entrance, clock, key_values)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, known, manifests)
         stack.push_async_callback(listings.close)

@@ -50,6 +50,7 @@ class Tenants(FakeRegistry):
         super().__init__()
         self.owners = {ANNS: {"ann"}, BOBS: {"bob"}}
         self.passwords: dict[str, str] = {}  # where they are no longer as `basic` has them
+        self.open_to_all = {PUBLIC}
         self.hides = False  # says 404 to users who may not
         self.challenge_header = ("WWW-Authenticate", 'Basic realm="tenants"')
 
@@ -60,7 +61,7 @@ class Tenants(FakeRegistry):
             return error_reply(401, "UNAUTHORIZED", (self.challenge_header,))
         if entry.kind == "ping":
             return None if user else error_reply(401, "UNAUTHORIZED", (self.challenge_header,))
-        if entry.repository == PUBLIC or user in self.owners.get(entry.repository, ()):
+        if entry.repository in self.open_to_all or user in self.owners.get(entry.repository, ()):
             return None
         if user:
             return error_reply(404, "MANIFEST_UNKNOWN") if self.hides else error_reply(403, "DENIED")

@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
+from regproxy.asker import Asker
 from regproxy.oci.digest import Digest
 from regproxy.peers.names import Blob, PieceName
 from regproxy.peers.piece import UnservedError
@@ -54,7 +55,7 @@ async def test_n17_03_who_does_not_reach_upstream_says_so_once_and_comes_last_fo
     now = 0.0
     registry = Given(WHOLE)
     registry.error = Unavailable("refused")
-    upstreams = Upstreams({"docker.io": registry}, lambda: now)
+    upstreams = Upstreams({"docker.io": registry}, clock=lambda: now)
     found = []
     for moment in (0.0, 5.0, 11.0):
         now = moment
@@ -82,3 +83,8 @@ async def test_n17_02_what_cannot_be_cut_is_not_brought_by_pieces(spoil: Callabl
         await sent(upstreams)
     assert not failed.value.is_cut_off
     assert not upstreams.is_cut_off("docker.io")
+
+
+def test_n17_21_who_wants_proofs_is_asked_as_nobody() -> None:
+    upstreams = Upstreams({}, lambda name: name == "tenants.test")
+    assert (upstreams.asker("tenants.test"), upstreams.asker("docker.io")) == (Asker(None), None)

@@ -75,7 +75,9 @@ class FleetSettings(Model):
 
     peers: Peers = Field(description="All members, this one among them: what a name stands for, looked up every 10 s, or a list of URLs.")
     advertise: Advertised = Field(default=AUTO, description="The URL of this member, as `peers` has it.")
-    key: Keys = Field(repr=False, description="Signs what members say to each other. It opens all content that is not `proven`.")
+    key: Keys = Field(
+        repr=False, description="Signs what members say to each other. It opens all content that is not private at a `proven` upstream."
+    )
     piece_cache: Size = Field(default=2 * 1024**3, description="Bytes below `store.root`, beside the store, for pieces on their way.")
     timeout: Annotated[Seconds, Field(gt=0, le=60.0)] = Field(
         default=1.0, description="How long a member may take to say that it will answer; then it is left alone for 30 s or more."

@@ -116,6 +116,15 @@ class Entrance:
 
         context.enter_again = enter_again
 
+    async def prove_public(self, route: Route, pull: Pull) -> None:
+        """Make sure that upstream gives *pull* to anybody; raise `RegistryError` or `UpstreamError`."""
+        if self.proofs is None:
+            raise errors.denied(f"nobody has shown that {route.repository} is public")
+        try:
+            await self.proofs.prove(None, wanted(self.registries[route.upstream.name], route.repository, pull), "")
+        except Unauthenticated as error:
+            raise errors.denied(str(error)) from None
+
     async def recheck(self, context: RequestContext) -> None:
         """Ask again who may pull where what was found out before may be wrong by now; raise `RegistryError`."""
         if context.is_permitted is not None and context.enter_again is not None and not context.is_permitted():
