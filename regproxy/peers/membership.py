@@ -38,6 +38,7 @@ class Membership:
         self._resolve = resolve or resolved
         self.trouble: str | None = None  # why members, or which of them we are, cannot be looked up
         self.ring = Ring((), self._us or self._seen_by(()))
+        metrics.FLEET_MEMBERS.set(len(self.ring))
 
     @property
     def is_alone(self) -> bool:
@@ -51,8 +52,8 @@ class Membership:
     async def refresh(self) -> None:
         """Look who the members are, and which of them we are; where that cannot be told, they are who they were."""
         members = await self._looked_up(self.source) if isinstance(self.source, str) else self.source
-        if not members:
-            return
+        if not members or set(members) == set(self.ring.members):
+            return  # of thousands, each is looked at to find ourselves
         ours = [self._us] if self._us else await members_here(members, self._listen, self._resolve)
         if not ours and not isinstance(self.source, str):
             self._warn("cannot tell which listed member of the fleet this is: it fetches for itself", "none has an address of this machine")
@@ -88,8 +89,6 @@ class Membership:
     def _view(self, members: Iterable[str], ours: Sequence[str]) -> None:
         """Take *members*, among whom we are the first of *ours*, and the others are nobody."""
         us, found = ours[0], {*members, ours[0]} - {*ours[1:]}
-        if found == set(self.ring.members) and us == self.ring.us:
-            return
         self.ring = Ring(found, us)
         self._suspicions.retain(self.ring.members)
         metrics.FLEET_MEMBERS.set(len(self.ring))

@@ -85,6 +85,7 @@ async def test_n17_21_who_has_not_asked_believes_nobody_that_something_is_public
     blob = next(body for body in iter(lambda: os.urandom(1000), b"") if root_of(members, body) == members[0])
     digest = tenants.add_blob(PUBLIC, blob)
     assert (await rigs[0].ask(f"/v2/{PUBLIC}/blobs/{digest}")).status == 200
+    await rigs[0].settled()
     tenants.open_to_all.clear()
     for each in rigs[1:]:
         answer = await asked(each, target_of(Blob(Repository("docker.io", PUBLIC), digest), is_final=True))

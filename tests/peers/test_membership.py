@@ -7,6 +7,7 @@ from regproxy.config import Address
 from regproxy.config.sections.fleet import FleetSettings
 from regproxy.peers.membership import Membership
 from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.telemetry import metrics
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -104,3 +105,10 @@ async def test_n17_03_who_listens_at_one_address_is_no_other_member_of_the_same_
     found = listed(urls, Names(), Address("127.0.0.2", 5000))
     await found.refresh()
     assert (found.ring.us, len(found.ring)) == (urls[1], 2)
+
+
+async def test_n17_03_who_is_alone_is_counted() -> None:
+    found = by_name(Names("127.0.0.1"))
+    await found.refresh()
+    assert found.is_alone
+    assert b"\nregproxy_fleet_members 1.0\n" in metrics.exposition()[0]
