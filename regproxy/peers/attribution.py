@@ -20,7 +20,7 @@ from regproxy.telemetry.log import fields
 
 _MAX_BLOBS = 256  # whose senders are remembered
 _MAX_SENT = 100_000  # ranges of one blob
-_MAX_JUDGED = 16  # blobs at once
+_MAX_COMPARED = 16  # blobs at once
 _EVERY, _MOST_LOOKS = 0.5, 240  # seconds between looks for a right copy, and how many
 
 Stored = Callable[[Blob], Awaitable[Content | None]]
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentRange:
     """Bytes *start* to *stop* of a piece, which member sent them, and how long it said that the blob is."""
 
     member: str
@@ -39,7 +39,7 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
+class _HashedRange:
     """What a member said that bytes *start* to *stop* of a blob are, by their hash, and how long the blob is."""
 
     member: str
@@ -49,7 +49,7 @@ class _Statement:
     hash: bytes
 
 
-class Blame:
+class Attribution:
     """Remembers who sent what."""
 
     def __init__(self, cache: PieceCache, run: DiskThreads, stored: Stored) -> None:
@@ -57,22 +57,22 @@ class Blame:
         self._cache = cache
         self._run = run
         self._stored = stored
-        self._sent: LRUCache[Blob, list[tuple[PieceName, Sent]]] = LRUCache(_MAX_BLOBS)
+        self._sent: LRUCache[Blob, list[tuple[PieceName, SentRange]]] = LRUCache(_MAX_BLOBS)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def received(self, name: PieceName, sent: Sent) -> None:
+    def received(self, name: PieceName, sent: SentRange) -> None:
         """Record that a member sent a part of a piece."""
         known = self._sent.setdefault(name.blob, [])
         if sent.stop > sent.start and len(known) < _MAX_SENT:
             known.append((name, sent))
 
-    async def state(self, blob: Blob, suspicions: Suspicions) -> None:
+    async def report_corrupt(self, blob: Blob, suspicions: Suspicions) -> None:
         """Hash what members sent of *blob*, which is wrong, and judge them when it is here and right."""
         sent = self._sent.pop(blob, [])
-        if not sent or len(self._tasks) >= _MAX_JUDGED:
+        if not sent or len(self._tasks) >= _MAX_COMPARED:
             return
-        statements = [each for name, part in sent if (each := await self._run(self._statement, name, part)) is not None]
-        task = asyncio.create_task(self._judged(blob, statements, suspicions), name=f"fleet blame {blob.digest}")
+        hashed = [each for name, part in sent if (each := await self._run(self._hashed, name, part)) is not None]
+        task = asyncio.create_task(self._compared(blob, hashed, suspicions), name=f"fleet attribution {blob.digest}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -81,7 +81,7 @@ class Blame:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _judged(self, blob: Blob, statements: Sequence[_Statement], suspicions: Suspicions) -> None:
+    async def _compared(self, blob: Blob, hashed: Sequence[_HashedRange], suspicions: Suspicions) -> None:
         for _ in range(_MOST_LOOKS):
             if (content := await self._stored(blob)) is not None:
                 break
@@ -89,11 +89,11 @@ class Blame:
         else:
             return
         try:
-            liars = set()
-            for each in statements:
+            senders = set()
+            for each in hashed:
                 if each.size != content.size or each.hash != await self._hash_of(content, each.start, each.stop):
-                    liars.add(each.member)
-            for member in sorted(liars):
+                    senders.add(each.member)
+            for member in sorted(senders):
                 suspicions.sent_corrupt(member, time.monotonic())
                 metrics.FLEET_REQUESTS.labels("corrupt").inc()
                 _log.error("a member of the fleet sent wrong bytes", extra=fields(member=member, digest=str(blob.digest)))
@@ -106,7 +106,7 @@ class Blame:
         extent = await content.extent(start, stop)
         return await self._run(_hash, extent.file.fileno(), extent.offset, extent.offset + stop - start)
 
-    def _statement(self, name: PieceName, sent: Sent) -> _Statement | None:
+    def _hashed(self, name: PieceName, sent: SentRange) -> _HashedRange | None:
         file = self._cache.open(name)
         try:
             if file.hold is not Hold.WHOLE:
@@ -114,7 +114,7 @@ class Blame:
                 return None
             begin = name.cut.start
             known = _hash(file.file.fileno(), file.offset + sent.start, file.offset + sent.stop)
-            return _Statement(sent.member, begin + sent.start, begin + sent.stop, sent.size, known)
+            return _HashedRange(sent.member, begin + sent.start, begin + sent.stop, sent.size, known)
         finally:
             file.close()
 

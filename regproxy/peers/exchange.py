@@ -8,7 +8,7 @@ from typing import Any
 from cachetools import LRUCache, TTLCache
 
 from regproxy.asker import asker
-from regproxy.peers.blame import Blame, Sent
+from regproxy.peers.attribution import Attribution, SentRange
 from regproxy.peers.cache import Hold, PieceCache, PieceFile
 from regproxy.peers.client import BusyError, PeerClient, PeerError, Reply
 from regproxy.peers.membership import Membership
@@ -52,13 +52,13 @@ class Exchange:
         client: PeerClient,
         cache: PieceCache,
         run: DiskThreads,
-        blame: Blame,
+        attribution: Attribution,
         clock: MonotonicClock = time.monotonic,
     ) -> None:
         """Bring pieces from members, or from *upstreams*, into *cache*, whose calls go through *run*."""
         self.membership = membership
         self.run = run
-        self.blame = blame
+        self.attribution = attribution
         self.upstreams = upstreams
         self.traffic = Traffic()
         self._suspicions = suspicions
@@ -100,7 +100,7 @@ class Exchange:
 
     async def corrupt(self, blob: Blob) -> None:
         """Forget all pieces of *blob*, some of which were wrong, and find out whose once the right ones are here."""
-        await self.blame.state(blob, self._suspicions)
+        await self.attribution.report_corrupt(blob, self._suspicions)
         await self.run(self._cache.forget, blob)
 
     async def close(self) -> None:
@@ -108,7 +108,7 @@ class Exchange:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.blame.close()
+        await self.attribution.close()
         await self._client.close()
 
     async def _driven(self, piece: Piece) -> None:
@@ -241,7 +241,7 @@ class Exchange:
                 self.traffic.count(ask.member, received=len(got))
                 await self._put(piece, file, got)
         finally:
-            self.blame.received(piece.name, Sent(ask.member, before, piece.written, piece.size or 0))
+            self.attribution.received(piece.name, SentRange(ask.member, before, piece.written, piece.size or 0))
 
     async def _waited(self, coming: asyncio.Future[Any], ask: Ask, walk: Walk, transfer: Transfer) -> None:
         """Wait for what a member is to send; raise `PeerError` where it is dead, `_LateError` where it is slow and another one may do."""

@@ -16,7 +16,7 @@ from regproxy.config.sections.fleet import AUTO, FleetSettings
 from regproxy.derived import Derived
 from regproxy.fill.fills import Fills
 from regproxy.oci.endpoint import BlobPull
-from regproxy.peers.blame import Blame
+from regproxy.peers.attribution import Attribution
 from regproxy.peers.cache import PieceCache
 from regproxy.peers.client import PeerClient
 from regproxy.peers.exchange import Exchange
@@ -129,7 +129,7 @@ async def exchanging(
         cache = PieceCache(settings.store.root / "pieces", fleet.piece_cache, min(_MAX_AGE, settings.reconfirm_after))
         await run(cache.prepare)
         client = PeerClient(FleetKeys(fleet.key, clock), fleet.timeout, clock, *_tls(settings, fleet))
-        exchange = Exchange(upstreams, membership, suspicions, client, cache, run, Blame(cache, run, stored))
+        exchange = Exchange(upstreams, membership, suspicions, client, cache, run, Attribution(cache, run, stored))
         stack.push_async_callback(exchange.close)
         try:
             async with asyncio.timeout(_FIRST_LOOK):

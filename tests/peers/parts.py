@@ -9,7 +9,7 @@ from regproxy.config import Address
 from regproxy.config.sections.fleet import FleetSettings
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.blame import Blame
+from regproxy.peers.attribution import Attribution
 from regproxy.peers.cache import PieceCache
 from regproxy.peers.client import PeerClient
 from regproxy.peers.exchange import Exchange
@@ -98,7 +98,7 @@ async def exchange(root: Path, registry: Given, *others: str) -> AsyncIterator[E
         return None
 
     client = PeerClient(FleetKeys(KEY, lambda: 0.0), 60.0, lambda: 0.0)
-    found = Exchange(Upstreams({"docker.io": registry}), membership, suspicions, client, cache, run, Blame(cache, run, stored))
+    found = Exchange(Upstreams({"docker.io": registry}), membership, suspicions, client, cache, run, Attribution(cache, run, stored))
     try:
         yield found
     finally:

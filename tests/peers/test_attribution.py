@@ -10,7 +10,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.blame import Blame, Sent
+from regproxy.peers.attribution import Attribution, SentRange
 from regproxy.peers.cache import PieceCache
 from regproxy.peers.names import Blob, PieceName
 from regproxy.policy.fleet.cut import MIB, piece_at
@@ -41,7 +41,7 @@ class Stored:
         self.file.close()
 
 
-async def suspected(root: Path, piece: bytes, *sent: Sent, is_kept: bool = True, there: bool = True) -> set[str]:
+async def suspected(root: Path, piece: bytes, *sent: SentRange, is_kept: bool = True, there: bool = True) -> set[str]:
     """Return who is suspected once *piece*, which members *sent*, turns out to be part of a blob that is wrong."""
     run, suspicions = DiskThreads(root, 60.0), Suspicions()
     cache = PieceCache(root / "pieces", 10 * MIB, 600.0)
@@ -57,13 +57,13 @@ async def suspected(root: Path, piece: bytes, *sent: Sent, is_kept: bool = True,
         assert blob == BLOB
         return Stored((root / "whole").open("rb")) if there else None
 
-    blame = Blame(cache, run, stored)
+    attribution = Attribution(cache, run, stored)
     for each in sent:
-        blame.received(NAME, each)
-    await blame.state(BLOB, suspicions)
+        attribution.received(NAME, each)
+    await attribution.report_corrupt(BLOB, suspicions)
     if there:
-        await asyncio.gather(*blame._tasks)
-    await blame.close()
+        await asyncio.gather(*attribution._tasks)
+    await attribution.close()
     run.close()
     return set(suspicions.reasons(0.0))
 
@@ -73,13 +73,18 @@ ALL = len(WHOLE)
 
 async def test_n17_03_only_who_sent_something_else_is_blamed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     piece = WHOLE[:1000] + b"wrong" + WHOLE[1005:]
-    sent = Sent("one", 0, 1000, ALL), Sent("two", 1000, 1500, ALL), Sent("three", 1500, ALL, ALL), Sent("none", 7, 7, ALL)
+    sent = (
+        SentRange("one", 0, 1000, ALL),
+        SentRange("two", 1000, 1500, ALL),
+        SentRange("three", 1500, ALL, ALL),
+        SentRange("none", 7, 7, ALL),
+    )
     assert await suspected(tmp_path, piece, *sent) == {"two"}
     assert [each.levelno for each in caplog.records if "sent wrong bytes" in each.message] == [logging.ERROR]
 
 
 async def test_n17_20_who_sent_right_bytes_of_a_wrong_size_is_blamed(tmp_path: Path) -> None:
-    sent = Sent("one", 0, 500, ALL), Sent("two", 500, ALL, ALL + 1)
+    sent = SentRange("one", 0, 500, ALL), SentRange("two", 500, ALL, ALL + 1)
     assert await suspected(tmp_path, WHOLE, *sent) == {"two"}
 
 
@@ -87,4 +92,4 @@ async def test_n17_03_nobody_is_blamed_for_what_cannot_be_compared(tmp_path: Pat
     for number, (is_kept, there) in enumerate([(False, True), (True, False)]):
         root = tmp_path / str(number)
         root.mkdir()
-        assert await suspected(root, b"wrong" * 100, Sent("one", 0, 500, ALL), is_kept=is_kept, there=there) == set()
+        assert await suspected(root, b"wrong" * 100, SentRange("one", 0, 500, ALL), is_kept=is_kept, there=there) == set()
