@@ -5,9 +5,10 @@ import json
 import pytest
 
 from regproxy.behind import documents
-from regproxy.behind.documents import Closure, TagDocument
+from regproxy.behind.documents import Closure, Frozen, Pinned, TagDocument
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
+from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store.pieces import PieceSums
 from regproxy.policy.tag_history import PastMeaning
@@ -23,6 +24,10 @@ def test_n17_04_every_document_is_read_as_it_was_written() -> None:
     assert documents.link_of(documents.link_document(FOUND)) == FOUND
     assert documents.tag_with_history_of(documents.tag_with_history(tag)) == tag
     assert documents.closure_of(documents.closure_document(Closure(3.0, "no"))) == Closure(3.0, "no")
+    for pinned in (Pinned(FOUND.digest, is_lifted=False), Pinned(FOUND.digest, is_lifted=True)):
+        assert documents.pinned_of(documents.pinned_document(pinned)) == pinned
+    for freeze in (Freeze("a:*", FOUND.digest), Freeze("a:*", None), None):
+        assert documents.frozen_of(documents.frozen_document(Frozen("a:*", freeze))) == Frozen("a:*", freeze)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +37,14 @@ def test_n17_04_what_has_nothing_in_it_says_nothing(document: dict[str, object] 
     assert documents.sums_of(document) is None
     assert documents.tag_with_history_of(document) is None
     assert documents.closure_of(document) is None
+    assert documents.frozen_of(document) is None
+    assert documents.pinned_of(document) in {None, Pinned(FOUND.digest, is_lifted=False)}
     assert documents.link_of(document) in {None, FOUND}
+
+
+@pytest.mark.parametrize("pattern", [None, 1, "", "a\n", "a" * 1025])
+def test_n17_04_a_freeze_of_no_pattern_says_nothing(pattern: object) -> None:
+    assert documents.frozen_of({"pattern": pattern, "digest": "", "is_lifted": False}) is None
 
 
 def test_n17_04_only_our_keys_and_the_same_place_verify() -> None:
@@ -41,6 +53,7 @@ def test_n17_04_only_our_keys_and_the_same_place_verify() -> None:
     assert verified is not None
     assert verified["a"] == 1
     assert signer(OTHER_KEY).verified("tags/a", written) is None
+    assert [signer(keys).is_current("tags/a", written) for keys in (KEY, f"{KEY},{OTHER_KEY}", f"{OTHER_KEY},{KEY}")] == [True, True, False]
     assert signer().verified("tags/b", written) is None
     assert signer().verified("tags/a", written.replace(b'"a":1', b'"a":2')) is None
     for wrong in (None, b"", b"{}", b"\n" + b"0" * 64, json.dumps({"a": 1}).encode(), b"\xff" * 200):
