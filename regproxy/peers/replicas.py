@@ -25,7 +25,7 @@ from regproxy.peers.client import BusyError, PeerClient, PeerError
 from regproxy.peers.key_values import RemoteKeyValues
 from regproxy.policy.clients.proof import Proof
 from regproxy.policy.clock import MonotonicClock, WallClock
-from regproxy.policy.fleet.owners import owners
+from regproxy.policy.fleet.owners import group_of, owners
 from regproxy.policy.fleet.ring import Ring
 from regproxy.policy.freshness import TagAnswer
 from regproxy.policy.tag_history import History
@@ -71,6 +71,7 @@ class MemberFleet(SealedFleet):
         self.key_values = key_values
         self._monotonic = monotonic
         self._link: FleetLink | None = None
+        self._known: tuple[Ring, Ring] | None = None  # all members, and those of them that share with us
         self._left_alone: set[str] = set()  # members that did not answer
         self._behind: set[asyncio.Task[None]] = set()
         self._knocking: asyncio.Task[None] | None = None
@@ -168,7 +169,7 @@ class MemberFleet(SealedFleet):
         """Return what the keeper of *place* answers; *otherwise* where none does."""
         if (link := self._link) is None:
             return otherwise
-        for member in owners(link.ring(), place, self._left_alone.__contains__):
+        for member in owners(self._group(link.ring()), place, self._left_alone.__contains__):
             if member == link.us:
                 return await call(self.key_values)
             try:
@@ -182,6 +183,11 @@ class MemberFleet(SealedFleet):
                 metrics.FLEET_SHARING.labels("ok").inc()
                 return found
         return otherwise
+
+    def _group(self, ring: Ring) -> Ring:
+        if self._known is None or self._known[0] is not ring:
+            self._known = ring, group_of(ring)
+        return self._known[1]
 
     async def _taken(self, link: FleetLink, place: str, ticket: str, keeper: KeyValueStore) -> KeyValueStore | None:
         """Take a lock; None where somebody has released it, or takes too long: then we go on without it."""

@@ -39,6 +39,11 @@ def start(digest: str, number: int) -> Begin:
     return Begin(number // _RUN % _CIRCLES, (_position(digest, 0) + number * _GOLDEN) % _LENGTH)
 
 
+def number_of(member: str) -> int:
+    """Return a number of 64 bits that has nothing to do with where a member lies."""
+    return _position(member, _CIRCLES)
+
+
 def begin_of(name: str) -> Begin:
     """Return where what is no piece begins, such as a value that one member keeps for all."""
     place = _position(name, 0)

@@ -72,6 +72,7 @@ class Members:
             context.is_routine = True
             return _short(sealed, BYTES)
         if self.key_values is not None and path_of(request) in {VALUES, LOCKS}:
+            context.is_routine = True  # each pull makes some
             return await self.key_values.answer(request, sealed)
         if path_of(request) != PIECES:
             raise errors.blob_unknown("members ask for nothing else")

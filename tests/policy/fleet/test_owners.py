@@ -1,6 +1,6 @@
 from collections import Counter
 
-from regproxy.policy.fleet.owners import owners
+from regproxy.policy.fleet.owners import group_of, owners
 from regproxy.policy.fleet.ring import Ring
 
 MEMBERS = [f"http://10.0.0.{number}:5000" for number in range(40)]
@@ -47,3 +47,21 @@ def test_n17_05_names_are_spread_over_all_members() -> None:
     first = Counter(owners(Ring([*MEMBERS, "us"], "us"), name, nobody)[0] for name in NAMES)
     assert len(first) == len(MEMBERS) + 1
     assert max(first.values()) <= 4 * len(NAMES) / len(MEMBERS)
+
+
+def test_n17_05_up_to_64_members_share_with_all() -> None:
+    for count in (1, 40):
+        ring = Ring(MEMBERS[:count], MEMBERS[0])
+        assert group_of(ring) is ring
+
+
+def test_n17_05_more_share_in_groups_that_nobody_is_left_out_of() -> None:
+    everybody = [f"http://10.0.{number // 250}.{number % 250}:5000" for number in range(3000)]
+    ring, groups = Ring(everybody, everybody[0]), dict[str, list[str]]()
+    for us in everybody[:300]:
+        found = group_of(ring.seen_by(us))
+        assert us in found.members
+        assert found.us == us
+        assert all(groups.setdefault(each, found.members) == found.members for each in found.members), "they agree who they are"
+        assert len(found) <= 2 * 64
+    assert len({tuple(each) for each in groups.values()}) == 64
