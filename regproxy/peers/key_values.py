@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ BEAT = 0.25  # seconds between two signs of life of a member at which a lock is 
 RELEASED, ENDED, ALIVE = b"+", b"-", b"."
 MAX_SECONDS = 100 * 24 * 3600.0
 _SILENCE = 4 * BEAT
+_TIMEOUTS = 5  # for a call of a member that answers others
 _MAX_NAME, _MAX_MEMBER = 64, 300  # characters
 
 Result = TypeVar("Result")
@@ -61,13 +62,17 @@ def hash_of(body: bytes) -> str:
 
 
 class RemoteKeyValues:
-    """What one other member keeps (port KeyValueStore): each call raises `PeerError` where it does not answer in time, or `BusyError`."""
+    """What one other member keeps (port KeyValueStore): each call raises `PeerError` where it does not answer in time, or `BusyError`.
+
+    One that answers other calls meanwhile has much to do, and is waited for some times as long.
+    """
 
     def __init__(self, client: PeerClient, member: str, timeout: float) -> None:
         """Leave *member* so many seconds for an answer."""
         self._client = client
         self._member = member
         self._timeout = timeout
+        self._answers = 0  # so far
 
     async def get(self, name: str) -> bytes | None:
         return await self._in_time(self._got(Wanted(name).target(VALUES)))
@@ -121,16 +126,22 @@ class RemoteKeyValues:
             raise BusyError
 
     async def _in_time(self, work: Coroutine[Any, Any, Result]) -> Result:
-        return await answered(work, self._timeout)
+        found = await answered(work, self._timeout, lambda: self._answers)
+        self._answers += 1
+        return found
 
 
-async def answered(work: Coroutine[Any, Any, Result], timeout: float) -> Result:
-    """Wait for *work*, which asks a member; raise `PeerError` after *timeout* seconds."""
+async def answered(work: Coroutine[Any, Any, Result], timeout: float, answers: Callable[[], int] = lambda: 0) -> Result:
+    """Wait for *work*, which asks a member; raise `PeerError` after *timeout* seconds; later while there are other *answers*."""
     task = asyncio.create_task(work)
     try:
-        if not await is_done(task, timeout):
-            raise PeerError(f"it did not answer within {timeout:g} s")
-        return task.result()
+        for _ in range(_TIMEOUTS):
+            before = answers()
+            if await is_done(task, timeout):
+                return task.result()
+            if answers() == before:
+                break
+        raise PeerError(f"it did not answer within {timeout:g} s")
     finally:
         if not task.done():
             task.cancel()

@@ -14,9 +14,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+
+from cachetools import LRUCache
 
 from regproxy.fleet.encryption import Encryption
 from regproxy.fleet.sealed import SealedFleet
@@ -37,6 +39,7 @@ _LEASE = 5  # timeouts that a lock is held for if it is not renewed
 _RENEWALS = 3  # of them in that time
 _LONGEST_WAIT = 15  # timeouts; a holder whose way upstream is broken must not hold up all others, one after the other
 _KNOCK = 0.5  # seconds between two tries to reach members that did not answer
+_MAX_REMOTES = 1000  # members, of whom it is known what they answered
 _MAX_BEHIND = 1000  # calls that nobody waits for, at once
 
 Result = TypeVar("Result")
@@ -53,13 +56,16 @@ class FleetLink:
     encryption: Encryption
     is_shared: Callable[[str], bool]  # whether members share what tags of an upstream mean
     timeout: float
+    remotes: LRUCache[str, KeyValueStore] = field(default_factory=lambda: LRUCache(_MAX_REMOTES))
 
     @property
     def us(self) -> str:
         return self.ring().us
 
     def remote(self, member: str) -> KeyValueStore:
-        return RemoteKeyValues(self.client, member, self.timeout)
+        if (found := self.remotes.get(member)) is None:
+            found = self.remotes[member] = RemoteKeyValues(self.client, member, self.timeout)
+        return found
 
 
 class MemberFleet(SealedFleet):

@@ -10,7 +10,7 @@ import pytest
 
 from regproxy.fleet.sealed import MAX_SEALED
 from regproxy.peers.client import BUSY, BYTES, OUTCOME, PENDING, BusyError, PeerClient, PeerError
-from regproxy.peers.key_values import LOCKS, NONE, RemoteKeyValues, Wanted, hash_of, wanted
+from regproxy.peers.key_values import LOCKS, NONE, RemoteKeyValues, Wanted, answered, hash_of, wanted
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
 from tests.fakes.fleet import KEY
 from tests.fakes.listener import Listener
@@ -114,6 +114,20 @@ async def test_n17_06_a_keeper_that_hangs_costs_so_much_time() -> None:
     async with keeping(lambda _: b"", hangs=True, timeout=QUICK) as keeper:
         with pytest.raises(PeerError):
             await keeper.get("a")
+
+
+async def test_n17_06_a_keeper_that_answers_others_meanwhile_is_waited_for_longer() -> None:
+    reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    others = iter(range(100))
+
+    async def slow() -> int:
+        return await reply
+
+    asyncio.get_running_loop().call_later(3 * QUICK, reply.set_result, 7)
+    assert await answered(slow(), QUICK, lambda: next(others)) == 7
+    reply = asyncio.get_running_loop().create_future()
+    with pytest.raises(PeerError):
+        await answered(slow(), QUICK / 10, lambda: next(others))
 
 
 async def test_n17_06_who_has_stopped_to_ask_asks_nobody() -> None:
