@@ -68,18 +68,18 @@ class Reply:
         return part.size, part.stop
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the bytes; raise `PeerError` where they end short."""
+        """Yield the bytes; raise `PeerError` where they end short, as they do where the member's own source fails."""
         try:
             flow = flow_of(self._response) if self._response.content_length is not None else None
             while self._left:
                 chunk = await (self._response.content.readany() if flow is None else flow.read())
                 if not chunk:
-                    raise PeerError(f"it stopped {self._left} bytes short")
+                    raise PeerError(f"it stopped {self._left} bytes short", is_suspect=False)
                 chunk = chunk[: self._left]
                 self._left -= len(chunk)
                 yield chunk
         except (aiohttp.ClientError, OSError) as error:
-            raise PeerError(f"it broke off: {type(error).__name__}") from error
+            raise PeerError(f"it broke off: {type(error).__name__}", is_suspect=False) from error
 
     async def _line(self) -> str | None:
         try:

@@ -52,19 +52,17 @@ class Member(Listener):
         self._keys = FleetKeys(KEY, time.time)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        target = head[0].split(" ")[1]
-        fields = dict(line.split(": ", 1) for line in head[1:] if line)
-        range_ = fields.get("Range", "")
-        sealed = self._keys.opened(fields[REQUEST], "GET", fields["Host"], target, range_)
-        if target == PING:
-            if self._lives:
-                writer.write(Asked(0, 0, sealed).head(BYTES, 200, "", "Content-Length: 0"))
-        else:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            method, target, _ = head[0].split(" ")
+            fields = dict(line.split(": ", 1) for line in head[1:] if line)
+            sealed = self._keys.opened(fields[REQUEST], method, fields["Host"], target, range_ := fields.get("Range", ""))
+            if target == PING:
+                writer.write(Asked(0, 0, sealed).head(BYTES, 200, "", "Content-Length: 0") if self._lives else b"")
+                continue
             first, _, last = range_.removeprefix("bytes=").partition("-")
             self.asked.append(asked := Asked(int(first), int(last) + 1, sealed))
             writer.write(self._answered(asked))
             await writer.drain()
             if self._hangs_up:
                 return
-        await reader.read()

@@ -99,6 +99,23 @@ async def test_n17_20_a_member_that_lies_about_the_size_leaves_no_other_one_susp
     assert said <= {hostile.url}
 
 
+async def test_n17_03_who_breaks_off_is_asked_again_for_other_pieces(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It may be well, and whoever it had the piece from is not; one that is dead is found out at the next request."""
+    blob = b""
+    async with (
+        Member(lambda asked: asked.bytes_of(blob)[:-10], hangs_up=True) as member,
+        FakeRegistry() as upstream,
+        fleet(tmp_path, {"docker.io": upstream.url}, 1, more=[member.url]) as (rig,),
+    ):
+        blob = rooted_at(member.url, [rig], 3 * MIB)
+        answer = await pull(rig, upstream.add_blob(NAME, blob))
+        assert (answer.status, answer.body == blob) == (200, True)
+        await rig.settled()
+        assert member.asked
+        assert upstream.sent_blob_bytes() <= len(blob) - len(member.asked) * (MIB - 10)
+    assert not [each for each in caplog.records if each.message == "a member of the fleet does not serve"]
+
+
 async def test_n17_03_a_piece_whose_writer_gave_up_is_begun_anew(tmp_path: Path) -> None:
     """The writer is another worker, and removes what it has; whoever read along has some of it already."""
     async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}, 1, more=["http://127.0.0.1:1"]) as (rig,):
