@@ -12,7 +12,7 @@ function fleet({fleet: found, object_store: behind}) {
 function members(found) {
   const counts = Object.entries(found.counts).filter(([, count]) => count), all = counts.reduce((sum, [, count]) => sum + count, 0);
   const told = counts.map(([health, count]) => `${count.toLocaleString()} ${health}`).join(", ");
-  const trouble = found.trouble === null ? "" : `; ${[found.peers].flat().join(", ")} cannot be looked up: ${found.trouble}`;
+  const trouble = found.trouble === null ? "" : `; peers, ${[found.peers].flat().join(", ")}: ${found.trouble}`;
   state(at("fleet-state"), told + trouble, Boolean(trouble) || Boolean(found.counts.unreachable || found.counts.suspected));
   at("pieces").textContent = `piece cache ${scaled(found.piece_cache.bytes, "B")} of ${scaled(found.piece_cache.limit, "B")}`;
   fill(at("members"), ["member", "health", "share of pieces", "received from it", "sent to it", "asked"], found.members.map(member), "Nobody.", [2, 3, 4]);
