@@ -35,6 +35,7 @@ from regproxy.ports import KeyValueStore
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
+_UNSHARED = frozenset({"access", "proof"})  # kinds of locks whose holders tell nothing beyond their machine
 _LEASE = 5  # timeouts that a lock is held for if it is not renewed
 _RENEWALS = 3  # of them in that time
 _LONGEST_WAIT = 15  # timeouts; a holder whose way upstream is broken must not hold up all others, one after the other
@@ -132,7 +133,7 @@ class MemberFleet(SealedFleet):
     async def lock(self, name: str) -> AsyncIterator[None]:
         """Hold a lock, or wait until its holder has released it, as all other waiters do: they find what was found."""
         link = self._link
-        if link is None:
+        if link is None or not self._is_found_by_all(link, name):
             yield
             return
         place, ticket = link.encryption.names(f"lock {name}")[0], secrets.token_hex(16)
@@ -157,6 +158,11 @@ class MemberFleet(SealedFleet):
     @property
     def _encryption(self) -> Encryption | None:
         return self._link.encryption if self._link is not None else None
+
+    def _is_found_by_all(self, link: FleetLink, lock: str) -> bool:
+        """Report whether what is found under a *lock* is shared: else nobody here would be better off for having waited."""
+        kind, _, about = lock.partition(" ")
+        return kind not in _UNSHARED and (kind != "tag" or link.is_shared(about.partition("/")[0]))
 
     def _is_shared(self, reference: Reference) -> bool:
         return self._link is not None and self._link.is_shared(reference.repository.registry)

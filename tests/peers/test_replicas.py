@@ -79,6 +79,14 @@ async def test_n17_05_of_upstreams_that_clients_show_their_credentials_tags_are_
         assert await other.fleet.history(tag) == ()
 
 
+@pytest.mark.parametrize("name", ["tag docker.io/library/app:1", "proof public docker.io/library/app", "access quay.io/library/app"])
+async def test_n17_05_where_nothing_is_shared_nobody_waits(name: str) -> None:
+    async with members(2, is_shared=lambda name: name != "docker.io") as (one, other):
+        async with one.fleet.lock(name), other.fleet.lock(name):
+            pass
+        assert one.asked == other.asked == []
+
+
 async def test_n17_06_a_member_that_is_dead_is_left_alone_until_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with members(3) as (one, other, gone):
