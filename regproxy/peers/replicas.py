@@ -39,7 +39,7 @@ _UNSHARED = frozenset({"access", "proof"})  # kinds of locks whose holders tell 
 _LEASE = 5  # timeouts that a lock is held for if it is not renewed
 _RENEWALS = 3  # of them in that time
 _LONGEST_WAIT = 15  # timeouts; a holder whose way upstream is broken must not hold up all others, one after the other
-_KNOCK = 0.5  # seconds between two tries to reach members that did not answer
+_PROBE = 0.5  # seconds between two tries to reach members that did not answer
 _MAX_REMOTES = 1000  # members, of whom it is known what they answered
 _MAX_BEHIND = 1000  # calls that nobody waits for, at once
 
@@ -81,7 +81,7 @@ class MemberFleet(SealedFleet):
         self._known: tuple[Ring, Ring] | None = None  # all members, and those of them that share with us
         self._left_alone: set[str] = set()  # members that did not answer
         self._behind: set[asyncio.Task[None]] = set()
-        self._knocking: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
 
     def join(self, link: FleetLink) -> None:
         """Ask the members of *link* from now on."""
@@ -92,9 +92,9 @@ class MemberFleet(SealedFleet):
         """Ask nobody any more."""
         await self.settled()
         self._link = None
-        if self._knocking is not None:
-            self._knocking.cancel()
-            await asyncio.gather(self._knocking, return_exceptions=True)
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
 
     async def settled(self) -> None:
         """Wait until nothing is under way that nobody waits for."""
@@ -138,22 +138,22 @@ class MemberFleet(SealedFleet):
             return
         place, ticket = link.encryption.names(f"lock {name}")[0], secrets.token_hex(16)
         holding = None
-        if (keeper := await self._ask(place, partial(self._taken, link, place, ticket), otherwise=None)) is not None:
-            holding = asyncio.create_task(self._hold(link, keeper, place, ticket), name="fleet lock")
+        if (owner := await self._ask(place, partial(self._taken, link, place, ticket), otherwise=None)) is not None:
+            holding = asyncio.create_task(self._hold(link, owner, place, ticket), name="fleet lock")
         try:
             yield
         finally:
-            if keeper is not None and holding is not None:
+            if owner is not None and holding is not None:
                 holding.cancel()
                 before = list(self._behind)  # who waits is to find what was put
-                self._go_on(self._released(before, keeper, place, ticket))
+                self._go_on(self._released(before, owner, place, ticket))
 
     async def claim(self, name: str, seconds: float) -> bool:
-        """Claim *name* where its keeper answers; where it does not, everybody does by itself."""
+        """Claim *name* where its owner answers; where it does not, everybody does by itself."""
         if (link := self._link) is None:
             return True
         place, ticket = link.encryption.names(f"claim {name}")[0], secrets.token_hex(16)
-        return await self._ask(place, lambda keeper: keeper.take(place, ticket, seconds, link.us), otherwise=True)
+        return await self._ask(place, lambda owner: owner.take(place, ticket, seconds, link.us), otherwise=True)
 
     @property
     def _encryption(self) -> Encryption | None:
@@ -175,10 +175,10 @@ class MemberFleet(SealedFleet):
 
     def _write(self, place: str, sealed: bytes, life: int) -> None:
         if (link := self._link) is not None:
-            self._go_on(self._ask(place, lambda keeper: keeper.put(place, sealed, life, link.us), otherwise=None))
+            self._go_on(self._ask(place, lambda owner: owner.put(place, sealed, life, link.us), otherwise=None))
 
     async def _ask(self, place: str, call: Callable[[KeyValueStore], Awaitable[Result]], *, otherwise: Result) -> Result:
-        """Return what the keeper of *place* answers; *otherwise* where none does."""
+        """Return what the owner of *place* answers; *otherwise* where none does."""
         if (link := self._link) is None:
             return otherwise
         for member in owners(self._group(link.ring()), place, self._left_alone.__contains__):
@@ -201,32 +201,32 @@ class MemberFleet(SealedFleet):
             self._known = ring, group_of(ring)
         return self._known[1]
 
-    async def _taken(self, link: FleetLink, place: str, ticket: str, keeper: KeyValueStore) -> KeyValueStore | None:
+    async def _taken(self, link: FleetLink, place: str, ticket: str, owner: KeyValueStore) -> KeyValueStore | None:
         """Take a lock; None where somebody has released it, or takes too long: then we go on without it."""
         deadline = self._monotonic() + _LONGEST_WAIT * link.timeout
         try:
-            while not await keeper.take(place, ticket, _LEASE * link.timeout, link.us):
+            while not await owner.take(place, ticket, _LEASE * link.timeout, link.us):
                 left = deadline - self._monotonic()
-                if left <= 0 or await keeper.wait(place, left, link.us):
+                if left <= 0 or await owner.wait(place, left, link.us):
                     return None
         except BaseException:
-            self._go_on(self._released((), keeper, place, ticket))  # it may be ours without our knowing
+            self._go_on(self._released((), owner, place, ticket))  # it may be ours without our knowing
             raise
-        return keeper
+        return owner
 
-    async def _hold(self, link: FleetLink, keeper: KeyValueStore, place: str, ticket: str) -> None:
+    async def _hold(self, link: FleetLink, owner: KeyValueStore, place: str, ticket: str) -> None:
         """Renew a lock for as long as the member that keeps it answers."""
         is_ours = True
         with suppress(BusyError, PeerError):
             while is_ours:
                 await asyncio.sleep(_LEASE * link.timeout / _RENEWALS)
-                is_ours = await keeper.take(place, ticket, _LEASE * link.timeout, link.us)
+                is_ours = await owner.take(place, ticket, _LEASE * link.timeout, link.us)
 
-    async def _released(self, before: Sequence[asyncio.Task[None]], keeper: KeyValueStore, place: str, ticket: str) -> None:
+    async def _released(self, before: Sequence[asyncio.Task[None]], owner: KeyValueStore, place: str, ticket: str) -> None:
         if before:
             await asyncio.wait(before)
         with suppress(BusyError, PeerError):
-            await keeper.release(place, ticket)
+            await owner.release(place, ticket)
 
     def _failed(self, member: str, error: PeerError) -> None:
         """Leave *member* alone until it answers again."""
@@ -238,17 +238,17 @@ class MemberFleet(SealedFleet):
             _log.warning(
                 "a member of the fleet shares no tags and tokens: continuing without it", extra=fields(member=member, reason=str(error))
             )
-        if self._knocking is None or self._knocking.done():
-            self._knocking = asyncio.create_task(self._knock(), name="fleet knock")
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe(), name="fleet probe")
 
-    async def _knock(self) -> None:
+    async def _probe(self) -> None:
         """Try to reach those that are left alone, until nobody is."""
         while self._left_alone and (link := self._link) is not None:
-            await asyncio.sleep(_KNOCK)
+            await asyncio.sleep(_PROBE)
             self._left_alone.intersection_update(link.ring().members)
             for member in sorted(self._left_alone):
                 with suppress(BusyError, PeerError):
-                    await link.remote(member).get(link.encryption.names("knock")[0])
+                    await link.remote(member).get(link.encryption.names("probe")[0])
                     self._left_alone.discard(member)
                     _log.info("a member of the fleet shares tags and tokens again", extra=fields(member=member))
 
@@ -262,5 +262,5 @@ class MemberFleet(SealedFleet):
         task.add_done_callback(self._behind.discard)
 
 
-async def _got(place: str, keeper: KeyValueStore) -> bytes | None:
-    return await keeper.get(place)
+async def _got(place: str, owner: KeyValueStore) -> bytes | None:
+    return await owner.get(place)

@@ -19,7 +19,7 @@ Answered = Callable[[Sealed], bytes]
 QUICK = 0.2
 
 
-class Keeper(Listener):
+class Owner(Listener):
     """A member with the key that answers each request as it is told to, and then no more."""
 
     def __init__(self, answered: Answered, *, hangs: bool = False) -> None:
@@ -48,22 +48,22 @@ def _said(outcome: str, body: bytes = b"", length: int | None = None, mac: str |
 
 
 @asynccontextmanager
-async def keeping(answered: Answered, *, hangs: bool = False, timeout: float = 30.0) -> AsyncIterator[RemoteKeyValues]:
+async def owning(answered: Answered, *, hangs: bool = False, timeout: float = 30.0) -> AsyncIterator[RemoteKeyValues]:
     client = PeerClient(FleetKeys(KEY, time.time), 60.0, time.time)
-    async with Keeper(answered, hangs=hangs) as keeper:
+    async with Owner(answered, hangs=hangs) as owner:
         try:
-            yield RemoteKeyValues(client, keeper.url, timeout)
+            yield RemoteKeyValues(client, owner.url, timeout)
         finally:
             await client.close()
 
 
 async def test_n17_05_a_value_or_that_there_is_none_is_believed() -> None:
-    async with keeping(_said(BYTES, b"sealed")) as keeper:
-        assert await keeper.get("a") == b"sealed"
-        assert await keeper.take("a", "ticket", 1.0, "us")
-    async with keeping(_said(NONE)) as keeper:
-        assert await keeper.get("a") is None
-        assert not await keeper.take("a", "ticket", 1.0, "us")
+    async with owning(_said(BYTES, b"sealed")) as owner:
+        assert await owner.get("a") == b"sealed"
+        assert await owner.take("a", "ticket", 1.0, "us")
+    async with owning(_said(NONE)) as owner:
+        assert await owner.get("a") is None
+        assert not await owner.take("a", "ticket", 1.0, "us")
 
 
 @pytest.mark.parametrize(
@@ -77,20 +77,20 @@ async def test_n17_05_a_value_or_that_there_is_none_is_believed() -> None:
     ],
 )
 async def test_n17_06_what_is_no_value_is_nobodys_answer(answered: Answered) -> None:
-    async with keeping(answered) as keeper:
+    async with owning(answered) as owner:
         with pytest.raises(PeerError) as refused:
-            await keeper.get("a")
+            await owner.get("a")
     assert refused.value.is_suspect
 
 
 @pytest.mark.parametrize("outcome", [BUSY, PENDING, "another version's"])
 async def test_n17_05_a_member_that_is_busy_is_not_suspected(outcome: str) -> None:
-    async with keeping(_said(outcome)) as keeper:
+    async with owning(_said(outcome)) as owner:
         calls: Sequence[Callable[[], object]] = (
-            lambda: keeper.get("a"),
-            lambda: keeper.put("a", b"1", 1.0, "us"),
-            lambda: keeper.take("a", "ticket", 1.0, "us"),
-            lambda: keeper.release("a", "ticket"),
+            lambda: owner.get("a"),
+            lambda: owner.put("a", b"1", 1.0, "us"),
+            lambda: owner.take("a", "ticket", 1.0, "us"),
+            lambda: owner.release("a", "ticket"),
         )
         for call in calls:
             with pytest.raises(BusyError):
@@ -99,21 +99,21 @@ async def test_n17_05_a_member_that_is_busy_is_not_suspected(outcome: str) -> No
 
 @pytest.mark.parametrize(("signs", "is_released"), [(b"+", True), (b"...+", True), (b"-", False), (b"..x", False)])
 async def test_n17_05_a_lock_is_waited_for_as_long_as_its_keeper_lives(signs: bytes, is_released: bool) -> None:
-    async with keeping(_said(PENDING, signs)) as keeper:
-        assert await keeper.wait("a", 60.0, "us") == is_released
+    async with owning(_said(PENDING, signs)) as owner:
+        assert await owner.wait("a", 60.0, "us") == is_released
 
 
 @pytest.mark.parametrize("hangs", [True, False], ids=["stopped", "killed"])
 async def test_n17_06_a_keeper_that_falls_silent_is_not_waited_for(hangs: bool) -> None:
-    async with keeping(_said(PENDING, b".", length=100), hangs=hangs, timeout=QUICK) as keeper:
+    async with owning(_said(PENDING, b".", length=100), hangs=hangs, timeout=QUICK) as owner:
         with pytest.raises(PeerError):
-            await keeper.wait("a", 600.0, "us")
+            await owner.wait("a", 600.0, "us")
 
 
 async def test_n17_06_a_keeper_that_hangs_costs_so_much_time() -> None:
-    async with keeping(lambda _: b"", hangs=True, timeout=QUICK) as keeper:
+    async with owning(lambda _: b"", hangs=True, timeout=QUICK) as owner:
         with pytest.raises(PeerError):
-            await keeper.get("a")
+            await owner.get("a")
 
 
 async def test_n17_06_a_keeper_that_answers_others_meanwhile_is_waited_for_longer() -> None:

@@ -29,7 +29,7 @@ class Silent(Listener):
         await reader.read()
 
 
-def _kept_by(member: str, all_of_them: list[str], kind: str = "tag") -> Reference:
+def _owned_by(member: str, all_of_them: list[str], kind: str = "tag") -> Reference:
     """Return a tag that *member* keeps."""
     names, ring = Encryption(KEY, "fleet", is_bound=True).names, Ring([*all_of_them, "us"], "us")
     found = (Reference(Repository("docker.io", "library/app"), Tag(str(number))) for number in range(10_000))
@@ -50,17 +50,17 @@ async def _shared(one: Member, other: Member, tag: Reference) -> bool:
 
 async def test_n17_05_all_find_what_one_has_put_whoever_keeps_it() -> None:
     async with members(3) as found:
-        for keeper in found:
-            tag = _kept_by(keeper.url, [each.url for each in found])
+        for owner in found:
+            tag = _owned_by(owner.url, [each.url for each in found])
             assert all([await _shared(one, other, tag) for one in found for other in found])
-            assert keeper.kept.bytes_kept
+            assert owner.kept.bytes_kept
 
 
 async def test_n17_05_no_name_and_no_value_is_told_to_who_keeps_it() -> None:
     key, name = Secret("canary-password of docker.io"), "canary lock"
     async with members(2) as (one, other):
         one.fleet.put_token(key, TOKEN)
-        tag = _kept_by(other.url, [one.url, other.url])
+        tag = _owned_by(other.url, [one.url, other.url])
         one.fleet.put_tag(tag, RECORD)
         async with one.fleet.lock(name):
             pass
@@ -91,7 +91,7 @@ async def test_n17_06_a_member_that_is_dead_is_left_alone_until_it_is_back(caplo
     caplog.set_level(logging.INFO)
     async with members(3) as (one, other, gone):
         urls = [one.url, other.url, gone.url]
-        tag = _kept_by(gone.url, urls)
+        tag = _owned_by(gone.url, urls)
         await gone.die()
         assert await _shared(one, other, tag), "the next one keeps it"
         assert one.fleet._left_alone == {gone.url}
@@ -107,7 +107,7 @@ async def test_n17_06_a_member_that_is_dead_is_left_alone_until_it_is_back(caplo
 
 async def test_n17_06_a_member_that_says_nothing_is_waited_for_once() -> None:
     async with Silent() as silent, members(2, timeout=QUICK, more=[silent.url]) as (one, other):
-        tag = _kept_by(silent.url, [one.url, other.url, silent.url])
+        tag = _owned_by(silent.url, [one.url, other.url, silent.url])
         assert await one.fleet.tag(tag) is None
         assert one.fleet._left_alone == {silent.url}
         await _until(lambda: silent.connections > 2)  # tried again and again, behind the pulls
@@ -130,7 +130,7 @@ async def test_n17_06_where_everybody_is_silent_each_does_for_itself(call: str) 
 
 async def test_n17_06_a_member_with_another_key_shares_nothing() -> None:
     async with members(2, keys=[KEY, OTHER_RING]) as (one, other):
-        tag = _kept_by(other.url, [one.url, other.url])
+        tag = _owned_by(other.url, [one.url, other.url])
         assert not await _shared(one, other, tag)
         assert await _shared(one, one, tag)
         assert other.asked == []
@@ -162,18 +162,18 @@ async def test_n17_06_a_lock_is_its_holders_for_as_long_as_it_works() -> None:
     async with members(2, timeout=QUICK) as (one, other):
         async with one.fleet.lock("work"):
             place = Encryption(KEY, "fleet", is_bound=True).names("lock work")[0]
-            keeper = one if place in one.kept._locks else other
-            first = keeper.kept._locks[place].until
-            await _until(lambda: keeper.kept._locks[place].until > first + 5 * QUICK)
+            owner = one if place in one.kept._locks else other
+            first = owner.kept._locks[place].until
+            await _until(lambda: owner.kept._locks[place].until > first + 5 * QUICK)
         await one.fleet.settled()
-        assert place not in keeper.kept._locks
+        assert place not in owner.kept._locks
 
 
 async def test_n17_06_who_waits_at_a_member_that_dies_goes_on() -> None:
     async with members(3) as found:
         place = Encryption(KEY, "fleet", is_bound=True).names("lock work")[0]
-        keeper = next(each for each in found if owners(each.fleet._link.ring(), place, lambda _: False) == [each.url])  # type: ignore[union-attr]
-        one, other = (each for each in found if each is not keeper)
+        owner = next(each for each in found if owners(each.fleet._link.ring(), place, lambda _: False) == [each.url])  # type: ignore[union-attr]
+        one, other = (each for each in found if each is not owner)
         async with one.fleet.lock("work"):
             reached = asyncio.Event()
 
@@ -182,8 +182,8 @@ async def test_n17_06_who_waits_at_a_member_that_dies_goes_on() -> None:
                     reached.set()
 
             waiting = asyncio.create_task(wait())
-            await _until(lambda: bool(keeper.kept._waiters))
-            await keeper.die()
+            await _until(lambda: bool(owner.kept._waiters))
+            await owner.die()
             await asyncio.wait_for(reached.wait(), 300)
             await waiting
 
