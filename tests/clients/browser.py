@@ -57,8 +57,9 @@ class Browser:
         await asyncio.to_thread(path.write_bytes, base64.b64decode(found["data"]))
 
     async def complaints(self) -> list[str]:
-        """List what the console was told since the last call."""
-        return [entry["message"] for entry in await self.ask("se/log", {"type": "browser"})]
+        """List what the console was told since the last call, but for what the browser says of its own first page."""
+        told = [entry["message"] for entry in await self.ask("se/log", {"type": "browser"})]
+        return [each for each in told if not each.startswith("chrome://")]
 
 
 @asynccontextmanager

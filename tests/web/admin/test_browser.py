@@ -50,8 +50,8 @@ def focused(label: str) -> str:
 
 
 async def tab_to(page: Browser, label: str) -> None:
-    """Press Tab until the focus is on what is called *label*."""
-    for _ in range(40):
+    """Press Tab until the focus is on what is called *label*; where the page is drawn again meanwhile, it begins anew."""
+    for _ in range(200):
         if await page.run(f"return {focused(label)}"):
             return
         await page.press(TAB)
