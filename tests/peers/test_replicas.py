@@ -114,6 +114,22 @@ async def test_n17_06_a_member_that_says_nothing_is_waited_for_once() -> None:
         assert one.fleet._left_alone == {silent.url}
 
 
+class Earlier(Listener):
+    """A member of a version that shares no tags: it knows no such path, and says so to anybody."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+
+async def test_n17_06_beside_a_member_of_an_earlier_version_the_others_share() -> None:
+    async with Earlier() as earlier, members(2, more=[earlier.url]) as (one, other):
+        tag = _owned_by(earlier.url, [one.url, other.url, earlier.url])
+        assert await _shared(one, other, tag)
+        assert one.fleet._left_alone == other.fleet._left_alone == {earlier.url}
+
+
 @pytest.mark.parametrize("call", ["tag", "lock", "claim"])
 async def test_n17_06_where_everybody_is_silent_each_does_for_itself(call: str) -> None:
     async with Silent() as silent, Silent() as other, members(1, timeout=QUICK, more=[silent.url, other.url]) as (one,):
