@@ -27,6 +27,7 @@ from regproxy.ports import (
     Ingest,
     Kind,
     PeerIngest,
+    Resumable,
     Spool,
     StoreError,
     UpstreamError,
@@ -82,20 +83,20 @@ class BestEffortStore(ContentStore):
             _not_kept(digest, error)
             return False
 
-    async def resumable(self, digest: Digest) -> int:
-        return await _looked_up(self._store.resumable(digest), digest, 0)
+    async def resumable(self, digest: Digest) -> Resumable:
+        return await _looked_up(self._store.resumable(digest), digest, Resumable())
 
     async def ingest(
         self,
         digest: Digest,
         size: int | None,
-        start: int = 0,
+        resumed: Resumable = Resumable(),  # noqa: B008 -- frozen
         begun: Incoming | None = None,
         *,
         locked_for: str | None = None,
         refused: StoreError | None = None,
     ) -> Ingest:
-        return await self._store.ingest(digest, size, start, begun, locked_for=locked_for, refused=refused)
+        return await self._store.ingest(digest, size, resumed, begun, locked_for=locked_for, refused=refused)
 
     async def spool(self, size: int) -> Spool:
         return await self._store.spool(size)
@@ -111,6 +112,9 @@ class BestEffortStore(ContentStore):
 
     def is_wanted(self, digest: Digest, upstream: str) -> bool:
         return self._store.is_wanted(digest, upstream)
+
+    def wanted_parts(self, digest: Digest, upstream: str) -> Sequence[tuple[int, int]]:
+        return self._store.wanted_parts(digest, upstream)
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         return await _looked_up(self._store.landed(digest, size), digest, None)

@@ -10,7 +10,7 @@ from regproxy.policy.clients.client_quota import StoreShare
 from regproxy.policy.clock import WallClock
 from regproxy.policy.store.eviction import OCCASION, choose
 from regproxy.policy.store.quota import on_disk
-from regproxy.ports import BlobStore, Incoming, Ingest, Ledger, Oversized, StoreError
+from regproxy.ports import BlobStore, Incoming, Ingest, Ledger, Oversized, Resumable, StoreError
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -40,7 +40,7 @@ class SharedStore(BestEffortStore):
         self,
         digest: Digest,
         size: int | None,
-        start: int = 0,
+        resumed: Resumable = Resumable(),  # noqa: B008 -- frozen
         begun: Incoming | None = None,
         *,
         locked_for: str | None = None,
@@ -48,7 +48,7 @@ class SharedStore(BestEffortStore):
     ) -> Ingest:
         if refused is None and begun is None and not await self._admits(digest, size):
             refused = Oversized("the client's share of the store is used up")
-        return await super().ingest(digest, size, start, begun, locked_for=locked_for, refused=refused)
+        return await super().ingest(digest, size, resumed, begun, locked_for=locked_for, refused=refused)
 
     async def _admits(self, digest: Digest, size: int | None) -> bool:
         """Report whether content of *size* bytes may be kept for who asks for it; where it cannot be found out, it may."""

@@ -18,7 +18,7 @@ from regproxy.oci.reference import Reference, Repository, Tag
 from regproxy.policy.access import Access
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
-from regproxy.ports import ContentStore, Index, Kind, StoreError
+from regproxy.ports import ContentStore, Index, Kind, Resumable, StoreError
 
 APP = Repository("docker.io", "library/app")
 LATEST = Reference(APP, Tag("latest"))
@@ -28,7 +28,7 @@ STORE: list[tuple[str, tuple[object, ...], object]] = [
     ("open", (BLOB.digest, BLOB.size), None),
     ("read", (BLOB.digest, BLOB.size), None),
     ("write", (BLOB.digest, b"a blob"), False),
-    ("resumable", (BLOB.digest,), 0),
+    ("resumable", (BLOB.digest,), Resumable()),
     ("release", (BLOB.digest, APP.registry), None),
     ("landed", (BLOB.digest, BLOB.size), None),
 ]

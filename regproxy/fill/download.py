@@ -1,32 +1,28 @@
 """A blob on its way here, in order and whole, whatever happens to those who send it.
 
-Its pieces are fetched side by side as the plan says. What is ahead of its turn waits in memory. What the digest says of all this is
-not known here.
+Its pieces are fetched side by side as the plan says. What is ahead of its turn waits in memory; parts that clients wait for, and others
+therefore fetch ahead of their turn, wait where they are stored, and are fetched once. What the digest says of all this is not known here.
 """
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
 
+from regproxy.fill.part import Ahead
+from regproxy.fill.passed_parts import First
 from regproxy.fill.piece import PieceDownload
-from regproxy.fill.source import ReceivedRange, Sender, Source
+from regproxy.fill.source import Sender, Source
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.policy.upstream.plan import FIRST, LOOK, Plan, Stage
+from regproxy.policy.store.runs import Runs
+from regproxy.policy.upstream.plan import FIRST, LOOK, WINDOW, Piece, Plan, Stage
 from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
 
-
-class First(Protocol):
-    """Those who go first."""
-
-    def holds(self) -> bool:
-        """Whether there are some."""
-
-    async def passed(self) -> None:
-        """Wait until there are none, or for as long as is bearable."""
+_SOON = 0.1  # seconds; what comes in order within is not asked for by itself
+_NEAR = 64 * 1024  # bytes that come as soon
 
 
 class Download:
@@ -52,8 +48,10 @@ class Download:
         self.start = start
         self.stop = stop
         self.front = start  # what is on disk
+        self.handed = start  # what is on its way there
+        self.received = 0  # in order
         self.is_ranged = True  # whether what came first is what was asked for, and not the whole
-        self._source = Source(sender, repository, digest)
+        self.source = Source(sender, repository, digest)
         self._connections = connections
         self._stall_timeout = stall_timeout
         self._ahead = ahead
@@ -61,41 +59,68 @@ class Download:
         self._waiting = 0  # pieces that let others go first
         self._waiting_since = 0.0
         self.is_untrusted = False  # the first answer
-        self._has_begun = False
+        self.has_begun = False
+        self.notifier = Notifier()
+        self._ahead_of_turn: Ahead | None = None
         self._plan: Plan | None = None
-        self._notifier = Notifier()
-        self._pieces: deque[PieceDownload] = deque()
+        self._pieces: deque[PieceDownload | Piece] = deque()  # in their order; a `Piece` is fetched ahead of its turn by others
         self._tasks: dict[PieceDownload, asyncio.Task[None]] = {}
 
     @property
     def size(self) -> int | None:
-        return self._source.size
+        return self.source.size
 
-    @property
-    def segments(self) -> Sequence[ReceivedRange]:
-        return self._source.segments
+    def go_around(self, ahead: Ahead) -> None:
+        """Fetch nothing that is fetched ahead of its turn, and let that begin first."""
+        self._ahead_of_turn = ahead
 
     async def begin(self) -> None:
         """Wait for the first answer; raise `UpstreamError`."""
-        is_one = self._ahead is not None or self._source.is_near  # a second connection would take as much memory again
+        while self._ahead_of_turn is not None and self._ahead_of_turn.is_busy and not self.has_begun:
+            await self.notifier.wait()
+        if self.has_begun:
+            return
+        is_one = self._ahead is not None or self.source.is_near  # a second connection would take as much memory again
         stop = self.stop if is_one else _least(self.start + FIRST, self.stop)
-        first = self._launch(self.start, stop)
-        while not self._has_begun:
+        first = self._launch(self.start, _least(stop, part.start if (part := self._part(self.start)) else None))
+        while not self.has_begun:
             _raise_failure(first)
-            await self._notifier.wait()
+            await self.notifier.wait()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
         """Pass all bytes to *put*, in order, and `begin` where that was not done; raise `UpstreamError`, or what *put* raises."""
-        if not self._has_begun:
+        if not self.has_begun:
             await self.begin()
         while await self._has_more():
             piece = self._pieces[0]
+            if isinstance(piece, Piece):
+                await self._pass(piece, put)
+                continue
             while (chunk := await self._next(piece)) is not None:
+                self.handed += len(chunk)
                 await put(chunk)
                 self._extend()
             self._pieces.popleft()
             self._extend()
             self._judge()
+
+    async def _pass(self, piece: Piece, put: Callable[[bytes], Awaitable[None]]) -> None:
+        """Read what was fetched ahead of its turn; what nobody fetches any more, fetch in order."""
+        position, ahead = piece.start, self._ahead_of_turn
+        while position < piece.stop and ahead is not None and (chunk := await ahead.read(position, piece.stop)) is not None:
+            position += len(chunk)
+            self.handed = position
+            await put(chunk)
+            self._extend()
+        self._pieces.popleft()
+        if position < piece.stop:
+            part = self._part(position)
+            stop = piece.stop if part is None else min(piece.stop, part.start)
+            if stop < piece.stop:
+                self._pieces.appendleft(Piece(stop, piece.stop, is_here=True))
+            self._launch(position, stop, is_next=True)
+        self._extend()
+        self._judge()
 
     async def close(self) -> None:
         self._plan = None  # nothing more is begun
@@ -107,7 +132,7 @@ class Download:
         """Record that bytes are on disk: there is room for others."""
         self.front += count
         self._extend()
-        self._notifier.tell()
+        self.notifier.tell()
 
     def is_front(self, piece: PieceDownload) -> bool:
         return bool(self._pieces) and piece is self._pieces[0]
@@ -119,18 +144,67 @@ class Download:
 
     def began(self, piece: PieceDownload, body: BlobBody) -> None:
         """Record from the first answer how long it all is."""
-        if not self._has_begun:
-            self._has_begun = True
-            self.stop = _least(self.stop, body.size)
+        if not self.has_begun:
             self.is_ranged = body.start == self.start
-            self.is_untrusted = body.is_untrusted
-            piece.stop = _least(self.stop, body.stop)
-            if self.stop is not None and piece.stop is not None:
-                self._plan = Plan(self.stop, piece.stop, self._connections)
-                asyncio.get_running_loop().call_later(LOOK, self._look)
-        self._notifier.tell()
+            is_as_asked = body.stop is not None and (piece.asked_to is None or body.stop <= piece.asked_to)
+            part = self._part(piece.reached)  # also what sends the whole for a part of it is left where others fetch
+            piece.stop = _least(piece.stop if is_as_asked else None, self.stop, body.size, body.stop, part.start if part else None)
+            self.began_ahead(body)
+        self.notifier.tell()
+
+    def began_ahead(self, body: BlobBody) -> None:
+        """Record it from the first answer about a part that is fetched ahead of its turn."""
+        if self.has_begun:
+            return
+        self.has_begun = True
+        self.stop = _least(self.stop, body.size)
+        self.is_untrusted = body.is_untrusted
+        first = self._pieces[0] if self._pieces else None
+        if first is None and self.stop is not None:
+            self._plan = Plan(self.stop, self.start, self._connections, self.stop if self.source.is_near else FIRST)
+        elif isinstance(first, PieceDownload) and self.stop is not None:
+            first.stop = _least(first.stop, self.stop)
+            self._plan = Plan(self.stop, _end(first), self._connections)
+        if self._plan is not None:
+            asyncio.get_running_loop().call_later(LOOK, self._look)
+            self._extend()
+        self.notifier.tell()
+
+    def leave(self, start: int, stop: int, *, may_wait: bool) -> Runs:
+        """Return which of these bytes nobody fetches in order, or not soon enough for a client, who *may_wait* for a moment.
+
+        The pieces that they lie in are cut short; what comes after them is fetched when it is its turn.
+        """
+        left = Runs([(max(start, self.handed), stop)])
+        for at, piece in reversed(list(enumerate(self._pieces))):
+            if isinstance(piece, Piece):
+                continue
+            begin, end = max(start, piece.reached), _end(piece)
+            is_late = begin - piece.reached > (WINDOW if may_wait else self._soon()) or not piece.is_asked
+            if begin < min(end, stop) and is_late:
+                piece.stop = begin
+                if self._plan is not None and end == self._plan.offset:
+                    self._plan.offset = begin
+                elif self._plan is not None:
+                    self._pieces.insert(at + 1, Piece(begin, end, is_here=True))
+            left.remove(piece.start, _end(piece))
+        return left
+
+    def _soon(self) -> float:
+        """Return how many bytes come while a client hardly notices."""
+        rate = 0.0 if self._plan is None else self._plan.rate(asyncio.get_running_loop().time())
+        return max(_SOON * rate, _NEAR)
+
+    def _part(self, start: int) -> Piece | None:
+        """Return what is the first to be fetched ahead of its turn, from *start* on."""
+        if self._ahead_of_turn is None:
+            return None
+        claims = self._ahead_of_turn.claims
+        begin = start if claims.reach(start) > start else claims.following(start)
+        return None if begin is None else Piece(begin, claims.reach(begin), is_here=True)
 
     def arrived(self, count: int) -> None:
+        self.received += count
         if self._plan is not None:
             self._plan.received(count, asyncio.get_running_loop().time())
             self._extend()
@@ -161,29 +235,37 @@ class Download:
     async def _has_more(self) -> bool:
         """Wait where all pieces that were begun are read: the next one begins when the end of one is noticed."""
         while not self._pieces and self._plan is not None and not self._plan.is_exhausted:
-            await self._notifier.wait()
+            await self.notifier.wait()
         return bool(self._pieces)
 
     async def _next(self, piece: PieceDownload) -> bytes | None:
         """Wait for the next bytes of a piece; None at its end."""
         try:
             async with asyncio.timeout(self._stall_timeout):
-                while (chunk := piece.take()) is None and not piece.is_whole:
+                while (chunk := piece.take()) is None and not piece.is_over:
                     _raise_failure(piece)
-                    await self._notifier.wait()
+                    await self.notifier.wait()
         except TimeoutError as error:
-            raise Unavailable(f"nobody sent a byte of {self._source.digest} for {self._stall_timeout:g} s", timed_out=True) from error
+            raise Unavailable(f"nobody sent a byte of {self.source.digest} for {self._stall_timeout:g} s", timed_out=True) from error
         return chunk
 
     def _extend(self) -> None:
         """Begin what the plan wants begun."""
-        while self._plan is not None and (piece := self._plan.take(self.front, len(self._tasks))) is not None:
-            self._launch(piece.start, piece.stop)
+        while (
+            self._plan is not None and (piece := self._plan.take(self.front, len(self._tasks), self._part(self._plan.offset))) is not None
+        ):
+            if piece.is_here:
+                self._pieces.append(piece)
+            else:
+                self._launch(piece.start, piece.stop)
 
-    def _launch(self, start: int, stop: int | None) -> PieceDownload:
-        piece = PieceDownload(self._source, self, self._notifier, start, stop, self._ahead)
-        self._pieces.append(piece)
-        task = self._tasks[piece] = asyncio.create_task(piece.fetch(), name=f"{piece} of {self._source.digest}")
+    def _launch(self, start: int, stop: int | None, *, is_next: bool = False) -> PieceDownload:
+        piece = PieceDownload(self.source, self, self.notifier, start, stop, self._ahead)
+        if is_next:
+            self._pieces.appendleft(piece)
+        else:
+            self._pieces.append(piece)
+        task = self._tasks[piece] = asyncio.create_task(piece.fetch(), name=f"{piece} of {self.source.digest}")
         task.add_done_callback(partial(self._ended, piece))
         return piece
 
@@ -195,11 +277,11 @@ class Download:
             self._plan.ended(piece.reached - piece.asked_from, asyncio.get_running_loop().time() - piece.asked_at)
         self._extend()
         self._judge()
-        self._notifier.tell()
+        self.notifier.tell()
 
     def _judge(self) -> None:
         """Fetch the front piece elsewhere if it takes too long: every follower waits for it."""
-        if self._pieces:
+        if self._pieces and isinstance(self._pieces[0], PieceDownload):
             self._pieces[0].judge()
 
 
@@ -208,6 +290,10 @@ def _raise_failure(piece: PieceDownload) -> None:
         raise detached(piece.error)
     if piece.error is not None:
         raise piece.error
+
+
+def _end(piece: PieceDownload) -> int:
+    return sys.maxsize if piece.stop is None else piece.stop
 
 
 def _least(*bounds: int | None) -> int | None:

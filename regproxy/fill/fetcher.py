@@ -3,27 +3,31 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from cachetools import LRUCache
 
 from regproxy.best_effort import kept
 from regproxy.config import Downloads
 from regproxy.fill import attribution
-from regproxy.fill.download import Download, First
+from regproxy.fill.ahead import PartDownloads
+from regproxy.fill.download import Download
 from regproxy.fill.fill import Fill
 from regproxy.fill.holdback import Exposed, Holdback, HoldbackBudget
+from regproxy.fill.passed_parts import First
 from regproxy.fill.writer import Writer
 from regproxy.oci.digest import Digest, DigestMismatch
 from regproxy.ports import (
+    ContentStore,
     Corrupt,
     Gone,
     Incoming,
     Ingest,
-    Ingester,
     LocalResourceError,
     NotFound,
     Refused,
     Registry,
+    Resumable,
     Throttled,
     Unavailable,
     UpstreamError,
@@ -44,7 +48,9 @@ class _EndlessError(Unavailable):
 class Fetcher:
     """Drives fills, and remembers corrupt downloads until their sender is identified."""
 
-    def __init__(self, registries: Mapping[str, Registry], store: Ingester, downloads: Downloads, first: Callable[[Fill], First]) -> None:
+    def __init__(
+        self, registries: Mapping[str, Registry], store: ContentStore, downloads: Downloads, first: Callable[[Fill], First]
+    ) -> None:
         """Fetch from *registries* into *store* as *downloads* says; *first* returns what takes precedence over a fill."""
         self._first = first
         self._registries = registries
@@ -58,27 +64,27 @@ class Fetcher:
 
         Other processes are told of it where it *is_locked*. Raise `UpstreamError` or `StoreError`.
         """
-        start, has_run_on = await self._resumable(fill), False
+        resumed, has_run_on = await self._resumable(fill), False
         for _ in range(_MAX_CORRUPT_COPIES):
             try:
-                return await self._copy_from(fill, start, is_locked=is_locked)
+                return await self._copy_from(fill, resumed, is_locked=is_locked)
             except (Gone, Exposed, _EndlessError) as error:
                 if isinstance(error, _EndlessError) and has_run_on:
                     raise
-                start, has_run_on = 0, has_run_on or isinstance(error, _EndlessError)
+                resumed, has_run_on = Resumable(), has_run_on or isinstance(error, _EndlessError)
                 _log.info(
                     "restarting fill from the beginning",
                     extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)),
                 )
-        return await self._copy_from(fill, 0, is_locked=is_locked)
+        return await self._copy_from(fill, Resumable(), is_locked=is_locked)
 
-    async def _resumable(self, fill: Fill) -> int:
-        """Return how much of what an earlier fill left this one may use: that may have been brought for another repository."""
+    async def _resumable(self, fill: Fill) -> Resumable:
+        """Return what of an earlier fill's this one may use: that may have been brought for another repository."""
         if fill.may_share is False:
-            return 0
-        start = await self._store.resumable(fill.digest)
-        if not start or fill.may_share or fill.has_begun:
-            return start
+            return Resumable()
+        resumed = await self._store.resumable(fill.digest)
+        if resumed.is_empty or fill.may_share or fill.has_begun:
+            return resumed
         try:
             await self._registries[fill.repository.registry].confirm(fill.repository, fill.digest)
         except UpstreamError as error:
@@ -86,40 +92,45 @@ class Fetcher:
                 "restarting fill from the beginning",
                 extra=fields(repository=str(fill.repository), digest=str(fill.digest), reason=str(error)),
             )
-            return 0
-        return start
+            return Resumable()
+        return resumed
 
     async def finish(self, fill: Fill, begun: Incoming, start: int) -> bool:
         """Pass on what comes after the first *start* bytes, which another process has *begun* to copy and has no room to go on with."""
-        return await self._copy_from(fill, start, begun)
+        return await self._copy_from(fill, Resumable(start), begun)
 
-    async def _copy_from(self, fill: Fill, start: int, begun: Incoming | None = None, *, is_locked: bool = False) -> bool:
+    async def _copy_from(self, fill: Fill, resumed: Resumable, begun: Incoming | None = None, *, is_locked: bool = False) -> bool:
         connections = 1 if fill.digest in self._doubts else self._downloads.connections
-        registry = self._registries[fill.repository.registry]
-        stall_timeout, first = registry.progress_timeout, self._first(fill)
-        download = Download(
-            registry, fill.repository, fill.digest, start, connections=connections, stall_timeout=stall_timeout, first=first
-        )
-        holdback = Holdback(self._budget, download, fill.digest)
+        repository, registry = fill.repository, self._registries[fill.repository.registry]
+        stall_timeout, first, start = registry.progress_timeout, self._first(fill), resumed.start
+        download = Download(registry, repository, fill.digest, start, connections=connections, stall_timeout=stall_timeout, first=first)
+        elsewhere = partial(self._store.wanted_parts, fill.digest, repository.registry) if is_locked else None
+        parts, holdback = PartDownloads(fill, download, resumed, stall_timeout, elsewhere), Holdback(self._budget, download, fill.digest)
         try:
-            await self._begin(download, fill)
-            await holdback.inspect()
-            locked_for = fill.repository.registry if is_locked else None
-            ingest = await self._store.ingest(fill.digest, download.size, start, begun, locked_for=locked_for)
-            try:
-                fill.begin(ingest, download.size, start)
-                await _receive(download, holdback, fill, ingest)
-                await self._verify(fill, ingest, download)
-                attribution.report_verified(download.segments)
-                fill.verified()
-                return await kept(ingest.commit(), fill.digest)
-            except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError) as error:
-                if _ran_on(error, download):
-                    raise _EndlessError(f"{fill.digest} came without a length and did not end: {error}") from error
-                ingest.leave()
-                raise
-            finally:
-                await ingest.discard()
+            async with parts.running():
+                await self._begin(download, fill)
+                is_early = fill.has_wants and download.size is not None  # parts are passed on as they come, whoever sends them
+                if not is_early:
+                    await holdback.inspect()
+                locked_for = repository.registry if is_locked else None
+                ingest = await self._store.ingest(fill.digest, download.size, resumed, begun, locked_for=locked_for)
+                try:
+                    parts.open(ingest)
+                    if is_early:
+                        await holdback.inspect()
+                    fill.begin(ingest, download.size, start)
+                    await _receive(download, holdback, fill, ingest)
+                    await self._verify(fill, ingest, download, resumed)
+                    attribution.report_verified(download.source.segments)
+                    fill.verified()
+                    return await kept(ingest.commit(), fill.digest)
+                except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError) as error:
+                    if _ran_on(error, download):
+                        raise _EndlessError(f"{fill.digest} came without a length and did not end: {error}") from error
+                    ingest.leave()
+                    raise
+                finally:
+                    await ingest.discard()
         finally:
             await holdback.close()
             await download.close()
@@ -134,19 +145,21 @@ class Fetcher:
             if size is not None and size <= download.start:
                 raise Gone(f"what was left of {fill.digest} is more than all of it") from error
             raise
+        if download.start and download.size is not None and download.size <= download.start:
+            raise Gone(f"what was left of {fill.digest} is more than all of it")
 
-    async def _verify(self, fill: Fill, ingest: Ingest, download: Download) -> None:
+    async def _verify(self, fill: Fill, ingest: Ingest, download: Download, resumed: Resumable) -> None:
         """Raise `Corrupt` for wrong bytes, and find out who sent them."""
         doubts = self._doubts.pop(fill.digest, None)
         try:
             ingest.verify()
         except DigestMismatch as error:
             metrics.CORRUPT.inc()
-            senders = attribution.senders(download.segments)
-            if len(senders) == 1 and not download.start:
-                download.segments[0].body.reject()
+            senders = attribution.senders(download.source.segments)
+            if len(senders) == 1 and resumed.is_empty:
+                download.source.segments[0].body.reject()
             elif ingest.is_whole:
-                self._doubts[fill.digest] = await asyncio.to_thread(attribution.statements, ingest, download.segments)
+                self._doubts[fill.digest] = await asyncio.to_thread(attribution.statements, ingest, download.source.segments)
             kind = Corrupt if fill.is_seen else Exposed
             raise kind(f"{' and '.join(senders)} sent wrong bytes for {fill.repository}: {error}") from error
         if doubts is not None and ingest.is_whole:
@@ -155,7 +168,7 @@ class Fetcher:
 
 def _ran_on(error: BaseException, download: Download) -> bool:
     is_outage = isinstance(error, Unavailable) and not isinstance(error, LocalResourceError)
-    return is_outage and download.size is None and bool(download.segments)
+    return is_outage and download.size is None and bool(download.source.segments)
 
 
 async def _receive(download: Download, holdback: Holdback, fill: Fill, ingest: Ingest) -> None:

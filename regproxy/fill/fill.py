@@ -8,11 +8,13 @@ response that was wrong never looks complete.
 """
 
 import asyncio
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
+from regproxy.fill.follower import Follower
+from regproxy.fill.part import Bringer, Part, Want
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
@@ -23,6 +25,14 @@ _STARTS_SOON = 0.5  # seconds
 _ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
 
 
+@dataclass(frozen=True, slots=True)
+class Scattered:
+    """Where bytes lie that came ahead of their turn or not, and what is equal for two that are of the same copy."""
+
+    extent: Extent
+    origin: object
+
+
 class Fill:
     """A copy in progress, with followers."""
 
@@ -31,16 +41,20 @@ class Fill:
         self.digest = digest
         self.repository = repository
         self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
-        self._sources: list[Incoming] = []  # the last one is read; followers may still be sending from those before
+        self._sources: list[Incoming] = []  # parts are read from the last one; others may still be sent from those before
+        self._incoming: Incoming | None = None  # what is read in order
         self._promised: int | None = None
         self._began = time.monotonic()
         self.written = 0
         self._readers = 1  # the copy itself; the others follow
         self._followers: set[Follower] = set()
         self._asking = 0
+        self._wants: dict[Want, None] = {}  # in the order in which they came
+        self._bringer: Bringer | None = None
+        self._told: int | None = None  # the size, which is promised to followers only once there is something to read
         self._wake = wake
         self._verified = False
-        self._is_over = False
+        self.is_over = False  # what it has brought is in the store, or nowhere
         self._error: Exception | None = None
         self._news = Notifier()
 
@@ -54,10 +68,6 @@ class Fill:
         return DownloadStatus(str(self.repository), str(self.digest), self.written, self._promised, followers, round(seconds, 1))
 
     @property
-    def _incoming(self) -> Incoming | None:
-        return self._sources[-1] if self._sources else None
-
-    @property
     def size(self) -> int:
         if self._promised is None:
             raise RuntimeError("a fill has no size before it started")
@@ -66,7 +76,7 @@ class Fill:
     @property
     def has_begun(self) -> bool:
         """Whether there is something to read."""
-        return bool(self._sources)
+        return self._incoming is not None
 
     @property
     def is_seen(self) -> bool:
@@ -75,8 +85,8 @@ class Fill:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether a client waits for it."""
-        return bool(self._followers or self._asking)
+        """Whether a client waits for what is fetched in order."""
+        return bool(self._followers or self._asking) or any(want.is_in_order for want in self._wants)
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
@@ -118,7 +128,7 @@ class Fill:
         """
         with self._asked():
             while not self._promised and not self._verified:
-                self._check()
+                self.check()
                 await self._news.wait()
 
     async def extent(self, start: int, stop: int) -> Extent:
@@ -127,23 +137,23 @@ class Fill:
             upto = min(self.written, stop) if self._verified else min(self.written, stop - 1)
             if upto > start and self._incoming is not None:
                 return self._incoming.extent(start, upto)
-            self._check()
+            self.check()
             if self._verified:
                 raise Unavailable(f"{self.digest} is shorter than upstream promised")
             await self._news.wait()
 
     async def over(self) -> None:
         """Wait until all that is to be kept is kept, or raise what keeps the blob from coming."""
-        while not self._is_over:
+        while not self.is_over:
             await self._news.wait()
-        self._check()
+        self.check()
 
     @property
     def is_whole(self) -> bool:
         """Whether a follower that joins now can have all of it."""
         return self._incoming is None or self._incoming.is_whole
 
-    def follow(self) -> "Follower":
+    def follow(self) -> Follower:
         """Read along until `release`."""
         self._readers += 1
         follower = Follower(self)
@@ -152,7 +162,7 @@ class Fill:
         self.moved()
         return follower
 
-    def leave(self, follower: "Follower") -> None:
+    def leave(self, follower: Follower) -> None:
         self._followers.discard(follower)
         self.moved()
         self.release()
@@ -171,13 +181,82 @@ class Fill:
             for incoming in self._sources:
                 incoming.close()
 
+    @property
+    def told(self) -> int:
+        """The size, as parts need it."""
+        if self._told is None:
+            raise RuntimeError("a part has no size before it started")
+        return self._told
+
+    def part(self, places: Sequence[tuple[int, int]], stall_timeout: float, end: Callable[[], None]) -> Part:
+        """Read *places* ahead of their turn until `release`, which calls *end*."""
+        self._readers += 1
+        return Part(self, places, stall_timeout, end)
+
+    def want(self, want: Want) -> None:
+        """Have a part brought ahead of its turn, until `unwant`."""
+        self._wants[want] = None
+        if self._bringer is not None:
+            self._bringer.take(want)
+
+    def unwant(self, want: Want) -> None:
+        if want in self._wants:
+            del self._wants[want]
+            if self._bringer is not None:
+                self._bringer.leave(want)
+
+    def wait_in_order(self, want: Want, *, is_in_order: bool) -> None:
+        """Record whether some of a part comes with what is fetched in order, which is waited for then."""
+        is_new, want.is_in_order = is_in_order and not want.is_in_order, is_in_order
+        if is_new:
+            self._wake()
+
+    def bring_by(self, bringer: Bringer | None) -> None:
+        """Have *bringer* bring all parts that are wanted, from now on; None: nobody."""
+        self._bringer = bringer
+        if bringer is not None:
+            for want in list(self._wants):
+                bringer.take(want)
+
+    def is_brought_by(self, bringer: Bringer) -> bool:
+        return self._bringer is bringer
+
+    @property
+    def has_wants(self) -> bool:
+        return bool(self._wants)
+
+    def reaches(self, start: int) -> bool:
+        """Whether a part that begins at *start* can be read, or is known to be none."""
+        return self._told is not None and (start >= self._told or self._sources[-1].reach(start) > start)
+
+    def scattered(self, start: int, stop: int) -> Scattered | None:
+        """Return where some bytes from *start* on lie, verified or not; None where there are none yet."""
+        if not self._sources or (reached := self._sources[-1].reach(start)) <= start:
+            return None
+        return Scattered(self._sources[-1].extent(start, min(reached, stop)), self._sources[-1].origin)
+
+    async def changed(self) -> None:
+        """Wait for something to have changed."""
+        await self._news.wait()
+
+    def tell(self) -> None:
+        """Wake all who wait for something to change."""
+        self._news.tell()
+
+    def scatter(self, incoming: Incoming, size: int) -> None:
+        """Read parts from *incoming* from now on, of a blob of *size* bytes; it is closed with the fill."""
+        self._sources.append(incoming)
+        self._told = size
+        self._news.tell()
+
     def begin(self, incoming: Incoming, promised: int | None, written: int) -> None:
         """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
-        before = self._incoming
-        self._sources.append(incoming)
+        before, self._incoming = self._incoming, incoming
+        if not self._sources or self._sources[-1] is not incoming:
+            self._sources.append(incoming)
         if before is not None and self.is_seen and before.origin != incoming.origin:
             raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
-        self._promised = promised
+        self._promised = self._told = promised
         self.written = written
         incoming.follow(self.slowest)
         self._news.tell()
@@ -192,7 +271,7 @@ class Fill:
 
     def verified(self) -> None:
         """Release the last bytes: all of them are verified."""
-        self._promised = self.written
+        self._promised = self._told = self.written
         self._verified = True
         self._news.tell()
 
@@ -201,7 +280,7 @@ class Fill:
         self._error = detached(error) if isinstance(error, UpstreamError | StoreError) else error
         self._news.tell()
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raise what keeps the blob from coming."""
         if isinstance(self._error, UpstreamError | StoreError):
             raise detached(self._error)
@@ -212,43 +291,6 @@ class Fill:
         """Mark the end: nothing more will happen."""
         if self._error is None and not self._verified:
             self.fail(Unavailable(f"the copy of {self.digest} was given up"))
-        self._is_over = True
+        self.is_over = True
         self._news.tell()
         self.release()
-
-
-class Follower:
-    """One reader of a fill, and how far it is (port Content)."""
-
-    def __init__(self, fill: Fill) -> None:
-        """Begin at the beginning."""
-        self.position = 0
-        self._fill = fill
-
-    @property
-    def size(self) -> int:
-        return self._fill.size
-
-    @property
-    def is_kept(self) -> bool:
-        return False
-
-    async def started(self) -> None:
-        await self._fill.started()
-
-    async def over(self) -> None:
-        """Wait for the end of the copy, and read none of it; raise what keeps the blob from coming."""
-        self.position = sys.maxsize  # nothing waits for us to read it
-        self._fill.moved()
-        await self._fill.over()
-
-    async def extent(self, start: int, stop: int) -> Extent:
-        self.position = start
-        self._fill.moved()
-        return await self._fill.extent(start, stop)
-
-    async def spoiled(self) -> None:
-        """Leave it to the copy, which finds out for itself when it is written."""
-
-    def release(self) -> None:
-        self._fill.leave(self)

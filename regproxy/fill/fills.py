@@ -5,15 +5,16 @@ A copy belongs to nobody: it goes on when the client that caused it leaves, and 
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import islice
 
 from regproxy.config import Downloads
 from regproxy.derived import Derived
 from regproxy.fill.fetcher import Fetcher
-from regproxy.fill.fill import Fill, Follower
-from regproxy.fill.passed_parts import PassedParts
+from regproxy.fill.fill import Fill
+from regproxy.fill.follower import Follower
+from regproxy.fill.passed_parts import First, PartsFirst, PassedParts
+from regproxy.fill.peer_parts import PeerParts
 from regproxy.flights import Flights, drain
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -49,20 +50,6 @@ _log = logging.getLogger(__name__)
 
 class _NotBegunError(Exception):
     """Upstream takes too long to answer another repository; this one asks for itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class _First:
-    """The parts that take precedence over a fill that no client waits for."""
-
-    parts: PassedParts
-    is_wanted: Callable[[], bool]
-
-    def holds(self) -> bool:
-        return self.parts.holds(self.is_wanted)
-
-    async def passed(self) -> None:
-        await self.parts.passed(self.is_wanted)
 
 
 class Fills:
@@ -174,7 +161,7 @@ class Fills:
             self._forget(fill)
             fill.end()
 
-    def _first(self, fill: Fill) -> "_First":
+    def _first(self, fill: Fill) -> First:
         """Return the parts that take precedence over *fill*, unless a client waits for it, be it in another process."""
 
         def is_wanted() -> bool:
@@ -183,7 +170,7 @@ class Fills:
                 fill.is_wanted or any(each.is_wanted for each in siblings) or self._store.is_wanted(fill.digest, fill.repository.registry)
             )
 
-        return _First(self.parts[fill.repository.registry], is_wanted)
+        return PartsFirst(self.parts[fill.repository.registry], is_wanted)
 
     def _forget(self, fill: Fill) -> None:
         fills = self._fills.get(fill.digest, {})
@@ -233,9 +220,10 @@ class Fills:
 
     async def _read_along(self, fill: Fill, elsewhere: PeerIngest) -> bool:
         """Follow another process's fill to its end; return False where this one has to continue it."""
-        has_begun, is_ours = False, True
+        begun: Incoming | None = None
+        is_ours, parts = True, PeerParts(fill, elsewhere)
         try:
-            while (progress := await self._status(elsewhere, fill, has_begun=has_begun or is_ours)) is not None:
+            while (progress := await self._status(elsewhere, fill, has_begun=begun is not None or is_ours)) is not None:
                 if fill.is_wanted:
                     elsewhere.want()
                 is_ours = progress.repository == str(fill.repository)
@@ -250,11 +238,14 @@ class Fills:
                 if progress.stage is IngestStage.ALONE:
                     await self._part(fill, elsewhere.incoming)
                     return True
-                if elsewhere.incoming is not None and has_begun:
+                parts.moved()
+                if not fill.is_brought_by(parts):
+                    fill.bring_by(parts)
+                if elsewhere.incoming is not None and elsewhere.incoming is begun:
                     fill.reach(progress.written)
                 elif elsewhere.incoming is not None:
-                    has_begun = True
-                    fill.begin(elsewhere.incoming, progress.size, progress.written)
+                    begun = elsewhere.incoming
+                    fill.begin(begun, progress.size, progress.written)
                 if progress.stage in {IngestStage.KEPT, IngestStage.VERIFIED}:
                     fill.verified()
                     if progress.stage is IngestStage.KEPT:
@@ -265,8 +256,11 @@ class Fills:
             await self._bring(fill, is_locked=False)
             return True
         finally:
+            if fill.is_brought_by(parts):
+                fill.bring_by(None)
+            parts.close()
             elsewhere.close()
-            if elsewhere.incoming is not None and not has_begun:
+            if elsewhere.incoming is not None and elsewhere.incoming is not begun:
                 elsewhere.incoming.close()
 
     async def _may_share(self, fill: Fill) -> bool:

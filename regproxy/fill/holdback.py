@@ -62,10 +62,9 @@ class Holdback:
         await asyncio.wait({self._running}, timeout=_TIMEOUT)
         is_whole = self._running.done() and self._running.exception() is None
         if is_whole and not await asyncio.to_thread(self._is_right):
-            attribution.report_corrupt(self._download.segments)
-            raise Exposed(
-                f"{' and '.join(attribution.senders(self._download.segments))} sent wrong bytes for {self._digest}, and nobody saw them"
-            )
+            segments = self._download.source.segments
+            attribution.report_corrupt(segments)
+            raise Exposed(f"{' and '.join(attribution.senders(segments))} sent wrong bytes for {self._digest}, and nobody saw them")
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
         """Pass all bytes to *put*, in order; raise as `Download.run`."""

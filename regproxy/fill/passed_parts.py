@@ -6,6 +6,8 @@ They come over the same line. Each worker counts its own.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
 
 from regproxy.notify import Notifier
 from regproxy.policy.clients.precedence import LINGER, Precedence
@@ -53,3 +55,27 @@ class PassedParts:
         lingers = max(self._ended_at + LINGER - now, 0.0)
         seconds = self._precedence.seconds(now, are_wanted=bool(self._count) or lingers > 0)
         return seconds if self._count else min(seconds, lingers)
+
+
+class First(Protocol):
+    """Those who go first."""
+
+    def holds(self) -> bool:
+        """Whether there are some."""
+
+    async def passed(self) -> None:
+        """Wait until there are none, or for as long as is bearable."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartsFirst:
+    """The parts that take precedence over one fill, unless a client waits for it."""
+
+    parts: PassedParts
+    is_wanted: Callable[[], bool]
+
+    def holds(self) -> bool:
+        return self.parts.holds(self.is_wanted)
+
+    async def passed(self) -> None:
+        await self.parts.passed(self.is_wanted)

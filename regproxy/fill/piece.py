@@ -43,11 +43,14 @@ class PieceDownload:
         """Ask nothing yet; without *stop* it goes to wherever its sender ends. About *ahead* bytes of it wait in memory, twice."""
         self.start = start
         self.stop = stop
+        self.asked_to = stop  # which may be more than is wanted by now
         self.reached = start
         self.asked_at = 0.0  # when its present sender began
         self.asked_from = start
+        self.is_asked = False  # whether upstream was asked for it: what was asked for is on its way, and lost where it is not taken
         self.is_whole = False
         self.error: BaseException | None = None
+        self.segments = source.segments  # where it says who sent what
         self._ahead = ahead
         self._source = source
         self._order = order
@@ -61,6 +64,11 @@ class PieceDownload:
     def __repr__(self) -> str:
         return f"<PieceDownload {self.start}-{self.stop} at {self.reached}>"
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes: it is whole, or was made shorter than that."""
+        return self.is_whole or (self.stop is not None and self.reached >= self.stop)
+
     def take(self) -> bytes | None:
         """Return what came and was not taken; None where that is nothing."""
         if not self._unread:
@@ -69,6 +77,14 @@ class PieceDownload:
         self._unread_bytes -= len(chunk)
         self._notifier.tell()
         return chunk
+
+    def take_all(self) -> list[bytes]:
+        """Return all that came and was not taken."""
+        chunks, self._unread_bytes = list(self._unread), 0
+        self._unread.clear()
+        if chunks:
+            self._notifier.tell()
+        return chunks
 
     def judge(self) -> None:
         """Compute anew when it is due."""
@@ -93,6 +109,10 @@ class PieceDownload:
     async def _fetch_some(self) -> None:
         """Receive what one host sends of it; raise `UpstreamError` where that is not all."""
         await self._give_way(None)
+        if self.is_over:
+            self.is_whole = True
+            return
+        self.is_asked = True
         async with self._source.body(self.reached, self.stop, self._last) as body:
             self._order.began(self, body)
             self.asked_at, self.asked_from = asyncio.get_running_loop().time(), self.reached
@@ -108,7 +128,7 @@ class PieceDownload:
             finally:
                 self._deadline = None
                 if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
-                    self._source.segments.append(ReceivedRange(self.asked_from, self.reached, body))
+                    self.segments.append(ReceivedRange(self.asked_from, self.reached, body))
 
     async def _receive(self, body: BlobBody) -> None:
         position = body.start
@@ -119,11 +139,12 @@ class PieceDownload:
                 fresh = chunk[max(self.reached - position, 0) :]  # the part we have is passed over; even so it is a sign of life
                 position += len(chunk)
                 if self.stop is not None:
-                    fresh = fresh[: self.stop - self.reached]
+                    fresh = fresh[: max(self.stop - self.reached, 0)]
                 await self._arrived(fresh)
-                if self.reached == self.stop:
+                if not self.is_over:
+                    await self._give_way(body)
+                if self.is_over:
                     break
-                await self._give_way(body)
         if self.stop is not None and self.reached < self.stop:
             raise Unavailable(f"{body} stopped {self.stop - self.reached} bytes short")
         self.is_whole = True

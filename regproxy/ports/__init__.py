@@ -24,7 +24,19 @@ from regproxy.ports.errors import (
 from regproxy.ports.fleet import Claims, Fleet, KeyValueStore, Locks, Replicas, TagCache, TokenCache
 from regproxy.ports.forwarding import ForwardingRegistry
 from regproxy.ports.index import Index, Kind
-from regproxy.ports.ingest import DownloadStatus, Incoming, Ingest, Ingester, IngestLocks, IngestStage, IngestStatus, PeerIngest, Spool
+from regproxy.ports.ingest import (
+    DownloadStatus,
+    Incoming,
+    Ingest,
+    Ingester,
+    IngestLocks,
+    IngestStage,
+    IngestStatus,
+    PeerIngest,
+    Resumable,
+    Spool,
+    StoredBytes,
+)
 from regproxy.ports.ledger import Census, Image, ImageTags, Ledger, Meaning, OperatorDecisions, Part, Record
 from regproxy.ports.objects import ObjectStore, StoredObject
 from regproxy.ports.store import BlobStore, ContentStore, Space, StoredBlob, StoreMaintenance
@@ -78,11 +90,13 @@ __all__ = [
     "Registry",
     "Rejected",
     "Replicas",
+    "Resumable",
     "Space",
     "Spool",
     "StoreError",
     "StoreMaintenance",
     "StoredBlob",
+    "StoredBytes",
     "StoredObject",
     "TagCache",
     "TagPage",

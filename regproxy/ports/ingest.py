@@ -23,6 +23,29 @@ class DownloadStatus:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """What an earlier fill left of content: its first *start* bytes, and *parts* behind them, each from where to where (excluded)."""
+
+    start: int = 0
+    parts: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.start and not self.parts
+
+    @property
+    def total(self) -> int:
+        """Count the bytes."""
+        return self.start + sum(stop - start for start, stop in self.parts)
+
+
+class StoredBytes(bytes):
+    """Bytes that were read from where they are to be kept: they need not be written again."""
+
+    __slots__ = ()
+
+
 class Incoming(Protocol):
     """Where the bytes of content being ingested are read."""
 
@@ -33,6 +56,9 @@ class Incoming(Protocol):
     @property
     def origin(self) -> object:
         """What is equal for two that read the very same bytes."""
+
+    def reach(self, start: int) -> int:
+        """Return up to where the bytes from *start* on lie in a file, and stay there: *start* where the first of them does not."""
 
     def extent(self, start: int, stop: int) -> Extent:
         """Return where some of what was written from *start* on lies, up to *stop* at most; raise `StoreError` where it is gone."""
@@ -53,8 +79,24 @@ class Ingest(Incoming, Protocol):
     slowest of them reads, and `commit` says why it was not kept.
     """
 
+    @property
+    def can_scatter(self) -> bool:
+        """Whether bytes can be written ahead of their turn: the size is known, and there is a file."""
+
     async def write(self, chunks: Sequence[bytes]) -> None:
-        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be stored and there is no reader."""
+        """Append and hash at most 8 MiB; raise `StoreError` where they cannot be stored and there is no reader.
+
+        `StoredBytes` are only hashed.
+        """
+
+    async def scatter(self, start: int, chunks: Sequence[bytes]) -> None:
+        """Write from *start* on, ahead of their turn, at most 8 MiB that nobody else writes; raise `StoreError`. It must not be cancelled.
+
+        When it is their turn they are read, and given to `write`.
+        """
+
+    async def read(self, start: int, stop: int) -> StoredBytes:
+        """Read some of what was written; raise `StoreError`."""
 
     def verify(self) -> None:
         """Raise `DigestMismatch` unless what was written is what it should be."""
@@ -82,13 +124,17 @@ class IngestStage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class IngestStatus:
-    """How far another process's copy is: under which name it asked, of how many bytes, how many are written, what ended it."""
+    """How far another process's copy is: under which name it asked, of how many bytes, how many are written, what ended it.
+
+    Of *parts* that are written, from where to where, those at the beginning count as *written*.
+    """
 
     stage: IngestStage
     repository: str
     size: int | None
     written: int
     error: UpstreamError | None = None
+    parts: tuple[tuple[int, int], ...] = ()
 
 
 class PeerIngest(Protocol):
@@ -103,6 +149,9 @@ class PeerIngest(Protocol):
 
     def want(self) -> None:
         """Notify the copying process that a client of ours waits."""
+
+    def want_part(self, start: int, stop: int) -> bool:
+        """Ask the copying process for a part ahead of its turn; return False where it was asked for too many."""
 
     def close(self) -> None:
         """Look no more; what it reads from, if it does, is closed by itself."""
@@ -125,20 +174,20 @@ class Ingester(Protocol):
     async def write(self, digest: Digest, body: bytes) -> bool:
         """Keep small content, and report whether it is kept; raise `DigestMismatch` or `StoreError`."""
 
-    async def resumable(self, digest: Digest) -> int:
-        """Return how many bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
+    async def resumable(self, digest: Digest) -> Resumable:
+        """Return which bytes of content are here already, left behind by a fill that came to no end; raise `StoreError`."""
 
     async def ingest(
         self,
         digest: Digest,
         size: int | None,
-        start: int = 0,
+        resumed: Resumable = Resumable(),
         begun: Incoming | None = None,
         *,
         locked_for: str | None = None,
         refused: StoreError | None = None,
     ) -> Ingest:
-        """Begin to keep content of *size* bytes, as far as that is known, or go on after its first *start*; raise `Gone`.
+        """Begin to keep content of *size* bytes, as far as that is known, or go on with what is *resumed*; raise `Gone`.
 
         After what another process has *begun* and has no room for, nothing is kept, nor where *refused* says why. Where this copy holds
         the lock of the upstream *locked_for*, its progress is published to those who watch that lock.
@@ -162,6 +211,9 @@ class IngestLocks(Protocol):
 
     def is_wanted(self, digest: Digest, upstream: str) -> bool:
         """Whether another process has a client that waits for content that we copy in from *upstream*."""
+
+    def wanted_parts(self, digest: Digest, upstream: str) -> Sequence[tuple[int, int]]:
+        """List the parts of it that other processes have asked for since the last call."""
 
     async def landed(self, digest: Digest, size: int) -> Incoming | None:
         """Open complete content as `Incoming`; None where there is none. Raise `StoreError`."""

@@ -10,8 +10,9 @@ from functools import partial
 
 from regproxy.behind.redirects import Elsewhere, Redirects
 from regproxy.config import UncachedRanges
-from regproxy.fill.fill import Follower
 from regproxy.fill.fills import BLOB_TYPE, Fills
+from regproxy.fill.follower import Follower
+from regproxy.fill.part import Part
 from regproxy.flights import Flights
 from regproxy.oci import errors
 from regproxy.oci.descriptor import Descriptor
@@ -91,7 +92,7 @@ class Blobs:
                 self._usage.of_blob(digest)
                 return Opened(content, CacheStatus.HIT, partial(self._is_current, digest, content, generation, until))
             if wanted is not None and (passing := await self._parts.passed(route.repository, digest, wanted)) is not None:
-                return passing
+                return Opened(passing, CacheStatus.PASSED) if isinstance(passing, Part) else passing
             return await self._fetched(route, digest)
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error

@@ -1,7 +1,10 @@
-"""Parts of blobs that are not here: passed through from upstream, where that is sooner than the fill comes to them."""
+"""Parts of blobs that are not here, where that is sooner than the fill comes to them.
+
+The fill brings them ahead of their turn, so that nothing is fetched twice. Where it cannot, or there is none, they are passed through.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +14,7 @@ from regproxy.config import UncachedRanges
 from regproxy.fill.download import Download
 from regproxy.fill.fill import Fill
 from regproxy.fill.fills import Fills
+from regproxy.fill.part import Part
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.http import byterange
@@ -19,7 +23,7 @@ from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.reference import Repository
 from regproxy.policy.clients.sharing import Share
 from regproxy.policy.upstream.coalescing import Place, coalesced
-from regproxy.ports import Corrupt, Index, Kind, Registry, Throttled, Unavailable
+from regproxy.ports import Corrupt, Index, Kind, Registry, StoreError, Throttled, Unavailable
 from regproxy.slots import Slots
 
 _MAX_PASSED = Share.of(64)  # requests for parts that are passed through at once, by a worker; half of what a host allows is left to fills
@@ -82,7 +86,7 @@ class PassedParts:
         self._ask = ask
         self._slots = Slots(_MAX_PASSED)
 
-    async def passed(self, repository: Repository, digest: Digest, wanted: str) -> Passing | None:
+    async def passed(self, repository: Repository, digest: Digest, wanted: str) -> Passing | Part | None:
         """Get parts by themselves, where that is sooner than the fill comes to them; None where the fill is the better way."""
         if self._uncached_ranges == "wait" or await self._index.known(Kind.BLOB, digest) is not None:
             return None
@@ -96,7 +100,7 @@ class PassedParts:
                 first.end()
         return passing
 
-    async def _part(self, repository: Repository, digest: Digest, wanted: str, ended: Callable[[], None]) -> Passing | None:
+    async def _part(self, repository: Repository, digest: Digest, wanted: str, ended: Callable[[], None]) -> Passing | Part | None:
         """Begin the fill, and get parts as `passed`; call *ended* when all of them were sent."""
         fill = self._fills.begin(repository, digest) if self._uncached_ranges == "fill" else None
         places: list[Place] | None = [bounds] if (bounds := byterange.single(wanted)) is not None and bounds[0] >= 0 else None
@@ -109,14 +113,14 @@ class PassedParts:
         stops = [stop for _, stop in places if stop is not None]
         if fill is not None and (len(stops) < len(places) or await fill.ends_soon(max(stops))):
             return None
-        return await self._passing(repository, digest, places, ended, may_wait=fill is None)
+        return await self._passing(repository, digest, places, ended, fill)
 
     async def _passing(
-        self, repository: Repository, digest: Digest, places: Sequence[Place], ended: Callable[[], None], *, may_wait: bool
-    ) -> Passing | None:
+        self, repository: Repository, digest: Digest, places: Sequence[Place], ended: Callable[[], None], fill: Fill | None
+    ) -> Passing | Part | None:
         """Take a slot for some parts and ask for the first of them; None where that does not do.
 
-        Where the client *may_wait*, and no fill is on its way, being one too many is an answer: raise `RegistryError`.
+        Where no *fill* is on its way, being one too many is an answer: raise `RegistryError`.
         """
         groups = await large.parsed(len(places) * _PLACE_WEIGHT, lambda: coalesced(places, _MAX_QUESTIONS))
         if groups is None:
@@ -124,7 +128,7 @@ class PassedParts:
         try:
             await self._slots.take(_SLOT_TIMEOUT)
         except TimeoutError as error:
-            if may_wait:
+            if fill is None:
                 raise errors.unavailable("too many parts of uncached blobs are being sent at once", _RETRY_AFTER) from error
             return None
         give_back = partial(self._slots.give_back, client.get())
@@ -133,14 +137,38 @@ class PassedParts:
             give_back()
             ended()
 
+        passing: Passing | Part | None = None
         try:
-            passing = await self._begun(repository, digest, groups, end)
+            if fill is not None:
+                passing = await self._ahead(fill, groups, end)
+            if passing is None:
+                passing = await self._begun(repository, digest, groups, end)
+        except (Unavailable, Corrupt, Throttled):
+            pass  # the fill tells how long the blob is, or what is wrong
         except BaseException:
             give_back()
             raise
         if passing is None:
             give_back()
         return passing
+
+    async def _ahead(self, fill: Fill, groups: Sequence[Sequence[Place]], end: Callable[[], None]) -> Part | None:
+        """Have *fill* bring groups of parts ahead of their turn; None where it cannot."""
+        if fill.is_over:
+            raise Unavailable("what it has brought is in the store, or nowhere")
+        ended = ExitStack()
+        ended.callback(end)
+        places = [(group[0][0], stop) for group in groups if (stop := group[-1][1]) is not None]
+        part = fill.part(places, self._registries[fill.repository.registry].progress_timeout, ended.close)
+        try:
+            await part.started()
+        except BaseException as error:
+            ended.pop_all()  # nothing was begun that is over now
+            part.release()
+            if isinstance(error, StoreError):
+                return None
+            raise
+        return part
 
     async def _begun(
         self, repository: Repository, digest: Digest, groups: Sequence[Sequence[Place]], end: Callable[[], None]
@@ -164,8 +192,6 @@ class PassedParts:
                 parts = [ByteRange(start, size if stop is None else min(stop, size), size) for start, stop in places]
                 if all(part.length > 0 for part in parts):
                     return Passing(runs, parts, end)
-        except (Unavailable, Corrupt, Throttled):
-            pass  # the fill tells how long the blob is, or what is wrong
         except BaseException:
             await first.close()
             raise

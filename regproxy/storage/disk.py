@@ -13,7 +13,7 @@ All disk calls run on threads of our own; a disk that hangs must not take DNS, w
 import asyncio
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import FileIO
@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.store.quota import FileSystem, Limits, on_disk
-from regproxy.ports import Full, Gone, Incoming, IngestStage, StoredBlob, StoreError, UpstreamError, encoded_error
+from regproxy.ports import Full, Gone, Incoming, IngestStage, Resumable, StoredBlob, StoreError, UpstreamError, encoded_error
 from regproxy.storage import ingest_lock, shared_usage
 from regproxy.storage.blob_files import BlobFiles, path_of
 from regproxy.storage.directory import abandoned, layout
@@ -132,31 +132,32 @@ class DiskStore:
         return self._locks.all()
 
     def is_wanted(self, digest: Digest, upstream: str) -> bool:
-        try:
-            return self._locks.is_wanted(LockName(digest, upstream))
-        except StoreError:
-            return False
+        return self._locks.is_wanted(LockName(digest, upstream))
 
     async def landed(self, digest: Digest, size: int) -> Reading | None:
         file = await self._run(self._blob_files.opened, digest, size, undo=FileIO.close)
-        return None if file is None else Reading(file)
+        return None if file is None else Reading(file, size)
 
-    async def resumable(self, digest: Digest) -> int:
+    def wanted_parts(self, digest: Digest, upstream: str) -> Sequence[tuple[int, int]]:
+        return self._locks.wanted_parts(LockName(digest, upstream))
+
+    async def resumable(self, digest: Digest) -> Resumable:
         return await self._run(left_behind, self._root, digest)
 
     async def ingest(
         self,
         digest: Digest,
         size: int | None,
-        start: int = 0,
+        resumed: Resumable = Resumable(),  # noqa: B008 -- frozen
         begun: Incoming | None = None,
         *,
         locked_for: str | None = None,
         refused: StoreError | None = None,
     ) -> DiskIngest:
         why = Full("the process that copies it has no space for it") if begun is not None else refused
-        growing = why or await self._growing(digest, size, start)
-        if start and begun is None and isinstance(growing, StoreError):
+        start = resumed.start
+        growing = why or await self._growing(digest, size, resumed)
+        if not resumed.is_empty and begun is None and isinstance(growing, StoreError):
             raise Gone(f"what was here of {digest} cannot be gone on with: {growing}") from growing
         note = _note_nothing if locked_for is None else partial(self._locks.note, LockName(digest, locked_for))
         file = None if begun is None else os.fdopen(os.dup(begun.extent(0, start).file.fileno()), "rb", buffering=0)
@@ -272,16 +273,16 @@ class DiskStore:
         self._run.close()
         self._scrubbing.shutdown(wait=False, cancel_futures=True)
 
-    async def _growing(self, digest: Digest, size: int | None, start: int) -> PartialFile | StoreError:
+    async def _growing(self, digest: Digest, size: int | None, resumed: Resumable) -> PartialFile | StoreError:
         """Reserve space and create a file or take one over, or return why that is not possible."""
         try:
-            reservation = await self.quota.reserve(max(size or 0, start))
+            reservation = await self.quota.reserve(max(size or 0, resumed.total))
         except StoreError as error:
             return error
         try:
-            growing = await self._run(PartialFile, self._root, digest, reservation, start, undo=PartialFile.abandon)
-            if start:
-                reservation.resume(start, growing.found)
+            growing = await self._run(PartialFile, self._root, digest, size, reservation, resumed, undo=PartialFile.abandon)
+            if not resumed.is_empty:
+                reservation.resume(resumed.total, growing.found)
             return growing
         except BaseException as error:
             reservation.release()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 from regproxy.oci.digest import Digest
-from regproxy.ports import Extent, Gone, IngestStage, StoreError, detached
+from regproxy.policy.store.runs import Runs
+from regproxy.ports import Extent, Full, Gone, IngestStage, StoredBytes, StoreError, detached
 from regproxy.storage.blob_files import origin_of
 from regproxy.storage.partial_file import PartialFile
 from regproxy.storage.ring_buffer import RingBuffer
@@ -50,6 +51,7 @@ class DiskIngest:
         self._window: RingBuffer | None = None
         self._slowest: Callable[[], int | None] = _nobody
         self._on_disk = 0
+        self._reserving = asyncio.Lock()  # what is written ahead of its turn reserves space beside what is not
 
     @property
     def is_whole(self) -> bool:
@@ -81,6 +83,32 @@ class DiskIngest:
             await asyncio.to_thread(self._verifier.update, chunk)
             self._on_disk += len(chunk)
 
+    @property
+    def can_scatter(self) -> bool:
+        return self._growing is not None and self._refused is None and self._growing.can_scatter
+
+    async def scatter(self, start: int, chunks: Sequence[bytes]) -> None:
+        growing = self._growing
+        if growing is None or self._refused is not None:
+            raise detached(self._refused or Full("it is not kept"))
+        if start < self._on_disk:
+            raise StoreError("it was written and hashed before")
+        stop = start + sum(map(len, chunks))
+        await self._reserve(growing, growing.runs.gaps(start, stop))
+        try:
+            await self._run(self._scatter, growing, start, chunks)
+        except StoreError as error:
+            self._refuse(error)  # bytes that are overdue may be written at any moment: the file is not to be believed any more
+            self._tell(end=IngestStage.ALONE.value)
+            raise
+
+    async def read(self, start: int, stop: int) -> StoredBytes:
+        extent = self.extent(start, stop)
+        chunk = await self._run(os.pread, extent.file.fileno(), extent.length, extent.offset)
+        if not chunk:
+            raise StoreError("it is shorter than it was")
+        return StoredBytes(chunk)
+
     async def write(self, chunks: Sequence[bytes]) -> None:
         # Not on the disk's threads: a disk that hangs must not keep us from knowing what is right.
         hashing = asyncio.to_thread(self._hash, chunks)
@@ -93,9 +121,15 @@ class DiskIngest:
             reached = self._on_disk  # read once: a write that was overdue may come back at any moment
             await self._pass(chunks, reached, reached - before, self._refused)
 
+    def reach(self, start: int) -> int:
+        on_disk = max(start, self._on_disk)  # what passes through memory is there for those who read in order
+        return on_disk if self._growing is None else max(on_disk, self._growing.runs.reach(start))
+
     def extent(self, start: int, stop: int) -> Extent:
         if self._file is not None and start < self._on_disk:
             return Extent(self._file, start, min(stop, self._on_disk) - start)
+        if self._growing is not None and (reached := self._growing.runs.reach(start)) > start:
+            return Extent(self._growing.file, start, min(stop, reached) - start)
         if self._window is None or start < self._window.begin:
             raise StoreError("the content is not kept, and its beginning is gone")
         return self._window.extent(start, stop)
@@ -117,7 +151,7 @@ class DiskIngest:
         if self._growing is not None and not self._growing.is_committed:
             try:
                 replaced = await self._run(self._growing.commit)
-                self._growing.reservation.settle(replaced.size, replaced.removed)
+                self._growing.reservation.settle(self._on_disk, replaced.size, replaced.removed)
             except StoreError as error:
                 self._trouble.begin(error)
                 self._tell(end=IngestStage.VERIFIED.value)
@@ -140,13 +174,14 @@ class DiskIngest:
         self._growing.reservation.stop()
 
     def close(self) -> None:
+        left = self._growing.taken if self._growing is not None and self._growing.is_abandoned else None
         for file in (self._file, self._window and self._window.file):
             if file is not None:
                 file.close()
         if self._growing is None:
             return
-        if self._growing.is_abandoned:
-            self._growing.reservation.abandon()
+        if left is not None:
+            self._growing.reservation.abandon(left)
         else:
             self._growing.reservation.release()
 
@@ -156,7 +191,7 @@ class DiskIngest:
 
     async def _keep(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
         try:
-            await growing.reservation.use(sum(map(len, chunks)))
+            await self._reserve(growing, _missing(growing.runs, self._on_disk, chunks))
             await self._run(self._append, growing, chunks)
         except StoreError as error:
             self._refuse(error)
@@ -172,8 +207,24 @@ class DiskIngest:
         self._refused = detached(reason)
         self._trouble.begin(reason)
 
+    async def _reserve(self, growing: PartialFile, gaps: Sequence[tuple[int, int]]) -> None:
+        async with self._reserving:
+            await growing.reservation.use(sum(stop - start for start, stop in gaps))
+
+    def _scatter(self, growing: PartialFile, start: int, chunks: Sequence[bytes]) -> None:
+        growing.scatter()
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                written = growing.write(view, start)
+                start += written
+                view = view[written:]
+
     def _append(self, growing: PartialFile, chunks: Sequence[bytes]) -> None:
         for chunk in chunks:
+            if isinstance(chunk, StoredBytes):
+                self._on_disk += len(chunk)
+                continue
             view = memoryview(chunk)
             while view:
                 written = growing.write(view, self._on_disk)
@@ -189,6 +240,16 @@ class DiskIngest:
             already = max(0, already - len(chunk))
             if self._window is None or not await self._window.write(view):
                 raise detached(reason)
+
+
+def _missing(runs: Runs, start: int, chunks: Sequence[bytes]) -> list[tuple[int, int]]:
+    """List what is to be written of *chunks*, from *start* on, and was not."""
+    found: list[tuple[int, int]] = []
+    for chunk in chunks:
+        if not isinstance(chunk, StoredBytes):
+            found += runs.gaps(start, start + len(chunk))
+        start += len(chunk)
+    return found
 
 
 def _nobody() -> None:

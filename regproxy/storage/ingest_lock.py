@@ -8,16 +8,16 @@ content from being shared. The upstream's name is hashed: it may be longer than 
 They lie in memory that all processes share, not with the content: no disk that hangs may keep one from being given back. The kernel
 takes the lock back from a process that dies, so nobody waits for a dead one and nothing has to expire. A file tells of one holder only:
 whoever comes after a dead one makes another, so that who watched the first cannot take the second for it. How far a copy is, its file
-tells by its size; only what a size cannot tell is written here. Who watches it adds a line where a client waits for what is copied.
+tells; only what that cannot tell is written here. Who watches it adds a line where a client waits for what is copied, and one for each
+part that a client waits for.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from regproxy.oci.digest import Digest
 from regproxy.ports import StoreError
 from regproxy.shm import shared
 
-_ALL = 16 * 1024  # bytes; a lock has a handful of lines
+_LOOK = 16 * 1024  # bytes; a lock has a handful of lines, unless many parts are asked for
+_MAX_SIZE = 64 * 1024  # bytes; some 1,600 parts
 
 
 class IngestLock:
@@ -36,12 +37,28 @@ class IngestLock:
         """Own a locked file."""
         self._path = path
         self._descriptor = descriptor
-        self._noted = 0  # bytes
+        self._read = 0  # bytes
+        self._is_wanted = False
+        self._parts: list[tuple[int, int]] = []
 
     @property
     def is_wanted(self) -> bool:
         """Whether a watching process has asked for it."""
-        return os.fstat(self._descriptor).st_size > self._noted
+        self._look()
+        return self._is_wanted
+
+    def wanted_parts(self) -> list[tuple[int, int]]:
+        """List the parts that watching processes have asked for since the last call."""
+        self._look()
+        parts, self._parts = self._parts, []
+        return parts
+
+    def _look(self) -> None:
+        if os.fstat(self._descriptor).st_size == self._read:
+            return
+        lines, self._read = _lines(self._descriptor, self._read)
+        self._is_wanted = self._is_wanted or any("is_wanted" in facts for facts in lines)
+        self._parts += [(facts["part"][0], facts["part"][1]) for facts in lines if "part" in facts]
 
     def open_for(self, repository: str) -> None:
         """Write the first line, which also takes the page that all further lines fit in; the lock is given back where that fails."""
@@ -52,7 +69,7 @@ class IngestLock:
             raise
 
     def note(self, **facts: object) -> None:
-        self._noted += os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
+        os.write(self._descriptor, json.dumps(facts).encode() + b"\n")
 
     def release(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -71,10 +88,9 @@ class Watched:
     def facts(self) -> dict[str, Any] | None:
         """Return all that was noted so far, which is nothing before the holder's first line; None once its holder is dead or done."""
         is_over = self._is_free()
-        for line in os.pread(self._descriptor, _ALL, self._read).splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                self._facts |= json.loads(line)
-                self._read += len(line)
+        lines, self._read = _lines(self._descriptor, self._read)
+        for line in lines:
+            self._facts |= line
         return None if is_over and "end" not in self._facts else self._facts
 
     def want(self) -> None:
@@ -84,11 +100,19 @@ class Watched:
             if facts and "is_wanted" not in facts:  # before its holder's first line it would be taken for a dead one's
                 os.write(self._descriptor, b'{"is_wanted": true}\n')
 
+    def want_part(self, start: int, stop: int) -> bool:
+        """Notify its holder that a client waits for a part; False where there is no holder, or too much was said. Raise `StoreError`."""
+        with _failing():
+            if not self.facts() or os.fstat(self._descriptor).st_size > _MAX_SIZE:
+                return False
+            os.write(self._descriptor, b'{"part": [%d, %d]}\n' % (start, stop))
+            return True
+
     def close(self) -> None:
         os.close(self._descriptor)
 
     def _is_free(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             return True
@@ -135,9 +159,16 @@ class IngestLocks:
                 self._ours[name].note(**facts)
 
     def is_wanted(self, name: LockName) -> bool:
-        """Whether the lock is ours, and a watching process reported that a client waits."""
-        with _failing():
+        """Whether the lock is ours, and a watching process reported that a client waits; raise nothing."""
+        with suppress(OSError):
             return name in self._ours and self._ours[name].is_wanted
+        return False
+
+    def wanted_parts(self, name: LockName) -> list[tuple[int, int]]:
+        """List which parts watching processes have asked for since the last call, if the lock is ours; raise nothing."""
+        with suppress(OSError):
+            return self._ours[name].wanted_parts() if name in self._ours else []
+        return []
 
     def release(self, name: LockName) -> None:
         """Release the lock, if it is ours."""
@@ -178,6 +209,16 @@ def _taken(path: Path) -> IngestLock | None:
         if found.st_nlink:  # a dead one's
             path.unlink()
         os.close(descriptor)  # or released between our opening and our locking it
+
+
+def _lines(descriptor: int, position: int) -> tuple[list[dict[str, Any]], int]:
+    """Read some whole lines from *position* on, and up to where that is."""
+    found = []
+    for line in os.pread(descriptor, _LOOK, position).splitlines(keepends=True):
+        if line.endswith(b"\n"):
+            found.append(json.loads(line))
+            position += len(line)
+    return found, position
 
 
 def _watched(path: Path) -> Watched | None:

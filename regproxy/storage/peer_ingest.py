@@ -1,7 +1,6 @@
 """Content that another process of this machine copies in, or has copied in: read as its file grows."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
@@ -9,9 +8,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regproxy.oci.digest import Digest
+from regproxy.policy.store.runs import Runs
 from regproxy.ports import Extent, IngestStage, IngestStatus, StoreError, decoded_error
 from regproxy.storage.blob_files import open_plain, origin_of, path_of
 from regproxy.storage.ingest_lock import Watched
+from regproxy.storage.partial_file import written
 from regproxy.storage.threads import Runner
 
 _EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
@@ -22,17 +23,25 @@ class Reading:
 
     is_whole = True
 
-    def __init__(self, file: BinaryIO) -> None:
-        """Own *file*."""
+    def __init__(self, file: BinaryIO, size: int | None) -> None:
+        """Own *file*, of content of *size* bytes."""
         self._file = file
+        self._size = size
+        self._runs = Runs()
+        self.look()
 
     @property
     def origin(self) -> object:
         return origin_of(self._file)
 
-    @property
-    def written(self) -> int:
-        return os.fstat(self._file.fileno()).st_size
+    def look(self) -> Runs:
+        """Look what is written."""
+        if (found := written(self._file.fileno(), self._size)) is not None:  # else a record is just being written
+            self._runs = found.runs
+        return self._runs
+
+    def reach(self, start: int) -> int:
+        return self._runs.reach(start)
 
     def extent(self, start: int, stop: int) -> Extent:
         return Extent(self._file, start, stop - start)
@@ -58,6 +67,7 @@ class WatchedIngest:
         self._watched = watched
         self._run = run
         self._last: IngestStatus | None = None
+        self._name = ""
 
     async def status(self) -> IngestStatus | None:
         while (facts := self._watched.facts()) is not None:
@@ -74,15 +84,23 @@ class WatchedIngest:
         with suppress(StoreError):
             self._watched.want()
 
+    def want_part(self, start: int, stop: int) -> bool:
+        try:
+            return self._watched.want_part(start, stop)
+        except StoreError:
+            return False
+
     def close(self) -> None:
         self._watched.close()
 
     async def _look(self, facts: dict[str, Any]) -> IngestStatus | None:
-        if "file" in facts and self.incoming is None:
+        if "file" in facts and (self.incoming is None or facts["file"] != self._name):
+            self._name = facts["file"]  # another one where it was begun anew
             try:
-                self.incoming = Reading(await self._run(self._open, facts["file"], undo=FileIO.close))
+                self.incoming = Reading(await self._run(self._open, self._name, undo=FileIO.close), facts.get("size"))
             except StoreError:
                 return None  # it is gone, and so is whoever wrote it
+            self._last = None
         return _progress(facts, self.incoming)
 
     def _open(self, name: str) -> BinaryIO:
@@ -94,8 +112,7 @@ class WatchedIngest:
 
 
 def _progress(facts: dict[str, Any], incoming: Reading | None) -> IngestStatus:
-    written = 0 if incoming is None else incoming.written
+    runs = Runs() if incoming is None else incoming.look()
     stage = IngestStage(facts.get("end", IngestStage.ASKING if incoming is None else IngestStage.COPYING))
-    return IngestStatus(
-        stage, facts.get("repository", ""), facts.get("size"), written, decoded_error(facts) if stage is IngestStage.FAILED else None
-    )
+    error = decoded_error(facts) if stage is IngestStage.FAILED else None
+    return IngestStatus(stage, facts.get("repository", ""), facts.get("size"), runs.reach(0), error, tuple(runs))

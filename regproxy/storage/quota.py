@@ -186,18 +186,18 @@ class Reservation:
         self._used += blocks
 
     def resume(self, size: int, found: int) -> None:
-        """Count the first *size* bytes of an abandoned file of *found* bytes as used by us: that many were promised, and lie there."""
+        """Count *size* bytes of an abandoned file, which took *found* on the disk, as used by us: that many were promised."""
         self._written, self._used = size, on_disk(size)
         self._promised -= self._used
         usage = self._quota.usage
         usage.write(self._used)
         usage.promise(-self._used)
-        usage.abandon(-on_disk(found))
+        usage.abandon(-found)
         self._quota.freed()
 
-    def settle(self, replaced: int, removed: int = 0) -> None:
-        """Count what was written as held, in place of a file of *replaced* bytes; *removed* bytes of abandoned files went with it."""
-        size = self._used - on_disk(replaced)
+    def settle(self, size: int, replaced: int, removed: int = 0) -> None:
+        """Count *size* bytes as held, in place of a file of *replaced* bytes; *removed* bytes of abandoned files went with it."""
+        size = on_disk(size) - on_disk(replaced)
         self.release()
         self._quota.usage.abandon(-removed)
         self._quota.put(size)
@@ -208,9 +208,9 @@ class Reservation:
         self._promised = 0
         self._quota.freed()
 
-    def abandon(self) -> None:
-        """Release the reservation, and go on counting what was written: the file stays."""
-        self._quota.usage.abandon(self._used)
+    def abandon(self, size: int) -> None:
+        """Release the reservation, and go on counting the *size* bytes that the file takes: it stays."""
+        self._quota.usage.abandon(size)
         self.release()
 
     def release(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import Extent, Incoming
+from regproxy.ports import Extent, Incoming, Resumable
 from regproxy.storage.disk import DiskStore
 
 BODY = bytes(range(256)) * 1000
@@ -53,7 +53,7 @@ async def _gone_on_with(store: DiskStore, _: DiskStore) -> Incoming:
     begun.leave()
     await begun.discard()
     begun.close()
-    ingest = await store.ingest(DIGEST, len(BODY), HALF)
+    ingest = await store.ingest(DIGEST, len(BODY), Resumable(HALF))
     await ingest.write([BODY[HALF:]])
     return ingest
 

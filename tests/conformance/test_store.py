@@ -9,7 +9,7 @@ import pytest
 from regproxy.best_effort import BestEffortStore
 from regproxy.oci.digest import DigestMismatch
 from regproxy.oci.reference import Repository
-from regproxy.ports import ContentStore, Extent
+from regproxy.ports import ContentStore, Extent, Resumable
 from regproxy.storage.disk import DiskStore
 from tests.storage.stored import BODY, DIGEST, path
 
@@ -69,13 +69,13 @@ async def test_what_a_crash_left_is_gone_on_with(store: ContentStore) -> None:
     crashed.leave()
     await crashed.discard()
     crashed.close()
-    assert await store.resumable(DIGEST) == 4
-    ingest = await store.ingest(DIGEST, len(BODY), 4)
+    assert await store.resumable(DIGEST) == Resumable(4)
+    ingest = await store.ingest(DIGEST, len(BODY), Resumable(4))
     await ingest.write([BODY[4:]])
     await ingest.commit()
     ingest.close()
     assert await store.read(DIGEST, len(BODY)) == BODY
-    assert await store.resumable(DIGEST) == 0
+    assert await store.resumable(DIGEST) == Resumable()
 
 
 async def test_what_a_crash_left_is_believed_no_more_than_an_upstream(store: ContentStore) -> None:
@@ -84,13 +84,13 @@ async def test_what_a_crash_left_is_believed_no_more_than_an_upstream(store: Con
     crashed.leave()
     await crashed.discard()
     crashed.close()
-    ingest = await store.ingest(DIGEST, len(BODY), 4)
+    ingest = await store.ingest(DIGEST, len(BODY), Resumable(4))
     await ingest.write([BODY[4:]])
     with pytest.raises(DigestMismatch):
         await ingest.commit()
     await ingest.discard()
     ingest.close()
-    assert await store.resumable(DIGEST) == 0
+    assert await store.resumable(DIGEST) == Resumable()
 
 
 async def test_one_holds_the_lock_of_an_upstream_until_it_is_released(store: ContentStore, tmp_path: Path) -> None:

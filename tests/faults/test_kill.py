@@ -55,6 +55,32 @@ async def test_what_was_fetched_before_a_kill_is_used(tmp_path: Path, seed: int,
         assert list((tmp_path / "store" / "ingest").iterdir()) == []
 
 
+@pytest.mark.parametrize("seed", range(KILLS))
+async def test_n19_06_what_was_fetched_ahead_of_its_turn_before_a_kill_is_used(tmp_path: Path, seed: int) -> None:
+    """Here some ranges were asked for, and nothing is lost that a client has seen."""
+    blob = os.urandom(SIZE)
+    places = [(start, start + SIZE // 12) for start in random.Random(seed).sample(range(SIZE // 10, SIZE * 9 // 10, 4096), 6)]
+    async with FakeRegistry() as upstream:
+        digest = upstream.add_blob(NAME, blob)
+        upstream.misbehave(on("GET", "/blobs/"), Paced(40_000_000))
+        port, path = free_port(), f"/v2/{NAME}/blobs/{digest}?ns=docker.io"
+        program = await serving(tmp_path, upstream.url, port)
+        bodies = await asyncio.gather(*(raw(port, get(path, Range=f"bytes={start}-{stop - 1}")) for start, stop in places))
+        assert [each.body for each in bodies] == [blob[start:stop] for start, stop in places]
+        program.kill()
+        await program.wait()
+        before = upstream.sent_blob_bytes()
+        program = await serving(tmp_path, upstream.url, port)
+        try:
+            assert (await raw(port, get(path))).body == blob
+        finally:
+            program.terminate()
+            await program.wait()
+        sys.stdout.write(f"\nkilled at {before / SIZE:.2f}: {upstream.sent_blob_bytes() / SIZE:.3f} times the bytes\n")
+        assert upstream.sent_blob_bytes() <= 1.1 * SIZE
+        assert list((tmp_path / "store" / "ingest").iterdir()) == []
+
+
 async def test_d31_what_killed_workers_have_left_takes_no_more_than_fits(tmp_path: Path) -> None:
     """Their successors know nothing of it: whoever looks at the directory does, and counts it until somebody goes on with it."""
     limit, size, seen = 8 * 1024 * 1024, 400_000, 300_000

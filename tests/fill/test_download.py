@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regproxy.fill.download import Download, First
+from regproxy.fill.download import Download
+from regproxy.fill.passed_parts import First
 from regproxy.fill.source import Sender
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository

@@ -25,6 +25,9 @@ class Bytes:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by whoever reads last
         self.slowest: Callable[[], int | None] = lambda: None
 
+    def reach(self, start: int) -> int:
+        return start
+
     def extent(self, start: int, stop: int) -> Extent:
         return Extent(self.file, start, stop - start)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from regproxy.fill.writer import Writer
-from regproxy.ports import Extent, StoreError
+from regproxy.ports import Extent, StoredBytes, StoreError
 
 MIB = 1024 * 1024
 
@@ -27,6 +27,17 @@ class SlowDisk:
         await self.may_write.wait()
         if self.error is not None:
             raise self.error
+
+    can_scatter = False
+
+    def reach(self, start: int) -> int:
+        return start
+
+    async def scatter(self, start: int, chunks: Sequence[bytes]) -> None:
+        raise NotImplementedError
+
+    async def read(self, start: int, stop: int) -> StoredBytes:
+        raise NotImplementedError
 
     def extent(self, start: int, stop: int) -> Extent:
         raise NotImplementedError

@@ -1,21 +1,31 @@
 """What a process left half written, and what another is writing."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from regproxy.oci.digest import Digest
-from regproxy.ports import Gone
+from regproxy.oci.reference import Repository
+from regproxy.policy.store.quota import Limits, on_disk
+from regproxy.ports import Extent, Full, Gone, IngestStage, Resumable, StoreError
+from regproxy.storage import partial_file
 from regproxy.storage.disk import DiskStore
 from tests.storage.stored import BODY, DIGEST, path
+
+APP = Repository("docker.io", "library/app")
+
+
+def _read(extent: Extent) -> bytes:
+    return os.pread(extent.file.fileno(), extent.length, extent.offset)
 
 
 async def test_a_file_that_somebody_writes_is_nobody_elses(store: DiskStore) -> None:
     alive = await store.ingest(DIGEST, len(BODY))
     await alive.write([BODY])
-    with pytest.raises(Gone, match="are gone"):
-        await store.ingest(DIGEST, len(BODY), 4)
+    with pytest.raises(Gone, match="is gone"):
+        await store.ingest(DIGEST, len(BODY), Resumable(4))
     await alive.discard()
     alive.close()
 
@@ -37,9 +47,144 @@ async def test_n12_02_what_is_being_written_is_not_resumed(store: DiskStore, tmp
     await other.join()
     ingest = await store.ingest(DIGEST, len(BODY))
     await ingest.write([BODY[:1000]])
-    assert await other.resumable(DIGEST) == 0
+    assert await other.resumable(DIGEST) == Resumable()
     ingest.leave()
     await ingest.discard()
     ingest.close()
-    assert await other.resumable(DIGEST) == 999
+    assert await other.resumable(DIGEST) == Resumable(999)
     other.close()
+
+
+def _writes(store: DiskStore) -> int:
+    """Tell what the store counts beside stored content."""
+    return store.quota.held + store.quota.promised
+
+
+async def test_n19_06_what_is_written_ahead_of_its_turn_is_read_at_once_and_hashed_in_order(store: DiskStore, tmp_path: Path) -> None:
+    ingest = await store.ingest(DIGEST, len(BODY))
+    assert ingest.can_scatter
+    await ingest.write([BODY[:100]])
+    await ingest.scatter(500, [BODY[500:600], BODY[600:700]])
+    assert (ingest.written, ingest.reach(0), ingest.reach(500), ingest.reach(450)) == (100, 100, 700, 450)
+    assert _read(ingest.extent(550, 10_000)) == BODY[550:700]
+    with pytest.raises(StoreError, match="hashed before"):
+        await ingest.scatter(50, [b"x"])
+    await ingest.write([BODY[100:500]])
+    assert await ingest.read(500, 700) == BODY[500:700]
+    await ingest.write([await ingest.read(500, 700), BODY[700:]])
+    await ingest.commit()
+    await ingest.discard()
+    ingest.close()
+    assert path(tmp_path, DIGEST).read_bytes() == BODY
+    assert list((tmp_path / "store" / "ingest").iterdir()) == []
+    assert _writes(store) == on_disk(len(BODY))
+
+
+async def test_n19_06_what_was_written_ahead_of_its_turn_is_resumed(store: DiskStore, tmp_path: Path) -> None:
+    other = DiskStore(tmp_path / "store")
+    await other.join()
+    ingest = await store.ingest(DIGEST, len(BODY))
+    await ingest.scatter(500, [BODY[500:700]])
+    await ingest.write([BODY[:100]])
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    resumed = await other.resumable(DIGEST)
+    assert resumed == Resumable(99, ((500, 700),))
+    for size in (len(BODY) + 1, None):
+        with pytest.raises(Gone):
+            await other.ingest(DIGEST, size, resumed)
+    again = await other.ingest(DIGEST, len(BODY), resumed)
+    assert (again.written, again.reach(99), again.reach(500)) == (99, 99, 700)
+    await again.write([BODY[99:500], await again.read(500, 700), BODY[700:]])
+    await again.commit()
+    again.close()
+    assert path(tmp_path, DIGEST).read_bytes() == BODY
+    assert _writes(other) == on_disk(len(BODY))
+    other.close()
+
+
+async def test_n19_06_only_what_is_ahead_is_resumed(store: DiskStore) -> None:
+    ingest = await store.ingest(DIGEST, len(BODY))
+    await ingest.scatter(len(BODY) - 10, [BODY[-10:]])
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    resumed = await store.resumable(DIGEST)
+    assert resumed == Resumable(0, ((len(BODY) - 10, len(BODY)),))
+    again = await store.ingest(DIGEST, len(BODY), resumed)
+    assert again.reach(len(BODY) - 10) == len(BODY)
+    await again.discard()
+    again.close()
+
+
+async def test_n19_06_after_a_power_cut_nothing_that_lay_ahead_is_believed(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file with holes nobody knows which of its bytes had reached the disk."""
+    ingest = await store.ingest(DIGEST, len(BODY))
+    await ingest.write([BODY[:400]])
+    await ingest.scatter(500, [BODY[500:700]])
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    monkeypatch.setattr(partial_file, "_boot", lambda: b"another boot !!!")
+    assert await store.resumable(DIGEST) == Resumable()
+
+
+async def test_n19_06_a_file_with_holes_counts_as_what_it_takes(store: DiskStore, tmp_path: Path) -> None:
+    size = 100 * 1024 * 1024
+    ingest = await store.ingest(DIGEST, size)
+    await ingest.scatter(size // 2, [bytes(8192)])
+    assert store.quota.held == 8192
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    (left,) = (tmp_path / "store" / "ingest").iterdir()
+    await store.remove_abandoned(0)
+    size = left.stat().st_blocks * 512
+    assert store.quota.usage.abandoned == size < 100_000
+    assert await store.remove_abandoned(1) == size
+
+
+async def test_n19_06_another_process_sees_what_came_ahead_of_its_turn(store: DiskStore, tmp_path: Path) -> None:
+    other = DiskStore(tmp_path / "store")
+    await other.join()
+    assert await store.acquire(DIGEST, APP) is None
+    watched = await other.acquire(DIGEST, APP)
+    assert watched is not None
+    ingest = await store.ingest(DIGEST, len(BODY), locked_for=APP.registry)
+    await watched.status()
+    assert watched.want_part(500, 700)
+    assert list(store.wanted_parts(DIGEST, APP.registry)) == [(500, 700)]
+    assert list(store.wanted_parts(DIGEST, APP.registry)) == []
+    assert not store.is_wanted(DIGEST, APP.registry), "nobody waits for what comes in order"
+    await ingest.write([BODY[:100]])
+    await ingest.scatter(500, [BODY[500:700]])
+    status = await watched.status()
+    assert status is not None
+    assert (status.written, status.parts) == (100, ((0, 100), (500, 700)))
+    assert watched.incoming is not None
+    assert (watched.incoming.reach(0), watched.incoming.reach(500), watched.incoming.reach(450)) == (100, 700, 450)
+    assert _read(watched.incoming.extent(500, 700)) == BODY[500:700]
+    await ingest.write([BODY[100:500], await ingest.read(500, 700), BODY[700:]])
+    await ingest.commit()
+    status = await watched.status()
+    assert status is not None
+    assert (status.stage, status.written) == (IngestStage.KEPT, len(BODY))
+    watched.incoming.close()
+    watched.close()
+    ingest.close()
+    other.close()
+
+
+async def test_n19_06_what_has_no_room_ahead_of_its_turn_is_refused(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "store", Limits(max_size=100_000))
+    await store.prepare()
+    unsized, large = await store.ingest(DIGEST, None), await store.ingest(DIGEST, 200_000)
+    assert not unsized.can_scatter
+    assert not large.can_scatter
+    with pytest.raises(Full):
+        await large.scatter(500, [b"x"])
+    for each in (unsized, large):
+        await each.discard()
+        each.close()
+    store.close()

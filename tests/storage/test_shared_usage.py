@@ -118,14 +118,14 @@ async def test_d25_a_giant_leaves_room_for_what_is_ordinary(root: Path) -> None:
     giant = await one.reserve(15 * MIB)
     ordinary = await other.reserve(MIB)
     await ordinary.use(MIB)
-    ordinary.settle(0)
+    ordinary.settle(MIB, 0)
     assert other.held == MIB
     unknown = await other.reserve(0)
     with pytest.raises(Full):
         await unknown.use(2 * MIB)
     giant.release()
     await unknown.use(2 * MIB)
-    unknown.settle(replaced=0)
+    unknown.settle(2 * MIB, replaced=0)
     assert (one.held, one.promised) == (3 * MIB, 0)
 
 

@@ -3,7 +3,8 @@
 From a host known to be near and fast all of it is asked for at once. Else the first piece is small and asked for by range, so that its
 answer tells the size of the whole and whether ranges are honoured. Its speed decides: a fast connection gets the rest in one request, a
 slow one is joined by others, as long as they add up to more. Pieces are handed out from the front, none further ahead than a window, so
-that what has to wait for its turn fits in memory.
+that what has to wait for its turn fits in memory. Parts that clients wait for are fetched ahead of their turn, by others: the plan goes
+around them.
 
 Registries count requests: where more connections do not help, pieces grow to what a window has room for, and more are tried ever less
 often.
@@ -38,10 +39,11 @@ def is_near(first_byte: float | None, rate: float | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes *start* to *stop* of a blob, stop excluded."""
+    """Bytes *start* to *stop* of a blob, stop excluded; *is_here* where they are, or come by themselves."""
 
     start: int
     stop: int
+    is_here: bool = False
 
 
 class Stage(Enum):
@@ -84,6 +86,7 @@ class Plan:
     size: int
     offset: int
     most: int  # connections
+    first: int = 0  # bytes of the first piece, if that is not on its way
     width: int = 0  # connections wanted; 0 before anything is known
     stage: Stage = Stage.FIRST
     _meter: Meter = field(default_factory=Meter)
@@ -101,19 +104,31 @@ class Plan:
         """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
         return max(2 * FIRST, min(WINDOW, self.size // 8))
 
-    def take(self, front: int, busy: int) -> Piece | None:
-        """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way."""
-        if self.is_exhausted or not self.width:
+    def take(self, front: int, busy: int, part: Piece | None = None) -> Piece | None:
+        """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way.
+
+        *part* is the next part that is here, or comes by itself.
+        """
+        if self.is_exhausted:
             return None
-        if self.width == 1:
-            stop = self.size
+        if part is not None and part.start <= self.offset:
+            piece = Piece(self.offset, min(part.stop, self.size), is_here=True)
+        elif (stop := self._stop(front, busy)) is not None:
+            piece = Piece(self.offset, stop if part is None else min(stop, part.start))
+            self.first = 0
         else:
-            stop = min(self.offset + self.window // self._parts, self.size)
-            if busy >= self.width or stop > front + self.window:
-                return None
-        piece = Piece(self.offset, stop)
-        self.offset = stop
+            return None
+        self.offset = piece.stop
         return piece
+
+    def _stop(self, front: int, busy: int) -> int | None:
+        """Return where the next piece ends; None where there is to be none now."""
+        if not self.width:
+            return min(self.offset + self.first, self.size) if self.first else None
+        if self.width == 1:
+            return self.size if busy <= 1 else None
+        stop = min(self.offset + self.window // self._parts, self.size)
+        return stop if busy < self.width and stop <= front + self.window else None
 
     @property
     def _parts(self) -> int:
@@ -142,6 +157,10 @@ class Plan:
         self._rate = rate
         self._meter = Meter()
 
+    def rate(self, now: float) -> float:
+        """Return how many bytes per second come, as far as that is known."""
+        return max(self._meter.rate(now), self._rate)
+
     def waited(self, seconds: float) -> None:
         """Record that we received nothing for so long because we did not want to."""
         if self._meter.began is not None:
@@ -150,11 +169,13 @@ class Plan:
     def ended(self, count: int, seconds: float) -> None:
         """Record that a piece is whole, its last *count* bytes from one host in so many seconds.
 
-        A first piece that came too quickly to tell anything is fast: one connection does.
+        A first piece that came too quickly to tell anything is fast: one connection does. One that was cut short by a part tells nothing.
         """
         rate = count / max(seconds, 1e-6)
         self._usual = rate if self._usual is None else self._usual + _NEWEST * (rate - self._usual)
-        if self.stage is Stage.FIRST:
+        if self.stage is Stage.FIRST and count < _FIRST_LOOK[1]:
+            self.first = FIRST
+        elif self.stage is Stage.FIRST:
             self._go(Stage.SETTLED, 1)
 
     def due(self, began: float, size: int) -> float | None:

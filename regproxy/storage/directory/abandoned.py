@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from regproxy.policy.store.quota import on_disk
-from regproxy.storage.partial_file import abandoned, remove_if_orphan
+from regproxy.storage.partial_file import abandoned, remove_if_orphan, taken
 
 LEFT_FOR = 86_400.0  # seconds that a partial file waits to be resumed
 _MAX_FILES = 1000  # a host may cut as many blobs as clients ask for, each after its first byte
@@ -49,4 +48,4 @@ def _listed(root: Path) -> Iterator[AbandonedFile]:
         for entry in entries:
             status = abandoned(path := Path(entry.path)) if entry.is_file(follow_symlinks=False) else None
             if status is not None:
-                yield AbandonedFile(path, on_disk(status.st_size), status.st_mtime)
+                yield AbandonedFile(path, taken(status, path.name), status.st_mtime)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from regproxy.policy.store.runs import Runs
 from regproxy.policy.upstream.plan import FAST, FIRST, WINDOW, Piece, Plan, Stage, is_near
 
 MIB = 1024 * 1024
@@ -81,10 +82,21 @@ def test_nothing_is_asked_for_beyond_the_window(size: int, window: int) -> None:
 STEPS = st.lists(st.tuples(st.integers(0, 4 * MIB), st.floats(0, 1), st.booleans()), max_size=400)
 
 
-@given(st.integers(0, 200 * MIB), st.integers(0, FIRST), st.integers(1, 64), STEPS)
-def test_every_plan_covers_the_blob_exactly_once(size: int, offset: int, most: int, steps: list[tuple[int, float, bool]]) -> None:
+PARTS = st.lists(st.tuples(st.integers(0, 200 * MIB), st.integers(1, 8 * MIB)), max_size=8)
+
+
+@given(st.integers(0, 200 * MIB), st.integers(0, FIRST), st.integers(1, 64), STEPS, PARTS)
+def test_every_plan_covers_the_blob_exactly_once(
+    size: int, offset: int, most: int, steps: list[tuple[int, float, bool]], parts: list[tuple[int, int]]
+) -> None:
     """Whatever the rates were, and in whatever order pieces end: what was handed out is whole and without overlaps."""
     offset = min(offset, size)
+    elsewhere = Runs((start, start + length) for start, length in parts)
+
+    def part(start: int) -> Piece | None:
+        begin = start if elsewhere.reach(start) > start else elsewhere.following(start)
+        return None if begin is None else Piece(begin, elsewhere.reach(begin), is_here=True)
+
     plan, now, pieces, busy = Plan(size, offset, most), 0.0, list[Piece](), list[Piece]()
     for count, seconds, ends in steps:
         now += seconds
@@ -93,15 +105,46 @@ def test_every_plan_covers_the_blob_exactly_once(size: int, offset: int, most: i
             ended = busy.pop(count % len(busy))
             plan.ended(ended.stop - ended.start, seconds)
         front = min((piece.start for piece in busy), default=plan.offset)
-        while piece := plan.take(front, len(busy)):
-            busy.append(piece)
+        while piece := plan.take(front, len(busy), part(plan.offset)):
             pieces.append(piece)
-            assert plan.width == 1 or len(busy) <= plan.width
-    plan.ended(0, 0.0)
-    while piece := plan.take(plan.offset, 0):
+            if not piece.is_here:
+                busy.append(piece)
+            assert len(busy) <= max(plan.width, 2)
+    plan.ended(FIRST, 0.0)
+    while piece := plan.take(plan.offset, 0, part(plan.offset)):
         pieces.append(piece)
     assert [piece.start for piece in pieces] == [offset, *(piece.stop for piece in pieces[:-1])][: len(pieces)]
     assert (pieces[-1].stop if pieces else offset) == size
+    for piece in pieces:
+        assert elsewhere.gaps(piece.start, piece.stop) == ([] if piece.is_here else [(piece.start, piece.stop)])
+
+
+@pytest.mark.parametrize("first", [FIRST, SIZE], ids=["far", "near"])
+def test_a_first_piece_that_is_not_on_its_way_is_handed_out(first: int) -> None:
+    plan = Plan(SIZE, 0, most=12, first=first)
+    assert plan.take(0, 0, Piece(0, MIB, is_here=True)) == Piece(0, MIB, is_here=True)
+    assert plan.take(0, 0, Piece(SIZE - MIB, SIZE, is_here=True)) == Piece(MIB, min(MIB + first, SIZE - MIB))
+    assert plan.take(0, 1) is None or first == SIZE
+
+
+def test_a_first_piece_that_a_part_cut_short_tells_nothing() -> None:
+    plan = Plan(SIZE, 1000, most=12)
+    plan.ended(1000, seconds=0.001)
+    assert (plan.stage, plan.take(1000, 0)) == (Stage.FIRST, Piece(1000, 1000 + FIRST))
+
+
+def test_one_connection_goes_around_many_parts() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 2 * FAST)
+    assert plan.take(0, 1, Piece(2 * FIRST, 3 * FIRST)) == Piece(FIRST, 2 * FIRST)
+    assert plan.take(0, 2, Piece(2 * FIRST, 3 * FIRST)) == Piece(2 * FIRST, 3 * FIRST, is_here=True)
+    assert plan.take(0, 2) is None, "not more than one beside the first"
+    assert plan.take(0, 1) == Piece(3 * FIRST, SIZE)
+
+
+def test_a_plan_knows_how_fast_it_goes() -> None:
+    plan = Plan(SIZE, FIRST, most=12)
+    assert plan.rate(0.0) == 0.0
+    assert _measured(plan, 8e6).rate(100.0) == pytest.approx(8e6, rel=0.3)
 
 
 def test_a_piece_is_late_when_it_takes_several_times_as_long_as_others() -> None:
