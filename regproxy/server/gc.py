@@ -3,9 +3,13 @@
 While Python looks, nothing else happens. It looks at all that lives once enough is new, 60 ms for each thousand clients, and that is when
 they come. It counts what is freed against what is new, so where thousands leave it looks late, at a hundred thousand objects at once. Here
 the young, who are most of the garbage, are looked at often and so are few; and everything while few clients wait.
+
+What is freed then stays with the process: buffers of downloads lie between what is small and lasts, so that most of its heap may be holes
+(54 of 81 MB after ten minutes of hostile clients). They are given back once a minute, which takes 6 ms.
 """
 
 import asyncio
+import ctypes
 import gc
 import sys
 from collections.abc import Callable
@@ -18,6 +22,8 @@ _FEW = 200  # clients, for whom that takes 12 ms
 _OVERDUE = 10 * _OLD  # looks until one at everything whoever waits: ten minutes, as each connection that ends leaves a kilobyte
 _COUNTED = 50  # looks until memory is counted: a second, as that takes a tenth of a millisecond
 _MAX_GROWTH = 500_000  # blocks of memory, some 100 MB, after which everything is looked at sooner, whoever waits: clients choose what ends
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # malloc_trim(3) of glibc; musl gives back by itself
 
 
 async def collect(clients: Callable[[], int], every: float = _EVERY, max_growth: int = _MAX_GROWTH) -> None:
@@ -37,3 +43,5 @@ async def collect(clients: Callable[[], int], every: float = _EVERY, max_growth:
             due, blocks = look + _OLD, sys.getallocatedblocks()
         else:
             gc.collect(0 if look % _MIDDLING else 1)
+        if look % _OLD == 0 and _trim is not None:
+            _trim(0)

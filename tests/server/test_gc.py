@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import os
+import platform
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +70,23 @@ async def test_nobody_is_made_to_wait_for_a_look_at_everything(looks: list[int])
 async def test_everything_is_looked_at_while_few_clients_are_connected(looks: list[int]) -> None:
     await _while_collecting(3, lambda: looks.count(2) > 2)
     assert looks.count(0) > looks.count(1) > looks.count(2)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back by itself")
+async def test_n12_14_what_lies_free_between_what_lasts_is_given_back(looks: list[int]) -> None:
+    lasting, buffers = [], []
+    for _ in range(2_000):
+        buffers.append(bytearray(100_000))
+        lasting.append(bytearray(1_000))
+    most = _resident()
+    buffers.clear()
+    await _while_collecting(5000, lambda: len(looks) > 100 and _resident() < most - 100_000_000)
+    assert len(lasting) == 2_000
+
+
+def _resident() -> int:
+    """Return how many bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def test_n12_14_garbage_that_outlives_two_looks_is_bounded_while_many_clients_are_connected(looks: list[int]) -> None:
