@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from regproxy.oci.digest import Digest
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.reference import Reference, Tag
+from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock, utc
 from regproxy.policy.cooldown import Choice, CoolingDown, Served
 from regproxy.policy.freshness import (
@@ -100,7 +101,7 @@ class Explainer:
             steps.append(step := await self._signature_step(route, rule, held))
             if step.mark is Mark.BAD:
                 return Explanation(explanation.image, steps, "ErrImagePull: not signed as configured (403, or 503 where nobody can tell)")
-        steps += await self._layers.steps(route.repository, held)
+        steps += await self._layers.steps(route.repository, held, is_proven=route.upstream.access is AccessMode.PROVEN)
         findings = await self._registries[route.upstream.name].examine(reference)
         steps += [step for finding in findings for step in _host_steps(finding)]
         believed = [finding for finding in findings if Trust.RESOLVE in finding.trust]

@@ -35,7 +35,7 @@ class Layers:
         self._owners = owners
         self._store = store
 
-    async def steps(self, repository: Repository, digest: Digest | None) -> list[Step]:
+    async def steps(self, repository: Repository, digest: Digest | None, *, is_proven: bool = False) -> list[Step]:
         """Describe the blobs below the manifest *digest*, or say why not; nothing where there is neither fleet nor object store."""
         if self._owners is None and self._store is None:
             return []
@@ -44,7 +44,7 @@ class Layers:
             return [Step("blobs", Mark.NOTE, "whose they are is told once a manifest that lists them is here")]
         shown = blobs[:_MAX_BLOBS]
         kept = await self._kept(shown)
-        steps = [self._step(repository, blob, there) for blob, there in zip(shown, kept, strict=True)]
+        steps = [self._step(repository, blob, there, is_proven=is_proven) for blob, there in zip(shown, kept, strict=True)]
         if len(blobs) > len(shown):
             steps.append(Step("blobs", Mark.NOTE, f"and {len(blobs) - len(shown)} more"))
         return steps
@@ -72,10 +72,11 @@ class Layers:
         found = await asyncio.gather(*asked, return_exceptions=True)
         return [each if isinstance(each, str) else "the object store does not answer" for each in found]
 
-    def _step(self, repository: Repository, blob: Descriptor, there: str | None) -> Step:
+    def _step(self, repository: Repository, blob: Descriptor, there: str | None, *, is_proven: bool) -> Step:
         parts = [f"{blob.size / MIB:.1f} MiB"]
         if self._owners is not None:
-            parts.append(_shared(self._owners.owners(repository, blob.digest, blob.size)))
+            shared = _shared(self._owners.owners(repository, blob.digest, blob.size))
+            parts.append(f"{shared}, where it is public" if is_proven else shared)
         if there is not None:
             parts.append(there)
         return Step(f"blob {blob.digest.hex[:12]}", Mark.NOTE, "; ".join(parts))
@@ -91,7 +92,7 @@ async def _kept(store: ObjectStore, digest: Digest) -> str:
 
 def _shared(owners: Mapping[str, int] | None) -> str:
     if owners is None:
-        return "members do not exchange it: its upstream is asked with clients' own credentials"
+        return "members do not exchange it"
     ordered = sorted(owners.items(), key=lambda each: (-each[1], each[0]))
     named = [f"{member} ({count})" for member, count in ordered[:_MAX_NAMED]]
     others = sum(count for _, count in ordered[_MAX_NAMED:])
