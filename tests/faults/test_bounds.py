@@ -87,7 +87,7 @@ def _path(digest: object) -> str:
 async def test_n12_12_slow_readers_of_parts_leave_room_for_others(upstream: FakeRegistry, program: Program) -> None:
     size = 12 * MIB
     cold, other = upstream.add_blob(NAME, bytes(size)), upstream.add_blob(NAME, os.urandom(MIB))
-    stall = Stall(1000)
+    stall = Stall(500)  # of what comes before the parts
     upstream.misbehave(lambda entry: str(cold) in entry.path and entry.headers.get("range", "bytes=0-").startswith("bytes=0-"), stall)
     before = most_memory(program)
     requests = [raw_request(_path(cold), Range=f"bytes={1000 + number}-{size - 1}") for number in range(READERS)]
