@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from cachetools import TTLCache
+
 from regproxy.behind.redirects import Elsewhere, Redirects
 from regproxy.config import UncachedRanges
 from regproxy.fill.fills import BLOB_TYPE, Fills
@@ -19,6 +21,7 @@ from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.reference import Repository
+from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock
 from regproxy.policy.permitted import check_denied
 from regproxy.policy.routing import Route
@@ -26,6 +29,9 @@ from regproxy.ports import Content, ContentReader, Index, Kind, NotFound, Regist
 from regproxy.pull.access import RepositoryAccess
 from regproxy.pull.passing import PassedParts, Passing
 from regproxy.pull.usage import Usage
+
+_MISSING_FOR = 1.0  # seconds: for those who were on their way to ask for a size when upstream answered another one
+_MAX_MISSING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Blobs:
         self._index = index
         self._fills = fills
         self._flights: Flights[tuple[Repository, Digest], int | None] = Flights()
+        self._missing: TTLCache[tuple[Repository, Digest], str] = TTLCache(_MAX_MISSING, _MISSING_FOR)
         self._parts = PassedParts(registries, index, fills, uncached_ranges, self._ask)
 
     async def open(
@@ -137,6 +144,8 @@ class Blobs:
             if content is not None:
                 content.release()
                 return Described(content.size, CacheStatus.HIT)
+            if (reason := self._missing.get((repository, digest))) is not None:
+                raise errors.blob_unknown(reason)
             size = await self._ask(repository, digest)
             if size is not None:
                 return Described(size, CacheStatus.MISS)
@@ -144,6 +153,8 @@ class Blobs:
             opened.content.release()
             return Described(opened.content.size, opened.cache_status)
         except NotFound as error:
+            if route.upstream.access is not AccessMode.PROVEN:  # there another client may be shown what this one is not
+                self._missing[repository, digest] = str(error)
             raise errors.blob_unknown(str(error)) from error
 
     async def holds(self, repository: Repository, digest: Digest) -> bool:
