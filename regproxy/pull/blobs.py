@@ -146,15 +146,14 @@ class Blobs:
                 return Described(content.size, CacheStatus.HIT)
             if (reason := self._missing.get((repository, digest))) is not None:
                 raise errors.blob_unknown(reason)
-            size = await self._ask(repository, digest)
+            # Of a proven upstream another client may be shown what this one is not.
+            size = await self._ask(repository, digest, is_for_all=route.upstream.access is not AccessMode.PROVEN)
             if size is not None:
                 return Described(size, CacheStatus.MISS)
             opened = await self._fetched(route, digest)
             opened.content.release()
             return Described(opened.content.size, opened.cache_status)
         except NotFound as error:
-            if route.upstream.access is not AccessMode.PROVEN:  # there another client may be shown what this one is not
-                self._missing[repository, digest] = str(error)
             raise errors.blob_unknown(str(error)) from error
 
     async def holds(self, repository: Repository, digest: Digest) -> bool:
@@ -220,7 +219,16 @@ class Blobs:
             raise
         return Opened(follower, cache_status)
 
-    async def _ask(self, repository: Repository, digest: Digest) -> int | None:
-        """Ask upstream for the size of the blob."""
+    async def _ask(self, repository: Repository, digest: Digest, *, is_for_all: bool = False) -> int | None:
+        """Ask upstream for the size of the blob; where there is none, and that *is_for_all*, that is remembered for a moment."""
         registry = self._registries[repository.registry]
-        return await self._flights.join((repository, digest), lambda: registry.describe(repository, digest))
+
+        async def asked() -> int | None:
+            try:
+                return await registry.describe(repository, digest)
+            except NotFound as error:
+                if is_for_all:
+                    self._missing[repository, digest] = str(error)
+                raise
+
+        return await self._flights.join((repository, digest), asked)
