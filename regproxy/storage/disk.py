@@ -201,7 +201,7 @@ class DiskStore:
         self.quota.usage.inherit()
         before = self.quota.usage.abandoned
         trimmed = await self._run(abandoned.trim, self._root, excess)
-        self.quota.abandoned(before, trimmed.left)
+        self.quota.trimmed(before, trimmed.freed, trimmed.left)
         return trimmed.freed
 
     async def list_shard(self, shard: str) -> list[StoredBlob]:

@@ -29,6 +29,7 @@ class Quota:
         self._measure = measure
         self._disk = FileSystem(0, sys.maxsize)  # nobody has looked yet: what is not known to be short must not be swept
         self._held_then = 0  # when somebody looked
+        self._difference: int | None = None  # between the partial files and their count, when somebody looked last
         self._admission, self._writing = asyncio.Lock(), asyncio.Lock()  # what waits to begin must not delay what has begun
         self._short = asyncio.Event()
         self._freed = asyncio.Event()
@@ -130,13 +131,20 @@ class Quota:
         metrics.STORE_BYTES.set(self.held)
         self._freed.set()
 
-    def abandoned(self, before: int, now: int) -> None:
-        """Correct how many bytes lie in partial files that nobody writes: there are *now* so many, and were said to be *before*."""
-        self.usage.abandon(now - before)
-        if now < before:
-            self.freed()
+    def trimmed(self, before: int, freed: int, left: int) -> None:
+        """Count *freed* bytes less in partial files that nobody writes, and believe the *left* ones where two looks differ as much.
+
+        There were said to be *before* so many. What is left behind or taken over while somebody looks may be seen, and be counted as well.
+        """
+        difference = left + freed - before
+        if difference == self._difference or self._difference is None:
+            self.usage.abandon(difference)
+            self._difference = 0
         else:
-            self.filled()
+            self._difference = difference
+        self.usage.abandon(-freed)
+        self.freed()
+        self.filled()
 
     def _capacity(self) -> int:
         return capacity(self._limits, self._disk, self._held_then)

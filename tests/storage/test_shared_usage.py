@@ -146,5 +146,5 @@ asyncio.run(main())
     successor = _quota(root, 10 * MIB)
     assert (successor.held, successor.promised) == (MIB, 0)
     (await successor.reserve(9 * MIB)).release()
-    successor.abandoned(MIB, 0)
+    successor.trimmed(MIB, 0, 0)
     assert successor.held == 0, "somebody has looked, and there is no file"
