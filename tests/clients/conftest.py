@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .buildah import Buildah
 from .buildkit import BuildKit
 from .client import Client
 from .configured import write_configuration
@@ -150,6 +151,12 @@ def skopeo_with_a_path(folder: Folders, proxy: Proxy) -> Skopeo:
 def podman(folder: Folders, proxy: Proxy) -> Client:
     configuration = write_configuration("podman", folder("podman-configuration"), proxy.url, "--registry", HUB)
     return Podman(folder("podman"), HUB, proxy.authority, configuration=configuration / "registries.conf.d" / "regproxy.conf")
+
+
+@pytest.fixture(scope="session")
+def buildah(folder: Folders, proxy: Proxy) -> Client:
+    configuration = write_configuration("podman", folder("buildah-configuration"), proxy.url, "--registry", HUB)
+    return Buildah(folder("buildah"), HUB, configuration / "registries.conf.d" / "regproxy.conf")
 
 
 @pytest.fixture(scope="session")

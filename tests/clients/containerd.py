@@ -47,10 +47,10 @@ def _of_debian(name: str) -> Path:
 class Containerd:
     """A containerd daemon; its socket's path must be short, so *folder* must be. *find* says where its programs are.
 
-    With *certs*, the directory of hosts.toml files, it serves CRI as well.
+    With *certs*, the directory of hosts.toml files, it serves CRI as well; *settings* come after those of its configuration.
     """
 
-    def __init__(self, folder: Path, find: Callable[[str], Path] = _of_debian, certs: Path | None = None) -> None:
+    def __init__(self, folder: Path, find: Callable[[str], Path] = _of_debian, certs: Path | None = None, settings: str = "") -> None:
         require_root()
         program("runc", "runc")
         self._ctr = find("ctr")
@@ -59,7 +59,7 @@ class Containerd:
         self._containers = count()
         configuration = folder / "config.toml"
         configuration.write_text(
-            _CONFIGURATION.format(folder=folder, disabled="" if certs else _NO_CRI) + (_CRI.format(certs=certs) if certs else "")
+            _CONFIGURATION.format(folder=folder, disabled="" if certs else _NO_CRI) + (_CRI.format(certs=certs) if certs else "") + settings
         )
         path = os.pathsep.join([str(find("containerd-shim-runc-v2").parent), SEARCHED])
         self._daemon = Daemon([find("containerd"), "--config", configuration], folder / "log", {"PATH": path})

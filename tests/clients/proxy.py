@@ -67,9 +67,13 @@ class Proxy:
 
     def complaints(self) -> list[str]:
         """List what nobody should ever see: logged errors, lines that are no log records, and secrets, in its store too (S26)."""
-        lines = self._daemon.log.read_text().splitlines()
+        lines = self._log()
         bad = [line for line in lines if not line.startswith("{") or json.loads(line)["level"] in ("error", "critical")]
         return bad + found_below(self.root.parent)
+
+    def answered(self, repository: str, status: int) -> int:
+        """Count the responses of a *status* about the blobs of a repository."""
+        return sum(f"/{repository}/blobs/" in line and f' {status}", "endpoint": "blobs"' in line for line in self._log())
 
     def get(self, path: str) -> Answer:
         return ask("GET", f"{self.url}{path}")
@@ -81,6 +85,9 @@ class Proxy:
         for upstream, path in product((HUB, NAMED), paths):
             answer = self.get(f"/v2/{image.repository}/{path}?ns={upstream}")
             assert answer.status == 200, (path, answer)
+
+    def _log(self) -> list[str]:
+        return self._daemon.log.read_text().splitlines()
 
     def _is_ready(self) -> bool:
         try:

@@ -16,16 +16,17 @@ from .images import Image
 from .processes import Daemon, is_listening
 from .tokens import ISSUER, SERVICE, USERNAME, TokenService
 
-_ACCESS = re.compile(r'"(?P<method>[A-Z]+) (?P<path>\S+) HTTP/[0-9.]+" (?P<status>\d{3}) ')
+_ACCESS = re.compile(r'"(?P<method>[A-Z]+) (?P<path>\S+) HTTP/[0-9.]+" (?P<status>\d{3}) (?P<sent>\d+) ')
 _MARK = "/v2/?mark="
 
 
 class Request(NamedTuple):
-    """One line of the registry's access log."""
+    """One line of the registry's access log; *sent* bytes of a body."""
 
     method: str
     path: str
     status: int
+    sent: int = 0
 
 
 class Registry:
@@ -65,7 +66,7 @@ class Registry:
         mark = f"{_MARK}{next(self._marks)}"
         ask("GET", self.url + mark)
         while True:
-            found = [Request(m["method"], m["path"], int(m["status"])) for m in _ACCESS.finditer(self._log())]
+            found = [Request(m["method"], m["path"], int(m["status"]), int(m["sent"])) for m in _ACCESS.finditer(self._log())]
             if any(request.path == mark for request in found):
                 return [request for request in found if request.status != 401]
 

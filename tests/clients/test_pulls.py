@@ -26,6 +26,7 @@ TRUSTING = {
     "containerd_2_by_default": IMAGES,
     "skopeo": SMALL,
     "podman": IMAGES,
+    "buildah": SMALL,
     "docker": [*SMALL, "library", "layers"],  # docker 20.10 cannot unpack zstd
 }
 CLIENTS = ASKING | TRUSTING
