@@ -1,9 +1,12 @@
 """buildkitd with folders of its own, and buildctl, which has it build an image from the one that is wanted: it pulls nothing else."""
 
+import json
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
 from .configured import write_configuration
+from .content import Blob
 from .go_programs import go_program
 from .images import Image
 from .processes import Daemon, is_accepting, run
@@ -38,13 +41,23 @@ class BuildKit:
     def stop(self) -> None:
         self._daemon.stop()
 
-    def pull(self, image: Image) -> None:
+    def pull(self, image: Image, *options: str) -> None:
+        """Build from an image, with more of buildctl's *options*."""
         context = self._folder / f"context-{(number := next(self._builds))}"
         context.mkdir()
         (context / "Dockerfile").write_text(_DOCKERFILE.format(image=image.at(self._registry)))
         self._built = self._folder / f"built-{number}"
         local = [f"--local=context={context}", f"--local=dockerfile={context}"]
-        self._run("build", "--frontend=dockerfile.v0", *local, f"--output=type=local,dest={self._built}")
+        self._run("build", "--frontend=dockerfile.v0", *local, f"--output=type=local,dest={self._built}", *options)
+
+    def export_cache(self, image: Image, repository: str) -> Image:
+        """Build from an image, and return the build's cache as an image of a *repository*: an OCI manifest, as `mode=max` has it."""
+        layout = self._folder / f"cache-{next(self._builds)}"
+        self.pull(image, f"--export-cache=type=local,dest={layout},mode=max,image-manifest=true")
+        [described] = json.loads((layout / "index.json").read_text())["manifests"]
+        top = _blob(layout, described)
+        document = json.loads(top.body)
+        return Image(repository, "1", tuple(_blob(layout, each) for each in (document["config"], *document["layers"])), (top,))
 
     def check(self, image: Image) -> None:
         """Find in what was built what the image has, and what the build put there."""
@@ -58,3 +71,7 @@ class BuildKit:
 
     def _run(self, *words: str) -> str:
         return run([go_program("buildctl"), f"--addr=unix://{self.socket}", *words], {"HOME": str(self._folder)})
+
+
+def _blob(layout: Path, descriptor: Mapping[str, str]) -> Blob:
+    return Blob(descriptor["mediaType"], (layout / "blobs" / descriptor["digest"].replace(":", "/")).read_bytes())

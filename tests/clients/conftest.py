@@ -95,6 +95,12 @@ def containerd_2_by_default(containerd_2: Containerd, folder: Folders, proxy: Pr
 
 
 @pytest.fixture(scope="session")
+def nerdctl(containerd_2: Containerd, folder: Folders, proxy: Proxy) -> Client:
+    """Pull by the library that nerdctl pulls by (containerd's core/remotes/docker), in the client and not in the daemon as CRI does."""
+    return ContainerdPull(containerd_2, write_configuration("containerd", folder("hosts-nerdctl"), proxy.url), HUB, ("--local",))
+
+
+@pytest.fixture(scope="session")
 def k3s(containerd_2: Containerd, folder: Folders, proxy: Proxy) -> Client:
     registries = write_configuration("k3s", folder("k3s"), proxy.url) / "registries.yaml"
     return ContainerdPull(containerd_2, write_hosts_of_k3s(registries, folder("hosts-k3s")), HUB)

@@ -83,14 +83,15 @@ class Containerd:
 
 @dataclass(frozen=True, slots=True)
 class ContainerdPull:
-    """Pulls from one registry by containerd, with the hosts.toml files below *hosts*."""
+    """Pulls from one registry by containerd, with the hosts.toml files below *hosts*; *how* are more of ctr's options."""
 
     containerd: Containerd
     hosts: Path
     registry: str
+    how: tuple[str, ...] = ()
 
     def pull(self, image: Image) -> None:
-        self.containerd.ctr("images", "pull", "--hosts-dir", self.hosts, image.at(self.registry))
+        self.containerd.ctr("images", "pull", *self.how, "--hosts-dir", self.hosts, image.at(self.registry))
 
     def check(self, image: Image) -> None:
         listed = self.containerd.ctr("images", "list", f"name=={image.at(self.registry)}")

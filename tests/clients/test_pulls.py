@@ -24,6 +24,7 @@ ASKING = {
 TRUSTING = {
     "containerd_by_default": IMAGES,
     "containerd_2_by_default": IMAGES,
+    "nerdctl": SMALL,
     "skopeo": SMALL,
     "podman": IMAGES,
     "buildah": SMALL,
