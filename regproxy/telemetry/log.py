@@ -8,10 +8,11 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
+from typing import TypeAlias
 
 from regproxy.telemetry.writer import Outlet, Sink, unbuffered
 
@@ -23,6 +24,9 @@ _MANY = 256  # lines that wait for no more
 _root = logging.getLogger()
 _access = logging.getLogger("regproxy.access")
 _encode = json.JSONEncoder(default=str).encode
+
+Told: TypeAlias = tuple[str, str, float]
+"""The id of a request, its client, and the seconds that its response took."""
 
 
 class JsonLines(logging.Formatter):
@@ -62,16 +66,17 @@ class Lines(logging.Handler):
         if record.levelno > logging.INFO:
             self._send()
 
-    def put(self, line: str) -> None:
-        """Write a line soon, or now where no event loop could do so later."""
-        self._lines.append(line)
-        if len(self._lines) == 1:
+    def put(self, *lines: str) -> None:
+        """Write *lines* soon, or now where there are many, or no event loop that could do so later."""
+        is_first = not self._lines
+        self._lines += lines
+        if len(self._lines) >= _MANY:
+            self._send()
+        elif is_first:
             try:
                 asyncio.get_running_loop().call_later(_SOON, self._send)
             except RuntimeError:
                 self.flush()
-        elif len(self._lines) >= _MANY:
-            self._send()
 
     def flush(self) -> None:
         """Wait until all is written, but not for long."""
@@ -98,23 +103,29 @@ class AccessLine:
         self._values = values
         self._lasting = ""
 
-    def tell(self, request_id: str, client: str, seconds: float) -> None:
-        """Say that it was so for *client* too."""
+    def tell(self, responses: Sequence[Told]) -> None:
+        """Write a line for each of *responses*, which were sent just now."""
         if not _access.isEnabledFor(logging.INFO):
             return
-        if not self._lasting:
-            self._lasting = _encode({"level": "info", "logger": _access.name, "message": self._message, **self._values})[1:-1]
-        line = (
-            f'{{"time": "{_time(time.time())}", {self._lasting}, "request_id": "{request_id}",'
-            f' "client": {encode_basestring_ascii(client)}, "seconds": {seconds:.6f}}}'
-        )
         for handler in _root.handlers:
             if isinstance(handler, Lines):
-                handler.put(self._for_people(client, seconds) if handler.is_console else line)
+                handler.put(*(self._for_people if handler.is_console else self._for_machines)(responses, time.time()))
 
-    def _for_people(self, client: str, seconds: float) -> str:
+    def _for_machines(self, responses: Sequence[Told], when: float) -> list[str]:
+        if not self._lasting:
+            self._lasting = _encode({"level": "info", "logger": _access.name, "message": self._message, **self._values})[1:-1]
+        before = f'{{"time": "{_time(when)}", {self._lasting}, "request_id": "'
+        return [
+            f'{before}{request_id}", "client": {encode_basestring_ascii(client)}, "seconds": {seconds:.6f}}}'
+            for request_id, client, seconds in responses
+        ]
+
+    def _for_people(self, responses: Sequence[Told], when: float) -> list[str]:
         values = {name: value for name, value in self._values.items() if value not in (None, "")}
-        return _console_line(time.time(), "info", self._message, {**values, "client": client, "seconds": f"{seconds:.3f}"})
+        return [
+            _console_line(when, "info", self._message, {**values, "client": client, "seconds": f"{seconds:.3f}"})
+            for _, client, seconds in responses
+        ]
 
 
 def _line(when: float, level: str, logger: str, message: str, values: Mapping[str, object]) -> str:

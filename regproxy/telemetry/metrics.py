@@ -4,8 +4,10 @@ Where the environment names a directory, each process counts in files of its own
 multiprocess mode). A process that takes the place of another takes over its name, and counts on.
 """
 
+import collections
 import os
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import getitem
 from typing import Self
@@ -42,10 +44,20 @@ class _UpstreamCounter(Counter):
         return super().labels(upstream_label(str(upstream)), *others)
 
 
+class _Durations(Histogram):
+    """Observes many values at the price of one: a cache hit takes no longer than ten of them."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Observe each of *values*."""
+        self._sum.inc(sum(values))
+        for bucket, count in collections.Counter(bisect_left(self._upper_bounds, value) for value in values).items():
+            self._buckets[bucket].inc(count)
+
+
 _Gauge = partial(Gauge, multiprocess_mode="livemostrecent")  # of all processes, what was said last
 
 REQUESTS = Counter("regproxy_requests_total", "Requests answered", ["endpoint", "upstream", "outcome"])
-SECONDS = Histogram(
+SECONDS = _Durations(
     "regproxy_request_seconds",
     "From request to the last byte of the answer",
     ["endpoint"],

@@ -1,11 +1,12 @@
 """The access log: what metrics and the access line report of a response."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from aiohttp import web
 
 from regproxy.telemetry import metrics
-from regproxy.telemetry.log import AccessLine
+from regproxy.telemetry.log import AccessLine, Told
 from regproxy.web.buffered import BufferedResponse
 from regproxy.web.context import RequestContext
 
@@ -42,13 +43,13 @@ class AccessLogEntry:
             **({"trace_id": context.trace.trace_id} if context.trace is not None else {}),
         )
 
-    def tell(self, request_id: str, client: str, seconds: float) -> None:
-        """Record that it was given to *client*, once more."""
-        self._requests.inc()
-        self._seconds.observe(seconds)
+    def tell(self, responses: Sequence[Told]) -> None:
+        """Record that it was given so often; many at once cost little more than one."""
+        self._requests.inc(len(responses))
+        self._seconds.observe_all([seconds for _, _, seconds in responses])
         if self._sent is not None:
-            self._sent.inc(self._bytes)
-        self._line.tell(request_id, client, seconds)
+            self._sent.inc(self._bytes * len(responses))
+        self._line.tell(responses)
 
 
 def _shown_path(raw_path: str, endpoint: str) -> str:

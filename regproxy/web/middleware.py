@@ -64,7 +64,7 @@ def observed(handlers: Handlers, cache: ResponseCache) -> Callable[[web.BaseRequ
             finally:
                 entry = AccessLogEntry(request, context, response)
                 if not context.is_routine:
-                    entry.tell(context.request_id, request.remote or "", context.seconds)
+                    entry.tell([(context.request_id, request.remote or "", context.seconds)])
                 if tracing.is_exporting():
                     describe(span, request, context, response)
                 if (

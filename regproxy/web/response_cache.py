@@ -4,14 +4,17 @@ What such bytes ask was read once, by the only parser there is, and answered in 
 take twice as long as all the rest, so it is remembered; whether it is still current is asked each time of whoever gave it.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
 from cachetools import LRUCache
 
 from regproxy.ports import Extent
+from regproxy.telemetry.log import Told
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import BufferedResponse, date, stays
 from regproxy.web.context import new_request_id
@@ -22,8 +25,7 @@ _LONGEST = 32 * 1024  # bytes of an answer that is given again: it waits in memo
 _NUMBER = b"\r\nX-Request-Id: "
 
 
-@dataclass(frozen=True, slots=True)
-class CachedResponse:
+class CachedResponse(NamedTuple):
     """A response to a repeated request: bytes, and the file whose bytes come behind them, if any."""
 
     written: bytes
@@ -52,6 +54,7 @@ class ResponseCache:
 
     def __init__(self) -> None:
         self._known: LRUCache[bytes, _Entry] = LRUCache(_MOST, getsizeof=len)
+        self._untold: dict[AccessLogEntry, list[Told]] = {}  # responses of this turn of the event loop
 
     def learn(
         self,
@@ -91,21 +94,37 @@ class ResponseCache:
         self._known.pop(key, None)
 
     def answer(self, key: bytes, client: str | None, longest: int) -> CachedResponse | None:
-        """Write the answer to *client* and tell of it, if there is one that still is_current; its file has *longest* bytes at most.
+        """Write the answer to *client*, if there is one that still is_current; its file has *longest* bytes at most.
 
-        None is a client that the request itself names.
+        None is a client that the request itself names. At the end of this turn of the event loop it is logged and counted.
         """
         began = time.perf_counter()
-        repeat = self._known.get(key)
-        if repeat is None or (repeat.file is not None and repeat.file.length > longest):
+        try:
+            repeat = self._known[key]
+        except KeyError:
+            return None
+        if repeat.file is not None and repeat.file.length > longest:
             return None
         if (repeat.is_permitted is not None and not repeat.is_permitted()) or not repeat.is_current():
             del self._known[key]
             return None
         number = new_request_id()
         written = b"".join((repeat.before_date, date(), repeat.before_number, number.encode(), repeat.after_number))
-        repeat.entry.tell(number, repeat.client if client is None else client, time.perf_counter() - began)
+        self._tell_soon(repeat.entry, (number, repeat.client if client is None else client, time.perf_counter() - began))
         return CachedResponse(written, repeat.file)
+
+    def _tell_soon(self, entry: AccessLogEntry, response: Told) -> None:
+        if not self._untold:
+            asyncio.get_running_loop().call_soon(self._tell)
+        if (responses := self._untold.get(entry)) is not None:
+            responses.append(response)
+        else:
+            self._untold[entry] = [response]
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, {}
+        for entry, responses in untold.items():
+            entry.tell(responses)
 
 
 def _is_valid(is_permitted: Callable[[], bool] | None, is_current: Callable[[], bool]) -> bool:

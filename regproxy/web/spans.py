@@ -1,13 +1,14 @@
 """The spans of requests: what they say, and those of responses that are given again from memory."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
 from regproxy.oci.http.trace_context import TraceContext, parse_trace_context
 from regproxy.telemetry import tracing
+from regproxy.telemetry.log import Told
 from regproxy.telemetry.tracing import Attribute, Span, SpanKind
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.context import RequestContext
@@ -39,11 +40,12 @@ class TracedEntry(AccessLogEntry):
         super().__init__(request, context, response)
         self._attributes = _attributes(request, context, response)
 
-    def tell(self, request_id: str, client: str, seconds: float) -> None:
-        super().tell(request_id, client, seconds)
-        if (span := tracing.record("repeated request", SpanKind.SERVER, time.time() - seconds)) is not None:
-            with span:
-                _fill(span, self._attributes, request_id, client)
+    def tell(self, responses: Sequence[Told]) -> None:
+        super().tell(responses)
+        for request_id, client, seconds in responses:
+            if (span := tracing.record("repeated request", SpanKind.SERVER, time.time() - seconds)) is not None:
+                with span:
+                    _fill(span, self._attributes, request_id, client)
 
 
 def _attributes(request: web.BaseRequest, context: RequestContext, response: web.StreamResponse | None) -> Mapping[str, Attribute]:

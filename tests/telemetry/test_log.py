@@ -134,9 +134,9 @@ async def test_what_is_told_of_a_request_is_a_line_as_any_other() -> None:
     stream, root, access = Written(), logging.getLogger(), logging.getLogger("regproxy.access")
     lines, level = to(root, stream), access.level
     access.setLevel(logging.INFO)
-    AccessLine("GET / 200", endpoint="ping").tell("a1", "\x1b::1", 0.25)
+    AccessLine("GET / 200", endpoint="ping").tell([("a1", "\x1b::1", 0.25)])
     access.setLevel(logging.WARNING)
-    AccessLine("GET / 200", endpoint="unheard").tell("a2", "::1", 0.25)
+    AccessLine("GET / 200", endpoint="unheard").tell([("a2", "::1", 0.25)])
     access.setLevel(level)
     root.removeHandler(lines)
     lines.flush()
@@ -150,3 +150,17 @@ async def test_what_is_told_of_a_request_is_a_line_as_any_other() -> None:
         "client": "\x1b::1",
         "seconds": 0.25,
     }
+
+
+async def test_responses_that_were_given_together_are_written_together_and_in_order() -> None:
+    stream, root, access = Written(), logging.getLogger(), logging.getLogger("regproxy.access")
+    lines, level = to(root, stream), access.level
+    access.setLevel(logging.INFO)
+    AccessLine("GET / 200", endpoint="ping").tell([(f"a{number}", f"192.0.2.{number}", number / 4) for number in range(300)])
+    access.setLevel(level)
+    root.removeHandler(lines)
+    assert stream.has_some.wait(20), "so many wait for no more"
+    lines.flush()
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    expected = [(f"a{number}", f"192.0.2.{number}", number / 4) for number in range(300)]
+    assert [(line["request_id"], line["client"], line["seconds"]) for line in told] == expected

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import Counter
+from prometheus_client import CollectorRegistry, Counter
 
 from regproxy.telemetry import metrics
 
@@ -32,3 +32,21 @@ def test_n19_02_no_counter_has_a_label_for_each_registry_of_a_pattern(name: str)
 
 def test_n19_02_the_counters_by_upstream_are_known() -> None:
     assert "SIGNATURES" in BY_UPSTREAM
+
+
+def test_many_durations_at_once_are_observed_as_one_by_one() -> None:
+    values = [0.0, 0.0009, 0.001, 0.0011, 0.005, 0.3, 299.0, 300.0, 301.0, 0.0009]
+    together, singly = (
+        metrics._Durations("seconds", "of a response", ["endpoint"], buckets=(0.001, 0.005, 300), registry=CollectorRegistry())
+        for _ in range(2)
+    )
+    together.labels("blobs").observe_all(values)
+    for value in values:
+        singly.labels("blobs").observe(value)
+    found, expected = (
+        {(each.name, each.labels.get("le", "")): each.value for each in family.samples if "created" not in each.name}
+        for histogram in (together, singly)
+        for family in histogram.collect()
+    )
+    assert found == pytest.approx(expected)
+    assert found["seconds_bucket", "0.001"] == 4, "what takes as long as a bucket's bound lies in it"

@@ -18,7 +18,7 @@ TRACE = TraceContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 1, 
 
 
 def _told(lines: io.StringIO, entry: AccessLogEntry) -> dict[str, object]:
-    entry.tell("id-1", "192.0.2.1", 0.25)
+    entry.tell([("id-1", "192.0.2.1", 0.25)])
     lines_now = [json.loads(line) for line in lines.getvalue().splitlines()]
     return dict(lines_now[-1])
 

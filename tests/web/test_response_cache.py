@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,28 @@ async def test_of_what_is_repeated_the_same_is_told(subject: Subject, log: io.St
     assert lines[0] == lines[1] == lines[2]
     assert (lines[2]["agent"], lines[2]["client"], lines[2]["outcome"]) == ("agent", "127.0.0.1", "hit")
     assert [after - was for was, after in zip(before, counted(await subject.proxy.metrics()), strict=True)] == [3, 3]
+
+
+async def test_each_client_that_asks_at_once_is_told_of(subject: Subject, log: io.StringIO) -> None:
+    request = raw_request(TAG, User_Agent="agent")
+    async with AsyncExitStack() as stack:
+        callers = [await stack.enter_async_context(Caller.connected(subject.proxy.port)) for _ in range(5)]
+        for caller in callers:
+            await caller.ask(request)
+        before, read = await _hits(subject), subject.read
+        for caller in callers:
+            caller.writer.write(request)
+        answers = [await caller.answer() for caller in callers]
+    assert subject.read == read, "they were repeated"
+    assert await _hits(subject) == before + 5
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    told = {json.loads(line)["request_id"] for line in log.getvalue().splitlines() if "regproxy.access" in line}
+    assert {number(answer).decode() for answer in answers} < told
+
+
+async def _hits(subject: Subject) -> float:
+    return sum(float(line.rpartition(" ")[2]) for line in (await subject.proxy.metrics()).splitlines() if line.startswith(HIT))
 
 
 async def test_what_is_repeated_counts_as_used(subject: Subject) -> None:

@@ -195,7 +195,7 @@ class Connection(OpenRequestHandler):
         response = error_response(RegistryError("UNSUPPORTED", 400, "the request is not valid HTTP/1.1"))
         context.decorate(response.headers)
         response.force_close()
-        AccessLogEntry(request, context, response).tell(context.request_id, self.client, context.seconds)
+        AccessLogEntry(request, context, response).tell([(context.request_id, self.client, context.seconds)])
         return response
 
 
