@@ -4,7 +4,6 @@ Where the environment names a directory, each process counts in files of its own
 multiprocess mode). A process that takes the place of another takes over its name, and counts on.
 """
 
-import collections
 import os
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -49,8 +48,12 @@ class _Durations(Histogram):
 
     def observe_all(self, values: Sequence[float]) -> None:
         """Observe each of *values*."""
+        counts: dict[int, int] = {}
+        for value in values:
+            bucket = bisect_left(self._upper_bounds, value)
+            counts[bucket] = counts.get(bucket, 0) + 1
         self._sum.inc(sum(values))
-        for bucket, count in collections.Counter(bisect_left(self._upper_bounds, value) for value in values).items():
+        for bucket, count in counts.items():
             self._buckets[bucket].inc(count)
 
 
