@@ -28,7 +28,7 @@ class Timeouts(Model):
     slow_for: Timeout = 30.0
     min_rate: Size = 16 * 1024
     progress: Timeout = 15.0
-    revalidate: Timeout = 2.0
+    revalidate: Timeout = 1.0
 
     @property
     def head(self) -> float:
