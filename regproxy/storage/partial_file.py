@@ -213,6 +213,8 @@ def _taken_over(root: Path, digest: Digest, size: int | None, resumed: Resumable
             if has is not None and (_size_of(path.name) in {None, size} or (size is None and not has.number)) and _holds(has.runs, resumed):
                 if not has.number:
                     os.truncate(descriptor, resumed.start)
+                if size is not None and _size_of(path.name) is None:  # who finds it next has to know how much of it is content
+                    path = path.rename(path.with_name(f"{digest.hex}.{size}{path.suffix}"))
                 return descriptor, path, found, Runs([(0, resumed.start), *resumed.parts]), has.number
         except OSError:
             os.close(descriptor)

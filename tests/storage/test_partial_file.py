@@ -118,6 +118,21 @@ async def test_n19_06_only_what_is_ahead_is_resumed(store: DiskStore) -> None:
     again.close()
 
 
+async def test_what_was_begun_without_a_size_is_gone_on_with_by_the_one_that_is_known_now(store: DiskStore) -> None:
+    """Else its holes would count as written, and as space, for whoever takes it over next."""
+    ingest = await store.ingest(DIGEST, None)
+    await ingest.write([BODY[:1000]])
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    ingest = await store.ingest(DIGEST, len(BODY), Resumable(999))
+    await ingest.scatter(len(BODY) - 100, [BODY[-100:]])
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    assert await store.resumable(DIGEST) == Resumable(998, ((len(BODY) - 100, len(BODY)),))
+
+
 async def test_n19_06_after_a_power_cut_nothing_that_lay_ahead_is_believed(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a file with holes nobody knows which of its bytes had reached the disk."""
     ingest = await store.ingest(DIGEST, len(BODY))
