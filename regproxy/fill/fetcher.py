@@ -71,6 +71,7 @@ class Fetcher:
             except (Gone, Exposed, _EndlessError) as error:
                 if isinstance(error, _EndlessError) and has_run_on:
                     raise
+                fill.reject()
                 resumed, has_run_on = Resumable(), has_run_on or isinstance(error, _EndlessError)
                 _log.info(
                     "restarting fill from the beginning",
@@ -154,6 +155,7 @@ class Fetcher:
         try:
             ingest.verify()
         except DigestMismatch as error:
+            fill.reject()
             metrics.CORRUPT.inc()
             senders = attribution.senders(download.source.segments)
             if len(senders) == 1 and resumed.is_empty:

@@ -11,26 +11,17 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from regproxy.fill.follower import Follower
-from regproxy.fill.part import Bringer, Part, Want
+from regproxy.fill.part import Bringer, Part, Scattered, Want
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.upstream.plan import FIRST
-from regproxy.ports import DownloadStatus, Extent, Incoming, StoreError, Unavailable, UpstreamError, detached
+from regproxy.ports import Corrupt, DownloadStatus, Extent, Incoming, StoreError, Unavailable, UpstreamError, detached
 
 _STARTS_SOON = 0.5  # seconds
 _ENDS_SOON = 0.1  # seconds after that: on a line where it takes longer a part alone is much sooner
-
-
-@dataclass(frozen=True, slots=True)
-class Scattered:
-    """Where bytes lie that came ahead of their turn or not, and what is equal for two that are of the same copy."""
-
-    extent: Extent
-    origin: object
 
 
 class Fill:
@@ -42,6 +33,7 @@ class Fill:
         self.repository = repository
         self.may_share = may_share  # whether upstream lets this repository have what was brought for others; None: it was not asked
         self._sources: list[Incoming] = []  # parts are read from the last one; others may still be sent from those before
+        self._is_wrong = False  # what the last one has
         self._incoming: Incoming | None = None  # what is read in order
         self._promised: int | None = None
         self._began = time.monotonic()
@@ -227,11 +219,11 @@ class Fill:
 
     def reaches(self, start: int) -> bool:
         """Whether a part that begins at *start* can be read, or is known to be none."""
-        return self._told is not None and (start >= self._told or self._sources[-1].reach(start) > start)
+        return not self._is_wrong and self._told is not None and (start >= self._told or self._sources[-1].reach(start) > start)
 
     def scattered(self, start: int, stop: int) -> Scattered | None:
         """Return where some bytes from *start* on lie, verified or not; None where there are none yet."""
-        if not self._sources or (reached := self._sources[-1].reach(start)) <= start:
+        if self._is_wrong or not self._sources or (reached := self._sources[-1].reach(start)) <= start:
             return None
         return Scattered(self._sources[-1].extent(start, min(reached, stop)), self._sources[-1].origin)
 
@@ -246,14 +238,19 @@ class Fill:
     def scatter(self, incoming: Incoming, size: int) -> None:
         """Read parts from *incoming* from now on, of a blob of *size* bytes; it is closed with the fill."""
         self._sources.append(incoming)
-        self._told = size
+        self._told, self._is_wrong = size, False
         self._news.tell()
+
+    def reject(self) -> None:
+        """Give parts no more of what came so far, because it is wrong."""
+        self._is_wrong = True
 
     def begin(self, incoming: Incoming, promised: int | None, written: int) -> None:
         """Read from *incoming* from now on; raise `Unavailable` where that is not what has been sent so far."""
         before, self._incoming = self._incoming, incoming
         if not self._sources or self._sources[-1] is not incoming:
             self._sources.append(incoming)
+            self._is_wrong = False
         if before is not None and self.is_seen and before.origin != incoming.origin:
             raise Unavailable(f"whoever copied {self.digest} died, and so did what was copied")
         self._promised = self._told = promised
@@ -278,6 +275,7 @@ class Fill:
     def fail(self, error: Exception) -> None:
         """Fail all followers with a copy of *error*, whose traceback would keep this fill, and so itself, in memory."""
         self._error = detached(error) if isinstance(error, UpstreamError | StoreError) else error
+        self._is_wrong = self._is_wrong or isinstance(error, Corrupt)
         self._news.tell()
 
     def check(self) -> None:

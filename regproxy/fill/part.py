@@ -6,6 +6,7 @@ What is read so is unverified: nobody knows what is right before all of it is he
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from regproxy.policy.store.runs import Runs
@@ -13,6 +14,14 @@ from regproxy.ports import Extent, StoredBytes, StoreError, Unavailable, Upstrea
 
 if TYPE_CHECKING:
     from regproxy.fill.fill import Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Scattered:
+    """Where bytes lie that came ahead of their turn or not, and what is equal for two that are of the same copy."""
+
+    extent: Extent
+    origin: object
 
 
 class Want:

@@ -12,7 +12,7 @@ import pytest
 from regproxy.fill.part import Part
 from regproxy.oci.digest import Digest
 from regproxy.policy.store.quota import Limits, on_disk
-from regproxy.ports import Full, NotFound, StoreError, Unavailable
+from regproxy.ports import Corrupt, Full, NotFound, StoreError, Unavailable
 from tests.fakes.deeds import Chunked, Cut, CutShare, Lie, NoRanges, Paced, Stall, Status
 from tests.fakes.entry import Entry
 from tests.fakes.registry import FakeRegistry
@@ -148,6 +148,20 @@ async def test_what_is_wrong_ahead_of_its_turn_is_not_kept(upstream: FakeRegistr
     assert await read_part(process, digest, 5 * MIB, 6 * MIB) == b"?" + LARGE[5 * MIB + 1 : 6 * MIB], "nobody can know yet"
     await process.fills.idle()
     assert await process.pull(digest) == LARGE
+
+
+async def test_what_is_known_to_be_wrong_is_sent_to_nobody(upstream: FakeRegistry, process: Process) -> None:
+    """Whoever is in the middle of a part learns of it by an error, and whoever comes then by another copy."""
+    digest = digest_of(upstream)
+    upstream.misbehave(lambda entry: entry.headers.get("range", "").startswith(f"bytes={5 * MIB}-"), Lie(lambda body: b"?" * len(body)))
+    part = part_of(process, digest, (5 * MIB, 8 * MIB))
+    await part.started()
+    await process.fills.idle()
+    with pytest.raises(Corrupt):
+        await part.extent(5 * MIB, 8 * MIB)
+    part.release()
+    upstream.behave()
+    assert await read_part(process, digest, 5 * MIB, 6 * MIB) == LARGE[5 * MIB : 6 * MIB]
 
 
 async def test_a_store_without_room_brings_no_parts(tmp_path: Path, upstream: FakeRegistry) -> None:
