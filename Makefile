@@ -6,7 +6,7 @@ CONFIG ?=
 # Processes that run tests: they wait more than they compute.
 JOBS   ?= 2
 
-.PHONY: run test lint clients cluster test-cluster bench docs lock dist image clean
+.PHONY: run test lint clients cluster test-cluster bench bench-quick docs lock dist image clean
 
 run: $(VENV)/.ready
 	$(BIN)/regproxy serve $(if $(CONFIG),--config $(CONFIG))
@@ -46,6 +46,12 @@ test-cluster: cluster
 bench: $(VENV)/.ready
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m bench
+
+# What is here against BEFORE, in pairs, in under three minutes: which rows have moved beyond noise.
+BEFORE ?= HEAD^
+bench-quick: $(VENV)/.ready
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python -m bench.pairs --before $(BEFORE) --pairs 9 --seconds 1
 
 # Everything that is installed is pinned in requirements/ with its hashes; make lock writes the pins anew.
 $(VENV)/.ready: pyproject.toml requirements/build.txt requirements/run.txt

@@ -25,6 +25,11 @@ class Ratio:
         left_out = _left_out(len(ordered))
         return cls(statistics.median(ordered), ordered[left_out], ordered[-1 - left_out], len(ordered))
 
+    @property
+    def is_noise(self) -> bool:
+        """Report whether both may be equal, as far as the pairs can tell."""
+        return self.low <= 1.0 <= self.high
+
     def __str__(self) -> str:
         return f"{self.median:.3f} ({self.low:.3f} to {self.high:.3f}, {self.pairs} pairs)"
 

@@ -3,8 +3,11 @@
 import random
 from dataclasses import asdict
 
+import pytest
+
 from bench import report
 from bench.access import AGAIN, Pair, costs
+from bench.pairs import row
 from bench.ratios import Ratio
 from bench.warm import Slowdown, WarmUp
 
@@ -16,6 +19,21 @@ def test_the_interval_of_ratios_holds_the_true_one_and_leaves_out_what_a_loaded_
     assert sum(ratio.low <= 1.0 <= ratio.high for ratio in found) > 180
     assert all(min(sample) < ratio.low <= ratio.median <= ratio.high < max(sample) for sample, ratio in zip(samples, found, strict=True))
     assert Ratio.of([0.9, 1.3]) == Ratio(1.1, 0.9, 1.3, 2)  # too few to leave one out
+
+
+@pytest.mark.parametrize(
+    ("ratios", "rate", "time"),
+    [
+        ([1.2, 1.1, 1.3], "better", "worse"),
+        ([0.8, 0.9, 0.7], "worse", "better"),
+        ([0.9, 1.1, 1.2], "within noise", "within noise"),
+        ([1.0, 1.1, 1.2], "within noise", "within noise"),
+    ],
+)
+def test_a_row_says_whether_it_moved_beyond_noise(ratios: list[float], rate: str, time: str) -> None:
+    ratio = Ratio.of(ratios)
+    assert row("blob, rate", ratio, is_better_low=False).endswith(f"({ratio.low:.3f} to {ratio.high:.3f}, 3 pairs)  {rate}")
+    assert row("blob, time", ratio, is_better_low=True).endswith(f"  {time}")
 
 
 def test_pairs_of_one_case_and_set_up_are_summed_up_together() -> None:
