@@ -19,7 +19,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.store.runs import Runs
 from regproxy.policy.upstream.plan import FIRST, LOOK, WINDOW, Piece, Plan, Stage
-from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
+from regproxy.ports import BlobBody, Unavailable
 
 _SOON = 0.1  # seconds; what comes in order within is not asked for by itself
 _NEAR = 64 * 1024  # bytes that come as soon
@@ -84,7 +84,7 @@ class Download:
         stop = self.stop if is_one else _least(self.start + FIRST, self.stop)
         first = self._launch(self.start, _least(stop, part.start if (part := self._part(self.start)) else None))
         while not self.has_begun:
-            _raise_failure(first)
+            first.check()
             await self.notifier.wait()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
@@ -150,6 +150,8 @@ class Download:
             part = self._part(piece.reached)  # also what sends the whole for a part of it is left where others fetch
             piece.stop = _least(piece.stop if is_as_asked else None, self.stop, body.size, body.stop, part.start if part else None)
             self.began_ahead(body)
+        elif body.start < piece.reached and self._plan is not None:
+            self._plan.go_alone()  # who sends the whole for a part sends it for each
         self.notifier.tell()
 
     def began_ahead(self, body: BlobBody) -> None:
@@ -243,7 +245,7 @@ class Download:
         try:
             async with asyncio.timeout(self._stall_timeout):
                 while (chunk := piece.take()) is None and not piece.is_over:
-                    _raise_failure(piece)
+                    piece.check()
                     await self.notifier.wait()
         except TimeoutError as error:
             raise Unavailable(f"nobody sent a byte of {self.source.digest} for {self._stall_timeout:g} s", timed_out=True) from error
@@ -283,13 +285,6 @@ class Download:
         """Fetch the front piece elsewhere if it takes too long: every follower waits for it."""
         if self._pieces and isinstance(self._pieces[0], PieceDownload):
             self._pieces[0].judge()
-
-
-def _raise_failure(piece: PieceDownload) -> None:
-    if isinstance(piece.error, UpstreamError):
-        raise detached(piece.error)
-    if piece.error is not None:
-        raise piece.error
 
 
 def _end(piece: PieceDownload) -> int:

@@ -69,6 +69,13 @@ class PieceDownload:
         """Whether nothing more comes: it is whole, or was made shorter than that."""
         return self.is_whole or (self.stop is not None and self.reached >= self.stop)
 
+    def check(self) -> None:
+        """Raise the error that ended it."""
+        if isinstance(self.error, UpstreamError):
+            raise detached(self.error)
+        if self.error is not None:
+            raise self.error
+
     def take(self) -> bytes | None:
         """Return what came and was not taken; None where that is nothing."""
         if not self._unread:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.deeds import Chunked, Cut, Deed, Lie, NoLength, NoRanges, Stall, Status
+from tests.fakes.deeds import Chunked, Cut, Deed, Lie, NoLength, NoRanges, Paced, Stall, Status
+from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
 from tests.rig import PATIENT, QUICK, Rig, get, raw, rig
 
@@ -138,3 +139,15 @@ async def test_what_a_stranger_sends_slowly_is_passed_on(mirror: FakeRegistry, u
     assert len(begun.body) > 400_000
     stall.event.set()
     assert (await proxy.ask(_path(digest))).body == BLOB
+
+
+async def test_who_has_no_more_parts_to_send_sends_the_whole_a_few_times(upstream: FakeRegistry, tmp_path: Path) -> None:
+    """Behind one name there may be servers that send parts and others that do not."""
+    body = os.urandom(48_000_000)
+    digest = upstream.add_blob(NAME, body)
+    is_asked = on("GET", "/blobs/")
+    upstream.misbehave(lambda entry: is_asked(entry) and entry.headers.get("range", "bytes=0-").startswith("bytes=0-"), Paced(8_000_000))
+    upstream.misbehave(is_asked, NoRanges())
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT) as proxy:
+        assert (await proxy.ask(_path(digest))).body == body
+    assert upstream.sent_blob_bytes() <= 5 * len(body)

@@ -161,6 +161,10 @@ class Plan:
         """Return how many bytes per second come, as far as that is known."""
         return max(self._meter.rate(now), self._rate)
 
+    def go_alone(self) -> None:
+        """Fetch the rest over one connection: there are no parts to be had."""
+        self._go(Stage.SETTLED, 1)
+
     def waited(self, seconds: float) -> None:
         """Record that we received nothing for so long because we did not want to."""
         if self._meter.began is not None:

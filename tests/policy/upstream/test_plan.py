@@ -52,6 +52,15 @@ def test_there_are_more_connections_only_while_throughput_grows(rates: list[floa
     assert (plan.stage, plan.width) == (Stage.SETTLED, width)
 
 
+def test_where_there_are_no_parts_all_the_rest_comes_over_one_connection() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 40e6, 80e6)
+    plan.go_alone()
+    plan.received(1, 100.0)
+    plan.received(1, 200.0)
+    assert plan.take(front=FIRST, busy=2) is None
+    assert plan.take(front=FIRST, busy=1) == Piece(FIRST, SIZE)
+
+
 def test_more_connections_are_tried_again_after_a_while() -> None:
     """On a busy machine half a second may tell nothing."""
     plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 8e6)
