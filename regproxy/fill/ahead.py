@@ -157,6 +157,8 @@ class PartDownloads:
     def began(self, piece: PieceDownload, body: BlobBody) -> None:
         if body.start != piece.reached:
             self._is_ranged = False  # all of it comes, and the download knows what to do with that
+        elif body.size is None and self._download.size is None:  # who sends it in order may know how long it is
+            self._is_ranged, self._download.source.has_answered = False, self._download.has_begun
         else:
             piece.stop = min(stop for stop in (piece.stop, body.stop, body.size) if stop is not None)
             self._download.began_ahead(body)
@@ -257,7 +259,9 @@ class PartDownloads:
         fetching = asyncio.create_task(piece.fetch(), name=f"{piece} of {self._fill.digest}")
         fetching.add_done_callback(lambda _: notifier.tell())
         try:
-            while (chunks := piece.take_all()) or not fetching.done():
+            while (chunks := piece.take_all()) or not fetching.done() or not self._is_ranged:
+                if not self._is_ranged:
+                    raise Unavailable(f"upstream sends no parts of {self._fill.digest}")
                 if chunks:
                     was_left = await self._write(await self._opened(), position, chunks)
                     position += sum(map(len, chunks))
@@ -267,8 +271,6 @@ class PartDownloads:
                     if was_left:
                         raise asyncio.CancelledError
                     continue
-                if not self._is_ranged:
-                    raise Unavailable(f"upstream sends no parts of {self._fill.digest}")
                 async with asyncio.timeout(self._stall_timeout):
                     await notifier.wait()
             fetching.result()

@@ -13,7 +13,7 @@ from regproxy.fill.part import Part
 from regproxy.oci.digest import Digest
 from regproxy.policy.store.quota import Limits, on_disk
 from regproxy.ports import Corrupt, Full, NotFound, StoreError, Unavailable
-from tests.fakes.deeds import Chunked, Cut, CutShare, Lie, NoRanges, Paced, Stall, Status
+from tests.fakes.deeds import Chunked, Cut, CutShare, Deed, Headers, Lie, NoLength, NoRanges, Paced, Stall, Status
 from tests.fakes.entry import Entry
 from tests.fakes.registry import FakeRegistry
 from tests.fill.test_fills import APP, MIB, Process, processes
@@ -21,6 +21,11 @@ from tests.fill.test_fills import APP, MIB, Process, processes
 SIZE = 9 * MIB
 LARGE = random.Random(19).randbytes(SIZE)
 LONG = 60.0  # seconds
+UNTOLD = [
+    pytest.param([NoRanges(), Chunked()], id="all of it, in chunks"),
+    pytest.param([NoRanges(), NoLength()], id="all of it, to the end of the connection"),
+    pytest.param([Headers({"content-range": f"bytes 0-{5 * MIB - 1}/*"})], id="a part of something"),
+]
 
 
 @pytest.fixture
@@ -137,6 +142,29 @@ async def test_a_blob_whose_length_nobody_tells_has_no_parts(upstream: FakeRegis
     with pytest.raises((Unavailable, StoreError)):
         await read_part(process, digest, 5 * MIB, 8 * MIB)
     assert await process.pull(digest) == LARGE
+
+
+@pytest.mark.parametrize("deeds", UNTOLD)
+async def test_a_first_part_that_tells_no_length_is_no_beginning_of_all(
+    upstream: FakeRegistry, process: Process, deeds: list[Deed], caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = digest_of(upstream)
+    upstream.misbehave("/blobs/", *deeds, times=1)
+    with suppress(Unavailable, StoreError):
+        assert await read_part(process, digest, 0, 5 * MIB) == LARGE[: 5 * MIB]
+    assert await process.pull(digest) == LARGE
+    assert "restarting" not in caplog.text
+    assert upstream.sent_blob_bytes() <= 3 * SIZE
+
+
+@pytest.mark.parametrize("deeds", [[], [NoRanges(), Chunked()]], ids=["told", "untold"])
+async def test_of_an_empty_blob_no_part_is_asked_for_again_and_again(upstream: FakeRegistry, process: Process, deeds: list[Deed]) -> None:
+    digest = upstream.add_blob("library/app", b"")
+    upstream.misbehave("/blobs/", *deeds)
+    with suppress(Unavailable, StoreError):
+        assert await read_part(process, digest, 0, 5 * MIB) == b""
+    await process.fills.idle()
+    assert upstream.count("GET", "blobs") <= 3
 
 
 async def test_what_is_wrong_ahead_of_its_turn_is_not_kept(upstream: FakeRegistry, process: Process) -> None:
