@@ -71,7 +71,8 @@ class Fetcher:
             except (Gone, Exposed, _EndlessError) as error:
                 if isinstance(error, _EndlessError) and has_run_on:
                     raise
-                fill.reject()
+                if isinstance(error, Exposed):
+                    fill.reject()
                 resumed, has_run_on = Resumable(), has_run_on or isinstance(error, _EndlessError)
                 _log.info(
                     "restarting fill from the beginning",
