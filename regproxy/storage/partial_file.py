@@ -109,8 +109,7 @@ class PartialFile:
         """Make durable, then give it its name."""
         if self._path is None:
             raise FileNotFoundError("it was discarded")
-        if self._number and self._size is not None:
-            os.ftruncate(self.file.fileno(), self._size)
+        os.ftruncate(self.file.fileno(), self.runs.reach(0))  # records, or more than there is of it
         os.fsync(self.file.fileno())
         self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         replaced = self._final.stat().st_size if self._final.is_file() else 0
@@ -200,9 +199,10 @@ def _created(root: Path, digest: Digest, size: int | None) -> tuple[int, Path]:
 
 
 def _taken_over(root: Path, digest: Digest, size: int | None, resumed: Resumable) -> tuple[int, Path, int, Runs, int]:
-    """Lock an abandoned file that has what is *resumed*, and make it have no more.
+    """Lock an abandoned file that has what is *resumed*; what it has beyond that is written again.
 
-    Return its bytes on disk before, what it has, and the number of its record, too; raise `OSError`.
+    It is not cut: a client may not have read yet what was sent out of it, and to cut a file puts zeros into the page that a socket holds.
+    Return its bytes on disk before, what counts of it, and the number of its record, too; raise `OSError`.
     """
     for path in _unfinished(root, digest):
         descriptor = _locked(path, os.O_RDWR)
@@ -211,8 +211,6 @@ def _taken_over(root: Path, digest: Digest, size: int | None, resumed: Resumable
         try:
             has, found = written(descriptor, _size_of(path.name)), taken(os.fstat(descriptor), path.name)
             if has is not None and (_size_of(path.name) in {None, size} or (size is None and not has.number)) and _holds(has.runs, resumed):
-                if not has.number:
-                    os.truncate(descriptor, resumed.start)
                 if size is not None and _size_of(path.name) is None:  # who finds it next has to know how much of it is content
                     path = path.rename(path.with_name(f"{digest.hex}.{size}{path.suffix}"))
                 return descriptor, path, found, Runs([(0, resumed.start), *resumed.parts]), has.number

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,37 @@ async def test_n19_06_what_has_no_room_ahead_of_its_turn_is_refused(tmp_path: Pa
         await each.discard()
         each.close()
     store.close()
+
+
+async def test_p03_what_was_sent_of_a_file_stays_right_when_another_process_goes_on_with_it(store: DiskStore) -> None:
+    """A socket holds the pages of the file until its client has read them."""
+    ingest = await store.ingest(DIGEST, len(BODY))
+    await ingest.write([BODY[:700]])
+    extent = ingest.extent(0, 700)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        serving, _ = server.accept()
+        with serving:
+            assert os.sendfile(serving.fileno(), extent.file.fileno(), 0, 700) == 700
+            ingest.leave()
+            await ingest.discard()
+            ingest.close()
+            again = await store.ingest(DIGEST, len(BODY), await store.resumable(DIGEST))
+            assert client.recv(1000, socket.MSG_WAITALL | socket.MSG_DONTWAIT) == BODY[:700]
+    await again.write([BODY[699:]])
+    await again.commit()
+    again.close()
+    assert await store.read(DIGEST, len(BODY)) == BODY
+
+
+async def test_p03_what_was_left_and_is_more_than_there_is_is_cut_at_the_end(store: DiskStore) -> None:
+    """Whoever sent it may have sent too much."""
+    ingest = await store.ingest(DIGEST, None)
+    await ingest.write([BODY + b"more"])
+    ingest.leave()
+    await ingest.discard()
+    ingest.close()
+    again = await store.ingest(DIGEST, None, Resumable(len(BODY) - 1))
+    await again.write([BODY[-1:]])
+    await again.commit()
+    again.close()
+    assert await store.read(DIGEST, len(BODY)) == BODY
