@@ -109,7 +109,9 @@ class PartialFile:
         """Make durable, then give it its name."""
         if self._path is None:
             raise FileNotFoundError("it was discarded")
-        os.ftruncate(self.file.fileno(), self.runs.reach(0))  # records, or more than there is of it
+        with self._recording:  # what is written may be read, hashed and found right before its record is written
+            os.ftruncate(self.file.fileno(), self.runs.reach(0))  # records, or more than there is of it
+            self._number = 0
         os.fsync(self.file.fileno())
         self._final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         replaced = self._final.stat().st_size if self._final.is_file() else 0

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,28 @@ async def test_what_was_begun_without_a_size_is_gone_on_with_by_the_one_that_is_
     await ingest.discard()
     ingest.close()
     assert await store.resumable(DIGEST) == Resumable(998, ((len(BODY) - 100, len(BODY)),))
+
+
+async def test_a_record_that_is_late_is_no_part_of_the_blob(store: DiskStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes ahead of their turn are read as soon as they are written, so all may be hashed and right before their record is written."""
+    growing = partial_file.PartialFile(tmp_path / "store", DIGEST, len(BODY), await store.quota.reserve(len(BODY)))
+    growing.scatter()
+    synced, really, commits = threading.Event(), os.pwrite, []
+
+    def late(descriptor: int, data: bytes, offset: int) -> int:
+        if offset >= len(BODY):
+            commits.append(threading.Thread(target=growing.commit))
+            commits[0].start()
+            synced.wait(0.5)
+        return really(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", late)
+    monkeypatch.setattr(os, "fsync", lambda _: synced.set())
+    growing.write(memoryview(BODY), 0)
+    commits[0].join()
+    growing.file.close()
+    growing.reservation.stop()
+    assert path(tmp_path, DIGEST).read_bytes() == BODY
 
 
 async def test_n19_06_after_a_power_cut_nothing_that_lay_ahead_is_believed(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
