@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from regproxy.policy.upstream import failover
 from regproxy.shm import forget
 from regproxy.telemetry.log import Lines
 from tests.fakes.registry import FakeRegistry
@@ -49,6 +50,13 @@ def _memory_is_given_back(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for place, directories, _ in os.walk(tmp_path_factory.getbasetemp()):
         directories[:] = [each for each in directories if each != "blobs"]
         forget(Path(place))
+
+
+@pytest.fixture(autouse=True)
+def _one_host_at_a_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no second host because a machine stood still for a second, but in tests of that: they are marked `hedging`."""
+    if "hedging" not in request.keywords:
+        monkeypatch.setattr(failover, "hedge_after", lambda _: 60.0)
 
 
 @pytest.fixture

@@ -186,6 +186,7 @@ def test_pauses_grow_to_a_bound_and_the_first_attempt_does_not_wait(futile: int,
     assert 0 <= failover.pause(futile, chance) <= 3
 
 
+@pytest.mark.hedging
 def test_a_host_is_given_its_usual_time_before_another_is_asked_too() -> None:
     assert failover.hedge_after(replace(UNKNOWN, first_byte=0.5)) == 1.5
     assert failover.hedge_after(replace(UNKNOWN, first_byte=0.001)) == 0.25
