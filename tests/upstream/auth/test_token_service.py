@@ -27,10 +27,10 @@ async def test_n12_13_all_who_wait_for_a_slow_token_service_share_its_timeout(de
 
 
 async def test_n12_13_those_who_waited_are_asked_about_where_the_service_answers_others() -> None:
-    async with prepared(timeouts=Timeouts(headers=1.0)) as subject:
+    async with prepared(timeouts=Timeouts(headers=4.0)) as subject:
         slow = {f"repository:library/{number}:pull" for number in range(SLOTS - 1)}
         subject.registry.misbehave(lambda entry: entry.kind == "token" and slow.issuperset(entry.query["scope"]), Hold())
-        subject.registry.misbehave("/token", Delay(0.05))
+        subject.registry.misbehave("/token", Delay(0.15))  # all of them wait longer than that timeout
         kinds = [type(answer) for answer in await subject.answer_all()]
         assert (kinds.count(Unavailable), kinds.count(str)) == (SLOTS - 1, 51 - SLOTS)
 
