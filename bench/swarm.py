@@ -23,6 +23,7 @@ from regproxy.policy.fleet.pace import Transfer, Usual, Verdict
 from regproxy.policy.fleet.ring import Ring, start
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.walk import Walk
+from regproxy.policy.fleet.zones import Zones
 
 RESULTS = Path(__file__).parent / "results" / "swarm.md"
 DIGEST = "sha256:" + "5a" * 32
@@ -144,7 +145,7 @@ class Swarm:
             key = number, piece
             walk = self.walks.get(key)
             if walk is None:
-                walk = self.walks[key] = Walk(node.ring, self.begins[piece], node.level, partial(self._is_suspected, node))
+                walk = self.walks[key] = Walk(Zones(node.ring), self.begins[piece], node.level, partial(self._is_suspected, node))
             source = self.count
             while (ask := walk.next()) is not None:
                 asked = self.number[ask.member]

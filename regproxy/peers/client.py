@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from cachetools import LRUCache
 from yarl import URL
 
+from regproxy.config.sections.fleet import is_zone
 from regproxy.oci.http.byterange import parse_content_range
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PING, Blob, target_of
@@ -21,6 +22,7 @@ from regproxy.ports import decoded_error
 from regproxy.upstream.body_protocol import flow_of
 
 OUTCOME = "Regproxy-Peer"  # a field of answers: one of those below
+ZONE = "Regproxy-Zone"  # a field of answers to who asks whether we live: the zone, and its MAC
 BYTES = "bytes"  # they come, and Content-Range says which
 PENDING = "pending"  # they come after a line that says which, as JSON, or what upstream said instead
 BUSY = "busy"  # enough others are sent this piece
@@ -144,6 +146,17 @@ class PeerClient:
                 return None
         except PeerError as error:
             return str(error)
+
+    async def zone(self, member: str) -> str:
+        """Ask a member which zone it is in; empty where it has none. Raise `PeerError`."""
+        async with self.asked(member, PING) as (response, sealed):
+            zone, _, mac = response.headers.get(ZONE, "").partition(" ")
+            try:
+                if zone:
+                    sealed.check(mac, ZONE, zone)
+            except NotOursError as error:
+                raise PeerError(str(error)) from error
+            return zone if is_zone(zone) else ""
 
     async def close(self) -> None:
         self._is_closed = True

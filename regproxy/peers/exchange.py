@@ -180,9 +180,9 @@ class Exchange:
     async def _fetched(self, piece: Piece, file: PieceFile) -> None:
         """Fetch what is missing of a piece from members, or from upstream where none of them gives it."""
         blob = piece.name.blob
-        ring, begin = self.membership.ring, piece.name.begin
+        zones, begin = self.membership.zones, piece.name.begin
         is_last = self.upstreams.is_cut_off(blob.repository.registry)
-        walk = Walk(ring.last(begin) if is_last else ring, begin, self._levels.get(blob), self._is_suspected)
+        walk = Walk(zones.last(begin) if is_last else zones, begin, self._levels.get(blob), self._is_suspected)
         while (ask := walk.next()) is not None:
             try:
                 await self._from_member(ask, walk, piece, file)
@@ -239,6 +239,8 @@ class Exchange:
                 transfer.received(len(got), self._clock())
                 metrics.FLEET_BYTES.labels("received").inc(len(got))
                 self.traffic.count(ask.member, received=len(got))
+                if not self.membership.zones.is_near(ask.member):
+                    metrics.FLEET_OTHER_ZONE_BYTES.inc(len(got))
                 await self._put(piece, file, got)
         finally:
             self.attribution.received(piece.name, SentRange(ask.member, before, piece.written, piece.size or 0))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -12,6 +12,7 @@ from regproxy.config import Address
 from regproxy.config.sections.fleet import AUTO, FleetSettings, port_of
 from regproxy.policy.fleet.ring import Ring
 from regproxy.policy.fleet.suspicion import Suspicions
+from regproxy.policy.fleet.zones import Zones
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -37,8 +38,18 @@ class Membership:
         self._suspicions = suspicions
         self._resolve = resolve or resolved
         self.trouble: str | None = None  # why members, or which of them we are, cannot be looked up
+        self.zone = settings.zone
+        self.zone_of: dict[str, str] = {}  # members whose zone was learnt; empty: they have none
         self.ring = Ring((), self._us or self._seen_by(()))
+        self.zones = Zones(self.ring)
         metrics.FLEET_MEMBERS.set(len(self.ring))
+
+    def locate(self, found: Mapping[str, str]) -> None:
+        """Learn which zones members are in."""
+        found = {member: zone for member, zone in found.items() if member in self.ring}
+        if any(self.zone_of.get(member) != zone for member, zone in found.items()):
+            self.zone_of |= found
+            self.zones = Zones(self.ring, self.zone_of)
 
     @property
     def is_alone(self) -> bool:
@@ -90,6 +101,10 @@ class Membership:
         """Take *members*, among whom we are the first of *ours*, and the others are nobody."""
         us, found = ours[0], {*members, ours[0]} - {*ours[1:]}
         self.ring = Ring(found, us)
+        self.zone_of = {member: zone for member, zone in self.zone_of.items() if member in self.ring} | (
+            {us: self.zone} if self.zone else {}
+        )
+        self.zones = Zones(self.ring, self.zone_of)
         self._suspicions.retain(self.ring.members)
         metrics.FLEET_MEMBERS.set(len(self.ring))
 

@@ -38,6 +38,7 @@ class MemberStatus:
 
     address: str
     is_us: bool
+    zone: str | None  # None where it has none, or it is not known yet
     health: Health
     reason: str | None  # why it is not healthy
     checked_at: float | None
@@ -101,13 +102,17 @@ class FleetWatch:
         metrics.FLEET_UNREACHABLE.set(len(self._checks.unreachable))
 
     def owners(self, repository: Repository, digest: Digest, size: int) -> dict[str, int] | None:
-        """Count the pieces of a blob that each member which is reached asks upstream for; None where members do not exchange it."""
+        """Count the pieces of a blob that each member which is reached asks upstream for; None where members do not exchange it.
+
+        Members are told with their zones, where these are known.
+        """
         if repository.registry not in self._exchanged:
             return None
         ring = self._membership.ring
         if lost := self._checks.unreachable:
             ring = Ring(set(ring.members).difference(lost), ring.us)
-        return dict(Counter(ring.at(start(str(digest), cut.number), 0) for cut in cuts(size)))
+        counted = Counter(ring.at(start(str(digest), cut.number), 0) for cut in cuts(size))
+        return {self._told(member): count for member, count in counted.items()}
 
     def document(self, limit: int) -> dict[str, object]:
         """Describe the fleet, and *limit* members: ourselves, then those that are not healthy."""
@@ -122,6 +127,10 @@ class FleetWatch:
             "members": [asdict(each) for each in members[:limit]],
             "piece_cache": {"bytes": self._cache.size, "limit": self._cache.max_size},
         }
+
+    def _told(self, member: str) -> str:
+        zone = self._membership.zone_of.get(member)
+        return f"{member} in {zone}" if zone else member
 
     def _note(self, members: frozenset[str]) -> None:
         joined, left = members - self._known, self._known - members
@@ -148,7 +157,9 @@ class FleetWatch:
             if reason is not None:
                 health = "unreachable" if check and check.reason else "suspected"
             at = None if check is None else check.at
-            found.append(MemberStatus(name, is_us, health, reason, at, share, *self._total.of(name)))
+            found.append(
+                MemberStatus(name, is_us, self._membership.zone_of.get(name) or None, health, reason, at, share, *self._total.of(name))
+            )
         return sorted(found, key=lambda each: (not each.is_us, _WORST_FIRST.index(each.health), each.address))
 
 

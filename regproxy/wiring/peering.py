@@ -26,6 +26,7 @@ from regproxy.peers.names import Blob
 from regproxy.peers.registry import PeeredRegistry
 from regproxy.peers.upstreams import Upstreams
 from regproxy.peers.watch import FleetWatch, Suspected
+from regproxy.peers.zones import ZoneFinder
 from regproxy.policy.clients.identity import AccessMode
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.suspicion import Suspicions
@@ -136,7 +137,7 @@ async def exchanging(
                 await membership.refresh()
         except TimeoutError:
             _log.warning("members of the fleet are not known yet", extra=fields(peers=str(fleet.peers)))
-        await stack.enter_async_context(running(membership.run(), exchange.keep()))
+        await stack.enter_async_context(running(membership.run(), ZoneFinder(membership, client.zone).run(), exchange.keep()))
         yield Peering(exchange, client, cache, suspicions)
 
 

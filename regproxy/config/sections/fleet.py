@@ -1,5 +1,6 @@
 """The other members of the fleet, as the configuration file spells them."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from regproxy.config.units import Keys, Seconds, Size, origin
 DNS = "dns://"
 AUTO = "auto"
 _EXAMPLE = "http://10.0.0.1:5000"
+_ZONE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")  # the value of a Kubernetes label
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -36,6 +38,19 @@ def advertised(value: object) -> str:
         return AUTO if value == AUTO else origin(str(value))
     except ValueError:
         raise ValueError(f"is neither auto nor the URL of a member, such as {_EXAMPLE}") from None
+
+
+def zone_of(value: object) -> str | None:
+    """Accept the value of a label such as `topology.kubernetes.io/zone`; nothing stands there where a node has none."""
+    if value is None or value == "":
+        return None
+    if not is_zone(str(value)):
+        raise ValueError("is not the name of a zone, such as eu-central-1a: letters, digits, -, _ and ., at most 63")
+    return str(value)
+
+
+def is_zone(text: str) -> bool:
+    return _ZONE.fullmatch(text) is not None
 
 
 def port_of(member: str) -> int:
@@ -68,6 +83,7 @@ def _member(value: str) -> str:
 
 Peers: TypeAlias = Annotated[str | tuple[str, ...], BeforeValidator(peers)]
 Advertised: TypeAlias = Annotated[str, BeforeValidator(advertised)]
+Zone: TypeAlias = Annotated[str | None, BeforeValidator(zone_of)]
 
 
 class FleetSettings(Model):
@@ -77,6 +93,10 @@ class FleetSettings(Model):
     advertise: Advertised = Field(default=AUTO, description="The URL of this member, as `peers` has it.")
     key: Keys = Field(
         repr=False, description="Signs what members say to each other. It opens all content that is not private at a `proven` upstream."
+    )
+    zone: Zone = Field(
+        default=None,
+        description="The zone of this member, such as eu-central-1a: pieces come from members of the same one if they can. None: any.",
     )
     piece_cache: Size = Field(default=2 * 1024**3, description="Bytes below `store.root`, beside the store, for pieces on their way.")
     timeout: Annotated[Seconds, Field(gt=0, le=60.0)] = Field(

@@ -122,8 +122,12 @@ class Ring:
 
     def rank(self, begin: Begin) -> int:
         """Return our own place in the order that begins at *begin*."""
+        return self.rank_of(self.us, begin)
+
+    def rank_of(self, member: str, begin: Begin) -> int:
+        """Return the place of *member* in the order that begins at *begin*."""
         circle = self._circles[begin.circle]
-        return (circle.index[self.us] - bisect_left(circle.positions, begin.place)) % len(self)
+        return (circle.index[member] - bisect_left(circle.positions, begin.place)) % len(self)
 
     def at(self, begin: Begin, rank: int) -> str:
         """Name the member of *rank* in the order that begins at *begin*."""

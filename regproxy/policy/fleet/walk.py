@@ -3,12 +3,15 @@
 It asks its ancestors from above, because who is near the root has the piece first; who has enough to do says so, and the next one down is
 asked. The parent is asked last, and must serve. Where even the parent fails, those above are asked once more, now to serve whatever they
 have to do, and then the lowest ranks, the first of which that lives acts as the root. In the end nobody is left but upstream.
+
+Where members lie in zones, it asks those of its own in this way. The first of a zone asks the first of others, as does who is left alone.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from regproxy.policy.fleet.ring import Begin, Ring, ancestors
+from regproxy.policy.fleet.zones import Zones
 
 _MOST_ROOTS = 8  # of the lowest ranks, that are looked at for one that acts as the root
 
@@ -24,14 +27,16 @@ class Ask:
 class Walk:
     """The walk of one member for one piece."""
 
-    def __init__(self, ring: Ring, begin: Begin, level: int | None, is_suspected: Callable[[str], bool]) -> None:
+    def __init__(self, zones: Zones, begin: Begin, level: int | None, is_suspected: Callable[[str], bool]) -> None:
         """Begin at *level*, 0 being the root, or at the parent where nothing is known; leave out who *is_suspected*."""
-        rank, fan_out = ring.rank(begin), ring.fan_out
-        ranks = ancestors(rank, fan_out)
-        self.depth = len(ranks)
-        self._chain = [ring.at(begin, each) for each in ranks]
-        self._roots = [ring.at(begin, each) for each in range(1, min(rank, _MOST_ROOTS)) if each not in ranks]
-        self._index = max(self.depth - 1, 0) if level is None else min(level, max(self.depth - 1, 0))
+        near, heads = zones.near, zones.heads(begin)
+        inner = [near.at(begin, each) for each in ancestors(near.rank(begin), near.fan_out)]
+        outer = [heads[each] for each in ancestors(len(heads), zones.ring.fan_out)]
+        self.depth = len(inner) + len(outer)
+        self._chain = inner or outer
+        self._roots = [*_lowest(near, begin), *heads, *_lowest(zones.ring, begin)]
+        deepest = max(len(self._chain) - 1, 0)
+        self._index = deepest if level is None else min(level, deepest)
         self._is_suspected = is_suspected
         self._last_resorts: list[str] | None = None  # once the parent has failed
         self._failed: set[str] = set()
@@ -44,12 +49,12 @@ class Walk:
     def next(self) -> Ask | None:
         """Return who is to be asked now; None: nobody is left but upstream."""
         while self._last_resorts is None:
-            if self._index >= self.depth:
-                self._last_resorts = [*self._chain[::-1], *self._roots]
+            if self._index >= len(self._chain):
+                self._last_resorts = list(dict.fromkeys([*self._chain[::-1], *self._roots]))
             elif self._is_out(self._chain[self._index]):
                 self._index += 1
             else:
-                return Ask(self._chain[self._index], is_final=self._index == self.depth - 1)
+                return Ask(self._chain[self._index], is_final=self._index == len(self._chain) - 1)
         while self._last_resorts and self._is_out(self._last_resorts[0]):
             self._last_resorts.pop(0)
         return Ask(self._last_resorts[0], is_final=True) if self._last_resorts else None
@@ -67,3 +72,8 @@ class Walk:
 
     def _is_out(self, member: str) -> bool:
         return member in self._failed or self._is_suspected(member)
+
+
+def _lowest(ring: Ring, begin: Begin) -> list[str]:
+    """List the first members that come before us."""
+    return [ring.at(begin, each) for each in range(min(ring.rank(begin), _MOST_ROOTS))]

@@ -15,7 +15,7 @@ function members(found) {
   const trouble = found.trouble === null ? "" : `; peers, ${[found.peers].flat().join(", ")}: ${found.trouble}`;
   state(at("fleet-state"), told + trouble, Boolean(trouble) || Boolean(found.counts.unreachable || found.counts.suspected));
   at("pieces").textContent = `piece cache ${scaled(found.piece_cache.bytes, "B")} of ${scaled(found.piece_cache.limit, "B")}`;
-  fill(at("members"), ["member", "health", "share of pieces", "received from it", "sent to it", "asked"], found.members.map(member), "Nobody.", [2, 3, 4]);
+  fill(at("members"), ["member", "zone", "health", "share of pieces", "received from it", "sent to it", "asked"], found.members.map(member), "Nobody.", [3, 4, 5]);
   at("more-members").hidden = all <= found.members.length;
   at("more-members").textContent = `and ${(all - found.members.length).toLocaleString()} more, which are not worse`;
 }
@@ -23,7 +23,7 @@ function members(found) {
 function member(each) {
   const address = element("span", each.address.replace(/^https?:\/\//, "")), isWell = each.reason === null;
   const checked = each.checked_at === null ? "" : `${lasting(Math.max(0, Date.now() / 1000 - each.checked_at))} ago`;
-  return [each.is_us ? [address, " ", element("span", "this one", "badge")] : address, element("span", isWell ? each.health : `${each.health}: ${each.reason}`, isWell ? "" : "bad"),
+  return [each.is_us ? [address, " ", element("span", "this one", "badge")] : address, each.zone ?? "", element("span", isWell ? each.health : `${each.health}: ${each.reason}`, isWell ? "" : "bad"),
     `${trimmed(100 * each.share)} %`, ...each.is_us ? ["", ""] : [scaled(each.received_bytes, "B"), scaled(each.sent_bytes, "B")], checked];
 }
 

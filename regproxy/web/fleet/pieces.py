@@ -17,7 +17,7 @@ from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.http import byterange
 from regproxy.oci.http.byterange import ByteRange
-from regproxy.peers.client import BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING
+from regproxy.peers.client import BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING, ZONE
 from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.key_values import LOCKS, VALUES
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
@@ -70,7 +70,10 @@ class Members:
             return _short(sealed, MISDIRECTED)
         if path_of(request) == PING:
             context.is_routine = True
-            return _short(sealed, BYTES)
+            response = _short(sealed, BYTES)
+            if (zone := self.exchange.membership.zone) is not None:
+                response.headers[ZONE] = f"{zone} {sealed.mac(ZONE, zone)}"
+            return response
         if self.key_values is not None and path_of(request) in {VALUES, LOCKS}:
             context.is_routine = True  # each pull makes some
             return await self.key_values.answer(request, sealed)

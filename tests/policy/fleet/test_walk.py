@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 
 from regproxy.policy.fleet.ring import Ring, ancestors, start
 from regproxy.policy.fleet.walk import Ask, Walk
+from regproxy.policy.fleet.zones import Zones
 
 MEMBERS = [f"http://10.0.0.{number}:5000" for number in range(100)]
 BEGIN = start("sha256:abc", 7)
@@ -17,7 +18,7 @@ DEEP = next(name for name in MEMBERS if len(chain(name)) == 4)
 
 
 def walk(us: str = DEEP, level: int | None = 0, suspected: frozenset[str] = frozenset()) -> Walk:
-    return Walk(Ring(MEMBERS, us), BEGIN, level, suspected.__contains__)
+    return Walk(Zones(Ring(MEMBERS, us)), BEGIN, level, suspected.__contains__)
 
 
 def busy(found: Walk) -> None:
@@ -97,7 +98,7 @@ def test_n17_01_whatever_they_answer_only_members_that_come_before_us_are_asked(
 ) -> None:
     begin = start("sha256:abc", number)
     ring = Ring(MEMBERS, us)
-    found = Walk(ring, begin, level, suspected.__contains__)
+    found = Walk(Zones(ring), begin, level, suspected.__contains__)
     asked: list[str] = []
     for is_busy in [*answers, *[False] * 30]:
         ask = found.next()
