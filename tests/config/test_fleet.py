@@ -41,6 +41,7 @@ def configured(fleet: str, others: str = LISTEN) -> str:
         ("peers: 'dns://peers.test:0'", "must be dns:// with"),
         ("peers: 'dns://10.0.0.1:5000'", "is one address, and no name of all members: list their URLs instead"),
         ("peers: 'dns://[::1]:5000'", "is one address, and no name of all members"),
+        (f"peers: '{LIST}', zone: 'eu central'", "fleet.zone: 'eu central' is not the name of a zone, such as eu-central-1a"),
         (f"peers: '{LIST}', timeout: 5m", "fleet.timeout: '5m' must be at most 1m"),
         (f"peers: '{LIST}', key: '{KEY},{KEY}'", "fleet.key: is the same key twice"),
         (f"peers: '{LIST}', key: short", "fleet.key: is no key"),

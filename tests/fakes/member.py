@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from regproxy.peers.client import BYTES, OUTCOME, PENDING
+from regproxy.peers.client import BYTES, OUTCOME, PENDING, ZONE
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
 from regproxy.peers.names import PING
 from tests.fakes.fleet import KEY
@@ -43,12 +43,13 @@ class Asked:
 class Member(Listener):
     """Answers each request for a piece with what *answered* makes of it, and says that it lives; where it *hangs up*, it ends there."""
 
-    def __init__(self, answered: Callable[[Asked], bytes], *, hangs_up: bool = False, lives: bool = True) -> None:
+    def __init__(self, answered: Callable[[Asked], bytes], *, hangs_up: bool = False, lives: bool = True, zone: str = "") -> None:
         super().__init__()
         self.asked: list[Asked] = []
         self._answered = answered
         self._hangs_up = hangs_up
         self._lives = lives
+        self._zone = zone
         self._keys = FleetKeys(KEY, time.time)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -58,7 +59,7 @@ class Member(Listener):
             fields = dict(line.split(": ", 1) for line in head[1:] if line)
             sealed = self._keys.opened(fields[REQUEST], method, fields["Host"], target, range_ := fields.get("Range", ""))
             if target == PING:
-                writer.write(Asked(0, 0, sealed).head(BYTES, 200, "", "Content-Length: 0") if self._lives else b"")
+                writer.write(Asked(0, 0, sealed).head(BYTES, 200, "", "Content-Length: 0", *self._located(sealed)) if self._lives else b"")
                 continue
             first, _, last = range_.removeprefix("bytes=").partition("-")
             self.asked.append(asked := Asked(int(first), int(last) + 1, sealed))
@@ -66,3 +67,8 @@ class Member(Listener):
             await writer.drain()
             if self._hangs_up:
                 return
+
+    def _located(self, sealed: Sealed) -> list[str]:
+        """Write in which zone it is: with a MAC of its own, unless one is there already."""
+        zone, _, mac = self._zone.partition(" ")
+        return [f"{ZONE}: {zone} {mac or sealed.mac(ZONE, zone)}"] if zone else []

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from regproxy.telemetry import metrics
 from tests.fakes.fleet import fleet
+from tests.fakes.member import Member
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig
 
@@ -37,3 +39,15 @@ async def test_n17_02_a_cold_blob_crosses_into_the_other_zone_once(tmp_path: Pat
         await _pulled(rigs, upstream, blob)
         assert upstream.sent_blob_bytes() == len(blob)
         assert metrics.FLEET_OTHER_ZONE_BYTES._value.get() - before <= 1.1 * len(blob)
+
+
+async def test_n17_02_with_all_members_of_a_zone_dead_the_other_pulls_on(tmp_path: Path) -> None:
+    blob = os.urandom(6 * MIB + 345)
+    own = {number: {"zone": "a"} for number in range(3)}
+    async with FakeRegistry() as upstream, AsyncExitStack() as zone:
+        others = [await zone.enter_async_context(Member(lambda _: b"", zone="b")) for _ in range(3)]
+        async with fleet(tmp_path, {"docker.io": upstream.url}, 3, more=[each.url for each in others], own=own) as rigs:
+            await _located(rigs, 6)
+            await zone.aclose()
+            await _pulled(rigs, upstream, blob)
+            assert upstream.sent_blob_bytes() == len(blob)

@@ -58,3 +58,17 @@ async def test_n17_03_what_no_member_says_is_no_answer(answered: Answered) -> No
             assert refused.value.is_suspect
         finally:
             await client.close()
+
+
+@pytest.mark.parametrize(("told", "zone"), [("", ""), ("eu-1a", "eu-1a"), ("-eu", ""), ("x" * 64, ""), ("eu-1a f00", None)])
+async def test_n17_03_a_zone_counts_as_its_member_signed_it(told: str, zone: str | None) -> None:
+    client = PeerClient(FleetKeys(KEY, time.time), 60.0, time.time)
+    async with Member(lambda _: b"", zone=told) as member:
+        try:
+            if zone is None:
+                with pytest.raises(PeerError):
+                    await client.zone(member.url)
+            else:
+                assert await client.zone(member.url) == zone
+        finally:
+            await client.close()
