@@ -344,6 +344,15 @@ def test_n17_11_replicas_are_a_fleet_by_the_headless_service(mode: str, tmp_path
         assert _environment(found.pods()["DaemonSet/rp-regproxy-node"]) == ({}, [])
 
 
+@pytest.mark.parametrize(("zone", "shown"), [("auto", "${REGPROXY_ZONE}"), ("eu-1a", "eu-1a"), ("", None)])
+def test_n17_11_replicas_say_which_zone_they_are_in(zone: str, shown: str | None) -> None:
+    found = Rendered({"fleet": {**FLEET["fleet"], "zone": zone}})
+    assert found.config()["fleet"].get("zone") == shown
+    (cache,) = [each for each in found.pods()["StatefulSet/rp-regproxy"]["containers"] if each["args"][0] == "serve"]
+    labels = [each["valueFrom"]["fieldRef"]["fieldPath"] for each in cache["env"] if each["name"] == "REGPROXY_ZONE"]
+    assert labels == (["metadata.labels['topology.kubernetes.io/zone']"] if zone == "auto" else [])
+
+
 def test_n17_11_members_are_verified_by_the_authority_of_the_secret() -> None:
     assert Rendered({**FLEET, "tls": {"existingSecret": "tls"}}).config()["fleet"]["ca"] == "/etc/regproxy/tls/ca.crt"
     assert "fleet" not in Rendered({"tls": {"existingSecret": "tls"}}).config()

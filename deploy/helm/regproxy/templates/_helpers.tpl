@@ -131,6 +131,7 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- if .Values.fleet.enabled -}}
 {{- $fleet := dict "peers" (printf "dns://%s-peers.%s.svc:5000" (include "regproxy.fullname" .) .Release.Namespace) "key" "${REGPROXY_FLEET_KEY}" -}}
 {{- if .Values.tls.existingSecret }}{{ $_ := set $fleet "ca" "/etc/regproxy/tls/ca.crt" }}{{ end -}}
+{{- with .Values.fleet.zone }}{{ $_ := set $fleet "zone" (eq . "auto" | ternary "${REGPROXY_ZONE}" .) }}{{ end -}}
 {{- $_ := set $own "fleet" $fleet -}}
 {{- end -}}
 {{- if $credentials }}{{- $_ := set $own "upstreams" $credentials }}{{- end -}}
@@ -188,6 +189,10 @@ seccompProfile: {type: RuntimeDefault}
     {{- if .isMember }}
     - name: REGPROXY_FLEET_KEY
       valueFrom: {secretKeyRef: {name: {{ $root.Values.fleet.existingSecret | quote }}, key: REGPROXY_FLEET_KEY}}
+    {{- if eq $root.Values.fleet.zone "auto" }}
+    - name: REGPROXY_ZONE
+      valueFrom: {fieldRef: {fieldPath: "metadata.labels['topology.kubernetes.io/zone']"}}
+    {{- end }}
     {{- end }}
     {{- with $root.Values.extraEnv }}{{ toYaml . | nindent 4 }}{{- end }}
   {{- $behind := and .asks $root.Values.store.behind.url $root.Values.store.behind.existingSecret }}
