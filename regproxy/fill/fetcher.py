@@ -170,7 +170,7 @@ class Fetcher:
 
 
 def _ran_on(error: BaseException, download: Download) -> bool:
-    is_outage = isinstance(error, Unavailable) and not isinstance(error, LocalResourceError)
+    is_outage = isinstance(error, Unavailable | Throttled) and not isinstance(error, LocalResourceError)
     return is_outage and download.size is None and bool(download.source.segments)
 
 

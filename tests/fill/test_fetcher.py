@@ -95,13 +95,14 @@ async def test_a_blob_that_never_ends_is_whole_where_another_host_says_so(
         assert {host["url"]: host["failures"] > 0 for host in await proxy.hosts()} == {mirror.url: True, upstream.url: False}
 
 
+@pytest.mark.parametrize("status", [503, 429])
 async def test_a_blob_that_never_ends_and_is_too_long_is_asked_of_another_host(
-    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path
+    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path, status: int
 ) -> None:
     """All others say then is that there is nothing so far behind its end, to whatever it is asked to go on with."""
     digest = _held_by_both(mirror, upstream, BLOB)
     mirror.misbehave("/blobs/", NoRanges(), NoLength(), Lie(BLOB + b"more"), Stall(len(BLOB) + 4), times=2)
-    mirror.misbehave("/blobs/", Status(503))
+    mirror.misbehave("/blobs/", Status(status))
     async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": mirror.url}, {"url": upstream.url}]}}, timeouts=QUICK) as proxy:
         assert (await proxy.ask(_path(digest))).body == BLOB
 
