@@ -19,6 +19,7 @@ from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
 TIMEOUT = 0.05  # seconds for a call, of which a miss makes four at most; a Redis on the same network needs one thousandth
+_CONNECT = 1.0  # seconds, or as many as a call has where that is more
 _KNOCK = 0.5  # seconds between two tries to reach a Redis that was lost
 _CONNECTIONS = 32
 
@@ -34,7 +35,9 @@ class RedisConnection:
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         """Connect to nothing yet; a call has *timeout* seconds."""
         retry = Retry(NoBackoff(), 0)  # a retry would wait; the connection decides when to try again
-        pool = BlockingConnectionPool.from_url(url, max_connections=_CONNECTIONS, timeout=None, socket_connect_timeout=1.0, retry=retry)
+        pool = BlockingConnectionPool.from_url(
+            url, max_connections=_CONNECTIONS, timeout=None, socket_connect_timeout=max(_CONNECT, timeout), retry=retry
+        )
         self._redis: Redis = Redis(connection_pool=pool)
         self.timeout = timeout
         self._knocking: asyncio.Task[None] | None = None
