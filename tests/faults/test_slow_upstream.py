@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
-from tests.rig import QUICK, rig
+from tests.rig import PATIENT, rig
 
 NAME = "library/app"
 
@@ -19,7 +19,7 @@ async def test_n13_21_a_slow_registry_is_waited_for_and_others_are_not(upstream:
     slow = {**hosts, "timeouts": {"headers": "5m"}}
     slow_host = {"hosts": [{"url": upstream.url, "timeouts": {"headers": "5m"}}]}
     upstreams = {"docker.io": hosts, "slow.test": slow, "slow-host.test": slow_host}
-    async with rig(tmp_path / "store", upstreams, timeouts=QUICK) as proxy:
+    async with rig(tmp_path / "store", upstreams, timeouts={**PATIENT, "headers": "2s"}) as proxy:
         waiting = [asyncio.create_task(proxy.ask(f"/v2/{NAME}/manifests/1?ns={name}")) for name in ("slow.test", "slow-host.test")]
         assert (await proxy.ask(f"/v2/{NAME}/manifests/1?ns=docker.io")).status == 504
         assert [task.done() for task in waiting] == [False, False]
