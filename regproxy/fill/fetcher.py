@@ -141,10 +141,10 @@ class Fetcher:
         """Wait for the first answer; raise `Gone` where there is none because what an earlier fill left is more than there is."""
         try:
             await download.begin()
-        except Unavailable as error:
+        except (Unavailable, Throttled) as error:
             registry = self._registries[fill.repository.registry]
-            size = await registry.describe(fill.repository, fill.digest) if download.start else None
-            if size is not None and size <= download.start:
+            size = await registry.describe(fill.repository, fill.digest) if download.start and not error.is_behind_the_end else None
+            if error.is_behind_the_end or (size is not None and size <= download.start):
                 raise Gone(f"what was left of {fill.digest} is more than all of it") from error
             raise
         if download.start and download.size is not None and download.size <= download.start:
@@ -170,8 +170,9 @@ class Fetcher:
 
 
 def _ran_on(error: BaseException, download: Download) -> bool:
-    is_outage = isinstance(error, Unavailable | Throttled) and not isinstance(error, LocalResourceError)
-    return is_outage and download.size is None and bool(download.source.segments)
+    if not isinstance(error, Unavailable | Throttled) or isinstance(error, LocalResourceError):
+        return False
+    return (download.size is None or error.is_behind_the_end) and bool(download.source.segments)
 
 
 async def _receive(download: Download, holdback: Holdback, fill: Fill, ingest: Ingest) -> None:

@@ -26,6 +26,7 @@ class UpstreamError(Exception):
     """An upstream could not give what was asked; the message says which, what and whose fault."""
 
     origin: str | None = None  # who it was that failed, where a host had redirected us there; None: the host itself
+    is_behind_the_end = False  # whether a host said that a blob has nothing from where it was to go on
 
 
 class Answer(UpstreamError):

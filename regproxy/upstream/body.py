@@ -137,7 +137,9 @@ async def open_body(
             response = await stack.enter_async_context(client.ask(replace(request, headers={})))
         if response.status not in {200, 206} and not _ends_at(response, start):
             message = f"{client.host} answered {response.status} to a request for {digest} from {start} on"
-            raise Unavailable(message, answered=response.status == 416)
+            error = Unavailable(message, answered=response.status == 416)
+            error.is_behind_the_end = response.status == 416 and start > 0
+            raise error
         body = HostBody(response, client, health, timeouts, digest)
         health.led(client.host, client.elsewhere(response.url))
         if wanted:

@@ -107,6 +107,24 @@ async def test_a_blob_that_never_ends_and_is_too_long_is_asked_of_another_host(
         assert (await proxy.ask(_path(digest))).body == BLOB
 
 
+@pytest.mark.parametrize("status", [503, 429])
+async def test_what_a_host_left_behind_the_end_of_a_blob_is_not_gone_on_with(
+    mirror: FakeRegistry, upstream: FakeRegistry, tmp_path: Path, status: int
+) -> None:
+    """It told a length that is too large, says so of it again, and then sends nothing; the other says that there is no more."""
+    digest = _held_by_both(mirror, upstream, BLOB)
+    mirror.misbehave(on("GET", "/blobs/"), NoRanges(), Lie(BLOB + b"more"), Cut(len(BLOB) + 2), times=1)
+    mirror.misbehave(on("GET", "/blobs/"), Status(status))
+    mirror.misbehave(on("HEAD", "/blobs/"), Lie(BLOB + b"more"))
+    upstream.misbehave("/blobs/", Status(503))
+    hosts = [{"url": mirror.url, "trust": ["pull"]}, {"url": upstream.url}]
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": hosts}}) as proxy:
+        assert not (await proxy.ask(_path(digest))).is_whole
+        await proxy.settled()
+        upstream.behave()
+        assert (await proxy.ask(_path(digest))).body == BLOB
+
+
 async def test_a_stranger_who_is_right_is_asked_again(mirror: FakeRegistry, upstream: FakeRegistry, proxy: Rig) -> None:
     for body in (BLOB, BLOB[1:]):
         assert (await proxy.ask(_path(_held_by_both(mirror, upstream, body)))).body == body

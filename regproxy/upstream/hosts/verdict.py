@@ -24,6 +24,13 @@ def verdict(upstream: str, failures: Sequence[tuple[Host, UpstreamError]]) -> Up
             return error
     if all(isinstance(error, InvalidContent) for _, error in failures):
         return failures[0][1]
+    error = _outage(upstream, failures)
+    error.is_behind_the_end = any(each.is_behind_the_end for _, each in failures)
+    return error
+
+
+def _outage(upstream: str, failures: Sequence[tuple[Host, UpstreamError]]) -> UpstreamError:
+    """Make one failure of all."""
     message = f"no host of {upstream} answered: " + "; ".join(str(error) for _, error in failures)
     if any(isinstance(error, Throttled) for _, error in failures):
         return Throttled(message, min(_pause(error) for _, error in failures))
