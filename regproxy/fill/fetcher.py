@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class _EndlessError(Unavailable):
-    """What came told no length and did not end, and nobody goes on with it: it may be too much. Nobody has seen it but us."""
+    """What came told no length and did not end, or is more than another host says there is: nobody goes on with it."""
 
 
 class Fetcher:
@@ -128,7 +128,7 @@ class Fetcher:
                     return await kept(ingest.commit(), fill.digest)
                 except (NotFound, Refused, Throttled, Unavailable, asyncio.CancelledError) as error:
                     if _ran_on(error, download):
-                        raise _EndlessError(f"{fill.digest} came without a length and did not end: {error}") from error
+                        raise _EndlessError(f"{fill.digest} did not end, or was more than all of it: {error}") from error
                     ingest.leave()
                     raise
                 finally:
