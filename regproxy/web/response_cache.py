@@ -7,7 +7,7 @@ take twice as long as all the rest, so it is remembered; whether it is still cur
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from aiohttp import web
@@ -16,7 +16,7 @@ from cachetools import LRUCache
 from regproxy.ports import Extent
 from regproxy.telemetry.log import Told
 from regproxy.web.access_log import AccessLogEntry
-from regproxy.web.buffered import BufferedResponse, date, stays
+from regproxy.web.buffered import BufferedResponse, date, may_sendfile, read_whole, send_now, stays
 from regproxy.web.context import new_request_id
 
 _MOST = 16 * 1024 * 1024  # bytes of answers, and of the requests for them; one for an image takes 5 KiB
@@ -30,6 +30,20 @@ class CachedResponse(NamedTuple):
 
     written: bytes
     file: Extent | None
+
+    def send(self, transport: asyncio.Transport) -> int:
+        """Send it at once, and return how many bytes of the file wait in memory, at most; raise `OSError`."""
+        if self.file is None:
+            transport.write(self.written)
+            return 0
+        if not may_sendfile(transport, self.file):
+            transport.writelines([self.written, read_whole(self.file)])
+            return self.file.length  # asyncio does not tell how much of it TLS holds
+        transport.write(self.written)
+        sent = send_now(transport, self.file)
+        if waiting := self.file.length - sent:
+            transport.write(read_whole(replace(self.file, offset=self.file.offset + sent, length=waiting)))
+        return waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ client when a file ends early.
 """
 
 import errno
-import os
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.ports import Content, Extent, StoreError, UpstreamError
 from regproxy.pull.passing import Run
 from regproxy.telemetry import metrics
-from regproxy.web.buffered import BufferedResponse, may_sendfile, read_whole
+from regproxy.web.buffered import BufferedResponse, read_cached, read_whole
 from regproxy.web.clients.metering import pay
 from regproxy.web.sendfile import SMALL, send_extent
 
@@ -66,25 +65,15 @@ def matches(header: str | None, digest: Digest) -> bool:
 
 
 async def at_hand(request: web.BaseRequest, content: Content) -> bytes | Extent | None:
-    """Return small content, or where it lies if sendfile will do; None where there is more of it."""
+    """Return small content, or where it lies for as long as anybody asks; None where there is more of it."""
     if not 0 < content.size <= SMALL or request.transport is None:
         return None
-    if (body := await _in_memory(content)) is not None:
-        return body
     extent = await content.extent(0, content.size)
-    return extent if extent.length == content.size and may_sendfile(request.transport, extent) else None
-
-
-async def _in_memory(content: Content) -> bytes | None:
-    """Read content that is very small; None where the kernel has it not in memory, or there is more of it."""
-    if content.size > _LEAST:
+    if extent.length != content.size:
         return None
-    extent, body = await content.extent(0, content.size), bytearray(content.size)
-    try:
-        count = os.preadv(extent.file.fileno(), [body], extent.offset, os.RWF_NOWAIT)
-    except OSError:
-        return None  # the long way finds out why
-    return bytes(body) if count == content.size else None
+    if content.size <= _LEAST and (body := read_cached(extent)) is not None:
+        return bytes(body)
+    return extent if extent.is_lasting else None
 
 
 class _PartsResponse(web.StreamResponse):

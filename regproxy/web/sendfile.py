@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from regproxy.ports import Extent
-from regproxy.web.buffered import SHORTER, may_sendfile, send_now
+from regproxy.web.buffered import SHORTER, may_sendfile, read_cached, send_now
 from regproxy.web.clients.metering import meter
 
 _STRIDE = 1024 * 1024
@@ -60,7 +60,12 @@ async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, pi
         with contextlib.suppress(asyncio.SendfileNotAvailableError):
             _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
             return piece.length
-    chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), min(piece.length, _COPIED), piece.offset)
+    copied = replace(piece, length=min(piece.length, _COPIED))
+    chunk: bytes | bytearray | None = read_cached(copied)
+    if chunk is None:
+        chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), copied.length, copied.offset)
+    else:
+        await asyncio.sleep(0)  # a client that takes all at once lets others have their turn
     if not chunk:
         raise OSError(errno.EIO, SHORTER)
     await writer.write(chunk)

@@ -16,6 +16,8 @@ from aiohttp import web
 
 from regproxy.config import Address
 from regproxy.config.tls import ServerTls
+from regproxy.index.database import Database
+from regproxy.index.retention import prepare
 from regproxy.server import sockets
 from regproxy.web.app import admin_port
 from regproxy.web.tls import Certificates
@@ -82,6 +84,38 @@ async def test_content_is_right_cold_in_flight_and_cached(upstream: FakeRegistry
     for start, stop in ((0, 1), (SIZE - 1, SIZE), (1_048_575, 2_097_153), (262_143, 262_145)):
         answer = await proxy.ask(path, Range=f"bytes={start}-{stop - 1}")
         assert (answer.status, answer.body) == (206, BLOB[start:stop])
+
+
+@pytest.mark.parametrize("size", [20_000, 100_000, 262_144])
+async def test_a_small_blob_is_repeated_as_it_is(upstream: FakeRegistry, proxy: Rig, tmp_path: Path, size: int) -> None:
+    path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, BLOB[:size])}"
+    for _ in range(2):
+        assert (await proxy.ask(path)).body == BLOB[:size]
+        await proxy.settled()
+    assert (await proxy.ask(path)).status == 200
+    index = await Database.open(tmp_path / "store" / "index.db", lambda connection: prepare(connection, []))
+    await index.write("DROP TABLE content")
+    await index.close()
+    again = await proxy.ask(path)
+    assert (again.headers["Cache-Status"], again.body) == ("regproxy; hit", BLOB[:size])
+
+
+async def test_who_asks_for_more_than_it_takes_gets_all_of_it(upstream: FakeRegistry, proxy: Rig) -> None:
+    count, size = 64, 200_000
+    path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, BLOB[:size])}"
+    for _ in range(3):
+        await proxy.ask(path)
+        await proxy.settled()
+    reader, writer = await asyncio.open_connection(LOOPBACK, proxy.port, ssl=proxy.tls)
+    for _ in range(count):  # each alone in its record, as repeated requests are
+        writer.write(raw_request(path))
+        await writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(300):
+        for _ in range(count):
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(size) == BLOB[:size]
+    writer.close()
 
 
 async def test_a_transfer_that_fails_ends_short_of_its_length(upstream: FakeRegistry, proxy: Rig) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -15,10 +14,8 @@ from regproxy.oci.errors import RegistryError
 from regproxy.policy.clients.client_timeouts import ClientTimeouts, SendProgress
 from regproxy.policy.clients.forwarded import TrustedProxies
 from regproxy.policy.clock import MonotonicClock
-from regproxy.ports import Extent
 from regproxy.telemetry.log import fields
 from regproxy.web.access_log import AccessLogEntry
-from regproxy.web.buffered import read_whole, send_now
 from regproxy.web.clients.metering import Meter
 from regproxy.web.connection.aiohttp_parts import OpenRequestHandler, OpenServer, RawRequestMessage
 from regproxy.web.connection.head_budget import LARGE, HeadBudget
@@ -93,9 +90,7 @@ class Connection(OpenRequestHandler):
         is_next = self._is_between and self.is_waiting()
         if is_next and (answer := self._server.repeated(self, data)) is not None:
             self.restart_keepalive()
-            self.wire.write(answer.written)
-            if answer.file is not None:
-                self._send_file(answer.file, data)
+            self._repeat(answer, data)
             return
         self._server.watchdog.received(self)
         before, is_body = self.request_count, self._is_body_due
@@ -116,13 +111,11 @@ class Connection(OpenRequestHandler):
         """What the answer to the present request is remembered by, where the request came alone and in one piece."""
         return self._server.cache_key(self, self.raw_request) if self.raw_request is not None else None
 
-    def _send_file(self, file: Extent, raw_request: bytes) -> None:
-        """Send a small file at once; what the socket does not take waits in memory, which the watchdog counts."""
+    def _repeat(self, answer: CachedResponse, raw_request: bytes) -> None:
+        """Send an answer at once; what the socket does not take of its small file waits in memory, which the watchdog counts."""
         try:
-            sent = send_now(self.wire, file)
-            if sent < file.length:
-                self.wire.write(read_whole(replace(file, offset=file.offset + sent, length=file.length - sent)))
-                self._server.watchdog.lend(self, file.length - sent)
+            if waiting := answer.send(self.wire):
+                self._server.watchdog.lend(self, waiting)
         except OSError as error:
             self._server.failed(self, raw_request, error)
             self.force_close()
@@ -237,7 +230,7 @@ class RegistryServer(OpenServer):
 
     def repeated(self, connection: Connection, raw_request: bytes) -> CachedResponse | None:
         """Return the response to a repeated request, unless the client has yet to take another, or has to be told that we leave."""
-        if self.is_leaving or connection.wire.get_write_buffer_size():
+        if self.is_leaving or connection.wire.get_write_buffer_size() or self.watchdog.owes(connection):
             return None
         if self._is_trusted is not None and not self._is_trusted(connection.wire):
             return None

@@ -100,6 +100,10 @@ class Watchdog:
         self._lent[connection] = count
         self._lent_bytes += count
 
+    def owes(self, connection: Watched) -> bool:
+        """Report whether the client has yet to take some of what was lent to it."""
+        return connection in self._lent and unacknowledged_bytes(connection.wire.get_extra_info("socket")) > 0
+
     def returned(self, connection: Watched) -> None:
         """Record that none of them wait any more."""
         if self._lent:
@@ -121,9 +125,9 @@ class Watchdog:
     def _check(self, connection: Watched, now: float) -> None:
         del self._checks[connection]
         sock = connection.wire.get_extra_info("socket")
-        if not (unsent := connection.wire.get_write_buffer_size()):
+        waiting = connection.wire.get_write_buffer_size() + unacknowledged_bytes(sock)
+        if not waiting:
             self.returned(connection)
-        waiting = unsent + unacknowledged_bytes(sock)
         if connection.progress.stuck_for(now, acknowledged_bytes(sock), waiting) >= self._timeouts.progress:
             metrics.CLIENTS_DROPPED.labels("progress").inc()
             abort(sock)
