@@ -1,7 +1,7 @@
 """Many clients of one blob in a process of their own: `crowd(...)`, or `python -m bench.crowd` for what it runs.
 
 They take what comes and throw it away in the kernel (MSG_TRUNC, tcp(7)), so that a thousand of them cost less than what they measure; a few
-of them look at every byte. With a rate they read no faster than that.
+of them (`Asked.every`) look at every byte. With a rate they read no faster than that.
 """
 
 import asyncio
@@ -11,19 +11,23 @@ import selectors
 import socket
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 
+from bench.network import inside
 from tests.rig import LOOPBACK
 
 _MOST = 1024 * 1024  # bytes taken at a time
 _LOOK = 0.05  # seconds between two helpings of a client that reads slowly
 _WINDOW = 65536  # bytes that wait for a client in any case: it may come no less often than they do, or it is slower than its rate
-_EVERY = 50  # clients, one of which looks at the bytes
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How many clients ask for what, how fast they read in bytes per second, and for how long at most."""
+    """How many clients ask for what, how fast they read in bytes per second, for how long at most, and which of them look at the bytes.
+
+    They are in the networks at the paths *namespaces* in turns, where there are some.
+    """
 
     port: int
     path: str
@@ -31,6 +35,8 @@ class Asked:
     clients: int
     rate: float | None = None
     seconds: float = 120
+    every: int = 50  # one of so many looks
+    namespaces: tuple[str, ...] = ()
 
 
 @dataclass
@@ -111,10 +117,11 @@ def _run(asked: Asked) -> list[Seen]:
 
 
 def _connected(asked: Asked, number: int) -> _Client:
-    sock = socket.create_connection((LOOPBACK, asked.port), timeout=60)
+    with inside(asked.namespaces[number % len(asked.namespaces)]) if asked.namespaces else nullcontext():
+        sock = socket.create_connection((LOOPBACK, asked.port), timeout=60)
     sock.settimeout(0)
     sock.sendall(f"GET {asked.path} HTTP/1.1\r\nHost: crowd\r\nConnection: close\r\n\r\n".encode())
-    return _Client(sock, hashing=hashlib.sha256() if number % _EVERY == 0 and asked.rate is None else None)
+    return _Client(sock, hashing=hashlib.sha256() if number % asked.every == 0 and asked.rate is None else None)
 
 
 def _read_all(clients: list[_Client], began: float, seconds: float) -> None:

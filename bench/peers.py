@@ -40,13 +40,14 @@ class Peer:
     pid: int
     scheme: str = "http"
     admin_port: int | None = None
+    address: str = LOOPBACK
 
     def url(self, path: str) -> str:
-        return f"{self.scheme}://{LOOPBACK}:{self.port}{path}"
+        return f"{self.scheme}://{self.address}:{self.port}{path}"
 
     async def metric(self, name: str) -> float:
         """Add up a metric over its labels; regproxy's alone."""
-        async with aiohttp.ClientSession() as session, session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:
+        async with aiohttp.ClientSession() as session, session.get(f"http://{self.address}:{self.admin_port}/metrics") as response:
             lines = (await response.text()).splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
@@ -172,16 +173,18 @@ async def _distribution(root: Path, settings: Mapping[str, object]) -> AsyncIter
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], root: Path, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+async def running(
+    command: Sequence[str], root: Path, port: int, tls: ssl.SSLContext | None = None, address: str = LOOPBACK
+) -> AsyncIterator[Peer]:
     """Run a program, its output in a file, from when all its processes answer."""
     with (root / "log").open("wb") as log:
         program = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     try:
         async with asyncio.timeout(60):
             for _ in range(_PROBES):
-                while not await _answers(port, tls):  # noqa: ASYNC110  another process: nobody could set an event
+                while not await _answers(address, port, tls):  # noqa: ASYNC110  another process: nobody could set an event
                     await asyncio.sleep(0.05)
-        yield Peer(port, program.pid)
+        yield Peer(port, program.pid, address=address)
     finally:
         program.terminate()
         await program.wait()
@@ -196,10 +199,10 @@ def _trusting(pair: Pair | None) -> ssl.SSLContext | None:
     return context
 
 
-async def _answers(port: int, tls: ssl.SSLContext | None) -> bool:
+async def _answers(address: str, port: int, tls: ssl.SSLContext | None) -> bool:
     """Ask anything, and wait for a word."""
     try:
-        reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=tls)
+        reader, writer = await asyncio.open_connection(address, port, ssl=tls)
     except OSError:
         return False
     try:
