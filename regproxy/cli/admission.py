@@ -7,13 +7,21 @@ import typer
 from pydantic import ValidationError
 
 from regproxy.cli.configuration import UNUSABLE, ConfigFile, loaded
+from regproxy.cli.terminal.examples import examples
 from regproxy.config.tls import ServerTls
 from regproxy.config.units import address
 from regproxy.policy.routing import Routes
 
+app = typer.Typer()
+
 _CANNOT_START = 1  # exit status: the configuration is right, the machine is in the way
 
 
+@app.command(
+    epilog=examples(
+        "regproxy admission --certificate tls.crt --key tls.key --registry http://regproxy.example:5000 --own-namespace regproxy"
+    )
+)
 def admission(
     config: ConfigFile = None,
     *,

@@ -3,9 +3,13 @@
 import typer
 
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.terminal.examples import examples
 from regproxy.config.tls import cautions
 
+app = typer.Typer()
 
+
+@app.command(epilog=examples("regproxy check --config regproxy.yaml"))
 def check(config: ConfigFile = None) -> None:
     """Print the effective configuration, secrets hidden; or every mistake in it."""
     settings = loaded(config)

@@ -6,16 +6,26 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from regproxy.cli.terminal.examples import examples
 from regproxy.runtimes.apply import Host
 from regproxy.runtimes.atomic_files import CannotApply
 from regproxy.runtimes.model import CA_FILE, Endpoint, Plan, Runtime, Unsupported, Wanted
 from regproxy.runtimes.registered import RUNTIMES
+
+app = typer.Typer()
 
 RuntimeName = Enum("RuntimeName", {name: name for name in RUNTIMES})  # type: ignore[misc]  # typer wants an enumeration
 
 ROOT_HELP = "A host's file system (a directory with `etc` in it), or the runtime's own directory, such as certs.d."
 
 
+@app.command(
+    epilog=examples(
+        "regproxy client-config containerd --endpoint http://regproxy.example:5000 --apply",
+        "regproxy client-config docker --endpoint http://regproxy.example:5000 --check",
+        "regproxy client-config containerd --undo",
+    )
+)
 def client_config(
     runtime: Annotated[RuntimeName, typer.Argument(metavar="RUNTIME", help=", ".join(RUNTIMES), show_default=False)],
     *,

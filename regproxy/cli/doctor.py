@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from regproxy.cli.client_config import ROOT_HELP, RuntimeName, known_registries
+from regproxy.cli.terminal.examples import examples
 from regproxy.runtimes.apply import Host
 from regproxy.runtimes.atomic_files import CannotApply
 from regproxy.runtimes.doctor.examination import Pull, examine, parse_version, runtimes_here
@@ -18,7 +19,10 @@ from regproxy.runtimes.model import Endpoint, Runtime, Unsupported
 from regproxy.runtimes.registered import RUNTIMES
 from regproxy.telemetry.log import plain
 
+app = typer.Typer()
 
+
+@app.command(epilog=examples("regproxy doctor", "regproxy doctor containerd --endpoint http://regproxy.example:5000 --json"))
 def doctor(
     runtime: Annotated[
         RuntimeName | None, typer.Argument(metavar="[RUNTIME]", help="Without it, every runtime that is here.", show_default=False)

@@ -9,12 +9,16 @@ from rich.text import Text
 
 from regproxy.cli.admin import Admin, asked
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.terminal.examples import examples
 from regproxy.telemetry.log import plain
+
+app = typer.Typer()
 
 _STYLES = {"good": "green", "note": "default", "bad": "red"}
 _SIGNS = {"good": "ok  ", "note": "    ", "bad": "FAIL"}
 
 
+@app.command(epilog=examples("regproxy explain nginx:1.27", "regproxy explain ghcr.io/org/app:2 --admin http://regproxy.example:5001"))
 def explain(
     image: Annotated[str, typer.Argument(help="As for docker pull: docker.io/library/nginx:1.27")],
     *,

@@ -9,6 +9,9 @@ import typer
 
 from regproxy.cli.admin import Admin, asked
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.terminal.examples import examples
+
+app = typer.Typer()
 
 _NAMES = "nginx:1.27, docker.io/library/nginx:1.27, a repository, or a pattern: 'docker.io/library/*'"
 
@@ -18,6 +21,7 @@ TagName: TypeAlias = Annotated[str, typer.Argument(metavar="IMAGE", help="An ima
 Held: TypeAlias = Annotated[str | None, typer.Option("--digest", help="What it shall mean; without it, what it means now.")]
 
 
+@app.command(epilog=examples("regproxy freeze", "regproxy freeze nginx:1.27", "regproxy freeze 'docker.io/library/*'"))
 def freeze(image: MaybeImage = None, digest: Held = None, config: ConfigFile = None, admin: Admin = None) -> None:
     """Hold an image, a repository or a pattern to what it means now; without one, list what is frozen."""
     settings = loaded(config)
@@ -32,12 +36,14 @@ def freeze(image: MaybeImage = None, digest: Held = None, config: ConfigFile = N
     typer.echo(f"frozen {held['pattern']}: {held['digest'] or _meaning(held['pattern'])}")
 
 
+@app.command(epilog=examples("regproxy unfreeze nginx:1.27"))
 def unfreeze(image: Image, config: ConfigFile = None, admin: Admin = None) -> None:
     """Follow upstream again."""
     asked(loaded(config), admin, "DELETE", "freezes", pattern=image)
     typer.echo(f"unfrozen {image}: upstream says again what it means")
 
 
+@app.command(epilog=examples("regproxy history nginx:1.27"))
 def history(
     image: TagName,
     *,
@@ -58,6 +64,7 @@ def history(
         typer.echo(f"{waits['digest']} is served from {_moment(waits['until'])} on (cooldown)")
 
 
+@app.command(epilog=examples("regproxy rollback nginx:1.27", "regproxy rollback nginx:1.27 --to sha256:..."))
 def rollback(
     image: TagName,
     to: Annotated[str | None, typer.Option(metavar="DIGEST", help="What it shall mean; without it, what it meant before.")] = None,

@@ -12,7 +12,9 @@ from regproxy.nodes import agent
 from regproxy.nodes.cluster import Cluster, ClusterError, Undoing
 
 app = typer.Typer(
-    help="Keep the container runtime of a node configured while the cache answers. The Helm chart runs this.", no_args_is_help=True
+    name="node-config",
+    help="Keep the container runtime of a node configured while the cache answers. The Helm chart runs this.",
+    no_args_is_help=True,
 )
 
 _RUNTIME = typer.Argument(metavar="RUNTIME", help="As `regproxy client-config --help` lists them.", show_default=False)

@@ -5,12 +5,16 @@ import os
 import typer
 
 from regproxy.cli.configuration import UNUSABLE, ConfigFile, loaded
+from regproxy.cli.terminal.examples import examples
 from regproxy.config import ConfigError, load
 from regproxy.ports import StoreError
+
+app = typer.Typer()
 
 _CANNOT_START = 1  # exit status: the configuration is right, the machine is in the way
 
 
+@app.command(epilog=examples("regproxy serve", "regproxy serve --config /etc/regproxy/regproxy.yaml"))
 def serve(config: ConfigFile = None) -> None:
     """Serve registries until told to stop."""
     settings = loaded(config)

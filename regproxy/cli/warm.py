@@ -11,10 +11,13 @@ import typer
 
 from regproxy.cli.admin import Admin, asked
 from regproxy.cli.configuration import ConfigFile, loaded
+from regproxy.cli.terminal.examples import examples
 from regproxy.cli.terminal.layers import shown
 from regproxy.config import Settings
 from regproxy.policy.platform import Platform
 from regproxy.warming.image_list import InvalidImageList, images_in
+
+app = typer.Typer()
 
 _ALL = "all"
 _SOME_FAILED = 1  # exit status
@@ -41,6 +44,14 @@ Platforms: TypeAlias = Annotated[
 Parallel: TypeAlias = Annotated[int, typer.Option(min=1, max=16, help="Images at once.")]
 
 
+@app.command(
+    epilog=examples(
+        "regproxy warm nginx:1.27 ghcr.io/org/app:2",
+        "kubectl get pods -A -o json | regproxy warm -",
+        "helm template my-release my-chart | regproxy warm - --platform linux/arm64",
+        "regproxy warm -f images.txt --no-wait",
+    )
+)
 def warm(
     images: Images = None,
     *,
@@ -82,6 +93,7 @@ def warm(
         raise typer.Exit(_SOME_FAILED)
 
 
+@app.command(epilog=examples("regproxy refresh nginx:1.27"))
 def refresh(
     image: Annotated[str, typer.Argument(help="An image with a tag, as in docker pull.")], config: ConfigFile = None, admin: Admin = None
 ) -> None:

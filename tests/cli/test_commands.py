@@ -88,9 +88,25 @@ def test_the_module_is_the_program() -> None:
     assert done.stdout == f"regproxy {__version__}\n"
 
 
-def test_checking_loads_no_http_stack() -> None:
-    code = "import sys, regproxy.cli; sys.exit('aiohttp' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_a_command_imports_nothing_for_the_sake_of_others() -> None:
+    code = """
+import sys
+from regproxy.cli import app
+try:
+    app(["check"], prog_name="regproxy")
+except SystemExit:
+    print(*sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stderr.split())
+    assert yaml.safe_load(done.stdout)["listen"] == str(load(None, {}).listen)
+    assert {"regproxy.cli.check", "regproxy.config"} <= imported
+    assert not {"regproxy.cli.serve", "regproxy.cli.store", "regproxy.runtimes", "regproxy.nodes", "aiohttp", "rich"} & imported
+
+
+def test_a_command_that_does_not_exist_is_told_what_it_may_be() -> None:
+    result = ran("serv", COLUMNS="200")
+    assert (result.exit_code, "Did you mean 'serve'" in result.stderr) == (2, True)
 
 
 def test_a_machine_in_the_way_is_told_in_one_line(file: Path, tmp_path: Path) -> None:
