@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from regproxy.config.model import Model
 from regproxy.config.units import Filled
@@ -31,7 +31,7 @@ class _Entry(Model):
     allow: tuple[Filled, ...] | None = None
 
 
-_FILE = TypeAdapter(dict[str, _Entry])
+_FILE = TypeAdapter(dict[str, _Entry], config=ConfigDict(defer_build=True))
 
 
 def parse_tokens(text: bytes) -> Mapping[str, ClientToken]:

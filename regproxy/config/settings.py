@@ -207,7 +207,8 @@ class Document(Basics):
     def settings(self) -> "Settings":
         basics = {name: getattr(self, name) for name in Basics.model_fields}
         basics["token_key"] = (self.token_key or _PROCESS_KEY) if self.takes_credentials else None
-        return Settings(**basics, upstreams=tuple(entry.upstream(name) for name, entry in self.upstreams.items()))
+        # All of it was validated for the document: once more would take as long as the rest of the configuration.
+        return Settings.model_construct(**basics, upstreams=tuple(entry.upstream(name) for name, entry in self.upstreams.items()))
 
 
 class Settings(Basics):
