@@ -1,5 +1,6 @@
 """The commands: thin shells over the same code that serves."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,6 +71,11 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so
 
 @app.callback()
 def regproxy(
-    *, _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False
+    context: typer.Context,
+    *,
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Keep a copy of what container registries serve, and serve it."""
+    if context.invoked_subcommand != "serve":  # which has most of its imports before it
+        gc.freeze()
+        gc.enable()

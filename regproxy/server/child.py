@@ -36,9 +36,8 @@ class Child:
 def forked(count: int, serve: Callable[[socket], None], held: Sequence[int]) -> list[Child]:
     """Fork processes that call *serve* with their end of the socket, and end with it; raise `OSError`.
 
-    They close the descriptors *held*.
+    They close the descriptors *held*. From then on the supervisor collects garbage, and does not look at what there is already.
     """
-    gc.collect()
     gc.freeze()  # pages of objects that nobody looks at stay shared
     children: list[Child] = []
     for name in map(str, range(count)):
@@ -61,6 +60,7 @@ def forked(count: int, serve: Callable[[socket], None], held: Sequence[int]) -> 
             _end(serve, theirs)
         finally:
             os._exit(1)
+    gc.enable()
     return children
 
 

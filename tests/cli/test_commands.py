@@ -104,6 +104,21 @@ except SystemExit:
     assert not {"regproxy.cli.serve", "regproxy.cli.store", "regproxy.runtimes", "regproxy.nodes", "aiohttp", "rich"} & imported
 
 
+def test_garbage_is_not_looked_for_among_what_is_imported_and_is_once_a_command_runs() -> None:
+    code = """
+import gc
+import regproxy.__main__
+from regproxy.cli import app
+app(["--version"], standalone_mode=False)
+print(gc.isenabled())
+app(["check"], standalone_mode=False)
+print(gc.isenabled())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[:2] == [f"regproxy {__version__}", "False"]
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def test_a_command_that_does_not_exist_is_told_what_it_may_be() -> None:
     result = ran("serv", COLUMNS="200")
     assert (result.exit_code, "Did you mean 'serve'" in result.stderr) == (2, True)

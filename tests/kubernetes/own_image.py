@@ -24,7 +24,7 @@ _ACCOUNTS = {
     "etc/passwd": "root:x:0:0::/:/bin/sh\nregproxy:x:10001:10001::/var/lib/regproxy:/bin/sh\n",
     "etc/group": "root:x:0:\nregproxy:x:10001:\n",
 }
-_RUN = "#!/usr/local/bin/python3\nfrom regproxy.cli import app\napp()\n"
+_RUN = "#!/usr/local/bin/python3\nfrom regproxy.__main__ import main\nmain()\n"
 
 
 def own_image() -> tuple[Blob, Blob, Blob]:

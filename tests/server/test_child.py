@@ -44,6 +44,17 @@ def test_a_fork_has_a_line_of_its_own_and_nothing_that_is_held_and_its_status_is
     assert "ValueError: odd" in done.stderr
 
 
+def test_garbage_is_collected_once_all_is_imported_and_the_workers_are_forked() -> None:
+    script = """
+import gc
+gc.disable()
+from regproxy.server.child import forked
+[child] = forked(1, lambda line: line.sendall(str(gc.isenabled()).encode()), [])
+print(child.line.recv(9).decode(), gc.isenabled(), gc.get_freeze_count() > 10_000)
+"""
+    assert _run(script).stdout.split() == ["False", "True", "True"]  # a worker collects by its own clock (regproxy/server/gc.py)
+
+
 def test_a_fork_ends_with_its_parent() -> None:
     script = """
 import os, signal
