@@ -43,13 +43,13 @@ cluster: $(VENV)/.ready-dev
 test-cluster: cluster
 	$(BIN)/python -m tests.kubernetes
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready-dev
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m bench
 
 # What is here against BEFORE, in pairs, in under three minutes: which rows have moved beyond noise.
 BEFORE ?= HEAD^
-bench-quick: $(VENV)/.ready
+bench-quick: $(VENV)/.ready-dev
 	$(BIN)/pip install --quiet --group bench
 	$(BIN)/python -m bench.pairs --before $(BEFORE) --pairs 9 --seconds 1
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bench import processes
 from bench.origin import Image, image, lay_out, push
-from bench.peers import PROXIES, Peer, Upstream, nginx, origin, regproxy, self_signed
+from bench.peers import PROXIES, Peer, Start, Upstream, nginx, origin, regproxy, self_signed
 from regproxy.oci.manifest import ACCEPT
 
 _SIZES = {"blob of 4 KB": 4_000, "blob of 100 KB": 100_000, "blob of 256 MB": 256_000_000}
@@ -73,16 +73,16 @@ async def wrk(url: str, seconds: int, connections: int, shown: str | None = None
 
 
 @asynccontextmanager
-async def serving(served: Image, root: Path) -> AsyncIterator[dict[str, Peer]]:
-    """Run all peers before one registry that holds the image; `direct` is that registry."""
+async def serving(served: Image, root: Path, proxies: Mapping[str, Start] = PROXIES) -> AsyncIterator[dict[str, Peer]]:
+    """Run all *proxies* before one registry that holds the image; `direct` is that registry."""
     async with AsyncExitStack() as stack:
-        for name in ("origin", "nginx", "files", *PROXIES):
+        for name in ("origin", "nginx", "files", *proxies):
             (root / name).mkdir()
         registry = await stack.enter_async_context(origin(root / "origin"))
         await asyncio.to_thread(push, registry, served)
         lay_out(root / "files", served)
         running = {"direct": registry, "nginx": await stack.enter_async_context(nginx(root / "files", root / "nginx"))}
-        for name, start in PROXIES.items():
+        for name, start in proxies.items():
             running[name] = await stack.enter_async_context(start(Upstream(registry.url("")), root / name))
         yield running
 
@@ -101,13 +101,13 @@ async def encrypting(peers: Mapping[str, Peer], served: Image, root: Path) -> As
         yield {"nginx": mark, "regproxy": ours}
 
 
-async def measured(load: Load) -> list[Hit]:
+async def measured(load: Load, proxies: Mapping[str, Start] = PROXIES) -> list[Hit]:
     """Measure all cases, the peers in turns."""
     served = image(_SIZES)
     found: list[Hit] = []
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        async with serving(served, root) as plain, encrypting(plain, served, root) as encrypted:
+        async with serving(served, root, proxies) as plain, encrypting(plain, served, root) as encrypted:
             del plain["direct"]
             for case in _CASES:
                 found += await _compared(case, plain, served.paths()[case], load)

@@ -35,6 +35,19 @@ class Taken:
     last: float
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What a download took directly and through regproxy, and how many times the blob upstream sent for the latter, where that is known."""
+
+    direct: Taken
+    through: Taken
+    upstream: float | None = None
+
+    @property
+    def speed_up(self) -> float:
+        return self.direct.last / self.through.last
+
+
 async def _download(url: str) -> Taken:
     curl = await asyncio.create_subprocess_exec(
         "curl", "-s", "--fail", "-o", os.devnull, "-w", "%{time_starttransfer} %{time_total}", url, stdout=asyncio.subprocess.PIPE
@@ -54,31 +67,43 @@ async def _server(file: Path, root: Path) -> AsyncIterator[str]:
         yield server.url("")
 
 
-async def _measure(megabytes: int, delay: float, rate: float, near: int, root: Path) -> None:
-    for name, size in (("far", megabytes), ("near", near)):
-        body = os.urandom(size * _MB)
-        path = f"/v2/{_NAME}/blobs/{Digest.of(body)}"
-        file = root / f"{name}.blob"
-        file.write_bytes(body)
-        (root / f"{name}.server").mkdir()
-        async with _server(file, root / f"{name}.server") as server:
-            if name == "near":
-                await _compare("near", server, path, size, root)
-                continue
-            async with LongLine((LOOPBACK, URL(server).port or 0), delay, rate) as line:
-                await _compare("far", line.url, path, size, root, line)
+async def far(megabytes: int, delay: float, rate: float, root: Path) -> Compared:
+    """Fetch a blob over a line of *delay* seconds each way, and *rate* bytes per second and connection."""
+    async with _blob(megabytes, root) as (server, path), LongLine((LOOPBACK, URL(server).port or 0), delay, rate) as line:
+        return _told(f"far: {megabytes} MB", await _compare(line.url, path, megabytes, root, line))
 
 
-async def _compare(name: str, upstream: str, path: str, size: int, root: Path, line: LongLine | None = None) -> None:
+async def near(megabytes: int, root: Path) -> Compared:
+    """Fetch a blob from a server on this machine."""
+    async with _blob(megabytes, root) as (server, path):
+        return _told(f"near: {megabytes} MB", await _compare(server, path, megabytes, root))
+
+
+@asynccontextmanager
+async def _blob(megabytes: int, root: Path) -> AsyncIterator[tuple[str, str]]:
+    """Serve a blob, and say where: the server's URL, and the path."""
+    body = os.urandom(megabytes * _MB)
+    (file := root / "blob").write_bytes(body)
+    (root / "server").mkdir()
+    async with _server(file, root / "server") as server:
+        yield server, f"/v2/{_NAME}/blobs/{Digest.of(body)}"
+
+
+async def _compare(upstream: str, path: str, megabytes: int, root: Path, line: LongLine | None = None) -> Compared:
     direct = await _download(upstream + path)
     before = line.sent_down if line else 0
-    (root / name).mkdir()
-    async with regproxy(Upstream(upstream), root / name) as proxy:
+    (root / "proxy").mkdir()
+    async with regproxy(Upstream(upstream), root / "proxy") as proxy:
         through = await _download(proxy.url(path))
-    print(f"{name}: {size} MB   direct {direct.last:.2f} s, first byte {direct.first:.3f} s")
-    print(f"      through regproxy {through.last:.2f} s, first byte {through.first:.3f} s: {direct.last / through.last:.2f} times as fast")
-    if line:
-        print(f"      upstream sent {(line.sent_down - before) / size / _MB:.3f} times the blob")
+    return Compared(direct, through, (line.sent_down - before) / megabytes / _MB if line else None)
+
+
+def _told(what: str, found: Compared) -> Compared:
+    print(f"{what:<13} direct {found.direct.last:.2f} s, first byte {found.direct.first:.3f} s")
+    print(f"{'':<13} through {found.through.last:.2f} s, first byte {found.through.first:.3f} s: {found.speed_up:.2f} times as fast")
+    if found.upstream is not None:
+        print(f"{'':<13} upstream sent {found.upstream:.3f} times the blob", flush=True)
+    return found
 
 
 def _serve(file: Path, port: int) -> None:
@@ -103,7 +128,9 @@ def main() -> None:
         _serve(Path(arguments.serve[0]), int(arguments.serve[1]))
         return
     with tempfile.TemporaryDirectory() as root:
-        asyncio.run(_measure(arguments.megabytes, arguments.delay, arguments.rate * _MB, arguments.near, Path(root)))
+        asyncio.run(far(arguments.megabytes, arguments.delay, arguments.rate * _MB, Path(root)))
+    with tempfile.TemporaryDirectory() as root:
+        asyncio.run(near(arguments.near, Path(root)))
 
 
 if __name__ == "__main__":

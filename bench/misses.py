@@ -38,7 +38,7 @@ async def fetched(url: str) -> tuple[float, float]:
     return first, last
 
 
-def _settle(directory: Path) -> None:
+def settle(directory: Path) -> None:
     """Let what the one before began come to its end, and leave memory that is at hand.
 
     A virtual machine gives free memory back to its host: to touch it for the first time costs several times the copy.
@@ -62,7 +62,7 @@ async def measured(sizes: list[int], rounds: int) -> list[Miss]:
                     for name, peer in peers.items():
                         if name == "nginx":
                             continue
-                        await asyncio.to_thread(_settle, Path(directory))
+                        await asyncio.to_thread(settle, Path(directory))
                         found.append(Miss(name, size, number, *await fetched(peer.url(paths[f"{size} {number}"]))))
                         print(f"{name:<16} {size:>4} MB cold: first byte {found[-1].first:.3f} s, all {found[-1].total:.3f} s", flush=True)
     return found

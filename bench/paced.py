@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import processes
@@ -23,6 +24,17 @@ _CRAWL = 20_000  # bytes per second of a very slow reader
 _LONGEST = 900.0  # seconds
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """What a crowd got: seconds until the slowest was done, from nginx and through regproxy; times the blob; MiB of the largest process."""
+
+    clients: int
+    ideal: float
+    slowest: float
+    upstream: float
+    memory: float
+
+
 async def _slowest(peer: Peer, digest: Digest, clients: int, pace: float) -> float:
     """Tell when the last client was done; raise `RuntimeError` where one of them did not get all of it."""
     seen = await crowd(Asked(peer.port, _path(digest), str(digest), clients, pace * _MB, _LONGEST))
@@ -31,7 +43,8 @@ async def _slowest(peer: Peer, digest: Digest, clients: int, pace: float) -> flo
     return max(one.last for one in seen)
 
 
-async def _measured(clients: int, body: bytes, pace: float, seconds: float, root: Path) -> None:
+async def measured(clients: int, body: bytes, pace: float, root: Path, crawling: float = 0.0) -> Crowd:
+    """Serve one crowd by nginx, and another by a regproxy that has nothing; then look at its memory for so many seconds of *crawling*."""
     digest = Digest.of(body)
     for name in ("files", "nginx", "regproxy"):
         (root / name).mkdir()
@@ -45,10 +58,12 @@ async def _measured(clients: int, body: bytes, pace: float, seconds: float, root
         upstream.add_blob(_NAME, body)
         async with regproxy(Upstream(upstream.url), root / "regproxy") as peer:
             slowest = await _slowest(peer, digest, clients, pace)
-            sent = upstream.sent_blob_bytes() / len(body)
+            sent, memory = upstream.sent_blob_bytes() / len(body), processes.peak(peer.pid)
             took = f"{slowest:.1f} s, {slowest / ideal:.2f} times as long"
-            print(f"regproxy  {took}; upstream sent {sent:.2f}x, the largest process took {processes.peak(peer.pid):.0f} MiB", flush=True)
-            await _crawl(peer, digest, clients, seconds)
+            print(f"regproxy  {took}; upstream sent {sent:.2f}x, the largest process took {memory:.0f} MiB", flush=True)
+            if crawling:
+                await _crawl(peer, digest, clients, crawling)
+    return Crowd(clients, ideal, slowest, sent, memory)
 
 
 async def _crawl(peer: Peer, digest: Digest, clients: int, seconds: float) -> None:
@@ -76,7 +91,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="for which the slow readers read")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        asyncio.run(_measured(arguments.clients, os.urandom(arguments.megabytes * _MB), arguments.pace, arguments.seconds, Path(root)))
+        body = os.urandom(arguments.megabytes * _MB)
+        asyncio.run(measured(arguments.clients, body, arguments.pace, Path(root), arguments.seconds))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class SharedLine(Listener):
         self._rate = rate
         self._delay = delay
         self._line = asyncio.Lock()
+        self.sent_down = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
@@ -59,6 +60,7 @@ class SharedLine(Listener):
             else:
                 async with self._line:
                     await asyncio.sleep(len(piece) / rate)
+                self.sent_down += len(piece)
             writer.write(piece)
             await writer.drain()
 

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -76,6 +76,15 @@ async def regproxy(
     upstream: Upstream, root: Path, pair: Pair | None = None, python: str = sys.executable, **settings: object
 ) -> AsyncIterator[Peer]:
     """Run regproxy as it comes, but for *settings*: workers, metrics, an access line for every request; *python* is the one it lies in."""
+    command, port, admin_port = configured(upstream, root, pair, python, **settings)
+    async with running(command, root, port, _trusting(pair)) as peer:
+        yield replace(peer, scheme="https" if pair else "http", admin_port=admin_port)
+
+
+def configured(
+    upstream: Upstream, root: Path, pair: Pair | None = None, python: str = sys.executable, **settings: object
+) -> tuple[list[str], int, int]:
+    """Write the configuration of a regproxy, and return the command that runs it, its port and its admin port."""
     credentials = upstream.credentials()
     host = {"url": upstream.url, **({"credentials": credentials} if credentials else {})}
     port, admin_port = free_port(), free_port()
@@ -89,8 +98,7 @@ async def regproxy(
     }
     config = root / "regproxy.yaml"
     config.write_text(yaml.safe_dump(document))
-    async with running([python, "-P", "-m", "regproxy", "serve", "--config", str(config)], root, port, _trusting(pair)) as peer:
-        yield replace(peer, scheme="https" if pair else "http", admin_port=admin_port)
+    return [python, "-P", "-m", "regproxy", "serve", "--config", str(config)], port, admin_port
 
 
 @asynccontextmanager
@@ -186,7 +194,8 @@ async def running(
                     await asyncio.sleep(0.05)
         yield Peer(port, program.pid, address=address)
     finally:
-        program.terminate()
+        with suppress(ProcessLookupError):  # somebody has killed it
+            program.terminate()
         await program.wait()
 
 

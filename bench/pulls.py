@@ -10,8 +10,9 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.origin import Image as Pushed
@@ -32,6 +33,21 @@ _PARTS = """
   concurrent_layer_fetch_buffer = 8388608
 """
 _SETTINGS = {"whole layers": "", "parts": _PARTS}
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What one image took from the pull to its first word, in seconds: directly, through a regproxy without it, and with it.
+
+    *upstream* is what the registry had to send meanwhile, in times the image.
+    """
+
+    how: str
+    round: int
+    direct: float
+    cold: float
+    hot: float
+    upstream: float
 
 
 def image(megabytes: int, layers: int) -> Pushed:
@@ -72,8 +88,9 @@ def started(settings: str, source: Peer) -> float:
         return took
 
 
-async def measured(megabytes: int, layers: int, rounds: int) -> None:
-    """Pull directly and through regproxy in turns, and print the ratio of each pair."""
+async def measured(megabytes: int, layers: int, rounds: int) -> list[Pull]:
+    """Pull directly and through regproxy in turns, then once more what regproxy has."""
+    found: list[Pull] = []
     with tempfile.TemporaryDirectory() as directory:
         served, root = image(megabytes, layers), Path(directory)
         (root / "origin").mkdir()
@@ -82,20 +99,32 @@ async def measured(megabytes: int, layers: int, rounds: int) -> None:
             await asyncio.to_thread(push, registry, served)
             for name, settings in _SETTINGS.items():
                 await asyncio.to_thread(started, settings, registry)  # what is read for the first time
-                ratios, factors = [], []
                 for number in range(rounds):
                     (cold := root / f"{name} {number}").mkdir()
                     async with regproxy(Upstream(registry.url("")), cold) as peer:
                         turns = [peer, registry] if number % 2 else [registry, peer]
                         took = {each.port: await asyncio.to_thread(started, settings, each) for each in turns}
-                        factors.append(await peer.metric("regproxy_upstream_bytes_total") / size)
+                        hot = await asyncio.to_thread(started, settings, peer)
+                        factor = await peer.metric("regproxy_upstream_bytes_total") / size
                     shutil.rmtree(cold)
-                    ratios.append(took[peer.port] / took[registry.port])
-                    print(f"{name}: {took[registry.port]:.2f} s directly, {took[peer.port]:.2f} s through, {factors[-1]:.3f}x", flush=True)
-                print(
-                    f"{megabytes} MB, {layers} layers, {name}: through/directly {Ratio.of(ratios)}, {max(factors):.3f}x the bytes",
-                    flush=True,
-                )
+                    found.append(Pull(name, number, took[registry.port], took[peer.port], hot, factor))
+                    print(found[-1], flush=True)
+    return found
+
+
+def ratios(pulls: Sequence[Pull]) -> Mapping[str, tuple[Ratio, Ratio, float]]:
+    """Sum up by how the layers were fetched: cold and hot over direct, and the most that the registry had to send."""
+    by_way: dict[str, list[Pull]] = {}
+    for pull in pulls:
+        by_way.setdefault(pull.how, []).append(pull)
+    return {
+        how: (
+            Ratio.of([each.cold / each.direct for each in same]),
+            Ratio.of([each.hot / each.direct for each in same]),
+            max(each.upstream for each in same),
+        )
+        for how, same in by_way.items()
+    }
 
 
 def main() -> None:
@@ -105,7 +134,9 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    asyncio.run(measured(arguments.megabytes, arguments.layers, arguments.rounds))
+    pulls = asyncio.run(measured(arguments.megabytes, arguments.layers, arguments.rounds))
+    for how, (cold, hot, factor) in ratios(pulls).items():
+        print(f"{how}: cold over direct {cold}; hot over direct {hot}; {factor:.3f}x the bytes")
 
 
 if __name__ == "__main__":

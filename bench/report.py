@@ -1,6 +1,7 @@
 """The tables and plots of what `python -m bench` found: `python -m bench.report`, after `pip install --group bench`."""
 
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -10,6 +11,8 @@ from bench.machine import described
 from bench.misses import Miss
 from bench.misses import medians as miss_medians
 from bench.peers import RESULTS
+from bench.pulls import Pull, ratios
+from bench.tables import markdown
 from bench.warm import Slowdown, WarmUp
 
 Found: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
@@ -36,6 +39,7 @@ def page(found: Found) -> str:
         *([access_table(found["access"])] if "access" in found else []),
         _misses(found["misses"]),
         _herds(found["herds"]),
+        *([pulls_table(found["pulls"])] if "pulls" in found else []),
         _slow(found["slow"]),
         *([warm_table(found["warm"])] if "warm" in found else []),
     ]
@@ -78,7 +82,7 @@ def access_table(rows: Sequence[dict[str, Any]]) -> str:
         for (case, name), cost in costs([Pair(**row) for row in rows]).items()
     ]
     about = f"Mark: {MARK}. In pairs of turns; the median of their ratios, and the interval in which the true one lies with 95 %."
-    return f"## Hits where regproxy asks who wants them\n\n{about}\n\n{_rows(head, found)}"
+    return f"## Hits where regproxy asks who wants them\n\n{about}\n\n{markdown(head, found)}"
 
 
 def _misses(rows: Sequence[dict[str, Any]]) -> str:
@@ -103,7 +107,7 @@ def _herds(rows: Sequence[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return f"## Herds on one cold blob of {rows[0]['megabytes']} MB\n\n{_rows(head, lines)}"
+    return f"## Herds on one cold blob of {rows[0]['megabytes']} MB\n\n{markdown(head, lines)}"
 
 
 _TIMES = ("first_median", "first_p99", "slowest")
@@ -113,7 +117,7 @@ def _slow(rows: Sequence[dict[str, Any]]) -> str:
     head = ["peer", "before", "early", "late", "clients served all the while"]
     lines = [[row["peer"], *(f"{row[key]:.0f}" for key in ("before", "early", "late")), f"{row['served']:,}"] for row in rows]
     title = f"## Memory for {rows[0]['clients']:,} clients that read 20 kB/s for {rows[0]['seconds']:.0f} s, MiB of all processes"
-    return f"{title}\n\n{_rows(head, lines)}"
+    return f"{title}\n\n{markdown(head, lines)}"
 
 
 def warm_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -149,7 +153,22 @@ def warm_table(rows: Sequence[dict[str, Any]]) -> str:
     about = (
         "From a registry that counts pulls. The last column is what upstream sent where the warm-up was killed in the middle and resumed."
     )
-    return f"## A warm-up while clients pull\n\n{about}\n\n{_rows(head, lines)}"
+    return f"## A warm-up while clients pull\n\n{about}\n\n{markdown(head, lines)}"
+
+
+def pulls_table(rows: Sequence[dict[str, Any]]) -> str:
+    head = ["layers", "cold over direct", "hot over direct", "direct, s", "upstream sent"]
+    pulls = [Pull(**row) for row in rows]
+    lines = [
+        [how, f"{cold.median:.2f}", f"{hot.median:.2f}", f"{_direct(pulls, how):.1f}", f"{factor:.3f}x"]
+        for how, (cold, hot, factor) in ratios(pulls).items()
+    ]
+    about = "500 MB in 12 layers: seconds from the pull to the output of a container of it."
+    return f"## An image by containerd 2\n\n{about}\n\n{markdown(head, lines)}"
+
+
+def _direct(pulls: Sequence[Pull], how: str) -> float:
+    return statistics.median(pull.direct for pull in pulls if pull.how == how)
 
 
 def _table(what: str, names: Sequence[str] | Mapping[str, int], peers: Sequence[str], cell: Callable[[str, str], str]) -> str:
@@ -159,12 +178,7 @@ def _table(what: str, names: Sequence[str] | Mapping[str, int], peers: Sequence[
         except KeyError:  # not every peer does everything
             return ""
 
-    return _rows([what, *peers], [[name, *(told(name, peer) for peer in peers)] for name in names])
-
-
-def _rows(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    written = [f"| {' | '.join(map(str, line))} |" for line in (head, *lines)]
-    return "\n".join([written[0], f"|---|{'---:|' * (len(head) - 1)}", *written[1:]])
+    return markdown([what, *peers], [[name, *(told(name, peer) for peer in peers)] for name in names])
 
 
 def _number(value: float) -> str:

@@ -56,9 +56,11 @@ async def prepare(root: Path) -> None:
 
 
 def fill(root: Path, count: int) -> list[str]:
-    """Put *count* blobs into a store, and name some of them."""
+    """Put *count* blobs into a store, and name some of them; nothing is done to one that was filled before."""
+    names = [sha256(str(number).encode()).hexdigest() for number in range(0, count, max(1, count // (_HITS * _ROUNDS)))]
+    if (filled := root.with_suffix(".filled")).exists():
+        return names
     connection = sqlite3.connect(root / "index.db")
-    names: list[str] = []
     for shard in range(256):
         (root / "blobs" / "sha256" / f"{shard:02x}").mkdir(parents=True, exist_ok=True)
     for start in range(0, count, _BATCH):
@@ -70,8 +72,8 @@ def fill(root: Path, count: int) -> list[str]:
         connection.executemany("INSERT INTO content VALUES (?, 'blob', 'application/octet-stream', ?, 1.0, 0)", rows)
         connection.executemany("INSERT INTO holders VALUES (?, 'blob', 'docker.io/library/app')", [(name,) for name, _ in rows])
         connection.commit()
-        names += digests[:: max(1, count // (_HITS * _ROUNDS))]
     connection.close()
+    filled.touch()
     return names
 
 
@@ -124,15 +126,16 @@ def _first_hits(port: int, names: Sequence[str]) -> list[float]:
     return took
 
 
-def _in_turns(directory: Path, counts: Sequence[int]) -> list[Start]:
-    """Make a store of each size, then start on each in turn."""
+def in_turns(directory: Path, counts: Sequence[int], rounds: int = _ROUNDS) -> list[Start]:
+    """Make a store of each size, where *directory* has none, then start on each in turn."""
     names: dict[int, list[str]] = {}
     for count in counts:
         root = directory / str(count)
+        root.parent.mkdir(parents=True, exist_ok=True)
         asyncio.run(prepare(root))
         names[count] = fill(root, count)
     found: list[Start] = []
-    for turn in range(_ROUNDS):
+    for turn in range(rounds):
         for count in counts:
             found.append(_measured(directory / str(count), count, names[count][turn::_ROUNDS][:_HITS]))
             print(found[-1], flush=True)
@@ -160,7 +163,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep what was found in bench/results")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-        found = _in_turns(Path(directory), (_SMALL, arguments.blobs))
+        found = in_turns(Path(directory), (_SMALL, arguments.blobs))
         print(_table(found))
         if arguments.keep:
             _keep(found)

@@ -1,12 +1,19 @@
 """What the benchmarks make of what they measured."""
 
+import gzip
+import io
+import json
 import random
+import tarfile
 from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import estargz, goals, pulls, report, store
 from bench.access import AGAIN, Pair, costs
+from bench.figures import Figure, at_least
 from bench.pairs import row
 from bench.ratios import Ratio
 from bench.warm import Slowdown, WarmUp
@@ -48,3 +55,59 @@ def test_a_report_has_the_rows_of_a_warm_up_and_of_access() -> None:
     written = report.access_table(pairs) + report.warm_table([warmed])
     assert "| tag | nobody is asked, again | 1.020 | 1.000 to 1.040 |" in written
     assert "| 40 | 390 | 30.0 | 1.00x | 40 | 0 | 2.00 | 2.20 | 1.10 | 1.00 to 1.20 | 1.01x |" in written
+
+
+@pytest.mark.parametrize(
+    ("figure", "goal", "measured", "reached"),
+    [
+        (Figure("pull", 1.15, 1.15), "≤ 1.15x", "1.15x", "yes"),
+        (Figure("pull", 1.16, 1.15, remark="2 rounds"), "≤ 1.15x", "1.16x (2 rounds)", "no"),
+        (Figure("wait", 48.5, 50, "ms"), "≤ 50 ms", "48.5 ms", "yes"),
+        (at_least("hits", 0.7, 0.7), "≥ 0.7x", "0.7x", "yes"),
+        (at_least("hits", 0.69, 0.7), "≥ 0.7x", "0.69x", "no"),
+        (at_least("hits", float("nan"), 0.7), "≥ 0.7x", "nanx", "no"),
+    ],
+)
+def test_a_goal_is_reached_or_not(figure: Figure, goal: str, measured: str, reached: str) -> None:
+    assert goals.table({"hits": [figure]}).splitlines()[2] == f"| {figure.what} | {goal} | {measured} | {reached} |"
+
+
+def test_an_estargz_layer_is_read_file_by_file_and_as_a_whole() -> None:
+    """As stargz-snapshotter reads it (docs/estargz.md): the footer, the table of contents, then chunks by where they begin."""
+    chance = random.Random(20)
+    files = {name: chance.randbytes(size) for name, size in {"empty": 0, "small": 5, "block": 512, "large": 9_000_000}.items()}
+    layer, digest = estargz.layer({"first": b"first"}, files)
+    body = layer.blob.body
+    toc = int(body[-35:-19], 16)
+    assert body[-19:-8] == b"STARGZ\x01\x00\x00\xff\xff"
+    assert gzip.decompress(body[toc:]).startswith(b"stargz.index.json\0")
+    unpacked = gzip.decompress(body)
+    assert layer.diff_id == f"sha256:{sha256(unpacked).hexdigest()}"
+    with tarfile.open(fileobj=io.BytesIO(unpacked)) as whole:
+        packed = {member.name: found.read() for member in whole if (found := whole.extractfile(member))}
+    contents = packed.pop("stargz.index.json")
+    assert digest == f"sha256:{sha256(contents).hexdigest()}"
+    assert packed == {"first": b"first", ".prefetch.landmark": b"\x0f", **files}
+    read: dict[str, bytes] = {}
+    for entry in json.loads(contents)["entries"]:
+        size = entry.get("chunkSize") or entry.get("size", len(packed[entry["name"]])) - entry.get("chunkOffset", 0)
+        chunk = gzip.GzipFile(fileobj=io.BytesIO(body[entry["offset"] :])).read(size)
+        assert entry["chunkDigest"] == f"sha256:{sha256(chunk).hexdigest()}"
+        read[entry["name"]] = read.get(entry["name"], b"") + chunk
+    assert read == {name: each for name, each in packed.items() if each}
+
+
+def test_pulls_are_summed_up_by_how_layers_were_fetched() -> None:
+    rounds = [pulls.Pull("parts", 0, 10.0, 11.0, 9.0, 1.0), pulls.Pull("parts", 1, 10.0, 13.0, 9.0, 1.01)]
+    cold, hot, factor = pulls.ratios(rounds)["parts"]
+    assert (cold.median, hot.median, factor) == (pytest.approx(1.2), 0.9, 1.01)
+    assert "| parts | 1.20 | 0.90 | 10.0 | 1.010x |" in report.pulls_table([asdict(each) for each in rounds])
+
+
+async def test_a_store_that_was_filled_before_is_filled_no_second_time(tmp_path: Path) -> None:
+    await store.prepare(root := tmp_path / "60")
+    names = store.fill(root, 60)
+    assert len(names) == 60
+    (blob := root / "blobs" / "sha256" / names[7][:2] / names[7]).unlink()
+    assert store.fill(root, 60) == names
+    assert not blob.exists()

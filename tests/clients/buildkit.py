@@ -1,7 +1,7 @@
 """buildkitd with folders of its own, and buildctl, which has it build an image from the one that is wanted: it pulls nothing else."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -22,8 +22,8 @@ RUN ["/bin/busybox", "sh", "-c", "/bin/busybox echo built >/built"]
 class BuildKit:
     """A BuildKit daemon that asks a mirror for the images of *registry*."""
 
-    def __init__(self, folder: Path, registry: str, mirror: str) -> None:
-        """Pull by way of *mirror*, a URL."""
+    def __init__(self, folder: Path, registry: str, mirror: str, snapshotter: str = "native") -> None:
+        """Pull by way of *mirror*, a URL; the *snapshotter* stargz fetches what of an eStargz layer is read (FUSE)."""
         require_root()
         program("runc", "runc")
         self._registry, self._folder = registry, folder
@@ -31,7 +31,7 @@ class BuildKit:
         self._built = folder / "built-0"
         self.socket = folder / "buildkitd.sock"
         configuration = write_configuration("buildkit", folder, mirror, "--registry", registry) / "buildkitd.toml"
-        worker = ["--containerd-worker=false", "--oci-worker-gc=false", "--oci-worker-snapshotter=native", "--oci-worker-net=host"]
+        worker = ["--containerd-worker=false", "--oci-worker-gc=false", f"--oci-worker-snapshotter={snapshotter}", "--oci-worker-net=host"]
         command: list[str | Path] = [go_program("buildkitd"), "--config", configuration, "--root", folder / "root", *worker]
         self._daemon = Daemon([*command, "--addr", f"unix://{self.socket}"], folder / "log")
 
@@ -43,12 +43,18 @@ class BuildKit:
 
     def pull(self, image: Image, *options: str) -> None:
         """Build from an image, with more of buildctl's *options*."""
-        context = self._folder / f"context-{(number := next(self._builds))}"
+        self._built = self._folder / f"built-{next(self._builds)}"
+        self._build(_DOCKERFILE.format(image=image.at(self._registry)), f"--output=type=local,dest={self._built}", *options)
+
+    def run(self, reference: str, command: Sequence[str]) -> None:
+        """Run a command in an image, and take nothing of it home."""
+        self._build(f"FROM {reference}\nRUN {json.dumps(command)}\n")
+
+    def _build(self, dockerfile: str, *options: str) -> None:
+        context = self._folder / f"context-{next(self._builds)}"
         context.mkdir()
-        (context / "Dockerfile").write_text(_DOCKERFILE.format(image=image.at(self._registry)))
-        self._built = self._folder / f"built-{number}"
-        local = [f"--local=context={context}", f"--local=dockerfile={context}"]
-        self._run("build", "--frontend=dockerfile.v0", *local, f"--output=type=local,dest={self._built}", *options)
+        (context / "Dockerfile").write_text(dockerfile)
+        self._run("build", "--frontend=dockerfile.v0", f"--local=context={context}", f"--local=dockerfile={context}", *options)
 
     def export_cache(self, image: Image, repository: str) -> Image:
         """Build from an image, and return the build's cache as an image of a *repository*: an OCI manifest, as `mode=max` has it."""
