@@ -9,6 +9,7 @@ and go, zones, and clients. How much a processor can pass on is an assumption.
 """
 
 import argparse
+import math
 import random
 import time
 from dataclasses import dataclass, field
@@ -223,9 +224,8 @@ class Swarm:
         for column in np.flatnonzero(self.flows[4] < self.now - 1.0).tolist():
             source, number, piece = self.flows[:3, column].astype(int).tolist()
             node, walk = self.nodes[number], self.walks[number, piece]
-            transfer = Transfer(self.flows[4, column], int(self.lengths[piece]), walk.depth, node.usual)
+            transfer = Transfer(self.flows[4, column], int(self.lengths[piece]), walk.depth, node.usual, math.inf)
             transfer.received(1, self.flows[4, column])
-            transfer.lives(self.now)
             if source == self.count or transfer.judge(self.now) is not Verdict.LEAVE or (ask := walk.next()) is None:
                 continue
             walk.failed(ask)

@@ -8,7 +8,8 @@ import fcntl
 import os
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
@@ -41,6 +42,7 @@ class PieceFile:
     hold: Hold
     size: int | None = None  # of the blob; None before that is known
     length: int = 0  # of the piece, once *size* is known
+    modified: int = 0  # when, in nanoseconds, as it was looked at last
     _writing: Lock = field(default_factory=Lock, repr=False)
     _is_closing: bool = False
 
@@ -52,20 +54,26 @@ class PieceFile:
 
     def write(self, at: int, chunk: bytes) -> None:
         """Write behind the first *at* bytes."""
-        with self._writing:
-            if not self.file.closed:
+        with self._unclosed() as is_open:
+            if is_open:
                 os.pwrite(self.file.fileno(), chunk, _HEAD.size + at)
-            if self._is_closing:
-                self.file.close()
+
+    def touch(self) -> None:
+        """Show other processes that this one is at work on it."""
+        with self._unclosed() as is_open:
+            if is_open:
+                os.utime(self.file.fileno())
 
     def written(self) -> int:
-        """Return how many bytes of it are here, and learn how many there will be."""
+        """Return how many bytes of it are here, and learn how many there will be, and when somebody was at work on it."""
+        status = os.fstat(self.file.fileno())
+        self.modified = status.st_mtime_ns
         if self.size is None:
             head = os.pread(self.file.fileno(), _HEAD.size, 0)
             if len(head) < _HEAD.size:
                 return 0
             self.size, self.length = _HEAD.unpack(head)
-        return os.fstat(self.file.fileno()).st_size - _HEAD.size
+        return max(status.st_size - _HEAD.size, 0)
 
     def keep(self) -> None:
         """Give it its name: it is whole."""
@@ -90,6 +98,14 @@ class PieceFile:
         """Remove what is not whole, if it is ours."""
         if self.hold is Hold.OURS:
             self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _unclosed(self) -> Iterator[bool]:
+        """Keep it from being closed meanwhile, unless it is."""
+        with self._writing:
+            yield not self.file.closed
+            if self._is_closing:
+                self.file.close()
 
     def close(self) -> None:
         """Close the file, behind a write that nobody waits for any more: its descriptor must not become another file's under it."""

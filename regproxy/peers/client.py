@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ BYTES = "bytes"  # they come, and Content-Range says which
 PENDING = "pending"  # they come after a line that says which, as JSON, or what upstream said instead
 BUSY = "busy"  # enough others are sent this piece
 FAILED = "failed"  # it cannot be brought, through no word of upstream
+BEAT = b" "  # before that line, again and again: the member is at work on the piece
 MISDIRECTED = "misdirected"  # the member is not called what it was asked as
 _MAX_LINE = 16 * 1024  # bytes of what upstream said
 _SAME_CLOCK = 2.0  # seconds: a Date has no fractions
@@ -35,6 +36,18 @@ _MAX_MEMBERS = 20_000  # whose clocks are remembered
 
 class BusyError(Exception):
     """The member has enough to do; another one is to be asked."""
+
+
+class LateError(Exception):
+    """The member is much slower than others, and there is another one."""
+
+
+class StalledError(Exception):
+    """The member has begun, and sends nothing more; where it *has_waited*, it said before that it was at work."""
+
+    def __init__(self, *, has_waited: bool) -> None:
+        super().__init__("it stopped in the middle")
+        self.has_waited = has_waited
 
 
 class PeerError(Exception):
@@ -55,14 +68,15 @@ class Reply:
         self._start = start
         self._left = 0  # bytes to come
 
-    async def head(self) -> tuple[int, int]:
-        """Wait until the member knows how long the blob is; return that, and where in the blob what it sends ends.
+    async def head(self, beat: Callable[[], None] = lambda: None) -> tuple[int, int]:
+        """Wait until the member has something to send; return how long the blob is, and where in it what is sent ends.
 
-        Raise `UpstreamError` where upstream said something else, `PeerError` where the piece does not come.
+        Call *beat* each time that it says that it is at work. Raise `UpstreamError` where upstream said something else, `PeerError` where
+        the piece does not come.
         """
         content_range = self._response.headers.get("Content-Range")
         if self._response.headers.get(OUTCOME) == PENDING:
-            content_range = await self._line()
+            content_range = await self._line(beat)
         part = parse_content_range(content_range)
         if part is None or part.start != self._start:
             raise PeerError("it sent another part than was asked for")
@@ -83,9 +97,13 @@ class Reply:
         except (aiohttp.ClientError, OSError) as error:
             raise PeerError(f"it broke off: {type(error).__name__}", is_suspect=False) from error
 
-    async def _line(self) -> str | None:
+    async def _line(self, beat: Callable[[], None]) -> str | None:
         try:
-            line = await self._response.content.readuntil(b"\n")
+            for _ in range(_MAX_LINE):
+                if (first := await self._response.content.read(1)) != BEAT:
+                    break
+                beat()
+            line = first + await self._response.content.readuntil(b"\n")
             facts = json.loads(line[:_MAX_LINE])
             self._sealed.check(facts.get("mac"), facts["said"])
             return _said(facts["said"])
@@ -114,7 +132,7 @@ class PeerClient:
     def __init__(self, keys: FleetKeys, timeout: float, clock: WallClock, tls: ssl.SSLContext | None = None, tls_name: str = "") -> None:
         """Leave members *timeout* seconds for a head; of those with TLS, verify that they are called *tls_name*."""
         self._keys = keys
-        self._timeout = timeout
+        self.timeout = timeout
         self._clock = clock
         self._tls = tls
         self._tls_name = tls_name or None
@@ -134,10 +152,6 @@ class PeerClient:
                     raise BusyError
                 case _:
                     raise PeerError("it cannot", is_suspect=False)
-
-    async def lives(self, member: str) -> bool:
-        """Ask a member that is silent whether it lives."""
-        return await self.trouble(member) is None
 
     async def trouble(self, member: str) -> str | None:
         """Ask a member whether it lives, and return why it cannot be reached, if it cannot."""
@@ -208,12 +222,12 @@ class PeerClient:
                 timeout=aiohttp.ClientTimeout(total=None),
             )
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 return await self._session.request(
                     method, url, headers=headers, data=body, allow_redirects=False, server_hostname=self._tls_name
                 )
         except TimeoutError as error:
-            raise PeerError(f"it did not answer within {self._timeout:g} s") from error
+            raise PeerError(f"it did not answer within {self.timeout:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise PeerError(f"cannot be asked: {type(error).__name__}") from error
 

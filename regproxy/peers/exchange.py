@@ -10,14 +10,14 @@ from cachetools import LRUCache, TTLCache
 from regproxy.asker import asker
 from regproxy.peers.attribution import Attribution, SentRange
 from regproxy.peers.cache import Hold, PieceCache, PieceFile
-from regproxy.peers.client import BusyError, PeerClient, PeerError, Reply
+from regproxy.peers.client import BusyError, LateError, PeerClient, PeerError, Reply, StalledError
 from regproxy.peers.membership import Membership
 from regproxy.peers.names import Blob, PieceName
-from regproxy.peers.piece import Piece, UnservedError
+from regproxy.peers.piece import AtWork, Piece, UnservedError
 from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.fleet.cut import Cut
-from regproxy.policy.fleet.pace import Transfer, Usual, Verdict
+from regproxy.policy.fleet.pace import SILENCE, Transfer, Usual, Verdict
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.fleet.walk import Ask, Walk
@@ -35,10 +35,6 @@ _MAX_REFUSED = 1000
 _SWEEP = 5.0  # seconds
 
 _log = logging.getLogger(__name__)
-
-
-class _LateError(Exception):
-    """A member is much slower than others, and there is another one."""
 
 
 class Exchange:
@@ -61,6 +57,7 @@ class Exchange:
         self.attribution = attribution
         self.upstreams = upstreams
         self.traffic = Traffic()
+        self.at_work = AtWork(run)
         self._suspicions = suspicions
         self._client = client
         self._cache = cache
@@ -148,7 +145,8 @@ class Exchange:
                 piece.reach(file.length)
                 metrics.FLEET_PIECES.labels("disk").inc()
             if file.hold is Hold.OURS:
-                await self._fetched(piece, file)
+                with self.at_work.on(piece, file):
+                    await self._fetched(piece, file)
                 await self.run(file.keep)
             return True
         except BaseException:
@@ -163,7 +161,8 @@ class Exchange:
     async def _followed(self, piece: Piece, file: PieceFile) -> bool:
         """Read along what another process brings, and go on with it where that process died; False where it left nothing."""
         while True:
-            written = await self.run(file.written)
+            before, written = file.modified, await self.run(file.written)
+            piece.beats += file.modified != before
             if file.size is not None:
                 piece.begin(file, file.size, file.length)
                 if written > piece.written:
@@ -189,13 +188,17 @@ class Exchange:
             except BusyError:
                 metrics.FLEET_REQUESTS.labels("busy").inc()
                 walk.busy(ask)
-            except _LateError:
+            except LateError:
                 metrics.FLEET_REQUESTS.labels("late").inc()
+            except StalledError as error:
+                metrics.FLEET_REQUESTS.labels("late").inc()
+                if not walk.stalled(ask, has_waited=error.has_waited):
+                    self._suspect(ask.member, error)
             except PeerError as error:
                 metrics.FLEET_REQUESTS.labels("failed").inc()
                 walk.failed(ask)
-                if error.is_suspect and self._suspicions.failed(ask.member, str(error), self._clock()):
-                    _log.warning("a member of the fleet does not serve", extra=fields(member=ask.member, reason=str(error)))
+                if error.is_suspect:
+                    self._suspect(ask.member, error)
             else:
                 metrics.FLEET_REQUESTS.labels("ok").inc()
                 metrics.FLEET_PIECES.labels("peer").inc()
@@ -205,6 +208,10 @@ class Exchange:
         await self._from_upstream(piece, file)
         metrics.FLEET_PIECES.labels("upstream").inc()
 
+    def _suspect(self, member: str, error: Exception) -> None:
+        if self._suspicions.failed(member, str(error), self._clock()):
+            _log.warning("a member of the fleet does not serve", extra=fields(member=member, reason=str(error)))
+
     def _is_suspected(self, member: str) -> bool:
         return self._suspicions.is_suspected(member, self._clock())
 
@@ -212,8 +219,8 @@ class Exchange:
         start = piece.name.cut.start + piece.written
         stop = piece.stop if piece.size is not None else piece.name.cut.stop
         async with self._client.piece(ask.member, piece.name.blob, start, stop, is_final=ask.is_final, us=self.membership.ring.us) as reply:
-            head = asyncio.ensure_future(reply.head())
-            transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual)
+            transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual, SILENCE + self._client.timeout)
+            head = asyncio.ensure_future(reply.head(transfer.beat))
             try:
                 await self._waited(head, ask, walk, transfer)
                 size, end = head.result()
@@ -246,20 +253,23 @@ class Exchange:
             self.attribution.received(piece.name, SentRange(ask.member, before, piece.written, piece.size or 0))
 
     async def _waited(self, coming: asyncio.Future[Any], ask: Ask, walk: Walk, transfer: Transfer) -> None:
-        """Wait for what a member is to send; raise `PeerError` where it is dead, `_LateError` where it is slow and another one may do."""
+        """Wait for what a member is to send.
+
+        Raise `PeerError` where it is dead, `StalledError` where it does not go on, `LateError` where it is slow and another one may do.
+        """
         while True:
-            await asyncio.wait({coming}, timeout=_LOOK)
             verdict = transfer.judge(self._clock())
             if verdict is Verdict.GIVE_UP:
                 raise PeerError("it is much too slow")
+            if verdict is Verdict.SILENT and transfer.count:
+                raise StalledError(has_waited=transfer.has_waited)
+            if verdict is Verdict.SILENT:
+                raise PeerError("it accepted, and fell silent")
             if verdict is Verdict.LEAVE and self._has_another(walk, ask):
-                raise _LateError
-            if coming.done():
+                raise LateError
+            done, _ = await asyncio.wait({coming}, timeout=_LOOK)
+            if done:
                 return
-            if verdict is Verdict.PROBE:
-                if not await self._client.lives(ask.member):
-                    raise PeerError("it fell silent")
-                transfer.lives(self._clock())
 
     def _has_another(self, walk: Walk, ask: Ask) -> bool:
         """Go on to another member, if there is one: upstream is none, which is slower for all of us."""

@@ -1,9 +1,16 @@
 """One piece on its way here, or here: brought once by this process, and read by any number while it grows."""
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
 from regproxy.notify import Notifier
 from regproxy.peers.cache import PieceFile
 from regproxy.peers.names import PieceName
 from regproxy.ports import Extent, StoreError, UpstreamError, detached
+from regproxy.storage.threads import DiskThreads
+
+EVERY = 0.25  # seconds between two signs that somebody is at work on a piece of which nothing comes
 
 
 class UnservedError(Exception):
@@ -27,6 +34,7 @@ class Piece:
         self.length = 0  # of the piece, once the size is known
         self.written = 0
         self.readers = 0
+        self.beats = 0  # how often whoever brings it has shown that it is at work
         self._file: PieceFile | None = None
         self._given_up: list[PieceFile] = []  # files that were read from before; a read of one may be on its way, by its descriptor
         self._error: Exception | None = None
@@ -117,3 +125,39 @@ class Piece:
             for file in [*self._given_up, *filter(None, [self._file])]:
                 file.close()
             self._given_up, self._file = [], None
+
+
+class AtWork:
+    """The pieces that this process gets from members or from upstream: whoever waits for them is shown that somebody is at it."""
+
+    def __init__(self, run: DiskThreads) -> None:
+        """Show other processes of this machine too, through *run*; while the disk hangs, nobody is shown anything."""
+        self._run = run
+        self._files: dict[Piece, PieceFile] = {}
+
+    @contextmanager
+    def on(self, piece: Piece, file: PieceFile) -> Iterator[None]:
+        """Be at work on *piece*."""
+        self._files[piece] = file
+        try:
+            yield
+        finally:
+            del self._files[piece]
+
+    async def show(self) -> None:
+        """Show it again and again, for ever, of pieces that do not grow."""
+        seen: dict[Piece, int] = {}
+        while True:
+            still = [(piece, file) for piece, file in self._files.items() if seen.get(piece) == piece.written]
+            seen = {piece: piece.written for piece in self._files}
+            with suppress(StoreError):
+                if still:
+                    await self._run(_touch, [file for _, file in still])
+                for piece, _ in still:
+                    piece.beats += 1
+            await asyncio.sleep(EVERY)
+
+
+def _touch(files: Sequence[PieceFile]) -> None:
+    for each in files:
+        each.touch()

@@ -137,7 +137,8 @@ async def exchanging(
                 await membership.refresh()
         except TimeoutError:
             _log.warning("members of the fleet are not known yet", extra=fields(peers=str(fleet.peers)))
-        await stack.enter_async_context(running(membership.run(), ZoneFinder(membership, client.zone).run(), exchange.keep()))
+        finder = ZoneFinder(membership, client.zone)
+        await stack.enter_async_context(running(membership.run(), finder.run(), exchange.keep(), exchange.at_work.show()))
         yield Peering(exchange, client, cache, suspicions)
 
 

@@ -41,10 +41,16 @@ class Asked:
 
 
 class Member(Listener):
-    """Answers each request for a piece with what *answered* makes of it, and says that it lives; where it *hangs up*, it ends there."""
+    """Answers each request for a piece with what *answered* makes of it, and says that it lives; where it *hangs up*, it ends there.
 
-    def __init__(self, answered: Callable[[Asked], bytes], *, hangs_up: bool = False, lives: bool = True, zone: str = "") -> None:
+    Where it *drips*, it goes on with a zero a second.
+    """
+
+    def __init__(
+        self, answered: Callable[[Asked], bytes], *, hangs_up: bool = False, lives: bool = True, zone: str = "", drips: bool = False
+    ) -> None:
         super().__init__()
+        self._drips = drips
         self.asked: list[Asked] = []
         self._answered = answered
         self._hangs_up = hangs_up
@@ -65,6 +71,10 @@ class Member(Listener):
             self.asked.append(asked := Asked(int(first), int(last) + 1, sealed))
             writer.write(self._answered(asked))
             await writer.drain()
+            while self._drips:
+                await asyncio.sleep(1.0)
+                writer.write(b"\0")
+                await writer.drain()
             if self._hangs_up:
                 return
 

@@ -19,7 +19,7 @@ from regproxy.peers.keys import ANSWER, FleetKeys
 from regproxy.peers.names import Blob, target_of
 from regproxy.policy.fleet.ring import Ring, start
 from tests.fakes.authority import Authority
-from tests.fakes.deeds import Hold, Lie, NoRanges, Paced, Status
+from tests.fakes.deeds import Lie, NoRanges, Paced, Status
 from tests.fakes.entry import on
 from tests.fakes.fleet import KEY, fleet
 from tests.fakes.listener import Listener
@@ -133,20 +133,6 @@ async def test_n17_02_what_upstream_refuses_travels_down_as_its_answer(tmp_path:
         answers = await asyncio.gather(*(each.ask(path_to(busy)) for each in rigs))
         assert {each.status for each in answers} == {503}
         assert all("Retry-After" in each.headers for each in answers)
-
-
-async def test_n17_02_while_upstream_is_silent_nobody_else_asks_it(tmp_path: Path) -> None:
-    blob = os.urandom(2 * MIB)
-    async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}) as rigs:
-        digest = upstream.add_blob(NAME, blob)
-        hold = Hold()
-        upstream.misbehave(on("GET", str(digest)), hold)
-        pulling = asyncio.create_task(pulled(rigs, digest, blob))
-        await hold.reached.wait()
-        await asyncio.sleep(2.5)  # longer than a member is silent before it is asked whether it lives
-        hold.event.set()
-        await pulling
-        assert upstream.sent_blob_bytes() == len(blob)
 
 
 async def test_n17_02_where_upstream_sends_no_parts_each_member_fetches_the_whole(tmp_path: Path) -> None:

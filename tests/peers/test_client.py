@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import BYTES, OUTCOME, PeerClient, PeerError
+from regproxy.peers.client import BEAT, BYTES, OUTCOME, PeerClient, PeerError
 from regproxy.peers.keys import ANSWER, FleetKeys
 from regproxy.peers.names import Blob
 from tests.fakes.fleet import KEY
@@ -56,6 +57,20 @@ async def test_n17_03_what_no_member_says_is_no_answer(answered: Answered) -> No
                 async with client.piece(member.url, BLOB, 0, 4, is_final=True) as reply:
                     await reply.head()
             assert refused.value.is_suspect
+        finally:
+            await client.close()
+
+
+@pytest.mark.parametrize(("beats", "is_believed"), [(3, True), (100_000, False)])
+async def test_n17_03_a_member_says_that_it_is_at_work_before_it_says_what_comes_and_not_for_ever(beats: int, is_believed: bool) -> None:
+    said, heard = json.dumps({"range": "bytes 0-3/4"}), list[int]()
+    client = PeerClient(FleetKeys(KEY, time.time), 60.0, time.time)
+    async with Member(lambda asked: asked.says(said, before=BEAT * beats)) as member:
+        try:
+            async with client.piece(member.url, BLOB, 0, 4, is_final=True) as reply:
+                with nullcontext() if is_believed else pytest.raises(PeerError):
+                    assert await reply.head(lambda: heard.append(1)) == (4, 4)
+            assert (len(heard) == beats) is is_believed
         finally:
             await client.close()
 

@@ -7,9 +7,10 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.peers.cache import PieceCache, PieceFile
 from regproxy.peers.names import Blob, PieceName
-from regproxy.peers.piece import Piece, UnservedError
+from regproxy.peers.piece import AtWork, Piece, UnservedError
 from regproxy.policy.fleet.cut import MIB, piece_at
 from regproxy.ports import Throttled
+from regproxy.storage.threads import DiskThreads
 from tests.peers.parts import REPOSITORY
 
 BLOB = Blob(REPOSITORY, Digest.of(b"blob"))
@@ -106,3 +107,31 @@ async def test_n17_02_what_keeps_a_piece_from_coming_is_told_to_all_who_wait(cac
     short.end()
     with pytest.raises(UnservedError, match="ended short"):
         await short.extent(2 * MIB, 2 * MIB + 1)
+
+
+async def test_n17_03_who_is_at_work_on_a_piece_that_does_not_grow_shows_it_to_this_process_and_others(
+    cache: PieceCache, tmp_path: Path
+) -> None:
+    """Of one that grows, others see that; of one that nobody is at work on, nothing is shown."""
+    run = DiskThreads(tmp_path, 60.0)
+    at_work = AtWork(run)
+    (piece, file), (growing, second), (left, third) = begun(cache, 0), begun(cache, 1), begun(cache, 2)
+    theirs = cache.open(piece.name)
+    theirs.written()
+    before = theirs.modified
+    showing = asyncio.create_task(at_work.show())
+    with at_work.on(piece, file), at_work.on(growing, second):
+        with at_work.on(left, third):
+            pass
+        async with asyncio.timeout(100):
+            while piece.beats < 2:
+                growing.reach(growing.written + 1)
+                await asyncio.sleep(0.01)
+    showing.cancel()
+    assert (growing.beats, left.beats) == (0, 0)
+    theirs.written()
+    assert theirs.modified > before
+    for each in (file, second, third, theirs):
+        each.close()
+    file.touch()
+    run.close()

@@ -1,15 +1,16 @@
 """When a member that has accepted is left for another one, because it is dead or slow; seconds are the caller's.
 
-A member that sends nothing may wait for upstream itself. So it is asked whether it lives; as long as it does, nobody is hedged, and
-whoever stands above it looks after itself. One that sends, but takes several times as long as pieces usually do, is left, by its children
-before theirs.
+A member that sends nothing may wait for upstream itself, or for one above it that does: then it says again and again that it is at work,
+and nobody is hedged. One that says nothing either is left, however well it is otherwise. One that sends, but takes several times as long as
+pieces usually do, is left, by its children before theirs.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-HEAD = 1.0  # seconds in which a member accepts or not: that costs it nothing
-SILENCE = 1.0  # seconds without a byte, after which it is asked whether it lives
+SILENCE = 1.0  # seconds without a sign: then a member stands still; for as long as it has for an answer it may do so
+_SIGN = 4096  # bytes: fewer within that time are as good as none
+_MAX_LOOK = 0.5  # seconds between two looks: if there are more, it is we who stood still
 _GRACE = 1.0  # seconds: less is a hiccup
 _GRACE_OF_A_LEVEL = 0.5  # more for each level of the tree: the one above is to find out first, and then both are well
 _LATE = 4.0  # times as long as usual
@@ -24,7 +25,7 @@ class Verdict(Enum):
     """What to do about a member that is waited for."""
 
     WAIT = "it does as expected"
-    PROBE = "it is silent: ask whether it lives"
+    SILENT = "it neither sends nor says that it is at work: ask it again or leave it"
     LEAVE = "it is much slower than others: leave it, if another member may do"
     GIVE_UP = "it is hopeless: leave it, even if upstream is all that is left"
 
@@ -43,25 +44,32 @@ class Usual:
 class Transfer:
     """One piece, or the rest of one, on its way from a member."""
 
-    def __init__(self, now: float, size: int, level: int, usual: Usual) -> None:
-        """Begin with *size* bytes to come, for a member at *level* of the tree."""
+    def __init__(self, now: float, size: int, level: int, usual: Usual, stall_timeout: float) -> None:
+        """Begin with *size* bytes to come, for a member at *level* of the tree that may be silent for *stall_timeout* seconds."""
         self.count = 0
+        self.has_waited = False  # whether the member said that it is at work
         self._size = size
         self._usual = usual
         self._grace = _GRACE + _GRACE_OF_A_LEVEL * level
         self._asked = now
         self._began: float | None = None  # with the first byte
-        self._heard = now
+        self._stall_timeout = stall_timeout
+        self._looked = now
+        self._silent = 0.0  # seconds
+        self._unnoticed = 0  # bytes since the last sign
 
     def received(self, count: int, now: float) -> None:
         self.count += count
-        self._heard = now
+        self._unnoticed += count
+        if self._unnoticed >= _SIGN:
+            self._silent, self._unnoticed = 0.0, 0
         if self._began is None:
             self._began = now
 
-    def lives(self, now: float) -> None:
-        """Record that the member answered when it was asked whether it lives."""
-        self._heard = now
+    def beat(self) -> None:
+        """Record that the member says that it is at work."""
+        self.has_waited = True
+        self._silent = 0.0
 
     def ended(self, now: float) -> None:
         """Record that all of it came."""
@@ -69,13 +77,18 @@ class Transfer:
             self._usual.ended(self.count, now - self._began)
 
     def judge(self, now: float) -> Verdict:
-        if now - self._heard >= SILENCE:
-            return Verdict.PROBE
+        """Look at how it does, at least every second."""
+        self._silent += min(now - self._looked, _MAX_LOOK)
+        self._looked = now
+        if self._silent >= self._stall_timeout:
+            return Verdict.SILENT
         if self._began is None:
             return Verdict.GIVE_UP if now - self._asked > _MAX_UNBEGUN else Verdict.WAIT
         elapsed = now - self._began
         hopeless = _HOPELESS * (self._grace + _LATE * self._size / (self._usual.rate or _PRESUMED))
         if elapsed > max(hopeless, _MIN_HOPELESS):
             return Verdict.GIVE_UP
+        if self._silent >= SILENCE:
+            return Verdict.WAIT  # whoever stands still may wait for upstream, and so would all others; that is found out first
         is_late = self._usual.rate is not None and elapsed > self._grace + _LATE * self._size / self._usual.rate
         return Verdict.LEAVE if is_late else Verdict.WAIT

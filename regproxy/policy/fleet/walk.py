@@ -7,12 +7,14 @@ have to do, and then the lowest ranks, the first of which that lives acts as the
 Where members lie in zones, it asks those of its own in this way. The first of a zone asks the first of others, as does who is left alone.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from regproxy.policy.fleet.ring import Begin, Ring, ancestors
 from regproxy.policy.fleet.zones import Zones
 
+_MAX_STALLS = 8  # of one member, in one piece
 _MOST_ROOTS = 8  # of the lowest ranks, that are looked at for one that acts as the root
 
 
@@ -40,6 +42,7 @@ class Walk:
         self._is_suspected = is_suspected
         self._last_resorts: list[str] | None = None  # once the parent has failed
         self._failed: set[str] = set()
+        self._stalls: Counter[str] = Counter()
 
     @property
     def level(self) -> int:
@@ -69,6 +72,16 @@ class Walk:
     def failed(self, ask: Ask) -> None:
         """Record that who was asked did not serve, or not all of it."""
         self._failed.add(ask.member)
+
+    def stalled(self, ask: Ask, *, has_waited: bool) -> bool:
+        """Record that who was asked stopped in the middle, and report whether it is asked for the rest.
+
+        One that waits for bytes itself says so then; who had them to send, or does not, is asked no more.
+        """
+        self._stalls[ask.member] += 1
+        if self._stalls[ask.member] > (_MAX_STALLS if has_waited else 1):
+            self._failed.add(ask.member)
+        return ask.member not in self._failed
 
     def _is_out(self, member: str) -> bool:
         return member in self._failed or self._is_suspected(member)

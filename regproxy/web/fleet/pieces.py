@@ -17,12 +17,12 @@ from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.http import byterange
 from regproxy.oci.http.byterange import ByteRange
-from regproxy.peers.client import BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING, ZONE
+from regproxy.peers.client import BEAT, BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING, ZONE
 from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.key_values import LOCKS, VALUES
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
-from regproxy.peers.piece import Piece, UnservedError
+from regproxy.peers.piece import EVERY, Piece, UnservedError
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.cut import piece_at
 from regproxy.ports import Content, Extent, StoreError, UpstreamError, encoded_error
@@ -168,10 +168,10 @@ async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fi
 
 
 async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece, count: Count) -> web.StreamResponse:
-    """Send a piece as it grows; its head goes out at once, and says what it is when that is known."""
+    """Send a piece as it grows; its head goes out at once, and says what it is when there is something to send."""
     if piece.size is not None and start >= piece.stop:
         return _short(sealed, FAILED)
-    if piece.size is not None:
+    if piece.size is not None and start < piece.name.cut.start + piece.written:
         response = _begun(sealed, BYTES, ByteRange(start, piece.stop, piece.size))
         writer = await response.prepare(request)
     else:
@@ -180,7 +180,7 @@ async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Pi
         response.headers[ANSWER] = sealed.mac("200", PENDING, "")
         response.enable_chunked_encoding()
         writer = await response.prepare(request)
-        said = await _said(start, piece)
+        said = await _said_in_the_end(response, start, piece)
         await response.write(json.dumps({"said": said, "mac": sealed.mac(said)}).encode() + b"\n")
     try:
         while writer is not None and piece.size is not None and start < piece.stop:
@@ -201,10 +201,26 @@ async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Pi
     return response
 
 
+async def _said_in_the_end(response: web.StreamResponse, start: int, piece: Piece) -> str:
+    """Say that we are at work on a piece, where we are, as long as there is nothing to say of it; then return that."""
+    saying, seen = asyncio.create_task(_said(start, piece)), 0
+    try:
+        while not saying.done():
+            if piece.beats != seen:
+                seen = piece.beats
+                await response.write(BEAT)
+            await asyncio.wait({saying}, timeout=EVERY)
+        return saying.result()
+    finally:
+        saying.cancel()
+
+
 async def _said(start: int, piece: Piece) -> str:
-    """Wait until it is known what a piece is, or why it does not come."""
+    """Wait until there is something to send of a piece from *start* on, or until it is known why there is not."""
     try:
         size = await piece.head()
+        if start < piece.stop:
+            await piece.extent(start, piece.stop)
     except UpstreamError as error:
         return json.dumps({"error": encoded_error(error)})
     except (UnservedError, StoreError) as error:

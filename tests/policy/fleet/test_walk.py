@@ -85,6 +85,17 @@ def test_n17_01_a_parent_that_is_busy_all_the_same_is_asked_no_more() -> None:
     assert found.next() == Ask(chain(DEEP)[2], is_final=True)
 
 
+def test_n17_01_who_stops_in_the_middle_is_asked_once_more_and_again_if_it_waits_itself() -> None:
+    parent = Ask(chain(DEEP)[3], is_final=True)
+    for has_waited, times in ((False, 1), (True, 8)):
+        found = walk(level=None)
+        for _ in range(times):
+            assert found.next() == parent
+            assert found.stalled(parent, has_waited=has_waited)
+        assert not found.stalled(parent, has_waited=has_waited)
+        assert found.next() == Ask(chain(DEEP)[2], is_final=True)
+
+
 def test_n17_01_the_root_asks_upstream() -> None:
     root = Ring(MEMBERS, DEEP).at(BEGIN, 0)
     found = walk(root)
