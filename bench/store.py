@@ -5,6 +5,7 @@ python -m bench.store [--blobs N] [--directory PATH] [--keep]; a million take tw
 
 import argparse
 import asyncio
+import itertools
 import json
 import sqlite3
 import statistics
@@ -14,7 +15,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from http.client import HTTPConnection
@@ -25,6 +27,7 @@ import yaml
 from bench.machine import described
 from bench.peers import RESULTS
 from bench.processes import cpu, peak
+from bench.ratios import Ratio
 from regproxy.index.sqlite import SqliteIndex
 from regproxy.storage.disk import DiskStore
 from tests.free_port import free_port
@@ -33,16 +36,20 @@ _SMALL = 100
 _BATCH = 20_000
 _HITS = 100  # blobs that are asked for after each start, each for the first time
 _ROUNDS = 3
-_IDLE = 0.1  # seconds of processor time in a second, below which stock has been taken: index and files were compared
+_LAST_SHARD = "ff"  # which is compared last: once a file in it that nobody recorded is on record, stock was taken
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: seconds until it serves, and until it has taken stock; then the median of first hits in ms; MiB of the largest process."""
+    """One start: seconds until it serves, and until it has taken stock, of time and of processor time; ms of the median first hit.
+
+    *memory* is MiB of the largest process.
+    """
 
     blobs: int
     ready: float
     compared: float
+    cpu: float
     hit: float
     memory: float
 
@@ -84,50 +91,85 @@ def is_answering(url: str) -> bool:
         return False
 
 
-def _measured(root: Path, count: int, names: Sequence[str]) -> Start:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server on a store that it has taken stock of."""
+
+    blobs: int
+    ready: float
+    compared: float
+    cpu: float
+    port: int
+    pid: int
+
+
+@contextmanager
+def _serving(root: Path, count: int) -> Iterator[_Server]:
     port, admin_port = free_port(), free_port()
     config = root.with_suffix(".yaml")
     listen = {"listen": f"127.0.0.1:{port}", "admin_listen": f"127.0.0.1:{admin_port}", "workers": 2, "log_level": "error"}
     config.write_text(yaml.safe_dump({**listen, "store": {"root": str(root), "high_watermark": "100%"}}))
+    unrecorded = _unrecorded(root)
     began = time.perf_counter()
     server = subprocess.Popen([sys.executable, "-m", "regproxy", "serve", "--config", config])
     try:
         while not is_answering(f"http://127.0.0.1:{admin_port}/readyz"):
             time.sleep(0.02)
         ready = time.perf_counter() - began
-        while _busy(server.pid) > _IDLE:
-            pass
-        compared = time.perf_counter() - began
-        hit = statistics.median(_first_hits(port, names))
-        return Start(count, ready, compared, hit, peak(server.pid))
+        while not _is_recorded(root, unrecorded):
+            time.sleep(0.1)
+        yield _Server(count, ready, time.perf_counter() - began, cpu(server.pid), port, server.pid)
     finally:
         server.terminate()
         server.wait()
 
 
-def _busy(pid: int) -> float:
-    before = cpu(pid)
-    time.sleep(1)
-    return cpu(pid) - before
+def _unrecorded(root: Path) -> str:
+    """Put a blob that nobody recorded where it is compared last, and name it."""
+    started = time.time_ns()
+    bodies = (f"{started} {number}".encode() for number in itertools.count())
+    body, digest = next((body, digest) for body in bodies if (digest := sha256(body).hexdigest()).startswith(_LAST_SHARD))
+    (root / "blobs" / "sha256" / _LAST_SHARD / digest).write_bytes(body)
+    return digest
 
 
-def _first_hits(port: int, names: Sequence[str]) -> list[float]:
-    """Ask over one connection, and tell how many milliseconds each took."""
-    connection, took = HTTPConnection("127.0.0.1", port), []
-    for name in names:
-        began = time.perf_counter()
-        connection.request("GET", f"/v2/library/app/blobs/sha256:{name}?ns=docker.io")
-        response = connection.getresponse()
-        body = response.read()
-        took.append((time.perf_counter() - began) * 1000)
-        if (response.headers["Cache-Status"], sha256(body).hexdigest()) != ("regproxy; hit", name):
-            raise RuntimeError(f"{name}: {response.headers}")
-    connection.close()
+def _is_recorded(root: Path, digest: str) -> bool:
+    connection = sqlite3.connect(root / "index.db")
+    try:
+        return connection.execute("SELECT 1 FROM content WHERE digest = ?", (f"sha256:{digest}",)).fetchone() is not None
+    finally:
+        connection.close()
+
+
+def _first_hits(servers: Sequence[_Server], names: Sequence[Sequence[str]]) -> list[list[float]]:
+    """Ask the servers in turns, each over one connection, and tell how many milliseconds each hit took."""
+    connections = [HTTPConnection("127.0.0.1", server.port) for server in servers]
+    took: list[list[float]] = [[] for _ in servers]
+    for number, asked in enumerate(zip(*names, strict=False)):
+        order = list(zip(connections, asked, took, strict=True))
+        for connection, name, times in order if number % 2 else reversed(order):
+            times.append(_hit(connection, name))
+    for connection in connections:
+        connection.close()
     return took
 
 
-def in_turns(directory: Path, counts: Sequence[int], rounds: int = _ROUNDS) -> list[Start]:
-    """Make a store of each size, where *directory* has none, then start on each in turn."""
+def _hit(connection: HTTPConnection, name: str) -> float:
+    began = time.perf_counter()
+    connection.request("GET", f"/v2/library/app/blobs/sha256:{name}?ns=docker.io")
+    response = connection.getresponse()
+    body = response.read()
+    took = (time.perf_counter() - began) * 1000
+    if (response.headers["Cache-Status"], sha256(body).hexdigest()) != ("regproxy; hit", name):
+        raise RuntimeError(f"{name}: {response.headers}")
+    return took
+
+
+def in_turns(directory: Path, counts: Sequence[int], rounds: int = _ROUNDS) -> tuple[list[Start], Ratio]:
+    """Make a store of each size, where *directory* has none, then start on each in turn.
+
+    The ratio is that of first hits, of the last size to the first.
+    """
     names: dict[int, list[str]] = {}
     for count in counts:
         root = directory / str(count)
@@ -135,23 +177,29 @@ def in_turns(directory: Path, counts: Sequence[int], rounds: int = _ROUNDS) -> l
         asyncio.run(prepare(root))
         names[count] = fill(root, count)
     found: list[Start] = []
+    ratios: list[float] = []
     for turn in range(rounds):
-        for count in counts:
-            found.append(_measured(directory / str(count), count, names[count][turn::_ROUNDS][:_HITS]))
-            print(found[-1], flush=True)
-    return found
+        with ExitStack() as stack:
+            servers = [stack.enter_context(_serving(directory / str(count), count)) for count in counts]
+            asked = [names[count] if count <= _HITS else names[count][turn::_ROUNDS][:_HITS] for count in counts]
+            hits = _first_hits(servers, asked)
+            ratios += [last / first for first, *_, last in zip(*hits, strict=True)]
+            for server, took in zip(servers, hits, strict=True):
+                found.append(Start(server.blobs, server.ready, server.compared, server.cpu, statistics.median(took), peak(server.pid)))
+                print(found[-1], flush=True)
+    return found, Ratio.of(ratios)
 
 
 def _table(starts: Sequence[Start]) -> str:
     lines = [
-        "| blobs | s until it serves | s until stock is taken | ms for a first hit | MiB of the largest process |",
-        "|--:|--:|--:|--:|--:|",
+        "| blobs | s until it serves | s until stock is taken | of processor time | ms for a first hit | MiB of the largest process |",
+        "|--:|--:|--:|--:|--:|--:|",
     ]
     for count in dict.fromkeys(each.blobs for each in starts):
         ours = [each for each in starts if each.blobs == count]
-        seen = zip(*((each.ready, each.compared, each.hit) for each in ours), strict=True)
-        ready, compared, hit = (statistics.median(each) for each in seen)
-        lines.append(f"| {count:,} | {ready:.2f} | {compared:.0f} | {hit:.2f} | {max(each.memory for each in ours):.0f} |")
+        seen = zip(*((each.ready, each.compared, each.cpu, each.hit) for each in ours), strict=True)
+        ready, compared, spent, hit = (statistics.median(each) for each in seen)
+        lines.append(f"| {count:,} | {ready:.2f} | {compared:.0f} | {spent:.1f} | {hit:.2f} | {max(each.memory for each in ours):.0f} |")
     return "\n".join(lines)
 
 
@@ -163,16 +211,21 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep what was found in bench/results")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-        found = in_turns(Path(directory), (_SMALL, arguments.blobs))
-        print(_table(found))
+        found, ratio = in_turns(Path(directory), (_SMALL, arguments.blobs))
+        print(_table(found), _told(ratio), sep="\n\n")
         if arguments.keep:
-            _keep(found)
+            _keep(found, ratio)
 
 
-def _keep(found: Sequence[Start]) -> None:
+def _told(ratio: Ratio) -> str:
+    return f"A first hit of the many takes {ratio} times one of the few; the two were asked in turns."
+
+
+def _keep(found: Sequence[Start], ratio: Ratio) -> None:
     (RESULTS / "store.json").write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
     about = f"Two workers, {_ROUNDS} starts on each store in turns; medians, and the most of memory."
-    (RESULTS / "store.md").write_text(f"# A store of many blobs beside a small one\n\n{about}\n\n{described()}\n\n{_table(found)}\n")
+    parts = ("# A store of many blobs beside a small one", about, described(), _table(found), _told(ratio))
+    (RESULTS / "store.md").write_text("\n\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":

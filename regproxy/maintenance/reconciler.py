@@ -6,6 +6,7 @@ before an unclean stop. A manifest is recorded with what it needs, so that a swe
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Collection
 
@@ -56,17 +57,22 @@ class Reconciler:
     async def take(self, shard: str) -> None:
         """Compare one shard. The records are read first: what is kept meanwhile is found there, and not found missing."""
         recorded = await self._ledger.recorded(shard)
-        stored = {each.digest: each for each in await self._store.list_shard(shard)}
-        await self._lose([digest for digest in recorded if digest not in stored])
-        for digest, each in stored.items():
-            if digest in recorded and (recorded[digest] != each.size or self._is_doubtful(each)):
-                await self._check(digest, recorded[digest])
-            elif digest not in recorded and each.modified_at < self._store.opened_at:
+        stored = {each.name: each for each in await self._store.list_shard(shard)}
+        doubted_since = self._doubted_since
+        await self._lose([Digest.parse(name) for name in recorded if name not in stored])
+        for name, each in stored.items():
+            size = recorded.get(name)
+            if size is None and each.modified_at < self._store.opened_at:
                 await self._adopt(each)
+            elif size is not None and (size != each.size or each.modified_at > doubted_since):
+                await self._check(each.digest, size)
 
-    def _is_doubtful(self, stored: StoredBlob) -> bool:
-        interrupted_at = self._store.interrupted_at
-        return self._doubts_all or (interrupted_at is not None and stored.modified_at > interrupted_at - _LATELY)
+    @property
+    def _doubted_since(self) -> float:
+        """From when on, in epoch seconds, what was written is hashed though its record and its size agree."""
+        if self._doubts_all:
+            return -math.inf
+        return math.inf if self._store.interrupted_at is None else self._store.interrupted_at - _LATELY
 
     async def _lose(self, digests: Collection[Digest]) -> None:
         await lose(self._store, self._ledger, digests)
@@ -93,9 +99,10 @@ async def lose(store: BlobStore, ledger: Ledger, digests: Collection[Digest]) ->
     """
     lost = await ledger.lose(digests) if digests else 0
     store.count(-lost)
+    names = set(map(str, digests))
     for shard in {digest.hex[:2] for digest in digests}:
         for stored in await store.list_shard(shard):
-            if stored.digest in digests:
+            if stored.name in names:
                 await _recorded(store, ledger, stored)
     return lost
 
@@ -110,10 +117,11 @@ async def _sound(store: BlobStore, digest: Digest) -> int | None:
 
 async def _recorded(store: BlobStore, ledger: Ledger, stored: StoredBlob) -> int | None:
     """Record what lies there, unless it is or turns out to be wrong; return its size."""
-    size = await _sound(store, stored.digest)
+    digest = stored.digest
+    size = await _sound(store, digest)
     if size is not None:
-        body = await store.read(stored.digest, size) if size <= LIMIT else None
-        await ledger.adopt(described(stored.digest, size, body), stored.modified_at)
+        body = await store.read(digest, size) if size <= LIMIT else None
+        await ledger.adopt(described(digest, size, body), stored.modified_at)
     return size
 
 

@@ -40,9 +40,10 @@ class Scrubber:
             await asyncio.sleep(max(0.0, ends_at - self._clock()) / left)
 
     async def _verify(self, stored: StoredBlob) -> None:
+        digest = stored.digest
         try:
-            is_sound = await self._store.verify(stored.digest) is not None
+            is_sound = await self._store.verify(digest) is not None
         except Gone:  # it was evicted since it was listed, and may be pulled again at any moment: that is no damage
             return
-        if not is_sound and await lose(self._store, self._ledger, [stored.digest]):
-            _log.error("corrupt content quarantined", extra=fields(digest=str(stored.digest)))
+        if not is_sound and await lose(self._store, self._ledger, [digest]):
+            _log.error("corrupt content quarantined", extra=fields(digest=stored.name))

@@ -28,8 +28,7 @@ class Digest:
     def parse(cls, text: str) -> Self:
         """Read `algorithm:hex`, or raise `InvalidDigest`."""
         algorithm, _, encoded = text.partition(":")
-        pattern = _REGISTERED.get(algorithm)
-        if pattern is None or not pattern.fullmatch(encoded):
+        if not is_encoded(algorithm, encoded):
             raise InvalidDigest(f"{text[:160]!r} is not a sha256 or sha512 digest")
         return cls(algorithm, encoded)
 
@@ -43,6 +42,12 @@ class Digest:
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
+
+
+def is_encoded(algorithm: str, encoded: str) -> bool:
+    """Report whether *encoded* is what comes behind a registered *algorithm* in a digest."""
+    pattern = _REGISTERED.get(algorithm)
+    return pattern is not None and pattern.fullmatch(encoded) is not None
 
 
 class Verifier:

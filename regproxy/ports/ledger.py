@@ -144,8 +144,8 @@ class Ledger(ClientShares, Protocol):
     async def unused(self, since: float) -> list[Candidate]:
         """List content that neither a stored manifest nor an operator needs, unused since then."""
 
-    async def recorded(self, shard: str) -> dict[Digest, int]:
-        """List the sizes of all content whose digest begins with the two digits *shard*."""
+    async def recorded(self, shard: str) -> dict[str, int]:
+        """List the sizes of all content whose digest begins with the two digits *shard*, by digests as text."""
 
     async def adopt(self, record: Record, used_at: float) -> None:
         """Record content of unknown repositories."""

@@ -1,20 +1,22 @@
 """A store of content by digest, its space and its maintenance."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from regproxy.oci.digest import Digest
 from regproxy.ports.content import ContentReader
 from regproxy.ports.ingest import Ingester, IngestLocks
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
-    """What lies in the store: its name, its size in bytes, when it was written, in epoch seconds."""
+class StoredBlob(NamedTuple):
+    """What lies in the store: its digest as text, its size in bytes, when it was written, in epoch seconds."""
 
-    digest: Digest
+    name: str
     size: int
     modified_at: float
+
+    @property
+    def digest(self) -> Digest:
+        return Digest.parse(self.name)
 
 
 class Space(Protocol):

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from regproxy.oci.digest import Digest, InvalidDigest
+from regproxy.oci.digest import Digest, is_encoded
 from regproxy.ports import StoredBlob
 from regproxy.storage.opened import PUT_ASIDE
 from regproxy.telemetry import metrics
@@ -91,8 +91,8 @@ class BlobFiles:
     def list_shard(self, shard: str) -> list[StoredBlob]:
         found: list[StoredBlob] = []
         for algorithm in ("sha256", "sha512"):
-            with contextlib.suppress(FileNotFoundError), os.scandir(self._root / "blobs" / algorithm / shard) as entries:
-                found += [blob for entry in entries if (blob := _list_shard(algorithm, entry)) is not None]
+            with contextlib.suppress(FileNotFoundError):
+                found += _listed(self._root / "blobs" / algorithm / shard, algorithm)
         return found
 
 
@@ -129,11 +129,21 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _list_shard(algorithm: str, entry: os.DirEntry[str]) -> StoredBlob | None:
-    """Describe a file by its name; what has none of ours is left alone."""
+def _listed(shard: Path, algorithm: str) -> list[StoredBlob]:
+    """List a directory by its descriptor: for each of its files the kernel looks up a name then, and not the whole path."""
+    directory = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        digest, status = Digest.parse(f"{algorithm}:{entry.name}"), entry.stat(follow_symlinks=False)
-    except (InvalidDigest, FileNotFoundError):
-        _log.warning("ignoring unrecognized file in store", extra=fields(path=entry.path[-200:]))
-        return None
-    return StoredBlob(digest, status.st_size, status.st_mtime)
+        with os.scandir(directory) as entries:
+            return [blob for entry in entries if (blob := _described(shard, algorithm, entry)) is not None]
+    finally:
+        os.close(directory)
+
+
+def _described(shard: Path, algorithm: str, entry: os.DirEntry[str]) -> StoredBlob | None:
+    """Describe a file by its name; what has none of ours is left alone."""
+    if is_encoded(algorithm, entry.name):
+        with contextlib.suppress(FileNotFoundError):
+            status = entry.stat(follow_symlinks=False)
+            return StoredBlob(f"{algorithm}:{entry.name}", status.st_size, status.st_mtime)
+    _log.warning("ignoring unrecognized file in store", extra=fields(path=str(shard / entry.name)[-200:]))
+    return None

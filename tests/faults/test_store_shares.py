@@ -58,10 +58,10 @@ async def pull(proxy: Rig, number: int, who: str) -> None:
 
 async def kept(proxy: Rig) -> list[int]:
     """List the images whose layers are in the store."""
-    found = set()
+    found: set[str] = set()
     for shard in range(256):
         found |= set(await proxy.ledger.recorded(f"{shard:02x}"))
-    return [number for number in range(12) if Digest.of(layer(number)) in found]
+    return [number for number in range(12) if str(Digest.of(layer(number))) in found]
 
 
 @pytest.fixture

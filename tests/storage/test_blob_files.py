@@ -84,3 +84,37 @@ async def test_small_content_is_verified_at_every_read(store: DiskStore, tmp_pat
         file.write(b"L")
     assert await store.read(DIGEST, len(BODY)) is None
     assert not path(tmp_path).exists(), "it was put aside"
+
+
+async def test_a_shard_lists_files_by_digest_with_size_and_time_of_writing(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    os.utime(path(tmp_path), (7.0, 5.5))
+    [found] = await store.list_shard(DIGEST.hex[:2])
+    assert (found.name, found.digest, found.size, found.modified_at) == (str(DIGEST), DIGEST, len(BODY), 5.5)
+    assert await store.list_shard("zz") == []
+
+
+async def test_listing_names_what_it_ignores_by_its_path(store: DiskStore, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    await store.write(DIGEST, BODY)
+    strange = path(tmp_path).with_name("notes.txt")
+    strange.write_text("mine")
+    assert [each.digest for each in await store.list_shard(DIGEST.hex[:2])] == [DIGEST]
+    assert [getattr(record, "fields")["path"] for record in caplog.records] == [str(strange)[-200:]]  # noqa: B009
+
+
+async def test_listing_tells_the_size_of_a_link_and_not_of_what_it_points_to(store: DiskStore, tmp_path: Path) -> None:
+    await store.write(DIGEST, BODY)
+    _symlink(path(tmp_path))
+    assert [each.size for each in await store.list_shard(DIGEST.hex[:2]) if each.digest == DIGEST] == [path(tmp_path).lstat().st_size]
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_listing_leaves_no_descriptor_open(store: DiskStore) -> None:
+    await store.write(DIGEST, BODY)
+    before = _open_files()
+    for _ in range(10):
+        await store.list_shard(DIGEST.hex[:2])
+    assert _open_files() == before
