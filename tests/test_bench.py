@@ -100,7 +100,8 @@ def test_an_estargz_layer_is_read_file_by_file_and_as_a_whole() -> None:
 def test_pulls_are_summed_up_by_how_layers_were_fetched() -> None:
     rounds = [pulls.Pull("parts", 0, 10.0, 11.0, 9.0, 1.0), pulls.Pull("parts", 1, 10.0, 13.0, 9.0, 1.01)]
     cold, hot, factor = pulls.ratios(rounds)["parts"]
-    assert (cold.median, hot.median, factor) == (pytest.approx(1.2), 0.9, 1.01)
+    assert cold.median == pytest.approx(1.2)
+    assert (hot.median, factor) == (0.9, 1.01)
     assert "| parts | 1.20 | 0.90 | 10.0 | 1.010x |" in report.pulls_table([asdict(each) for each in rounds])
 
 
