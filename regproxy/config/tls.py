@@ -3,12 +3,14 @@
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from cryptography import x509
 from pydantic import Field, model_validator
 
 from regproxy.config.model import Model, Whole
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 
 class ServerTls(Model):
@@ -53,7 +55,9 @@ class ServerTls(Model):
         """Return when the certificate's time is over, in epoch seconds."""
         return self._leaf().not_valid_after_utc.timestamp()
 
-    def _leaf(self) -> x509.Certificate:
+    def _leaf(self) -> "Certificate":
+        from cryptography import x509  # noqa: PLC0415  9 MB that who has no certificate does without
+
         return x509.load_pem_x509_certificates(self.certificate.read_bytes())[0]
 
     def caution(self, now: datetime) -> str | None:

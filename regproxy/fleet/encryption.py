@@ -9,11 +9,10 @@ import hmac
 import secrets
 import struct
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _NONCE = 12  # bytes; NIST SP 800-38D
 _HEAD = struct.Struct(">BQ")  # the version of this form, and the time in milliseconds since the epoch
@@ -50,6 +49,8 @@ class Encryption:
         head, nonce, rest = sealed[: _HEAD.size], sealed[_HEAD.size : _HEAD.size + _NONCE], sealed[_HEAD.size + _NONCE :]
         if not _is_current(head, now, max_age):
             return None
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415  with the cipher
+
         for key in self._values:
             try:
                 return self._cipher(key, text).decrypt(nonce, rest, head + place.encode())
@@ -57,7 +58,9 @@ class Encryption:
                 continue
         return None
 
-    def _cipher(self, key: bytes, text: str) -> AESGCM:
+    def _cipher(self, key: bytes, text: str) -> "AESGCM":
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415  5 MB that who shares nothing does without
+
         return AESGCM(hmac.digest(key, text.encode(), hashlib.sha256) if self._is_bound else key)
 
     def mark(self, place: str, now: float) -> bytes:
@@ -74,6 +77,9 @@ class Encryption:
 
 def derived(key: str, purpose: str) -> bytes:
     """Derive a key of 32 bytes for one purpose."""
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  with the cipher
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+
     return HKDF(SHA256(), length=32, salt=None, info=f"regproxy {purpose} v{_VERSION}".encode()).derive(key.encode())
 
 

@@ -20,6 +20,8 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> None:
         from regproxy.server.child import forked  # noqa: PLC0415
         from regproxy.server.supervisor import supervise  # noqa: PLC0415
         from regproxy.server.worker import serve  # noqa: PLC0415
+        from regproxy.wiring import import_features  # noqa: PLC0415
 
+        import_features(settings)
         count = cores() if settings.workers == "auto" else settings.workers
         asyncio.run(supervise(settings, reread, forked(count, serve, [claim])))

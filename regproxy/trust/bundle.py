@@ -6,11 +6,14 @@ secure-systems-lab/dsse, spec/v1/statement.md of in-toto/attestation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from regproxy.oci.digest import Digest
-from regproxy.trust.keys import PublicKey, signer_of
+from regproxy.trust.keys import signer_of
 from regproxy.trust.signed_json import InvalidSignature, read_base64, read_object
+
+if TYPE_CHECKING:
+    from regproxy.trust.public_key import PublicKey
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 BUNDLE_TYPES = frozenset({BUNDLE_TYPE, *(f"application/vnd.dev.sigstore.bundle+json;version=0.{minor}" for minor in (1, 2, 3))})
@@ -51,7 +54,7 @@ class Bundle:
     raw: bytes
 
 
-_Keys: TypeAlias = Sequence[PublicKey]
+_Keys: TypeAlias = "Sequence[PublicKey]"
 
 
 def parse_bundle(body: bytes) -> Bundle:
@@ -69,7 +72,7 @@ def parse_bundle(body: bytes) -> Bundle:
     return Bundle(_message(message) if message is not None else _envelope(envelope), is_keyless, body)
 
 
-def verify_bundle(bundle: Bundle, digest: Digest, body: bytes, keys: _Keys) -> PublicKey:
+def verify_bundle(bundle: Bundle, digest: Digest, body: bytes, keys: _Keys) -> "PublicKey":
     """Return the key by which *bundle* is right for the manifest of *digest* and *body*; raise `InvalidSignature`."""
     if isinstance(bundle.content, MessageSignature):
         # The digest beside it is unauthenticated: what was signed are the bytes.

@@ -1,73 +1,22 @@
-"""Public keys in PEM, and what each of them signs.
+"""Files of public keys in PEM, such as cosign.pub."""
 
-As cosign does: ECDSA over P-256 with SHA-256 and over P-384 with SHA-384 or, by earlier versions, SHA-256; RSA with PKCS #1 v1.5 and
-SHA-256; Ed25519 of the message itself.
-"""
-
-import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, padding
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+if TYPE_CHECKING:
+    from regproxy.trust.public_key import PublicKey
 
 MAX_KEY_FILE_BYTES = 64 * 1024
 _MAX_KEYS = 16  # in a file: each is tried for each signature
-_RSA_BITS = range(2048, 8192 + 1)  # fewer are weak, more take long
-_MAX_SIGNATURE_BYTES = 1024  # of RSA with 8192 bits
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_HASHES: dict[str, tuple[HashAlgorithm, ...]] = {"secp256r1": (SHA256(),), "secp384r1": (SHA384(), SHA256())}
-
-_Key: TypeAlias = ec.EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
 
 class InvalidKey(ValueError):
     """The text is no public key that signatures are verified with."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
-    """A key, and the SHA-256 of its DER form as its name."""
-
-    key: _Key
-    fingerprint: str
-
-    def has_signed(self, message: bytes, signature: bytes) -> bool:
-        """Report whether *signature* is one of *message* by this key."""
-        if len(signature) > _MAX_SIGNATURE_BYTES:
-            return False
-        match self.key:
-            case Ed25519PublicKey():
-                return self._accepts(message, signature, None)
-            case RSAPublicKey():
-                return self._accepts(message, signature, SHA256())
-            case curve:
-                return any(self._accepts(message, signature, each) for each in _HASHES[curve.curve.name])
-
-    def _accepts(self, message: bytes, signature: bytes, algorithm: HashAlgorithm | None) -> bool:
-        try:
-            match self.key:
-                case Ed25519PublicKey():
-                    self.key.verify(signature, message)
-                case RSAPublicKey():
-                    self.key.verify(signature, message, padding.PKCS1v15(), algorithm or SHA256())
-                case _:
-                    self.key.verify(signature, message, ec.ECDSA(algorithm or SHA256()))
-        except InvalidSignature:
-            return False
-        return True
-
-    def __str__(self) -> str:
-        return f"key {self.fingerprint[:16]}"
-
-
-def parse_keys(text: bytes) -> tuple[PublicKey, ...]:
+def parse_keys(text: bytes) -> "tuple[PublicKey, ...]":
     """Read the public keys of a PEM file, such as cosign.pub; raise `InvalidKey` where one of them cannot be used, or there is none."""
     if len(text) > MAX_KEY_FILE_BYTES:
         raise InvalidKey(f"more than {MAX_KEY_FILE_BYTES} bytes")
@@ -79,27 +28,16 @@ def parse_keys(text: bytes) -> tuple[PublicKey, ...]:
     return tuple(_parsed(block[1], block[0]) for block in blocks)
 
 
-def signer_of(message: bytes, signature: bytes, keys: Sequence[PublicKey]) -> PublicKey | None:
+def signer_of(message: bytes, signature: bytes, keys: "Sequence[PublicKey]") -> "PublicKey | None":
     """Find the one of *keys* that made *signature* of *message*."""
     return next((key for key in keys if key.has_signed(message, signature)), None)
 
 
-def _parsed(label: bytes, block: bytes) -> PublicKey:
+def _parsed(label: bytes, block: bytes) -> "PublicKey":
     if b"PRIVATE" in label:
         raise InvalidKey("a private key: it does not belong here, and whoever can read it can sign")
     if label not in {b"PUBLIC KEY", b"RSA PUBLIC KEY"}:
         raise InvalidKey(f"a {label.decode().lower()}, no public key")
-    try:
-        key = load_pem_public_key(block)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidKey("a public key that cannot be read") from error
-    name = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
-    match key:
-        case Ed25519PublicKey():
-            return PublicKey(key, name)
-        case RSAPublicKey() if key.key_size in _RSA_BITS:
-            return PublicKey(key, name)
-        case ec.EllipticCurvePublicKey() if key.curve.name in _HASHES:
-            return PublicKey(key, name)
-        case _:
-            raise InvalidKey("a key that is not of ECDSA P-256 or P-384, RSA of 2048 to 8192 bits, or Ed25519")
+    from regproxy.trust import public_key  # noqa: PLC0415  9 MB that who verifies no signature does without
+
+    return public_key.load(block)

@@ -5,13 +5,17 @@ Source: specs/SIGNATURE_SPEC.md of sigstore/cosign; the payload is that of conta
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import Manifest, parse_descriptor
 from regproxy.oci.reference import Tag
-from regproxy.trust.keys import PublicKey, signer_of
+from regproxy.trust.keys import signer_of
 from regproxy.trust.signed_json import InvalidSignature, read_base64, read_digest, read_object
+
+if TYPE_CHECKING:
+    from regproxy.trust.public_key import PublicKey
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 MAX_PAYLOAD_BYTES = 64 * 1024  # a payload has 250
@@ -40,7 +44,7 @@ def signatures_of(manifest: Manifest) -> tuple[SimpleSignature, ...]:
     return tuple(each for each in found if each is not None)
 
 
-def verify_payload(payload: bytes, signature: bytes, digest: Digest, keys: Sequence[PublicKey]) -> PublicKey:
+def verify_payload(payload: bytes, signature: bytes, digest: Digest, keys: "Sequence[PublicKey]") -> "PublicKey":
     """Return the key by which *signature* is right for *payload*, which names *digest*; raise `InvalidSignature`."""
     signer = signer_of(payload, signature, keys)
     if signer is None:

@@ -1,6 +1,7 @@
 """The one place that joins ports to adapters."""
 
 from regproxy.wiring.behind import remote, uploading
+from regproxy.wiring.features import import_features
 from regproxy.wiring.peering import Peering, check_members, watching
 from regproxy.wiring.serving import Serving, serving
 from regproxy.wiring.sharing import fleet_of, sharing
@@ -17,6 +18,7 @@ __all__ = [
     "check_members",
     "fleet_of",
     "hooking",
+    "import_features",
     "indexed",
     "inventory_of",
     "joined",

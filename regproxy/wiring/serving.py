@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from regproxy.best_effort import BestEffortIndex, BestEffortStore
 from regproxy.clients import quota_table
-from regproxy.clients.authenticator import Authenticator
 from regproxy.clients.proofs import Proofs
 from regproxy.clients.quota_table import QuotaTable
 from regproxy.config import Settings
@@ -183,6 +182,8 @@ async def _entrance(
         if settings.token_key is None:
             yield Entrance(meters=meters)
             return
+        from regproxy.clients.authenticator import Authenticator  # noqa: PLC0415  9 MB that who asks nobody who they are does without
+
         authenticator = Authenticator(settings.clients, settings.token_key, may_prove=bool(proven), clock=clock)
         stack.push_async_callback(authenticator.close)
         await authenticator.refresh()

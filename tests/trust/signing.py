@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
 from regproxy.trust.bundle import BUNDLE_TYPE
-from regproxy.trust.keys import PublicKey, parse_keys
+from regproxy.trust.keys import parse_keys
+from regproxy.trust.public_key import PublicKey
 from regproxy.trust.simple_signing import PAYLOAD_TYPE
 
 Private: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | Ed25519PrivateKey

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, Field
 
 from regproxy.config.model import Model, Whole
@@ -80,6 +78,9 @@ class HuaweiEntry(KeyEntry):
 
 def _private_key(value: Path) -> Path:
     """Read the key at the start: what is wrong with it is wrong later, too."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415  9 MB that who has no such key does without
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
     try:
         is_rsa = isinstance(load_pem_private_key(value.read_bytes(), None), RSAPrivateKey)
     except OSError as error:

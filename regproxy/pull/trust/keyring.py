@@ -11,10 +11,11 @@ from regproxy import files
 from regproxy.policy.requirement import Requirement, policy_id
 from regproxy.ports import StoreError
 from regproxy.telemetry.log import fields
-from regproxy.trust.keys import MAX_KEY_FILE_BYTES, InvalidKey, PublicKey, parse_keys
+from regproxy.trust.keys import MAX_KEY_FILE_BYTES, InvalidKey, parse_keys
 
 if TYPE_CHECKING:
     from regproxy.trust.keyless import KeylessVerifier
+    from regproxy.trust.public_key import PublicKey
 
 _EVERY = 1.0  # seconds between two looks at the files
 _READ_TIMEOUT = 2.0  # seconds; what a file system that hangs holds back leaves what was known
@@ -28,7 +29,7 @@ class AcceptedKeys:
 
     rule: Requirement
     policy: str
-    keys: tuple[PublicKey, ...]
+    keys: "tuple[PublicKey, ...]"
     keyless: "KeylessVerifier | None" = None
 
 

@@ -12,7 +12,6 @@ from regproxy.ports import Fleet
 from regproxy.upstream.clouds.aliyun import AliyunIssuer
 from regproxy.upstream.clouds.azure import AzureIssuer
 from regproxy.upstream.clouds.ecr import EcrIssuer
-from regproxy.upstream.clouds.github import GithubIssuer
 from regproxy.upstream.clouds.google import google_issuer
 from regproxy.upstream.clouds.huawei import HuaweiIssuer
 from regproxy.upstream.clouds.issuer import Issuer
@@ -50,6 +49,8 @@ def issuer_of(source: CloudSource, host: Host, clock: WallClock) -> Issuer:
         case Huawei():
             return HuaweiIssuer(source, host, clock)
         case GithubApp():
+            from regproxy.upstream.clouds.github import GithubIssuer  # noqa: PLC0415  JWTs, and 9 MB that most do without
+
             return GithubIssuer(source, host, clock)
         case _ as never:
             assert_never(never)

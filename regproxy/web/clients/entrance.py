@@ -8,14 +8,13 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from regproxy.asker import asker
 from regproxy.client import client
 from regproxy.clients.admission import Admission, Unauthenticated
-from regproxy.clients.authenticator import Authenticator
 from regproxy.clients.proofs import Grant, Proofs, Wanted
 from regproxy.clients.questions import Pull, wanted
 from regproxy.oci import errors
@@ -33,6 +32,9 @@ from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
 from regproxy.web.parameters import host_of
 
+if TYPE_CHECKING:
+    from regproxy.clients.authenticator import Authenticator
+
 TOKEN_PATH = "/token"  # noqa: S105 -- a path
 SERVICE = "regproxy"
 _RETRY_AFTER = 5  # seconds
@@ -42,7 +44,7 @@ _RETRY_AFTER = 5  # seconds
 class Entrance:
     """Lets clients in."""
 
-    authenticator: Authenticator | None = None  # None: everybody is let in, and nobody asked
+    authenticator: "Authenticator | None" = None  # None: everybody is let in, and nobody asked
     clock: WallClock = time.time
     public_url: str | None = None
     proofs: Proofs | None = None  # where an upstream wants them

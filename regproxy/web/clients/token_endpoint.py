@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -14,13 +15,15 @@ from aiohttp import web
 from regproxy.client import client
 from regproxy.clients.access_tokens import LIFE
 from regproxy.clients.admission import Admission, Unauthenticated
-from regproxy.clients.authenticator import Authenticator
 from regproxy.oci.errors import RegistryError
 from regproxy.policy.clients.authorization import Basic, InvalidAuthorization, Presented, parse_authorization
 from regproxy.policy.clients.sharing import client_key
 from regproxy.policy.credential import Secret
 from regproxy.web.clients.entrance import Entrance, certificate_names
 from regproxy.web.context import RequestContext
+
+if TYPE_CHECKING:
+    from regproxy.clients.authenticator import Authenticator
 
 _MAX_FORM_BYTES = 16 * 1024
 _FORM_TIMEOUT = 10.0  # seconds
@@ -54,7 +57,7 @@ async def issue(entrance: Entrance, request: web.BaseRequest, context: RequestCo
     return web.Response(body=json.dumps(document).encode(), content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def _admitted(authenticator: Authenticator, request: web.BaseRequest) -> Admission:
+async def _admitted(authenticator: "Authenticator", request: web.BaseRequest) -> Admission:
     certificate = certificate_names(request)
     presented: Presented | None = parse_authorization(request.headers.getall("Authorization", ()))
     if request.method == "POST":
