@@ -15,4 +15,6 @@ def check(config: ConfigFile = None) -> None:
     settings = loaded(config)
     for caution in cautions(settings.tls, settings.admin_tls):
         typer.echo(f"warning: {caution}: no client will accept it", err=True)
+    if exposed := settings.exposed():
+        typer.echo(f"warning: private content of {', '.join(exposed)} goes between members of the fleet in clear text: see tls", err=True)
     typer.echo(settings.as_yaml(), nl=False)

@@ -221,6 +221,13 @@ class Settings(Basics):
         """Whether what upstreams may send a second is limited."""
         return self.downloads.max_rate is not None or any(upstream.max_rate is not None for upstream in self.upstreams)
 
+    def exposed(self) -> list[str]:
+        """List the upstreams of which members exchange in clear text what our credentials open."""
+        if self.fleet is None or not self.fleet.is_clear(is_tls=self.tls is not None):
+            return []
+        shared = (each for each in self.upstreams if each.access is not AccessMode.PROVEN)
+        return [each.name for each in shared if any(host.has_credentials or host.headers for host in each.hosts)]
+
     def proxies(self) -> TrustedProxies | None:
         """Return whose word about clients is believed."""
         return self.trusted_proxies.proxies() if self.trusted_proxies is not None else None

@@ -65,6 +65,8 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
         _log.error("cannot serve at full capacity", extra=fields(reason=shortcoming))
     for caution in cautions(settings.tls, settings.admin_tls):
         _log.warning("clients will not accept us", extra=fields(reason=caution))
+    if exposed := settings.exposed():
+        _log.warning("private content goes between members of the fleet in clear text: see tls", extra=fields(upstreams=", ".join(exposed)))
     listeners = sockets.opened(settings.listen, len(children), systemd.listeners("registry"))
     (admin,) = sockets.opened(settings.admin_listen, given=systemd.listeners("admin"))
     async with AsyncExitStack() as stack:

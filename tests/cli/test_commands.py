@@ -47,6 +47,14 @@ def test_check_warns_of_a_certificate_that_no_client_will_take(file: Path, tmp_p
     assert (result.exit_code, result.stderr.startswith(f"warning: {pair.certificate} expired on ")) == (0, True)
 
 
+def test_n17_23_check_warns_of_private_content_that_members_exchange_in_clear_text(file: Path) -> None:
+    quay = 'upstreams: {quay.io: {credentials: {username: bob, password: "${SECRET}"}}}'
+    file.write_text(f"{quay}\nfleet: {{peers: ['http://127.0.0.1:5000'], key: 0123456789abcdef0123456789abcdef}}")
+    result = ran("check", "--config", file, SECRET=SECRET)
+    warning = "warning: private content of quay.io goes between members of the fleet in clear text: see tls\n"
+    assert (result.exit_code, result.stderr) == (0, warning)
+
+
 def test_check_without_a_file_prints_the_defaults() -> None:
     result = ran("check", REGPROXY__STORE__ROOT="/data")
     assert result.exit_code == 0

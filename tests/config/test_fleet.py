@@ -75,3 +75,26 @@ def test_n17_03_a_fleet_is_a_name_or_a_list(file: Path, fleet: str, peers: objec
 def test_n17_03_the_port_of_a_member_may_be_that_of_its_scheme(file: Path) -> None:
     found = settings(file, configured("peers: ['http://10.0.0.1', 'http://10.0.0.2']", "listen: 10.0.0.1:80"))
     assert found.fleet is not None
+
+
+CREDENTIALS = "credentials: {username: bob, password: canary}"
+
+
+@pytest.mark.parametrize(
+    ("peers", "upstream", "is_exposed"),
+    [
+        (LIST, CREDENTIALS, True),
+        (LIST, "hosts: [{url: 'https://quay.io', headers: {Private-Token: canary}}]", True),
+        ("dns://peers.test:5000", CREDENTIALS, True),
+        (LIST, f"{CREDENTIALS}, access: proven", False),
+        (LIST, "deny: [x]", False),
+        (LIST.replace("http:", "https:"), CREDENTIALS, False),
+        (None, CREDENTIALS, False),
+    ],
+)
+def test_n17_23_what_credentials_open_and_members_would_exchange_in_clear_text_is_named(
+    file: Path, peers: str | None, upstream: str, is_exposed: bool
+) -> None:
+    others = f"{LISTEN}\ninsecure_credentials: true\nupstreams: {{quay.io: {{{upstream}}}}}"
+    text = others if peers is None else configured(f"peers: '{peers}'", others)
+    assert settings(file, text).exposed() == (["quay.io"] if is_exposed else [])

@@ -104,6 +104,10 @@ class FleetSettings(Model):
     )
     ca: Whole | None = Field(default=None, description="The certificates that members' are verified by, with `tls`. None: the system's.")
 
+    def is_clear(self, *, is_tls: bool) -> bool:
+        """Whether what members say to each other can be read on the way, by who listens there."""
+        return not is_tls if isinstance(self.peers, str) else any(each.startswith("http://") for each in self.peers)
+
     def contradictions(self, port: int, *, is_tls: bool) -> Iterator[tuple[Place, str]]:
         """Find what is wrong for a member that listens at *port*, with TLS or without it."""
         listed = (self.peers,) if isinstance(self.peers, str) else self.peers
