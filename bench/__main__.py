@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 
 from bench import access, herd, hits, misses, pulls, report, slow, warm
-from bench.peers import PROXIES, RESULTS
+from bench.caches import CACHES, installed
+from bench.peers import RESULTS
 
-_MOST_OF_ALL = 200  # clients; docker-registry asks upstream once for each, which then is what is measured
+_MOST_OF_ALL = 200  # clients; those who ask upstream once for each measure upstream then
 _RATE = 16.0  # MB/s that a herd's upstream sends on each connection
 
 
 async def _herds(clients: Sequence[int], megabytes: int) -> list[herd.Herd]:
-    found = []
+    found, peers = [], installed()
     for count in clients:
-        for peer in PROXIES if count <= _MOST_OF_ALL else ("regproxy", "drayage"):
+        for peer in peers if count <= _MOST_OF_ALL else [name for name in peers if CACHES[name].joins_clients]:
             found.append(await herd.measured(peer, count, megabytes, _RATE))
             print(found[-1], flush=True)
     return found
@@ -33,7 +34,7 @@ def _measurements(*, is_quick: bool) -> dict[str, Callable[[], Awaitable[Sequenc
             "misses": lambda: misses.measured([1, 64], 1),
             "herds": lambda: _herds([1, 20], 16),
             "pulls": lambda: pulls.measured(40, 12, 1),
-            "slow": lambda: slow.measured(list(PROXIES), 100, 6),
+            "slow": lambda: slow.measured(list(installed()), 100, 6),
             "warm": lambda: warm.measured(16, 1, 2),
         }
     return {
@@ -42,7 +43,7 @@ def _measurements(*, is_quick: bool) -> dict[str, Callable[[], Awaitable[Sequenc
         "misses": lambda: misses.measured([1, 64, 256], 5),
         "herds": lambda: _herds([1, 20, 200, 1000], 16),
         "pulls": lambda: pulls.measured(500, 12, 3),
-        "slow": lambda: slow.measured(list(PROXIES), 1000, 20),
+        "slow": lambda: slow.measured(list(installed()), 1000, 20),
         "warm": lambda: warm.measured(40, 3, 8),
     }
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import processes
+from bench.caches import CACHES
 from bench.crowd import Asked, crowd
-from bench.peers import PROXIES, Upstream
+from bench.peers import Upstream
 from tests.fakes.deeds import Paced
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
@@ -49,10 +50,10 @@ async def measured(peer: str, clients: int, megabytes: int, rate: float) -> Herd
     """Measure one herd; the upstream sends *rate* MB/s."""
     body = os.urandom(megabytes * _MB)
     with tempfile.TemporaryDirectory() as root:
-        async with FakeRegistry("anonymous") as upstream:
+        async with FakeRegistry("anonymous" if CACHES[peer].gets_tokens else None) as upstream:
             digest = upstream.add_blob(_NAME, body)
             upstream.misbehave(on("GET", "/blobs/"), Paced(rate * _MB))
-            async with PROXIES[peer](Upstream(upstream.url), Path(root)) as running:
+            async with CACHES[peer].start(Upstream(upstream.url), Path(root)) as running:
                 seen = await crowd(Asked(running.port, f"/v2/{_NAME}/blobs/{digest}", str(digest), clients))
                 memory = processes.peak(running.pid)
             sent = upstream.sent_blob_bytes() / len(body)
@@ -66,7 +67,7 @@ async def measured(peer: str, clients: int, megabytes: int, rate: float) -> Herd
 def main() -> None:
     """Parse the arguments and measure once."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", choices=PROXIES, default="regproxy")
+    parser.add_argument("--peer", choices=CACHES, default="regproxy")
     parser.add_argument("--clients", type=int, default=1000)
     parser.add_argument("--megabytes", type=int, default=64)
     parser.add_argument("--rate", type=float, default=16, help="MB/s that upstream sends")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import processes
+from bench.caches import installed
 from bench.origin import Image, image, lay_out, push
-from bench.peers import PROXIES, Peer, Start, Upstream, nginx, origin, regproxy, self_signed
+from bench.peers import Peer, Start, Upstream, nginx, origin, regproxy, self_signed
 from regproxy.oci.manifest import ACCEPT
 
 _SIZES = {"blob of 4 KB": 4_000, "blob of 100 KB": 100_000, "blob of 256 MB": 256_000_000}
@@ -73,8 +74,10 @@ async def wrk(url: str, seconds: int, connections: int, shown: str | None = None
 
 
 @asynccontextmanager
-async def serving(served: Image, root: Path, proxies: Mapping[str, Start] = PROXIES) -> AsyncIterator[dict[str, Peer]]:
-    """Run all *proxies* before one registry that holds the image; `direct` is that registry."""
+async def serving(served: Image, root: Path, proxies: Mapping[str, Start] | None = None) -> AsyncIterator[dict[str, Peer]]:
+    """Run *proxies*, or all that are installed, before one registry that holds the image; `direct` is that registry."""
+    if proxies is None:
+        proxies = installed()
     async with AsyncExitStack() as stack:
         for name in ("origin", "nginx", "files", *proxies):
             (root / name).mkdir()
@@ -101,7 +104,7 @@ async def encrypting(peers: Mapping[str, Peer], served: Image, root: Path) -> As
         yield {"nginx": mark, "regproxy": ours}
 
 
-async def measured(load: Load, proxies: Mapping[str, Start] = PROXIES) -> list[Hit]:
+async def measured(load: Load, proxies: Mapping[str, Start] | None = None) -> list[Hit]:
     """Measure all cases, the peers in turns."""
     served = image(_SIZES)
     found: list[Hit] = []

@@ -1,7 +1,6 @@
-"""regproxy and its peers, each before the same upstream, as their documents say that they are run."""
+"""Programs that are measured: regproxy, a registry for it to stand before, and nginx as the mark; `bench.caches` has its peers."""
 
 import asyncio
-import json
 import ssl
 import subprocess
 import sys
@@ -102,29 +101,9 @@ def configured(
 
 
 @asynccontextmanager
-async def docker_registry(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
-    """Run Debian's docker-registry as a pull-through cache."""
-    async with _distribution(root, {"proxy": {"remoteurl": upstream.url, **upstream.credentials()}}) as peer:
-        yield peer
-
-
-@asynccontextmanager
 async def origin(root: Path) -> AsyncIterator[Peer]:
     """Run docker-registry as a registry of its own, that may be pushed to."""
-    async with _distribution(root, {}) as peer:
-        yield peer
-
-
-@asynccontextmanager
-async def drayage(upstream: Upstream, root: Path) -> AsyncIterator[Peer]:
-    """Run drayage of the dependency group `bench`; names without a registry are docker.io's to it."""
-    port = free_port()
-    (root / "cache").mkdir()  # it makes none
-    settings = {"listen": f"{LOOPBACK}:{port}", "cache_dir": str(root / "cache")}
-    config = root / "config.toml"
-    config.write_text(f"{_toml(settings)}[upstreams.docker_io]\n{_toml({'registry': upstream.url, **upstream.credentials()})}")
-    command = [str(Path(sys.executable).with_name("drayage")), "serve", "--config", str(config)]
-    async with running(command, root, port) as peer:
+    async with distribution(root, {}) as peer:
         yield peer
 
 
@@ -165,7 +144,8 @@ http {{
 
 
 @asynccontextmanager
-async def _distribution(root: Path, settings: Mapping[str, object]) -> AsyncIterator[Peer]:
+async def distribution(root: Path, settings: Mapping[str, object], program: Sequence[str] = ("docker-registry",)) -> AsyncIterator[Peer]:
+    """Run a registry of the distribution project, Debian's unless another *program* is named."""
     port = free_port()
     document = {
         "version": 0.1,
@@ -176,7 +156,7 @@ async def _distribution(root: Path, settings: Mapping[str, object]) -> AsyncIter
     }
     config = root / "config.yml"
     config.write_text(yaml.safe_dump(document))
-    async with running(["docker-registry", "serve", str(config)], root, port) as peer:
+    async with running([*program, "serve", str(config)], root, port) as peer:
         yield peer
 
 
@@ -190,7 +170,9 @@ async def running(
     try:
         async with asyncio.timeout(60):
             for _ in range(_PROBES):
-                while not await _answers(address, port, tls):  # noqa: ASYNC110  another process: nobody could set an event
+                while not await _answers(address, port, tls):
+                    if program.returncode is not None:
+                        raise RuntimeError(f"{command[0]} ended: {(root / 'log').read_text()}")
                     await asyncio.sleep(0.05)
         yield Peer(port, program.pid, address=address)
     finally:
@@ -223,9 +205,4 @@ async def _answers(address: str, port: int, tls: ssl.SSLContext | None) -> bool:
         writer.close()
 
 
-def _toml(settings: Mapping[str, str]) -> str:
-    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-
-
-PROXIES: dict[str, Start] = {"regproxy": regproxy, "docker-registry": docker_registry, "drayage": drayage}
 RESULTS = Path(__file__).with_name("results")

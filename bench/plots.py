@@ -9,7 +9,15 @@ from matplotlib import pyplot as plt
 from bench.hits import Hit, medians
 from bench.peers import RESULTS
 
-COLORS = {"regproxy": "#0b6e4f", "docker-registry": "#c8553d", "drayage": "#e0a030", "nginx": "#8a8a8a"}
+COLORS = {
+    "regproxy": "#0b6e4f",
+    "docker-registry": "#c8553d",
+    "distribution-3": "#8c2f39",
+    "drayage": "#e0a030",
+    "nginx-proxy_cache": "#3d6fc8",
+    "varnish": "#7a4fa3",
+    "nginx": "#8a8a8a",
+}
 
 
 def write(found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
@@ -20,11 +28,12 @@ def write(found: Mapping[str, Sequence[dict[str, Any]]]) -> None:
 
 def _hits(rows: Sequence[dict[str, Any]]) -> None:
     best = medians([Hit(**row) for row in rows])
-    cases = list(dict.fromkeys(case for case, peer in best if peer == "drayage"))
-    figure, axes = plt.subplots(1, len(cases), figsize=(13, 2.9), layout="constrained")
+    cases = list(dict.fromkeys(case for case, _ in best if not case.endswith("TLS")))
+    peers = [peer for peer in COLORS if any(peer == found for _, found in best)]
+    figure, axes = plt.subplots(1, len(cases), figsize=(13, 3.6), layout="constrained")
     for axis, case in zip(axes, cases, strict=True):
-        values = [best[case, peer].rate for peer in COLORS]
-        bars = axis.barh(list(COLORS), values, color=list(COLORS.values()), height=0.62)
+        values = [best[case, peer].rate for peer in peers]
+        bars = axis.barh(peers, values, color=[COLORS[peer] for peer in peers], height=0.62)
         axis.bar_label(bars, [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in values], padding=4, fontweight="bold")
         axis.set_xlim(0, max(values) * 1.45)
         axis.set_title(case, fontsize=11, loc="left")

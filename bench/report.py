@@ -18,7 +18,9 @@ from bench.warm import Slowdown, WarmUp
 Found: TypeAlias = Mapping[str, Sequence[dict[str, Any]]]
 
 _ABOUT = """regproxy runs as it comes: a worker per core, metrics, an access line for every request. nginx serves plain files, knows no
-registry and writes no log: it is the mark. All peers stand before one docker-registry. Everything, clients included, shares one machine,
+registry and writes no log: it is the mark. The caches that a user might run instead are set up as their documents say (bench/caches.py);
+nginx proxy_cache has the settings of rpardini/docker-registry-proxy; neither it nor Varnish gets tokens or verifies digests. All peers
+stand before one docker-registry. Everything, clients included, shares one machine,
 so ratios tell more than figures; what is told is the median of several rounds, in which the peers took turns. A rate of 0.0 means that none
 was done within a round of two seconds."""
 
@@ -175,7 +177,7 @@ def _table(what: str, names: Sequence[str] | Mapping[str, int], peers: Sequence[
     def told(name: str, peer: str) -> str:
         try:
             return cell(name, peer)
-        except KeyError:  # not every peer does everything
+        except (KeyError, ZeroDivisionError):  # not every peer does everything, or a large blob within its round
             return ""
 
     return markdown([what, *peers], [[name, *(told(name, peer) for peer in peers)] for name in names])

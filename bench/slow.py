@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import processes
+from bench.caches import CACHES
 from bench.crowd import Asked, crowd
 from bench.hits import serving
 from bench.origin import image
-from bench.peers import PROXIES
 
 _RATE = 20_000  # bytes per second and client
 
@@ -33,7 +33,7 @@ async def measured(names: Sequence[str], clients: int, seconds: float) -> list[S
     served = image({"blob": 64_000_000})
     found: list[Slow] = []
     with tempfile.TemporaryDirectory() as directory:
-        async with serving(served, Path(directory), {name: PROXIES[name] for name in names}) as peers:
+        async with serving(served, Path(directory), {name: CACHES[name].start for name in names}) as peers:
             for name in names:
                 peer, path = peers[name], served.paths()["blob"]
                 await crowd(Asked(peer.port, path, path.partition("blobs/")[2], 1))

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import aiohttp
 
-from bench.peers import PROXIES, RESULTS, Upstream
+from bench.caches import CACHES
+from bench.peers import RESULTS, Upstream
 from regproxy.oci.manifest import ACCEPT
 from tests.fakes.deeds import Delay
 from tests.fakes.registry import FakeRegistry
@@ -138,7 +139,7 @@ async def _measure(peer: str, nodes: int, images: int, size: int, root: Path, ac
         stood_before = Upstream(upstream.url, upstream.username, upstream.password)
         shown = secrets_of(upstream, access, nodes)
         proven = {"upstreams": {"docker.io": {"hosts": [{"url": upstream.url}], "access": "proven"}}, "insecure_credentials": True}
-        start = partial(PROXIES[peer], **proven) if shown else PROXIES[peer]
+        start = partial(CACHES[peer].start, **proven) if shown else CACHES[peer].start
         async with start(stood_before, root) as running:
             began = time.perf_counter()
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as apart:  # else the nodes would starve the upstream
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=600)
     parser.add_argument("--images", type=int, default=5)
     parser.add_argument("--kilobytes", type=int, default=100, help="size of a layer")
-    parser.add_argument("--peer", choices=PROXIES, default="regproxy")
+    parser.add_argument("--peer", choices=[name for name, cache in CACHES.items() if cache.gets_tokens], default="regproxy")
     parser.add_argument(
         "--access", choices=["shared", "proven", "distinct"], default="shared", help="proven, with one secret or one for each node"
     )

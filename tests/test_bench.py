@@ -5,7 +5,7 @@ import io
 import json
 import random
 import tarfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from bench import estargz, goals, pulls, report, store
 from bench.access import AGAIN, Pair, costs
+from bench.caches import CACHES, installed
 from bench.figures import Figure, at_least
 from bench.pairs import row
 from bench.ratios import Ratio
@@ -112,3 +113,9 @@ async def test_a_store_that_was_filled_before_is_filled_no_second_time(tmp_path:
     (blob := root / "blobs" / "sha256" / names[7][:2] / names[7]).unlink()
     assert store.fill(root, 60) == names
     assert not blob.exists()
+
+
+def test_a_cache_that_is_not_installed_is_left_out_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = replace(CACHES["varnish"], program="varnishd-of-nobody")
+    assert list(installed({"regproxy": CACHES["regproxy"], "varnish": missing})) == ["regproxy"]
+    assert capsys.readouterr().out == "varnish is left out: apt-get install varnish\n"
