@@ -16,7 +16,7 @@ from bench.origin import image
 from bench.peers import Peer, regproxy
 
 _MB = 1_000_000
-_STORES = Path(__file__).parent.parent / "build" / "stores"  # a million files take two minutes to make
+STORES = Path(__file__).parent.parent / "build" / "stores"  # a million files take two minutes to make
 _OF_NGINX = {"manifest by tag": 0.7, "manifest by digest": 0.7, "blob of 4 KB": 0.7, "blob of 100 KB": 0.65, "blob of 256 MB": 1.0}
 _OF_NGINX_TLS = 0.6
 _LARGE = "blob of 256 MB"
@@ -140,7 +140,7 @@ async def _crowd(*, is_quick: bool) -> list[Figure]:
 
 async def _store(*, is_quick: bool) -> list[Figure]:
     small, large = (100, 10_000) if is_quick else (100, 1_000_000)
-    found, ratio = await asyncio.to_thread(store.in_turns, _STORES, (small, large), 1 if is_quick else 2)
+    found, ratio = await asyncio.to_thread(store.in_turns, STORES, (small, large), 1 if is_quick else 2)
     counted = [each for each in found if each.blobs == large]
     compared, spent = (statistics.median(each) for each in zip(*((each.compared, each.cpu) for each in counted), strict=True))
     return [

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 
+from bench.growth_report import costs, heading
 from bench.hits import Hit, medians
 from bench.peers import RESULTS
 
@@ -63,6 +64,26 @@ def _herds(rows: Sequence[dict[str, Any]]) -> None:
     axes[0].legend(frameon=False)
     figure.suptitle(f"A herd on one cold blob of {rows[0]['megabytes']} MB", fontweight="bold", x=0.01, ha="left")
     _save(figure, "herds")
+
+
+def growth(name: str, title: str, unit: str, points: Mapping[int, Mapping[str, float]]) -> None:
+    """Plot each figure of a series over its sizes, and the line that its largest sizes are on."""
+    figures = costs(points)
+    figure, axes = plt.subplots(1, len(figures), figsize=(4 * len(figures), 3.2), layout="constrained", squeeze=False)
+    for axis, (what, measured) in zip(axes[0], figures.items(), strict=True):
+        sizes = [size for size, _ in measured]
+        axis.plot(sizes, [cost for _, cost in measured], marker="o", color=COLORS["regproxy"])
+        if line := heading(measured):
+            axis.plot(sizes[-3:], [line.at(size) for size in sizes[-3:]], "--", color=COLORS["nginx"], label=f"slope {line.slope:.2f}")
+            axis.legend(frameon=False)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel(unit)
+        axis.set_title(what, fontsize=11, loc="left")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(color="#dddddd", linewidth=0.6)
+    figure.suptitle(title, fontweight="bold", x=0.01, ha="left")
+    _save(figure, f"growth-{name}")
 
 
 def soak(looks: Sequence[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ import argparse
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,9 +16,9 @@ _NOBODY = Upstream("http://127.0.0.1:9")  # the discard port: upstream is asked 
 _PAUSE = 0.001  # seconds between two attempts to connect
 
 
-def started(root: Path) -> float:
-    """Start one, and return after how many seconds it answered."""
-    command, port, _ = configured(_NOBODY, root)
+def started(root: Path, **settings: object) -> float:
+    """Start one, with *settings* beside those it comes with, and return after how many seconds it answered."""
+    command, port, _ = configured(_NOBODY, root, None, sys.executable, **settings)
     with (root / "log").open("wb") as log:
         began = time.perf_counter()
         program = subprocess.Popen(command, stdout=log, stderr=log)

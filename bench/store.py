@@ -183,7 +183,7 @@ def in_turns(directory: Path, counts: Sequence[int], rounds: int = _ROUNDS) -> t
             servers = [stack.enter_context(_serving(directory / str(count), count)) for count in counts]
             asked = [names[count] if count <= _HITS else names[count][turn::_ROUNDS][:_HITS] for count in counts]
             hits = _first_hits(servers, asked)
-            ratios += [last / first for first, *_, last in zip(*hits, strict=True)]
+            ratios += [took[-1] / took[0] for took in zip(*hits, strict=True)]
             for server, took in zip(servers, hits, strict=True):
                 found.append(Start(server.blobs, server.ready, server.compared, server.cpu, statistics.median(took), peak(server.pid)))
                 print(found[-1], flush=True)

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from bench import estargz, goals, pulls, report, store
+from bench import estargz, goals, growth, growth_report, pulls, report, store
 from bench.access import AGAIN, Pair, costs
 from bench.caches import CACHES, installed
 from bench.figures import Figure, at_least
+from bench.growth_series import SERIES
 from bench.pairs import row
 from bench.ratios import Ratio
+from bench.slopes import Line
 from bench.warm import Slowdown, WarmUp
 
 
@@ -119,3 +121,33 @@ def test_a_cache_that_is_not_installed_is_left_out_with_advice(capsys: pytest.Ca
     missing = replace(CACHES["varnish"], program="varnishd-of-nobody")
     assert list(installed({"regproxy": CACHES["regproxy"], "varnish": missing})) == ["regproxy"]
     assert capsys.readouterr().out == "varnish is left out: apt-get install varnish\n"
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_a_line_through_what_grows_by_a_power_has_that_slope(power: float) -> None:
+    points = [(float(size), 3 * size**power) for size in (1, 10, 100, 1000)]
+    line = Line.through(points)
+    assert line.slope == pytest.approx(power, abs=1e-9)
+    assert line.at(10_000) == pytest.approx(3 * 10_000**power)
+
+
+def test_a_line_at_the_end_leaves_out_what_does_not_grow_in_small_sizes() -> None:
+    points = [(1.0, 5.0), (10.0, 5.0), (100.0, 10.0), (1000.0, 100.0), (10_000.0, 1000.0)]
+    assert Line.at_the_end(points[::-1]).slope == pytest.approx(1.0)
+    assert Line.through(points).slope < 0.9
+    with pytest.raises(ValueError, match="no line"):
+        Line.through([(1.0, 5.0), (10.0, 0.0)])
+
+
+def test_the_page_of_growth_has_slopes_and_what_is_beyond() -> None:
+    points = {size: {"s of CPU": 0.01 * size, "MiB of the largest process": 80.0} for size in (100, 1000, 3000)}
+    written = growth_report.page({"clients": points, "layers": {1: {"seconds hot": 0.1}}})
+    assert "| clients | 100 | 1,000 | 3,000 | slope | at the end | at 10,000 |" in written
+    assert "| s of CPU | 1 | 10 | 30 | 1.00 | 1.00 | 100 |" in written
+    assert "| seconds hot | 0.1 |  |  |  |" in written
+    assert "takes 50 min of CPU for it; its largest process has 80 MiB" in written
+
+
+async def test_growth_goes_on_with_the_sizes_that_are_not_known() -> None:
+    known = {"layers": {size: {"seconds cold": 1.0} for size in SERIES["layers"].quick}}
+    assert await growth.measured(["layers"], known, is_quick=True) == known
