@@ -251,7 +251,6 @@ class DiskStore:
         await self.quota.look()
 
     async def quarantine(self, digest: Digest) -> None:
-        """Put content aside that turned out wrong."""
         self._open.pop(digest, None)
         await self._run(self._blob_files.put_aside, digest)
 
@@ -269,6 +268,7 @@ class DiskStore:
             self._open.popitem()
         if self.opened_at and self.interrupted_at is None:
             (self._root / "running").unlink(missing_ok=True)
+        self._trouble.forget()
         self.quota.usage.close()
         self._run.close()
         self._scrubbing.shutdown(wait=False, cancel_futures=True)

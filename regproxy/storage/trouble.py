@@ -11,6 +11,7 @@ from regproxy.telemetry.log import fields
 _EVERY = 60.0  # seconds between two lines of log: a full disk is no news at each pull
 
 _log = logging.getLogger(__name__)
+_begun: set["Trouble"] = set()  # of all stores in this process
 
 
 class Trouble:
@@ -29,6 +30,7 @@ class Trouble:
             _log.warning("passed through without keeping it", extra=fields(reason=str(error)))
             return
         self.reason = str(error)
+        _begun.add(self)
         metrics.STORE_REFUSING.set(1)
         if self._told_at is None or self._clock() - self._told_at >= _EVERY:
             self._told_at = self._clock()
@@ -37,5 +39,11 @@ class Trouble:
     def end(self) -> None:
         if self.reason is not None:
             _log.info("the store takes content again")
-            metrics.STORE_REFUSING.set(0)
+        self.forget()
+
+    def forget(self) -> None:
+        """End without a word, where nothing is going to be kept any more."""
+        if self.reason is not None:
+            _begun.discard(self)
+            metrics.STORE_REFUSING.set(bool(_begun))
         self.reason = None
