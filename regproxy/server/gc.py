@@ -2,7 +2,8 @@
 
 While Python looks, nothing else happens. It looks at all that lives once enough is new, 60 ms for each thousand clients, and that is when
 they come. It counts what is freed against what is new, so where thousands leave it looks late, at a hundred thousand objects at once. Here
-the young, who are most of the garbage, are looked at often and so are few; and everything while few clients wait.
+the young, who are most of the garbage, are looked at often and so are few; and everything while few clients wait. Where hardly anything
+is new, the next look comes later: a process that has nothing to do sleeps.
 
 What is freed then stays with the process: buffers of downloads lie between what is small and lasts, so that most of its heap may be holes
 (54 of 81 MB after ten minutes of hostile clients). They are given back once a minute, which takes 6 ms.
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from itertools import count
 
 _EVERY = 0.02  # seconds between two looks at what is new since the last one
+_FEW_NEW = 700  # objects since the last look, after which the next one comes later
+_CALM = 3  # ... by this factor
 _MIDDLING = 3  # looks until one at what has outlived a look
 _OLD = 3_000  # ... until one at everything: a minute
 _FEW = 200  # clients, for whom that takes 12 ms
@@ -34,14 +37,20 @@ async def collect(clients: Callable[[], int], every: float = _EVERY, max_growth:
     gc.disable()
     gc.collect()
     gc.freeze()
-    due, blocks = _OLD, sys.getallocatedblocks()
+    now, due, counted, trimmed = 0, _OLD, 0, 0  # in times of *every*
+    blocks, pause = sys.getallocatedblocks(), 1
     for look in count(1):
-        await asyncio.sleep(every)
-        has_grown = look % _COUNTED == 0 and sys.getallocatedblocks() > blocks + max_growth
-        if has_grown or (look >= due and (clients() < _FEW or look >= due + _OVERDUE)):
+        await asyncio.sleep(pause * every)
+        now += pause
+        pause = 1 if gc.get_count()[0] > _FEW_NEW else _CALM
+        has_grown = False
+        if now >= counted + _COUNTED:
+            has_grown, counted = sys.getallocatedblocks() > blocks + max_growth, now
+        if has_grown or (now >= due and (clients() < _FEW or now >= due + _OVERDUE)):
             gc.collect()
-            due, blocks = look + _OLD, sys.getallocatedblocks()
+            due, blocks = now + _OLD, sys.getallocatedblocks()
         else:
             gc.collect(0 if look % _MIDDLING else 1)
-        if look % _OLD == 0 and _trim is not None:
+        if now >= trimmed + _OLD and _trim is not None:
+            trimmed = now
             _trim(0)

@@ -106,3 +106,27 @@ async def test_n12_14_garbage_that_outlives_two_looks_is_bounded_while_many_clie
 
     await _while_collecting(5000, is_found, max_growth=10_000)
     assert looks.index(2) < 1_000, "and not when it is overdue"
+
+
+async def test_a_process_that_does_nothing_is_looked_at_less_often(looks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("regproxy.server.gc.asyncio.sleep", noted)
+    young: list[Knot] = []
+    collecting = asyncio.create_task(collector.collect(lambda: 0, 1.0))
+    async with asyncio.timeout(300):
+        while len(slept) < 10:
+            await sleep(0)
+        assert set(slept[1:]) == {3.0}
+        young += [Knot() for _ in range(2_000)]
+        while 1.0 not in slept[1:]:
+            await sleep(0)
+    assert len(looks) >= 10
+    collecting.cancel()
+    with suppress(asyncio.CancelledError):
+        await collecting
