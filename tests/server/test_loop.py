@@ -2,12 +2,13 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from regproxy.server.loop import new_loop
+from regproxy.server.loop import SparingLoop, new_loop
 
 _MANY = 400
 
@@ -89,3 +90,29 @@ def test_writers_have_their_turn_too(loop: asyncio.AbstractEventLoop, pairs: lis
 
     loop.run_until_complete(run())
     assert written == set(range(_MANY))
+
+
+def test_it_knows_for_how_long_it_stood_still(loop: asyncio.AbstractEventLoop) -> None:
+    """Once: whoever asks again asks about the time since."""
+    assert isinstance(loop, SparingLoop)
+    lag = loop.take_lag
+
+    async def run() -> tuple[float, float]:
+        await asyncio.sleep(0.01)
+        lag()
+        time.sleep(0.3)  # noqa: ASYNC251  as what stands still does
+        await asyncio.sleep(0)
+        first = lag()
+        loop.call_later(0.02, lambda: None)
+        await asyncio.sleep(0.02)
+        return first, lag()
+
+    first, second = loop.run_until_complete(run())
+    assert 0.3 <= first < 300
+    assert second < first
+
+
+def test_sleep_is_no_lag(loop: asyncio.AbstractEventLoop) -> None:
+    assert isinstance(loop, SparingLoop)
+    loop.run_until_complete(asyncio.sleep(1.5))
+    assert loop.take_lag() < 1.5
