@@ -1,10 +1,11 @@
-"""The processes: a supervisor, which keeps the sockets and the store, and workers, which serve."""
+"""The processes: a supervisor, which keeps the sockets and the store, and workers, which serve; one worker needs no other process."""
 
 import asyncio
 from collections.abc import Callable
 
 from regproxy.config import Settings
 from regproxy.server.limits import cores, fill_standard_streams
+from regproxy.server.loop import new_loop
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.telemetry import log
 from regproxy.telemetry.multiprocess import counting_together
@@ -24,4 +25,6 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> None:
 
         import_features(settings)
         count = cores() if settings.workers == "auto" else settings.workers
-        asyncio.run(supervise(settings, reread, forked(count, serve, [claim])))
+        children = forked(count, serve, [claim]) if count > 1 else []
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(supervise(settings, reread, children))

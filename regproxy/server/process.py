@@ -7,8 +7,7 @@ import os
 import pickle
 import signal
 import threading
-import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from socket import send_fds
 from typing import Any
 
@@ -17,63 +16,37 @@ from regproxy.fleet.memory import SharedFleet
 from regproxy.fleet.rpc import SupervisorServer
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.heartbeat import Heartbeat
-from regproxy.server.child import Child
+from regproxy.server.base_worker import Start, Worker
+from regproxy.server.child import Child, executed
 from regproxy.server.limits import processor_seconds
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
-BEAT = 1.0  # seconds between two reports of a worker
 SIZE = 8  # bytes of the length of the settings, which follow it
-_AFTER_DRAIN = 5.0  # seconds beside those that responses and fills are given
 
 _log = logging.getLogger(__name__)
 
 
-class WorkerProcess:
-    """One worker, from its birth to its end."""
+class WorkerProcess(Worker):
+    """A worker in a process of its own."""
 
     def __init__(self, child: Child, settings: Settings, listeners: Listeners, fleet: SharedFleet, traffic: Traffic) -> None:
         """Let *child* serve with *settings* at *listeners*; *fleet* answers what it asks, and *traffic* counts what it reports."""
-        self.name = child.name
-        self.pid = child.pid
-        self.report: WorkerStatus | None = None
-        self.is_silent = False
-        self.born_at = time.monotonic()
+        super().__init__(child.name, child.pid, traffic)
         self._line = child.line
-        self._traffic = traffic
         self._heartbeat = Heartbeat()
-        self._accepting = asyncio.Event()
         self.ended = asyncio.create_task(self._live(self._serve(settings, listeners, fleet)), name=f"worker {self.name}")
 
-    def __repr__(self) -> str:
-        return f"<WorkerProcess {self.name}, process {self.pid}>"
-
-    @property
-    def is_accepting(self) -> bool:
-        return self._accepting.is_set() and not self.ended.done()
-
-    async def accepts(self, within: float) -> bool:
-        """Wait until it accepts clients, and report whether it came to that."""
-        accepting = asyncio.create_task(self._accepting.wait())
-        await asyncio.wait({accepting, self.ended}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-        accepting.cancel()
-        return self.is_accepting
-
     def beat(self) -> None:
-        """Count a beat of ours, and end a worker that has missed too many."""
         if self._heartbeat.missed(processor_seconds(self.pid)) and not self.is_silent:
             self.is_silent = True
             _log.error("killed hung worker", extra=fields(worker=self.name, process=self.pid, heartbeat=repr(self._heartbeat)))
             self.kill()
 
-    async def drain(self, grace: float) -> None:
-        """Let the worker finish within *grace* seconds for responses and as much again for fills, then kill it."""
+    def leave(self) -> None:
         self._signal(signal.SIGTERM)
-        await asyncio.wait({self.ended}, timeout=2 * grace + _AFTER_DRAIN)
-        self.kill()
-        await asyncio.wait({self.ended})
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
@@ -89,14 +62,11 @@ class WorkerProcess:
         told = pickle.dumps(settings)
         self._line.settimeout(0)
         await asyncio.get_running_loop().sock_sendall(self._line, len(told).to_bytes(SIZE) + told)
-        await SupervisorServer(fleet, self._hear, fleet.key_values).serve(self._line)
+        await SupervisorServer(fleet, self._read, fleet.key_values).serve(self._line)
 
-    def _hear(self, document: Mapping[str, Any]) -> None:
+    def _read(self, document: Mapping[str, Any]) -> None:
         self._heartbeat.reported()
-        self.report = WorkerStatus.parse(document)
-        self._traffic.add(self.report.moved)
-        if self.report.is_accepting:
-            self._accepting.set()
+        self._hear(WorkerStatus.parse(document))
 
     async def _live(self, serving: Coroutine[Any, Any, None]) -> int:
         answering = asyncio.create_task(serving)
@@ -125,3 +95,13 @@ async def _status(pid: int) -> int:
 def _settle(ended: asyncio.Future[int], status: int) -> None:
     if not ended.done():
         ended.set_result(status)
+
+
+def processes(children: Sequence[Child], fleet: SharedFleet) -> Start:
+    """Return what starts workers that share through *fleet*: the *children* first, then others that are executed."""
+    waiting = list(children)
+
+    def start(name: str, settings: Settings, listeners: Listeners, traffic: Traffic) -> Worker:
+        return WorkerProcess(waiting.pop(0) if waiting else executed(name), settings, listeners, fleet, traffic)
+
+    return start

@@ -18,7 +18,9 @@ from regproxy.policy.clients.admin_roles import Need
 from regproxy.ports import Replicas
 from regproxy.server import sockets, systemd
 from regproxy.server.child import Child
+from regproxy.server.in_process import in_process
 from regproxy.server.limits import take_all_files
+from regproxy.server.process import processes
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import ReportedRegistries
 from regproxy.server.worker_pool import WorkerPool
@@ -55,7 +57,8 @@ _log = logging.getLogger(__name__)
 async def supervise(settings: Settings, reread: Callable[[], Settings], children: Sequence[Child]) -> None:
     """Serve out of a store that is claimed, until SIGTERM or SIGINT; SIGHUP brings in what *reread* gives.
 
-    Each of the *children* becomes a worker. Raise `ConfigError` where the configuration is right for another machine.
+    Each of the *children* becomes a worker; where there are none, one serves in this process.
+    Raise `ConfigError` where the configuration is right for another machine.
     """
     await check_members(settings)
     stop, hangup = asyncio.Event(), asyncio.Event()
@@ -67,7 +70,7 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
         _log.warning("clients will not accept us", extra=fields(reason=caution))
     if exposed := settings.exposed():
         _log.warning("private content goes between members of the fleet in clear text: see tls", extra=fields(upstreams=", ".join(exposed)))
-    listeners = sockets.opened(settings.listen, len(children), systemd.listeners("registry"))
+    listeners = sockets.opened(settings.listen, max(1, len(children)), systemd.listeners("registry"))
     (admin,) = sockets.opened(settings.admin_listen, given=systemd.listeners("admin"))
     async with AsyncExitStack() as stack:
         for each in admin:
@@ -77,7 +80,8 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
         key_values = MemoryKeyValues()
         fleet = SharedFleet(beyond := fleet_of(settings, key_values), key_values)
         stack.push_async_callback(fleet.close)
-        workers, history = WorkerPool(settings, listeners, fleet, children), History()
+        start = processes(children, fleet) if children else await stack.enter_async_context(in_process(fleet))
+        workers, history = WorkerPool(settings, listeners, start), History()
         maintenance = _Maintenance(store, fleet, beyond, workers, admin, history)
         keeping = asyncio.create_task(maintenance.keep(settings, reread, hangup))
         stack.push_async_callback(_ended, keeping)

@@ -1,4 +1,4 @@
-"""A worker: it serves at the sockets it is given, reports to the supervisor, and at SIGTERM lets responses and fills come to their end.
+"""A worker in a process of its own: it serves, reports to the supervisor, and at SIGTERM lets responses and fills come to their end.
 
 python -m regproxy.server.worker LINE: the descriptor of the socket to the supervisor.
 """
@@ -9,7 +9,6 @@ import os
 import pickle
 import signal
 import sys
-import time
 from socket import MSG_WAITALL, recv_fds, socket
 
 from regproxy import __version__
@@ -17,21 +16,19 @@ from regproxy.config import Settings
 from regproxy.fleet.rpc import SupervisorClient
 from regproxy.ports import StoreError
 from regproxy.server import gc
+from regproxy.server.answering import answering
 from regproxy.server.child import VERSION, die_with
 from regproxy.server.limits import take_all_files
 from regproxy.server.loop import new_loop
-from regproxy.server.process import BEAT, SIZE
+from regproxy.server.process import SIZE
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
-from regproxy.storage.disk import DiskStore
-from regproxy.telemetry import log, metrics, tracing
+from regproxy.telemetry import log, tracing
 from regproxy.telemetry.log import fields
-from regproxy.web.app import registry_port
-from regproxy.wiring import Serving, joined, serving
+from regproxy.wiring.running import running
 
 _log = logging.getLogger(__name__)
 
-_LOOK = 0.02  # seconds
 _MAX_LISTENERS = 253  # descriptors in one message (unix(7), SCM_MAX_FD)
 
 
@@ -80,19 +77,15 @@ async def _serve(settings: Settings, line: socket, listeners: Listeners) -> None
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     supervisor = await SupervisorClient.connected(line)
-    dying = asyncio.create_task(_die_with(supervisor))
-    async with (
-        tracing.exporting(os.environ),
-        joined(settings) as (store, index),
-        serving(settings, store, index, supervisor, key_values=supervisor.key_values) as proxy,
-    ):
-        reporting = asyncio.create_task(_report(supervisor, proxy, store, stop))
-        async with registry_port(proxy.handlers, listeners, settings.drain, settings.tls, proxies=settings.proxies()) as server:
+
+    def report(status: WorkerStatus) -> None:
+        supervisor.report(status.document())
+
+    async with running(_die_with(supervisor)), tracing.exporting(os.environ):
+        async with answering(settings, listeners, supervisor, supervisor.key_values, report) as server:
             collecting = asyncio.create_task(gc.collect(lambda: len(server.connections)))
             await stop.wait()
-    collecting.cancel()
-    reporting.cancel()
-    dying.cancel()
+        collecting.cancel()
     await supervisor.close()
 
 
@@ -100,24 +93,6 @@ async def _die_with(supervisor: SupervisorClient) -> None:
     """End at once when the supervisor dies. The kernel signals that only from this call on (prctl(2), PR_SET_PDEATHSIG)."""
     await supervisor.gone()
     os._exit(1)
-
-
-async def _report(supervisor: SupervisorClient, proxy: Serving, store: DiskStore, stop: asyncio.Event) -> None:
-    """Report at every beat, and how busy the loop was meanwhile."""
-    while True:
-        status = WorkerStatus.of(proxy.registries, store.trouble, proxy.fills.downloads(), proxy.peering, is_accepting=not stop.is_set())
-        supervisor.report(status.document())
-        metrics.TASKS.set(len(asyncio.all_tasks()))
-        metrics.LOOP_LAG.set(await _longest_lag())
-
-
-async def _longest_lag() -> float:
-    """Wait for a beat, and return how late the loop was at worst: for so long it stood still."""
-    longest, until = 0.0, time.monotonic() + BEAT
-    while (before := time.monotonic()) < until:
-        await asyncio.sleep(_LOOK)
-        longest = max(longest, time.monotonic() - before - _LOOK)
-    return longest
 
 
 if __name__ == "__main__":

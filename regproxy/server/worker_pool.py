@@ -11,12 +11,10 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 
 from regproxy.config import Settings
-from regproxy.fleet.memory import SharedFleet
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.respawn import deaths_in_a_row, pause
 from regproxy.ports import DownloadStatus
-from regproxy.server.child import Child, executed
-from regproxy.server.process import BEAT, WorkerProcess
+from regproxy.server.base_worker import BEAT, Start, Worker
 from regproxy.server.sockets import Listeners
 from regproxy.server.status import WorkerStatus
 from regproxy.telemetry import metrics
@@ -33,24 +31,20 @@ class _WorkerSlot:
 
     def __init__(self, listeners: Listeners) -> None:
         self.listeners = listeners
-        self.worker: WorkerProcess | None = None
+        self.worker: Worker | None = None
         self.deaths = 0
 
 
 class WorkerPool:
     """The workers of one regproxy."""
 
-    def __init__(self, settings: Settings, listeners: Sequence[Listeners], fleet: SharedFleet, children: Sequence[Child]) -> None:
-        """Start workers with *settings*, one for each of *listeners*; they share locks and tokens through *fleet*.
-
-        The *children* become the first of them.
-        """
+    def __init__(self, settings: Settings, listeners: Sequence[Listeners], start: Start) -> None:
+        """Have *start* start workers with *settings*, one for each of *listeners*."""
         self.traffic = Traffic()  # between all workers and other members of the fleet
         self._settings = settings
-        self._fleet = fleet
-        self._children = list(children)
+        self._start = start
         self._slots = [_WorkerSlot(each) for each in listeners]
-        self._living: set[WorkerProcess] = set()
+        self._living: set[Worker] = set()
         self._names: set[str] = set()  # in use; a name that is free is used again, and its counts go on
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -113,12 +107,11 @@ class WorkerPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _accepting(self) -> list[WorkerProcess]:
+    def _accepting(self) -> list[Worker]:
         return [slot.worker for slot in self._slots if slot.worker is not None and slot.worker.is_accepting]
 
-    def _started(self, slot: _WorkerSlot) -> WorkerProcess:
-        child = self._children.pop(0) if self._children else executed(self._free_name())
-        worker = WorkerProcess(child, self._settings, slot.listeners, self._fleet, self.traffic)
+    def _started(self, slot: _WorkerSlot) -> Worker:
+        worker = self._start(self._free_name(), self._settings, slot.listeners, self.traffic)
         self._names.add(worker.name)
         self._living.add(worker)
         self._go_on(self._attend(slot, worker))
@@ -127,7 +120,7 @@ class WorkerPool:
     def _free_name(self) -> str:
         return next(name for name in map(str, itertools.count()) if name not in self._names)
 
-    async def _attend(self, slot: _WorkerSlot, worker: WorkerProcess) -> None:
+    async def _attend(self, slot: _WorkerSlot, worker: Worker) -> None:
         """Wait for a worker's end, and replace it unless it has been replaced."""
         status = await worker.ended
         self._living.discard(worker)

@@ -177,3 +177,11 @@ def configure(level: str, log_format: str = "json") -> None:
     lines = Lines(unbuffered(_STANDARD_OUTPUT), is_console=is_console(log_format))
     logging.basicConfig(level=level.upper(), handlers=[lines], force=True)
     logging.getLogger("aiosqlite").setLevel(logging.WARNING)  # every statement at DEBUG
+
+
+def reconfigure(level: str, log_format: str) -> None:
+    """Do as `configure` in a process where that was done; who writes the lines goes on, unless the format is another."""
+    if any(isinstance(each, Lines) and each.is_console == is_console(log_format) for each in _root.handlers):
+        _root.setLevel(level.upper())
+    else:
+        configure(level, log_format)

@@ -130,6 +130,18 @@ def test_n15_01_nodes_ask_the_cluster_for_every_upstream() -> None:
     assert all(each == {"hosts": [{"url": "http://rp-regproxy.regproxy.svc:5000", "kind": "cache"}]} for each in found.values())
 
 
+def test_n15_01_a_node_has_one_worker_unless_it_is_told_otherwise() -> None:
+    """Its caches are as many as nodes are, and each serves one runtime."""
+    of_cluster, of_nodes = {"config": {"workers": 4}}, {"node": {"config": {"workers": 2}}}
+    found = [
+        Rendered({"mode": mode, **values}).config(name)["workers"]
+        for mode, name in (("both", "rp-regproxy-node"), ("node", "rp-regproxy-node"))
+        for values in ({}, of_cluster, of_nodes, {**of_cluster, **of_nodes})
+    ]
+    assert found == [1, 1, 2, 2, 1, 4, 2, 2]
+    assert "workers" not in Rendered({"mode": "both"}).config("rp-regproxy")
+
+
 def test_n15_01_the_configuration_rolls_the_pods() -> None:
     def checksum(drain: str) -> str:
         maker = Rendered({"config": {"drain": drain}}).one("StatefulSet", "rp-regproxy")

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from regproxy.telemetry.log import AccessLine, Lines, fields
+from regproxy.telemetry.log import AccessLine, Lines, configure, fields, reconfigure
 
 
 class Written(io.StringIO):
@@ -164,3 +164,19 @@ async def test_responses_that_were_given_together_are_written_together_and_in_or
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
     expected = [(f"a{number}", f"192.0.2.{number}", number / 4) for number in range(300)]
     assert [(line["request_id"], line["client"], line["seconds"]) for line in told] == expected
+
+
+def test_who_writes_the_lines_goes_on_where_only_the_level_is_another() -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure("info")
+        (before,) = root.handlers
+        reconfigure("warning", "json")
+        assert (root.handlers, root.level) == ([before], logging.WARNING)
+        reconfigure("debug", "console")
+        (after,) = root.handlers
+        assert (after is before, after.is_console, root.level) == (False, True, logging.DEBUG)  # type: ignore[attr-defined]
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -168,13 +168,13 @@ async def test_n15_06_a_collector_that_hangs_and_then_dies_costs_spans_and_no_pu
             await asked.wait()
             path = _path("manifests", manifest.digest)
             await _many(program.port, path)  # more than wait to be sent
-            [worker] = program.workers()
-            before = resident(worker)
+            assert program.process is not None
+            before = resident(program.process.pid)
             await _many(program.port, path)
             release.set()
             collector.close()
             await _many(program.port, path)
-            assert (resident(worker) - before) // MIB <= 20
+            assert (resident(program.process.pid) - before) // MIB <= 20
             program.tell(signal.SIGTERM)
             assert await program.ended() == 0
 

@@ -157,11 +157,11 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- if $.Values.tls.existingSecret }}{{ $_ := set $host "tls" (dict "ca" "/etc/regproxy/tls/ca.crt") }}{{ end -}}
 {{- $_ := set $upstreams . (dict "hosts" (list $host)) -}}
 {{- end -}}
-{{- $base := omit (deepCopy .Values.config) "upstreams" "store" "redis" "warm" "fleet" -}}
-{{- mustMergeOverwrite (dict "log_format" "json") $base (dict "upstreams" $upstreams) (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
+{{- $base := omit (deepCopy .Values.config) "upstreams" "store" "redis" "warm" "fleet" "workers" -}}
+{{- mustMergeOverwrite (dict "log_format" "json" "workers" 1) $base (dict "upstreams" $upstreams) (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
 {{- else -}}
 {{- $cluster := include "regproxy.clusterConfig" . | fromYaml -}}
-{{- mustMergeOverwrite $cluster (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
+{{- mustMergeOverwrite (dict "workers" 1) $cluster (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
 {{- end -}}
 {{- end -}}
 
