@@ -46,6 +46,7 @@ from regproxy.wiring import (
     warming,
     watching,
 )
+from regproxy.wiring.running import running
 
 Event = TypeVar("Event")
 
@@ -72,7 +73,7 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
         _log.warning("private content goes between members of the fleet in clear text: see tls", extra=fields(upstreams=", ".join(exposed)))
     listeners = sockets.opened(settings.listen, max(1, len(children)), systemd.listeners("registry"))
     (admin,) = sockets.opened(settings.admin_listen, given=systemd.listeners("admin"))
-    async with AsyncExitStack() as stack:
+    async with running(systemd.beat()), AsyncExitStack() as stack:
         for each in admin:
             stack.enter_context(each)
         store, index = await stack.enter_async_context(opened(settings))

@@ -373,6 +373,29 @@ async def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path
             assert await program.ended() == 0
 
 
+async def test_systemd_is_told_that_the_loop_turns_where_it_asks(tmp_path: Path) -> None:
+    """And nobody waits for it where it does not listen, which the kernel's queue of ten messages tells."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.bind(str(tmp_path / "notify"))
+        line.setblocking(False)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}  # without WATCHDOG_PID: whoever gets it
+        program = Program(tmp_path, {}, env=env, workers=1)
+        said: list[bytes] = []
+
+        async def listen() -> None:
+            while True:
+                said.append(await asyncio.get_running_loop().sock_recv(line, 100))
+
+        listening = asyncio.create_task(listen())
+        async with program.running():
+            await program.until(lambda: said.count(b"WATCHDOG=1") > 20)
+            assert said.count(b"READY=1") == 1
+            listening.cancel()
+            for _ in range(20):
+                await asyncio.sleep(0.05)
+                assert (await program.admin("/healthz"))[0] == 200
+
+
 async def test_a_socket_that_systemd_listens_at_is_served_by_all_workers(upstream: FakeRegistry, program: Program) -> None:
     """What the configuration says is not opened then."""
     upstream.add_image(NAME, "1", [b"layer"])
