@@ -20,6 +20,7 @@ from regproxy.peers.names import PING, Blob, target_of
 from regproxy.policy.clock import WallClock
 from regproxy.ports import decoded_error
 from regproxy.upstream.body_protocol import flow_of
+from regproxy.upstream.hosts.authorities import system_context
 
 OUTCOME = "Regproxy-Peer"  # a field of answers: one of those below
 ZONE = "Regproxy-Zone"  # a field of answers to who asks whether we live: the zone, and its MAC
@@ -215,7 +216,7 @@ class PeerClient:
             raise PeerError("we ask no more", is_suspect=False)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or system_context()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "regproxy", "Accept-Encoding": "identity"},
                 auto_decompress=False,

@@ -9,6 +9,7 @@ from regproxy.server.loop import new_loop
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.telemetry import log
 from regproxy.telemetry.multiprocess import counting_together
+from regproxy.upstream.hosts.authorities import unread
 
 
 def run(settings: Settings, reread: Callable[[], Settings]) -> None:
@@ -18,10 +19,11 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> None:
     root = settings.store.root
     with claimed(root, require_mount=settings.store.require_mount) as claim, counting_together(root, "supervisor"):
         # Whoever counts asks the environment where, when it is imported.
-        from regproxy.server.child import forked  # noqa: PLC0415
-        from regproxy.server.supervisor import supervise  # noqa: PLC0415
-        from regproxy.server.worker import serve  # noqa: PLC0415
-        from regproxy.wiring import import_features  # noqa: PLC0415
+        with unread():
+            from regproxy.server.child import forked  # noqa: PLC0415
+            from regproxy.server.supervisor import supervise  # noqa: PLC0415
+            from regproxy.server.worker import serve  # noqa: PLC0415
+            from regproxy.wiring import import_features  # noqa: PLC0415
 
         import_features(settings)
         count = cores() if settings.workers == "auto" else settings.workers

@@ -7,7 +7,6 @@ are (no requoting), a large blob may take hours (no total timeout), and manifest
 import asyncio
 import errno
 import math
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
@@ -21,11 +20,11 @@ from regproxy.config import Timeouts
 from regproxy.oci.http.coding import codings
 from regproxy.policy.clients.sharing import Share
 from regproxy.policy.routing import Host
-from regproxy.policy.upstream.transport import Tls
 from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.aiohttp_parts import PeerResponse
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
+from regproxy.upstream.hosts.authorities import context_of
 
 _PROXY_WANTS_A_USER = 407
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
@@ -223,7 +222,9 @@ class Connections:
     def _session(self, pool: Pool) -> aiohttp.ClientSession:
         session = self._sessions.get(pool)
         if session is None:
-            connector = aiohttp.TCPConnector(limit=0, ssl=_context(self._host.tls), resolver=GuardedResolver(self._guard), ttl_dns_cache=10)
+            connector = aiohttp.TCPConnector(
+                limit=0, ssl=context_of(self._host.tls), resolver=GuardedResolver(self._guard), ttl_dns_cache=10
+            )
             session = self._sessions[pool] = aiohttp.ClientSession(
                 connector=connector,
                 response_class=_Response,
@@ -281,18 +282,6 @@ async def read_at_most(
 def _place(url: URL) -> str:
     """Name who is asked, for people: two hosts may differ by their port alone."""
     return str(url.host) if url.is_default_port() else f"{url.host}:{url.port}"
-
-
-def _context(tls: Tls) -> ssl.SSLContext | bool:
-    """Return how the host is verified; redirects of the host are followed under the same rules."""
-    if tls == Tls():
-        return True
-    context = ssl.create_default_context(cafile=tls.ca)
-    if tls.certificate is not None:
-        context.load_cert_chain(tls.certificate, tls.key)
-    if tls.insecure:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 def _names(realms: frozenset[str]) -> set[str]:

@@ -5,12 +5,17 @@ from importlib import import_module
 
 from regproxy.config import Settings
 from regproxy.policy.clouds.sources import GithubApp
+from regproxy.policy.upstream.transport import Tls
+from regproxy.upstream.hosts.authorities import system_context
 
 
 def import_features(settings: Settings) -> None:
-    """Import what would else be imported where it is used first, in each process."""
+    """Import what would else be imported where it is used first, in each process; so are the system's authorities read."""
     for module in _modules(settings):
         import_module(module)
+    hosts = [host for upstream in settings.upstreams for host in upstream.hosts]
+    if any(host.url.startswith("https:") and host.tls == Tls() for host in hosts):
+        system_context()
 
 
 def _modules(settings: Settings) -> Iterator[str]:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from regproxy.config import load
+from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, rig
 
@@ -53,6 +54,18 @@ async def test_u13_a_host_whose_certificate_nobody_vouches_for_is_not_asked(tmp_
     async with FakeRegistry(tls=_server(certificate)) as upstream:
         assert await _status(tmp_path, upstream, {}) == 502
         assert upstream.ledger == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_program_verifies_hosts_by_the_authorities_of_the_system(tmp_path: Path, certificate: Path, *, is_known: bool) -> None:
+    (tmp_path / "none").touch()
+    known = {"SSL_CERT_FILE": str(certificate if is_known else tmp_path / "none"), "SSL_CERT_DIR": str(tmp_path / "none")}
+    async with FakeRegistry(tls=_server(certificate)) as upstream:
+        digest = upstream.add_blob(NAME, b"blob")
+        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, env=known)
+        async with program.running():
+            status, _ = await program.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io")
+        assert (status, bool(upstream.ledger)) == ((200, True) if is_known else (502, False))
 
 
 async def test_a_host_may_have_an_authority_of_its_own(tmp_path: Path, certificate: Path) -> None:
