@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 from dataclasses import replace
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from regproxy.web.clients.metering import meter
 
 _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
+_DUPLICATED = 0.75  # of all descriptors there may be, which are numbered from 0: beyond it there is none for a second one of a client
 SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
 
 
@@ -32,8 +34,7 @@ async def send_extent(request: web.BaseRequest, writer: AbstractStreamWriter, ex
 async def _send(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> None:
     sent = _taken_at_once(request, extent) if extent.length <= SMALL else 0
     while sent < extent.length:
-        piece = replace(extent, offset=extent.offset + sent, length=min(extent.length - sent, _STRIDE))
-        sent += await _send_piece(request, writer, piece)
+        sent += await _send_some(request, writer, replace(extent, offset=extent.offset + sent, length=extent.length - sent))
 
 
 def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
@@ -46,24 +47,21 @@ def _taken_at_once(request: web.BaseRequest, extent: Extent) -> int:
         return 0  # the long way finds out why
 
 
-async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, piece: Extent) -> int:
+async def _send_some(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> int:
     """Send it by sendfile, or some of it by reading where that does not do (TLS), and return how much.
 
-    Raise `OSError` where the file cannot be read or is shorter. asyncio says the same of a sendfile that this file system lacks, a disk
-    that fails and a client that left; reading finds out which.
+    Raise `OSError` where the file cannot be read or is shorter. sendfile says the same of a file system that lacks it, and of a disk that
+    fails; reading finds out which.
     """
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client left")
-    loop = asyncio.get_running_loop()
-    if may_sendfile(transport, piece):
-        with contextlib.suppress(asyncio.SendfileNotAvailableError):
-            _check_length(await loop.sendfile(transport, piece.file, piece.offset, piece.length, fallback=False), piece)
-            return piece.length
-    copied = replace(piece, length=min(piece.length, _COPIED))
+    if may_sendfile(transport, extent) and (sent := await _send_as_taken(transport, extent)):
+        return sent
+    copied = replace(extent, length=min(extent.length, _COPIED))
     chunk: bytes | bytearray | None = read_cached(copied)
     if chunk is None:
-        chunk = await loop.run_in_executor(None, os.pread, piece.file.fileno(), copied.length, copied.offset)
+        chunk = await asyncio.get_running_loop().run_in_executor(None, os.pread, extent.file.fileno(), copied.length, copied.offset)
     else:
         await asyncio.sleep(0)  # a client that takes all at once lets others have their turn
     if not chunk:
@@ -72,6 +70,56 @@ async def _send_piece(request: web.BaseRequest, writer: AbstractStreamWriter, pi
     return len(chunk)
 
 
-def _check_length(count: int, piece: Extent) -> None:
-    if count != piece.length:
-        raise OSError(errno.EIO, SHORTER)
+async def _send_as_taken(transport: asyncio.Transport, extent: Extent) -> int:
+    """Send by sendfile, a stride in each turn of the event loop in which the socket takes more; return how much, less than all if it fails.
+
+    asyncio's own sendfile tells epoll four times for each stride what it was told before. Raise `ConnectionError` where the client left.
+    """
+    loop = asyncio.get_running_loop()
+    if transport.get_write_buffer_size() or (socket := _watchable(transport)) is None:  # its own waits for what was written before
+        with contextlib.suppress(asyncio.SendfileNotAvailableError):
+            return await loop.sendfile(transport, extent.file, extent.offset, min(extent.length, _STRIDE), fallback=False)
+        return 0
+    sent = 0
+    done: asyncio.Future[None] = loop.create_future()
+
+    def send() -> None:
+        nonlocal sent
+        try:
+            count = os.sendfile(socket, extent.file.fileno(), extent.offset + sent, min(extent.length - sent, _STRIDE))
+        except BlockingIOError:
+            return
+        except ConnectionError as error:
+            loop.remove_writer(socket)
+            done.set_exception(error)
+            return
+        except OSError:
+            count = 0  # whoever goes on finds out why
+        sent += count
+        if not count or sent == extent.length:
+            loop.remove_writer(socket)
+            done.set_result(None)
+
+    is_reading = transport.is_reading()
+    transport.pause_reading()
+    loop.add_writer(socket, send)
+    try:
+        await done
+    finally:
+        loop.remove_writer(socket)
+        os.close(socket)
+        if is_reading:
+            transport.resume_reading()
+    return sent
+
+
+def _watchable(transport: asyncio.Transport) -> int | None:
+    """Duplicate the socket's descriptor, for asyncio lets nobody watch one that a transport has; None where new clients need those left."""
+    try:
+        descriptor = os.dup(transport.get_extra_info("socket").fileno())
+    except OSError:
+        return None
+    if descriptor < resource.getrlimit(resource.RLIMIT_NOFILE)[0] * _DUPLICATED:
+        return descriptor
+    os.close(descriptor)
+    return None

@@ -3,8 +3,10 @@
 import asyncio
 import errno
 import os
+import resource
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -95,3 +97,45 @@ async def test_a_client_that_leaves_is_no_fault_of_the_disk(sending: tuple[Sendi
         await response.content.readexactly(10)
         response.close()
     assert isinstance(await served.failed, ConnectionError)
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["whole", "left"])
+async def test_no_descriptor_of_a_client_stays_open(sending: tuple[Sending, aiohttp.ClientSession], *, leaves: bool) -> None:
+    served, session = sending
+    await _asked(session, served)
+    before = _descriptors()
+    for _ in range(3):
+        if leaves:
+            served.failed = asyncio.get_running_loop().create_future()
+            os.truncate(served.path, 500_000_000)
+            served.extent = (0, 500_000_000)
+            async with session.get(served.url) as response:
+                await response.content.readexactly(10)
+                response.close()
+            await served.failed
+        else:
+            await _asked(session, served)
+    async with asyncio.timeout(60):
+        while _descriptors() > before:  # noqa: ASYNC110  the transports of clients that left close in turns of the loop that follow
+            await asyncio.sleep(0.01)
+
+
+@contextmanager
+def _few_descriptors() -> Iterator[None]:
+    """Allow no more descriptors than there are, and a few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 10, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_where_descriptors_are_few_a_client_takes_one(sending: tuple[Sending, aiohttp.ClientSession]) -> None:
+    served, session = sending
+    with _few_descriptors():
+        assert await _asked(session, served) == b"head" + BODY
