@@ -119,11 +119,12 @@ class Manifests:
         return self._registries[route.upstream.name].quota
 
     def is_current(self, reference: Reference, pulled: Pulled) -> bool:
-        """Report whether *pulled* is what `get` would answer again without asking anybody; then it counts as used."""
-        if self._answers.repeated(reference) is not pulled:
-            return False
-        self._usage.of_manifest(pulled.manifest.descriptor.digest)
-        return True
+        """Report whether *pulled* is what `get` would answer again without asking anybody."""
+        return self._answers.repeated(reference) is pulled
+
+    def count_uses(self, digest: Digest, count: int) -> None:
+        """Record that what `get` answered was used *count* times more."""
+        self._usage.of_manifest(digest, count)
 
     async def refresh(self, route: Route, reference: Reference, tag: Tag) -> Pulled:
         """Ask upstream what a tag means now, however fresh its record is; raise `RegistryError` or `UpstreamError`."""

@@ -21,10 +21,11 @@ class Usage:
         self._manifests: dict[Digest, int] = {}  # how often
         self._blobs: set[Digest] = set()
 
-    def of_manifest(self, digest: Digest) -> None:
-        count = self._manifests.get(digest, 0)
-        if count or len(self._manifests) < _MOST:
-            self._manifests[digest] = count + 1
+    def of_manifest(self, digest: Digest, count: int = 1) -> None:
+        """Count *count* uses."""
+        before = self._manifests.get(digest, 0)
+        if before or len(self._manifests) < _MOST:
+            self._manifests[digest] = before + count
 
     def of_blob(self, digest: Digest) -> None:
         if len(self._blobs) < _MOST:

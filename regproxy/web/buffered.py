@@ -42,10 +42,15 @@ class BufferedResponse(web.StreamResponse):
         headers: CIMultiDictProxy[str] | CIMultiDict[str],
         body: bytes | Extent = b"",
         is_current: Callable[[], bool] | None = None,
+        count_uses: Callable[[int], None] | None = None,
     ) -> None:
-        """Respond with *status*, *headers* and *body*; *is_current* tells later whether the same request would get it again."""
+        """Respond with *status*, *headers* and *body*; *is_current* tells later whether the same request would get it again.
+
+        *count_uses* records that it got it so often.
+        """
         super().__init__(status=status, headers=headers)
         self.is_current = is_current
+        self.count_uses = count_uses
         self._content = body
         self._stays = False
         self._is_sent = False

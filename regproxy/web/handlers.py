@@ -152,11 +152,12 @@ class Handlers:
             async with self.bodies.reserved(descriptor.size) as room:
                 return await self._large_manifest(request, route, await self.manifests.get(route, pull.target), context, room)
         is_current = partial(self.manifests.is_current, Reference(route.repository, pull.target), pulled)
+        count_uses = partial(self.manifests.count_uses, descriptor.digest)
         if matches(request.headers.get("If-None-Match"), descriptor.digest):
-            response = BufferedResponse(304, content_headers(descriptor.digest, pulled.cache_status), is_current=is_current)
+            response = BufferedResponse(304, content_headers(descriptor.digest, pulled.cache_status), b"", is_current, count_uses)
         else:
             headers = content_headers(descriptor.digest, pulled.cache_status, descriptor.media_type)
-            response = BufferedResponse(200, headers, pulled.manifest.body, is_current)
+            response = BufferedResponse(200, headers, pulled.manifest.body, is_current, count_uses)
         self._note(response, route, pulled)
         return response
 

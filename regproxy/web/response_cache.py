@@ -46,12 +46,13 @@ class CachedResponse(NamedTuple):
         return waiting
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
     """An answer that is given again as it was, but for its date and its number."""
 
     is_permitted: Callable[[], bool] | None
     is_current: Callable[[], bool]
+    count_uses: Callable[[int], None] | None
     file: Extent | None
     entry: AccessLogEntry
     client: str  # who sent the request
@@ -68,7 +69,7 @@ class ResponseCache:
 
     def __init__(self) -> None:
         self._known: LRUCache[bytes, _Entry] = LRUCache(_MOST, getsizeof=len)
-        self._untold: dict[AccessLogEntry, list[Told]] = {}  # responses of this turn of the event loop
+        self._untold: dict[_Entry, list[Told]] = {}  # responses of this turn of the event loop
 
     def learn(
         self,
@@ -89,7 +90,15 @@ class ResponseCache:
         end = after_date.index(b"\r\n", start)
         file = response.file if request.method != "HEAD" else None
         repeat = _Entry(
-            is_permitted, response.is_current, file, entry, request.remote or "", before_date, after_date[:start], after_date[end:]
+            is_permitted,
+            response.is_current,
+            response.count_uses,
+            file,
+            entry,
+            request.remote or "",
+            before_date,
+            after_date[:start],
+            after_date[end:],
         )
         if len(repeat) <= _LONGEST:
             self._known[key] = repeat
@@ -110,7 +119,8 @@ class ResponseCache:
     def answer(self, key: bytes, client: str | None, longest: int) -> CachedResponse | None:
         """Write the answer to *client*, if there is one that still is_current; its file has *longest* bytes at most.
 
-        None is a client that the request itself names. At the end of this turn of the event loop it is logged and counted.
+        None is a client that the request itself names. Whether it is current is asked once in a turn of the event loop; at the end of the
+        turn its responses are logged and counted.
         """
         began = time.perf_counter()
         try:
@@ -119,26 +129,31 @@ class ResponseCache:
             return None
         if repeat.file is not None and repeat.file.length > longest:
             return None
-        if (repeat.is_permitted is not None and not repeat.is_permitted()) or not repeat.is_current():
-            del self._known[key]
-            return None
+        responses = self._untold.get(repeat)
+        if responses is None:
+            if not _is_valid(repeat.is_permitted, repeat.is_current):
+                del self._known[key]
+                return None
+            responses = self._told_soon(repeat)
         number = new_request_id()
         written = b"".join((repeat.before_date, date(), repeat.before_number, number.encode(), repeat.after_number))
-        self._tell_soon(repeat.entry, (number, repeat.client if client is None else client, time.perf_counter() - began))
+        responses.append((number, repeat.client if client is None else client, time.perf_counter() - began))
         return CachedResponse(written, repeat.file)
 
-    def _tell_soon(self, entry: AccessLogEntry, response: Told) -> None:
+    def _told_soon(self, repeat: _Entry) -> list[Told]:
+        """Have all that is put into the list told at the end of this turn of the event loop."""
         if not self._untold:
             asyncio.get_running_loop().call_soon(self._tell)
-        if (responses := self._untold.get(entry)) is not None:
-            responses.append(response)
-        else:
-            self._untold[entry] = [response]
+        responses: list[Told] = []
+        self._untold[repeat] = responses
+        return responses
 
     def _tell(self) -> None:
         untold, self._untold = self._untold, {}
-        for entry, responses in untold.items():
-            entry.tell(responses)
+        for repeat, responses in untold.items():
+            repeat.entry.tell(responses)
+            if repeat.count_uses is not None:
+                repeat.count_uses(len(responses))
 
 
 def _is_valid(is_permitted: Callable[[], bool] | None, is_current: Callable[[], bool]) -> bool:

@@ -11,11 +11,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
 from regproxy.telemetry.log import Lines
+from regproxy.web.access_log import AccessLogEntry
+from regproxy.web.buffered import BufferedResponse
+from regproxy.web.context import RequestContext
+from regproxy.web.response_cache import ResponseCache
 from tests.fakes.caller import Caller, raw_request
 from tests.fakes.deeds import Hold
 from tests.fakes.registry import FakeRegistry
@@ -351,6 +357,37 @@ async def test_what_is_repeated_counts_as_used(subject: Subject) -> None:
     assert await unused() == 1
     await subject.repeated(raw_request(TAG))
     assert await unused() == 0
+
+
+class TestTurns:
+    """Within a turn of the event loop nothing changes that an answer depends on."""
+
+    async def test_whether_an_answer_is_current_is_asked_once_and_each_use_is_counted(self) -> None:
+        asked: list[bool] = []
+        uses: list[int] = []
+        current = True
+
+        def is_current() -> bool:
+            asked.append(current)
+            return current
+
+        request, context = make_mocked_request("GET", "/v2/"), RequestContext()
+        response = BufferedResponse(200, CIMultiDict({"Content-Type": "text/plain"}), b"body", is_current, uses.append)
+        context.decorate(response.headers)
+        cache = ResponseCache()
+        cache.learn(b"request", request, response, AccessLogEntry(request, context, response))
+        assert uses == [], "nobody got it again"
+        for turn in (1, 2):
+            asked.clear()
+            answers = [cache.answer(b"request", "client", 0) for _ in range(3)]
+            assert [answer is not None and answer.written.endswith(b"body") for answer in answers] == [True] * 3
+            assert len(asked) == 1
+            await asyncio.sleep(0)
+            assert uses == [3] * turn
+        current = False
+        assert cache.answer(b"request", "client", 0) is None
+        await asyncio.sleep(0)
+        assert uses == [3, 3]
 
 
 class TestOnTheWire:
