@@ -6,7 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from multidict import CIMultiDict
+from aiohttp import hdrs
+from multidict import CIMultiDict, istr
 
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.http.trace_context import TraceContext
@@ -14,6 +15,7 @@ from regproxy.web.not_found_limiter import Reservation
 
 _ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
 _numbers = itertools.count(1)
+_REQUEST_ID, _API_VERSION, _NAMESPACE = istr("X-Request-Id"), istr("Docker-Distribution-API-Version"), istr("OCI-Namespace")
 
 
 def new_request_id() -> str:
@@ -66,10 +68,10 @@ class RequestContext:
 
     def decorate(self, headers: CIMultiDict[str]) -> None:
         """Add what every answer carries."""
-        headers["Server"] = "regproxy"
-        headers["X-Request-Id"] = self.request_id
-        headers["Docker-Distribution-API-Version"] = "registry/2.0"
+        headers[hdrs.SERVER] = "regproxy"
+        headers[_REQUEST_ID] = self.request_id
+        headers[_API_VERSION] = "registry/2.0"
         if self.namespace is not None:
-            headers["OCI-Namespace"] = self.namespace
+            headers[_NAMESPACE] = self.namespace
         if self.location is not None:
-            headers["Location"] = self.location
+            headers[hdrs.LOCATION] = self.location

@@ -1,6 +1,7 @@
 """One function per endpoint: call the use case, build the response."""
 
 import json
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
@@ -108,8 +109,8 @@ class Handlers:
         finally:
             asked.leave()
 
-    async def _answered(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> web.StreamResponse:
-        return await self.entrance.served(context, lambda: self._found(request, route, endpoint, context))
+    def _answered(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> Awaitable[web.StreamResponse]:
+        return self.entrance.served(context, partial(self._found, request, route, endpoint, context))
 
     async def _found(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> web.StreamResponse:
         match endpoint:

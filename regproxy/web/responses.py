@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from regproxy import large
 from regproxy.oci.digest import Digest
@@ -33,6 +33,9 @@ _HEAD = 160  # bytes of the head of a part
 _LEAST = 16 * 1024  # bytes of a blob that is answered from memory when it is asked for again: configurations of images, mostly
 Put: TypeAlias = Callable[[bytes], Awaitable[None]]
 _REMEMBERED = 4096  # headers of as many answers, some 8 MB
+# Names that are no `istr` become one when they are written, in each response: with all others, half a kilobyte that a slow reader keeps.
+_DIGEST = istr("Docker-Content-Digest")
+_CACHE_STATUS = istr("Cache-Status")
 _YEAR = "max-age=31536000, immutable"
 
 
@@ -44,15 +47,15 @@ def error_response(error: RegistryError) -> web.Response:
 @lru_cache(_REMEMBERED)
 def content_headers(digest: Digest, cache_status: CacheStatus, media_type: str | None = None) -> CIMultiDictProxy[str]:
     """Name the content, where it came from, and what it is."""
-    typed = {"Content-Type": media_type} if media_type is not None else {}
-    named = {"Docker-Content-Digest": str(digest), "ETag": f'"{digest}"', "Cache-Status": cache_status.header()}
+    typed: dict[str, str] = {hdrs.CONTENT_TYPE: media_type} if media_type is not None else {}
+    named: dict[str, str] = {_DIGEST: str(digest), hdrs.ETAG: f'"{digest}"', _CACHE_STATUS: cache_status.header()}
     return CIMultiDictProxy(CIMultiDict({**named, **typed}))
 
 
 @lru_cache(_REMEMBERED)
 def blob_headers(digest: Digest, cache_status: CacheStatus) -> CIMultiDictProxy[str]:
     """Return what `content_headers` does, and that a blob can be requested in ranges."""
-    parts = {"Accept-Ranges": "bytes", "Cache-Control": _YEAR}
+    parts: dict[str, str] = {hdrs.ACCEPT_RANGES: "bytes", hdrs.CACHE_CONTROL: _YEAR}
     return CIMultiDictProxy(CIMultiDict({**content_headers(digest, cache_status, "application/octet-stream"), **parts}))
 
 

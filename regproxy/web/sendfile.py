@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import resource
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from aiohttp import web
@@ -12,7 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from regproxy.ports import Extent
 from regproxy.web.buffered import SHORTER, may_sendfile, read_cached, send_now
-from regproxy.web.clients.metering import meter
+from regproxy.web.clients.metering import Meter, meter
 
 _STRIDE = 1024 * 1024
 _COPIED = 256 * 1024  # bytes read at once: a client that reads slowly keeps them in memory
@@ -20,11 +21,13 @@ _DUPLICATED = 0.75  # of all descriptors there may be, which are numbered from 0
 SMALL = 256 * 1024  # bytes sent without a look at other clients, in a tenth of a millisecond
 
 
-async def send_extent(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> None:
+def send_extent(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent) -> Awaitable[None]:
     """Send bytes of a file behind what was written before, as fast as the client's quota allows; raise `OSError`."""
-    if (paying := meter.get()) is None:
-        await _send(request, writer, extent)
-        return
+    paying = meter.get()
+    return _send(request, writer, extent) if paying is None else _send_paid(request, writer, extent, paying)
+
+
+async def _send_paid(request: web.BaseRequest, writer: AbstractStreamWriter, extent: Extent, paying: Meter) -> None:
     for start in range(0, extent.length, paying.piece):
         piece = replace(extent, offset=extent.offset + start, length=min(paying.piece, extent.length - start))
         await paying.take(piece.length)
