@@ -9,8 +9,8 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import BEAT, BYTES, OUTCOME, PeerClient, PeerError
-from regproxy.peers.keys import ANSWER, FleetKeys
+from regproxy.peers.client import BEAT, BYTES, OUTCOME, ZONE, PeerClient, PeerError
+from regproxy.peers.keys import ANSWER, FleetKeys, Sealed
 from regproxy.peers.names import Blob
 from tests.fakes.fleet import KEY
 from tests.fakes.member import Asked, Member
@@ -75,7 +75,20 @@ async def test_n17_03_a_member_says_that_it_is_at_work_before_it_says_what_comes
             await client.close()
 
 
-@pytest.mark.parametrize(("told", "zone"), [("", ""), ("eu-1a", "eu-1a"), ("-eu", ""), ("x" * 64, ""), ("eu-1a f00", None)])
+@pytest.mark.parametrize(
+    ("told", "zone"),
+    [
+        ("", ""),
+        ("eu-1a", "eu-1a"),
+        ("-eu", ""),
+        ("x" * 64, ""),
+        ("zürich", ""),
+        ("<img/src=x>", ""),
+        ('a"}', ""),
+        ("eu-1a f00", None),
+        ("x" * 10_000, None),
+    ],
+)
 async def test_n17_03_a_zone_counts_as_its_member_signed_it(told: str, zone: str | None) -> None:
     client = PeerClient(FleetKeys(KEY, time.time), 60.0, time.time)
     async with Member(lambda _: b"", zone=told) as member:
@@ -85,5 +98,22 @@ async def test_n17_03_a_zone_counts_as_its_member_signed_it(told: str, zone: str
                     await client.zone(member.url)
             else:
                 assert await client.zone(member.url) == zone
+        finally:
+            await client.close()
+
+
+async def test_n17_20_what_a_member_said_before_of_its_zone_is_not_believed_again() -> None:
+    client, macs = PeerClient(FleetKeys(KEY, time.time), 60.0, time.time), list[str]()
+
+    class Replaying(Member):
+        def _located(self, sealed: Sealed) -> list[str]:
+            macs.append(sealed.mac(ZONE, "eu-1a"))
+            return [f"{ZONE}: eu-1a {macs[0]}"]
+
+    async with Replaying(lambda _: b"") as member:
+        try:
+            assert await client.zone(member.url) == "eu-1a"
+            with pytest.raises(PeerError):
+                await client.zone(member.url)
         finally:
             await client.close()
