@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from cachetools import LRUCache, TTLCache
@@ -26,7 +27,7 @@ from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
-MAX_PIECES = 512  # that a worker brings at once; of each, some chunks wait in memory
+MAX_PIECES = 512  # that a worker brings at once for other members; of each, some chunks wait in memory
 _LOOK = 0.25  # seconds between two looks at a member that is waited for
 _FOLLOW = 0.01  # seconds between two looks at a piece that another worker brings
 _MAX_LEVELS = 1000  # blobs for which it is remembered who had room
@@ -64,21 +65,22 @@ class Exchange:
         self._clock = clock
         self._usual = Usual()
         self._pieces: dict[PieceName, Piece] = {}
+        self._for_others: set[PieceName] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._levels: LRUCache[Blob, int] = LRUCache(_MAX_LEVELS)
         self._refusals: TTLCache[PieceName, UpstreamError] = TTLCache(_MAX_REFUSED, _REFUSED_FOR)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more pieces can be brought at the moment."""
-        return len(self._pieces) >= MAX_PIECES
+    def has_room(self, name: PieceName, most: int) -> bool:
+        """Whether a piece is brought anyway, or less than *most* are because of other members."""
+        return name in self._pieces or len(self._for_others) < most
 
-    def join(self, blob: Blob, cut: Cut) -> Piece:
+    def join(self, blob: Blob, cut: Cut, *, is_for_others: bool = False) -> Piece:
         """Read a piece along, bringing it if nobody does; the caller leaves it."""
         name = PieceName(blob, cut)
         piece = self._pieces.get(name)
         if piece is None:
             piece = self._pieces[name] = Piece(name)
+            self._for_others.update({name} if is_for_others else ())
             task = asyncio.create_task(self._driven(piece), name=f"fleet {name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -129,6 +131,7 @@ class Exchange:
         finally:
             if self._pieces.get(piece.name) is piece:
                 del self._pieces[piece.name]
+                self._for_others.discard(piece.name)
             piece.end()
 
     async def _brought(self, piece: Piece) -> bool:
@@ -182,7 +185,12 @@ class Exchange:
         zones, begin = self.membership.zones, piece.name.begin
         is_last = self.upstreams.is_cut_off(blob.repository.registry)
         walk = Walk(zones.last(begin) if is_last else zones, begin, self._levels.get(blob), self._is_suspected)
-        while (ask := walk.next()) is not None:
+        while True:
+            if (ask := walk.next()) is None:
+                if (pause := walk.pause()) is None:
+                    break
+                await asyncio.sleep(pause)
+                continue
             try:
                 await self._from_member(ask, walk, piece, file)
             except BusyError:
@@ -278,14 +286,7 @@ class Exchange:
 
     async def _from_upstream(self, piece: Piece, file: PieceFile) -> None:
         """Fetch the rest of a piece from upstream; raise as `Upstreams.send`."""
-
-        async def begin(size: int) -> None:
-            await self._begin(piece, file, size)
-
-        async def put(chunk: bytes) -> None:
-            await self._put(piece, file, chunk)
-
-        await self.upstreams.send(piece.name, piece.written, begin, put)
+        await self.upstreams.send(piece.name, piece.written, partial(self._begin, piece, file), partial(self._put, piece, file))
 
     async def _begin(self, piece: Piece, file: PieceFile, size: int) -> None:
         length = max(min(piece.name.cut.stop, size) - piece.name.cut.start, 0)

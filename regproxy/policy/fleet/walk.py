@@ -2,7 +2,8 @@
 
 It asks its ancestors from above, because who is near the root has the piece first; who has enough to do says so, and the next one down is
 asked. The parent is asked last, and must serve. Where even the parent fails, those above are asked once more, now to serve whatever they
-have to do, and then the lowest ranks, the first of which that lives acts as the root. In the end nobody is left but upstream.
+have to do, and then the lowest ranks, the first of which that lives acts as the root. Who can do no more at all is asked again after a
+pause, some times. In the end nobody is left but upstream.
 
 Where members lie in zones, it asks those of its own in this way. The first of a zone asks the first of others, as does who is left alone.
 """
@@ -15,6 +16,7 @@ from regproxy.policy.fleet.ring import Begin, Ring, ancestors
 from regproxy.policy.fleet.zones import Zones
 
 _MAX_STALLS = 8  # of one member, in one piece
+_PAUSES = (0.25, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)  # seconds in which members that are full may have done something
 _MOST_ROOTS = 8  # of the lowest ranks, that are looked at for one that acts as the root
 
 
@@ -42,6 +44,8 @@ class Walk:
         self._is_suspected = is_suspected
         self._last_resorts: list[str] | None = None  # once the parent has failed
         self._failed: set[str] = set()
+        self._full: set[str] = set()  # those that can do no more at the moment
+        self._pauses = iter(_PAUSES)
         self._stalls: Counter[str] = Counter()
 
     @property
@@ -50,7 +54,7 @@ class Walk:
         return max(self._index - 1, 0)
 
     def next(self) -> Ask | None:
-        """Return who is to be asked now; None: nobody is left but upstream."""
+        """Return who is to be asked now; None: nobody."""
         while self._last_resorts is None:
             if self._index >= len(self._chain):
                 self._last_resorts = list(dict.fromkeys([*self._chain[::-1], *self._roots]))
@@ -65,9 +69,17 @@ class Walk:
     def busy(self, ask: Ask) -> None:
         """Record that who was asked has enough to do."""
         if ask.is_final:
-            self._failed.add(ask.member)
+            self._full.add(ask.member)
         else:
             self._index += 1
+
+    def pause(self) -> float | None:
+        """Return in how many seconds there may be somebody to be asked again; None: nobody is left but upstream."""
+        if not self._full or (pause := next(self._pauses, None)) is None:
+            return None
+        self._full.clear()
+        self._last_resorts = None
+        return pause
 
     def failed(self, ask: Ask) -> None:
         """Record that who was asked did not serve, or not all of it."""
@@ -84,7 +96,7 @@ class Walk:
         return ask.member not in self._failed
 
     def _is_out(self, member: str) -> bool:
-        return member in self._failed or self._is_suspected(member)
+        return member in self._failed or member in self._full or self._is_suspected(member)
 
 
 def _lowest(ring: Ring, begin: Begin) -> list[str]:

@@ -87,11 +87,13 @@ class Members:
         name = PieceName(blob, piece_at(start))
         if stop > name.cut.stop or blob.repository.registry not in self.exchange.upstreams.registries:
             return _short(sealed, FAILED)
-        if self.sending.total() >= MAX_PIECES or (not is_final and self.sending[name] >= self.exchange.membership.ring.fan_out):
+        # What we ask upstream for waits for no other member, whatever all of them have to do: of that, there is always some room.
+        most = MAX_PIECES * (1 if self.exchange.membership.ring.rank(name.begin) else 2)
+        if self.sending.total() >= most or (not is_final and self.sending[name] >= self.exchange.membership.ring.fan_out):
             return _short(sealed, BUSY)
         self.sending[name] += 1
         try:
-            return await self._sent(request, sealed, name, start, stop, partial(self._count, whose))
+            return await self._sent(request, sealed, name, most, start, stop, partial(self._count, whose))
         finally:
             self.sending[name] -= 1
             if not self.sending[name]:
@@ -103,7 +105,7 @@ class Members:
             self.exchange.traffic.count(member, sent=length)
 
     async def _sent(
-        self, request: web.BaseRequest, sealed: Sealed, name: PieceName, start: int, stop: int, count: Count
+        self, request: web.BaseRequest, sealed: Sealed, name: PieceName, most: int, start: int, stop: int, count: Count
     ) -> web.StreamResponse:
         try:
             content = await self.cached(name.blob)
@@ -120,9 +122,9 @@ class Members:
             return await _growing(request, sealed, ByteRange(start, stop, fill.size), fill, count)
         if self.exchange.upstreams.is_cut_off(name.blob.repository.registry):
             return _short(sealed, FAILED)
-        if self.exchange.is_full:
+        if not self.exchange.has_room(name, most):
             return _short(sealed, BUSY)
-        piece = self.exchange.join(name.blob, name.cut)
+        piece = self.exchange.join(name.blob, name.cut, is_for_others=True)
         try:
             return await _piece(request, sealed, start, piece, count)
         finally:

@@ -96,6 +96,24 @@ def test_n17_01_who_stops_in_the_middle_is_asked_once_more_and_again_if_it_waits
         assert found.next() == Ask(chain(DEEP)[2], is_final=True)
 
 
+def test_n17_01_those_who_can_do_no_more_are_asked_again_after_pauses_and_who_failed_is_not() -> None:
+    found, first, last = walk(level=None), list[str](), list[str]()
+    while (ask := found.next()) is not None:
+        first.append(ask.member)
+        (found.failed if ask.member == chain(DEEP)[2] else found.busy)(ask)
+    pauses = []
+    while (pause := found.pause()) is not None:
+        pauses.append(pause)
+        last.clear()
+        while (ask := found.next()) is not None:
+            assert ask.is_final
+            last.append(ask.member)
+            found.busy(ask)
+    assert sorted(last) == sorted(set(first) - {chain(DEEP)[2]})
+    assert 5 < sum(pauses) < 12
+    assert walk(suspected=frozenset(MEMBERS)).pause() is None, "nobody is full"
+
+
 def test_n17_01_the_root_asks_upstream() -> None:
     root = Ring(MEMBERS, DEEP).at(BEGIN, 0)
     found = walk(root)
