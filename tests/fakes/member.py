@@ -43,13 +43,21 @@ class Asked:
 class Member(Listener):
     """Answers each request for a piece with what *answered* makes of it, and says that it lives; where it *hangs up*, it ends there.
 
-    Where it *drips*, it goes on with a zero a second.
+    Where it *drips*, it goes on with a zero a second. It sends *rate* bytes a second, if that is said.
     """
 
     def __init__(
-        self, answered: Callable[[Asked], bytes], *, hangs_up: bool = False, lives: bool = True, zone: str = "", drips: bool = False
+        self,
+        answered: Callable[[Asked], bytes],
+        *,
+        hangs_up: bool = False,
+        lives: bool = True,
+        zone: str = "",
+        drips: bool = False,
+        rate: float | None = None,
     ) -> None:
         super().__init__()
+        self._rate = rate
         self._drips = drips
         self.asked: list[Asked] = []
         self._answered = answered
@@ -69,14 +77,21 @@ class Member(Listener):
                 continue
             first, _, last = range_.removeprefix("bytes=").partition("-")
             self.asked.append(asked := Asked(int(first), int(last) + 1, sealed))
-            writer.write(self._answered(asked))
-            await writer.drain()
+            await self._sent(writer, self._answered(asked))
             while self._drips:
                 await asyncio.sleep(1.0)
                 writer.write(b"\0")
                 await writer.drain()
             if self._hangs_up:
                 return
+
+    async def _sent(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        tick = len(answer) if self._rate is None else int(self._rate / 20)
+        for start in range(0, len(answer), max(tick, 1)):
+            writer.write(answer[start : start + tick])
+            await writer.drain()
+            if self._rate is not None:
+                await asyncio.sleep(0.05)
 
     def _located(self, sealed: Sealed) -> list[str]:
         """Write in which zone it is: with a MAC of its own, unless one is there already."""
