@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bench import hits, hosts, hung, kills, lazy, misses, paced, pulls, slow, starts, store
+from bench import behind, hits, hosts, hung, kills, lazy, misses, paced, pulls, slow, starts, store
 from bench.crowd import Asked, crowd
 from bench.figures import Figure, at_least
 from bench.origin import image
@@ -162,6 +162,13 @@ async def _memory(*, is_quick: bool) -> list[Figure]:
     ]
 
 
+async def _behind(*, is_quick: bool) -> list[Figure]:
+    megabytes = 32 if is_quick else 256
+    found = await behind.measured(megabytes, 5, 1 if is_quick else 2)
+    speed = statistics.median(each.disk / each.lost for each in found)
+    return [at_least(f"image of {megabytes} MB from SeaweedFS after the disk is lost, of the disk's speed", speed, 0.5)]
+
+
 ROWS: Mapping[str, Row] = {
     "hits": _hits,
     "near": _near,
@@ -174,4 +181,5 @@ ROWS: Mapping[str, Row] = {
     "crowd": _crowd,
     "store": _store,
     "memory": _memory,
+    "behind": _behind,
 }

@@ -19,14 +19,12 @@ import aiohttp
 from bench import hits, misses, processes, starts, store
 from bench.crowd import Asked, crowd
 from bench.goal_rows import STORES
-from bench.origin import NAME, TAG, Image, image
+from bench.origin import NAME, image, pull
 from bench.peers import Peer, Upstream, regproxy
-from regproxy.oci.manifest import ACCEPT
 from tests.fakes.registry import FakeRegistry
 
 _MB = 1_000_000
 _BLOB = 16 * _MB
-_AT_ONCE = 3  # layers that containerd fetches at once (max_concurrent_downloads)
 
 Point: TypeAlias = Mapping[str, float]
 
@@ -87,28 +85,14 @@ async def _layers(layers: int) -> Point:
     served = image({str(number): _MB for number in range(layers)})
     with tempfile.TemporaryDirectory() as directory:
         async with hits.serving(served, Path(directory), {"regproxy": regproxy}) as peers:
-            direct = await _pulled(peers["direct"], served)
-            cold = await _pulled(peers["regproxy"], served)
-            hot = await _pulled(peers["regproxy"], served)
+            direct = await pull(peers["direct"], served)
+            cold = await pull(peers["regproxy"], served)
+            hot = await pull(peers["regproxy"], served)
     return {"seconds cold": cold, "seconds hot": hot, "seconds directly": direct}
 
 
-async def _pulled(peer: Peer, pulled: Image) -> float:
-    began, turns = time.perf_counter(), asyncio.Semaphore(_AT_ONCE)
-    blobs = [path for name, path in pulled.paths().items() if name in pulled.blobs]
-    async with aiohttp.ClientSession() as session:
-        await _got(session, peer, f"/v2/{NAME}/manifests/{TAG}")
-
-        async def fetch(path: str) -> None:
-            async with turns:
-                await _got(session, peer, path)
-
-        await asyncio.gather(*map(fetch, blobs))
-    return time.perf_counter() - began
-
-
 async def _got(session: aiohttp.ClientSession, peer: Peer, path: str) -> None:
-    async with session.get(peer.url(path), headers={"Accept": ACCEPT}) as answer:
+    async with session.get(peer.url(path)) as answer:
         answer.raise_for_status()
         await answer.read()
 
