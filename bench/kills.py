@@ -12,6 +12,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,8 @@ async def _killed(link: str, body: bytes, after: float) -> float:
                 fetching = asyncio.create_task(_fetch(peer, digest))
                 await asyncio.sleep(after)
                 for pid in processes.tree(peer.pid):
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # workers end with their supervisor
+                        os.kill(pid, signal.SIGKILL)
                 await asyncio.gather(fetching, return_exceptions=True)
             async with regproxy(Upstream(upstream.url), Path(root)) as peer:
                 await _fetch(peer, digest)
