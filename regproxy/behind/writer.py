@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, assert_never
 
 from regproxy.behind import documents
-from regproxy.behind.content import LocalContent, Unreadable
+from regproxy.behind.content import LocalContent
 from regproxy.behind.documents import Closure, Frozen, Pinned, Signer, TagDocument
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from regproxy.oci.manifest import LIMIT
 from regproxy.oci.reference import Reference, Repository, Tag, reference_named
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
@@ -114,22 +113,15 @@ class Writer:
         if not tries:
             async with asyncio.timeout(_TIMEOUT):
                 await self._remote.delete(objects.sums(digest))
-        held = await self._queue.content(digest)
-        if held is None:
-            return await self._repaired_manifest(digest, tries)
-        await self._put_blob(held, is_wrong=True)
+        found = await self._queue.content(digest)
+        if found is None:
+            return "later" if tries < _MAX_REPAIRS else "evicted"
+        kind, held = found
+        if kind is Kind.MANIFEST:
+            await self._put(objects.blob(digest), await self._content.read(digest, held.size))
+        else:
+            await self._put_blob(held, is_wrong=True)
         return "repaired"
-
-    async def _repaired_manifest(self, digest: Digest, tries: int) -> str:
-        async with asyncio.timeout(_TIMEOUT):
-            found = await self._remote.head(objects.blob(digest))
-        try:
-            if found is not None and found.size <= LIMIT:
-                await self._put(objects.blob(digest), await self._content.read(digest, found.size))
-                return "repaired"
-        except Unreadable:
-            pass
-        return "later" if tries < _MAX_REPAIRS else "evicted"
 
     async def _tag(self, reference: Reference) -> str:
         found = await self._queue.tag(reference)

@@ -137,9 +137,9 @@ class SqliteUploads:
         )
         return _descriptor(row) if row else None
 
-    async def content(self, digest: Digest) -> Descriptor | None:
-        row = await self._db.row("SELECT media_type, digest, size FROM content WHERE kind = 'blob' AND digest = ?", str(digest))
-        return _descriptor(row) if row else None
+    async def content(self, digest: Digest) -> tuple[Kind, Descriptor] | None:
+        row = await self._db.row("SELECT kind, media_type, digest, size FROM content WHERE digest = ? ORDER BY kind LIMIT 1", str(digest))
+        return (Kind(row[0]), _descriptor(row[1:])) if row else None
 
     async def tag(self, reference: Reference) -> tuple[TagRecord, History] | None:
         row = await self._db.row("SELECT media_type, digest, size, checked_at FROM tags WHERE reference = ?", str(reference))

@@ -42,7 +42,7 @@ class ContentReader(Protocol):
     """Reads what is stored; nothing in a store is unverified."""
 
     async def open(self, digest: Digest, size: int) -> Content | None:
-        """Open content of exactly *size* bytes; None where there is none such, whatever lies in its place."""
+        """Open content of exactly *size* bytes, as is on record; None where there is none such, whatever lies in its place."""
 
     async def read(self, digest: Digest, size: int) -> bytes | None:
-        """Read and verify small content; None where there is none such."""
+        """Read and verify small content; None where there is none such. The *size* may be a stranger's word."""

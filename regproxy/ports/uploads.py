@@ -77,8 +77,8 @@ class UploadQueue(Protocol):
     async def link(self, kind: Kind, repository: Repository, digest: Digest) -> Descriptor | None:
         """Describe content that is here and that *repository* holds, closed or not."""
 
-    async def content(self, digest: Digest) -> Descriptor | None:
-        """Describe a blob that is here."""
+    async def content(self, digest: Digest) -> tuple[Kind, Descriptor] | None:
+        """Describe what is here: as a blob, where it is a manifest too."""
 
     async def tag(self, reference: Reference) -> tuple[TagRecord, History] | None:
         """Return what a tag means and has meant."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from regproxy.oci.digest import Digest, is_encoded
+from regproxy.oci.manifest import LIMIT
 from regproxy.ports import StoredBlob
 from regproxy.storage.opened import PUT_ASIDE
 from regproxy.telemetry import metrics
@@ -31,7 +32,31 @@ class BlobFiles:
         self._root = root
 
     def opened(self, digest: Digest, size: int) -> BinaryIO | None:
-        """Open without following links or waiting for pipes; what has another size is put aside."""
+        """Open without following links or waiting for pipes; what has another size than is on record is put aside."""
+        file = self._plain(digest)
+        if file is None or os.fstat(file.fileno()).st_size == size:
+            return file
+        file.close()
+        self.put_aside(digest)
+        return None
+
+    def read(self, digest: Digest, size: int) -> bytes | None:
+        """Read and verify small content. What is right stays, though it has another *size*: that may be a stranger's word."""
+        file = self._plain(digest)
+        if file is None:
+            return None
+        with file:
+            length = os.fstat(file.fileno()).st_size
+            if length != size and length > LIMIT:
+                return None
+            body = file.read(length)
+        if Digest.of(body, digest.algorithm) == digest:
+            return body if length == size else None
+        self.put_aside(digest)
+        return None
+
+    def _plain(self, digest: Digest) -> BinaryIO | None:
+        """Open a file; what is something else is put aside."""
         path = path_of(self._root, digest)
         try:
             file = open_plain(path)
@@ -42,22 +67,10 @@ class BlobFiles:
                 raise
             self._put_aside(path)
             return None
-        status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode) and status.st_size == size:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return file
         file.close()
         self._put_aside(path)
-        return None
-
-    def read(self, digest: Digest, size: int) -> bytes | None:
-        file = self.opened(digest, size)
-        if file is None:
-            return None
-        with file:
-            body = file.read(size)
-        if Digest.of(body, digest.algorithm) == digest:
-            return body
-        self.put_aside(digest)
         return None
 
     def put_aside(self, digest: Digest) -> None:

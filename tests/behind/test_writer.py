@@ -15,6 +15,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Tag
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store import objects
+from regproxy.ports import Kind
 from tests.behind.replicas import APP, NOW, Replica, replica_at
 from tests.behind_kit import KEY, OTHER_KEY, signer
 
@@ -137,3 +138,32 @@ async def test_n17_04_what_is_no_document_is_written_over(replicas: list[Replica
     await one.write()
     for path in paths:
         assert signer().verified(path, await remote.get(path, 10_000)) is not None
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+async def test_n17_04_what_is_short_there_takes_nothing_from_the_disk(replicas: list[Replica], remote: Bucket, is_recorded: bool) -> None:
+    """Content lies in its place a moment before it is on record; how long it is, the object store does not know."""
+    [one, _], body = replicas, b"a layer of some bytes"
+    digest = Digest.of(body)
+    await one.store.write(digest, body)
+    if is_recorded:
+        await one.index.put(Kind.BLOB, APP, Descriptor("application/octet-stream", digest, len(body)))
+        await one.write()
+    await remote.put(objects.blob(digest), body[:5])
+    await one.queue.repair(digest)
+    [repair] = await one.queue.due(one.now, 1)
+    assert await one.writer.write(repair) == ("repaired" if is_recorded else "later")
+    assert await one.store.read(digest, len(body)) == body
+    assert await remote.get(objects.blob(digest), 100) == (body if is_recorded else body[:5])
+
+
+async def test_n17_04_a_manifest_that_is_short_there_is_written_again(replicas: list[Replica], remote: Bucket) -> None:
+    [one, _], body = replicas, b'{"layers": []}'
+    digest = Digest.of(body)
+    await one.store.write(digest, body)
+    await one.index.put(Kind.MANIFEST, APP, Descriptor("application/vnd.oci.image.manifest.v1+json", digest, len(body)))
+    await one.write()
+    await remote.put(objects.blob(digest), body[:5])
+    await one.queue.repair(digest)
+    assert await one.write() == ["repaired"]
+    assert await remote.get(objects.blob(digest), 100) == body

@@ -118,3 +118,10 @@ async def test_listing_leaves_no_descriptor_open(store: DiskStore) -> None:
     for _ in range(10):
         await store.list_shard(DIGEST.hex[:2])
     assert _open_files() == before
+
+
+@pytest.mark.parametrize("size", [0, 100, 10**9])
+async def test_a_size_that_somebody_claims_takes_no_content_away(store: DiskStore, size: int) -> None:
+    await store.write(DIGEST, BODY)
+    assert await store.read(DIGEST, size) is None
+    assert await store.read(DIGEST, len(BODY)) == BODY
