@@ -70,8 +70,10 @@ class Program:
             return await self.process.wait()
 
     def workers(self) -> list[int]:
-        """List the processes of the workers."""
+        """List the processes that serve: those of the workers, or the only one there is."""
         assert self.process is not None
+        if self.settings["workers"] == 1:
+            return [self.process.pid]
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(child) for child in children.split()]
 

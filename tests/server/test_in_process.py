@@ -49,7 +49,8 @@ async def test_one_process_answers_and_counts_everything_once(upstream: FakeRegi
     body = upstream.repositories[NAME].manifests[image.digest].body
     async with program.running():
         assert [await program.ask(MANIFEST) for _ in range(3)] == [(200, body)] * 3
-        assert program.workers() == []
+        assert program.process is not None
+        assert processes.tree(program.process.pid) == [program.process.pid]
         assert await program.metric('regproxy_requests_total{endpoint="manifests"') == 3
         assert await program.metric("regproxy_workers") == 1
         assert await program.metric("regproxy_upstream_requests_total") == len(upstream.ledger)
