@@ -1,4 +1,4 @@
-"""What a hit costs where regproxy asks who wants it: `python -m bench.access [--starts 6] [--pairs 16]`.
+"""What a hit costs where regproxy asks who wants it, or is a member of a fleet: `python -m bench.access [--starts 6] [--pairs 16]`.
 
 One version, set up several times before one registry. The set-up without `clients` and with `access: shared` is the mark: each other one
 takes turns with it, and what counts is the ratio of each pair. Processor time per hit is a program's own, whatever else the machine does.
@@ -21,10 +21,13 @@ from bench.bursts import Turn, bursts
 from bench.peers import Peer, Upstream, regproxy
 from bench.ratios import Ratio
 from tests.fakes.registry import FakeRegistry
+from tests.free_port import free_port
+from tests.rig import LOOPBACK
 
 NAME = "team/app"
 MARK, AGAIN = "nobody is asked", "nobody is asked, again"
 _USER, _PASSWORD = "ann", "a password"
+_KEY = "a-key-of-the-bench-0123456789abcdef0123456789abcdef"
 _SMALL = 4_000  # bytes of the blob
 _BURSTS = 40  # of a turn, which takes some 20 ms
 
@@ -84,24 +87,35 @@ async def _set_up(upstream: FakeRegistry, public: FakeRegistry, root: Path) -> A
 
     async with AsyncExitStack() as stack:
 
-        async def running(name: str, docker: object, clients: object = None) -> Peer:
+        async def running(name: str, docker: object, clients: object = None, fleet: object = None, port: int | None = None) -> Peer:
             (root / name).mkdir()
             return await stack.enter_async_context(
                 regproxy(
                     Upstream(upstream.url),
                     root / name,
+                    port=port,
                     upstreams={"docker.io": docker},
                     clients=clients,
+                    fleet=fleet,
                     insecure_credentials=True,
                     workers=1,
                 )
             )
+
+        async def member() -> Peer:
+            """Run two members; those who do not ask one another for anything ask whether they live."""
+            ports = [free_port(), free_port()]
+            names = [f"http://{LOOPBACK}:{port}" for port in ports]
+            fleets = [{"peers": names, "advertise": name, "key": _KEY} for name in names]
+            one, _ = [await running(f"fleet {port}", shared, fleet=fleet, port=port) for port, fleet in zip(ports, fleets, strict=True)]
+            return one
 
         yield {
             MARK: SetUp(await running("off", shared)),
             AGAIN: SetUp(await running("again", shared)),
             "htpasswd": SetUp(await running("htpasswd", shared, {"htpasswd": str(users)}), _basic(_USER, _PASSWORD)),
             "proven, public": SetUp(await running("public", to_public)),
+            "member of a fleet": SetUp(await member()),
             "proven, private": SetUp(await running("private", to_private), _basic(**credentials)),
         }
 

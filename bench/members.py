@@ -10,11 +10,9 @@ Writes bench/results/members.md. It takes four minutes, in which the machine sho
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +24,7 @@ from bench import network, processes
 from bench.crowd import Asked, Seen, crowd
 from bench.machine import Busy, described
 from bench.network import SWITCH, Computer, Network
-from bench.peers import RESULTS, Peer, running
+from bench.peers import RESULTS, Peer, complaints, running
 from regproxy.oci.digest import Digest
 from tests.fakes.deeds import Lie
 from tests.fakes.registry import FakeRegistry
@@ -187,7 +185,7 @@ async def _measured(members: int, megabytes: float, rate: float, root: Path, *, 
             found.append(await _pulled(name, net, fleet, clients, body, rate))
             print(found[-1].row(), flush=True)
             if says:
-                print("\n".join(await asyncio.to_thread(_warnings, root)), flush=True)
+                print("\n".join(await asyncio.to_thread(complaints, root)), flush=True)
 
         size = megabytes * _MB
         print(_HEAD, flush=True)
@@ -201,18 +199,6 @@ async def _measured(members: int, megabytes: float, rate: float, root: Path, *, 
     return found
 
 
-def _warnings(root: Path) -> list[str]:
-    """Count what programs below *root* complained of."""
-    found: Counter[str] = Counter()
-    for log in root.rglob("log"):
-        for line in log.read_text().splitlines():
-            record = json.loads(line)
-            if record.get("level") not in {"info", "debug"}:
-                found[" ".join(f"{name}={record[name]}" for name in ("level", "message", "reason", "member") if name in record)] += 1
-    return [f"{count} x {text}" for text, count in found.most_common(_MOST_WARNINGS)]
-
-
-_MOST_WARNINGS = 20
 _SMALLER = 8  # times, the blob that comes without peers
 _DEAD = 2
 _COLUMNS = ("", "MB", "right", "seconds", "of one link", "first byte, s", "cluster", "busiest", "their cores", "all cores", *_COUNTED)

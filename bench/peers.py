@@ -4,6 +4,7 @@ import asyncio
 import ssl
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from tests.free_port import free_port
 from tests.rig import LOOPBACK
 
 _PROBES = 10  # connections, which the kernel spreads over a program's processes: one that is still starting lets its own wait
+_MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,31 @@ def self_signed(root: Path) -> Pair:
 
 @asynccontextmanager
 async def regproxy(
-    upstream: Upstream, root: Path, pair: Pair | None = None, python: str = sys.executable, **settings: object
+    upstream: Upstream,
+    root: Path,
+    pair: Pair | None = None,
+    python: str = sys.executable,
+    port: int | None = None,
+    **settings: object,
 ) -> AsyncIterator[Peer]:
     """Run regproxy as it comes, but for *settings*: workers, metrics, an access line for every request; *python* is the one it lies in."""
-    command, port, admin_port = configured(upstream, root, pair, python, **settings)
+    command, port, admin_port = configured(upstream, root, pair, python, port, **settings)
     async with running(command, root, port, _trusting(pair)) as peer:
         yield replace(peer, scheme="https" if pair else "http", admin_port=admin_port)
 
 
 def configured(
-    upstream: Upstream, root: Path, pair: Pair | None = None, python: str = sys.executable, **settings: object
+    upstream: Upstream,
+    root: Path,
+    pair: Pair | None = None,
+    python: str = sys.executable,
+    port: int | None = None,
+    **settings: object,
 ) -> tuple[list[str], int, int]:
     """Write the configuration of a regproxy, and return the command that runs it, its port and its admin port."""
     credentials = upstream.credentials()
     host = {"url": upstream.url, **({"credentials": credentials} if credentials else {})}
-    port, admin_port = free_port(), free_port()
+    port, admin_port = port or free_port(), free_port()
     document = {
         "listen": f"{LOOPBACK}:{port}",
         "admin_listen": f"{LOOPBACK}:{admin_port}",
@@ -179,6 +191,17 @@ async def running(
         with suppress(ProcessLookupError):  # somebody has killed it
             program.terminate()
         await program.wait()
+
+
+def complaints(root: Path) -> list[str]:
+    """Count what programs below *root* complained of."""
+    found: Counter[str] = Counter()
+    for log in root.rglob("log"):
+        for line in log.read_text().splitlines():
+            record = json.loads(line)
+            if record.get("level") not in {"info", "debug"}:
+                found[" ".join(f"{name}={record[name]}" for name in ("level", "message", "reason", "member") if name in record)] += 1
+    return [f"{count} x {text}" for text, count in found.most_common(_MOST_WARNINGS)]
 
 
 def _trusting(pair: Pair | None) -> ssl.SSLContext | None:

@@ -84,7 +84,7 @@ def access_table(rows: Sequence[dict[str, Any]]) -> str:
         for (case, name), cost in costs([Pair(**row) for row in rows]).items()
     ]
     about = f"Mark: {MARK}. In pairs of turns; the median of their ratios, and the interval in which the true one lies with 95 %."
-    return f"## Hits where regproxy asks who wants them\n\n{about}\n\n{markdown(head, found)}"
+    return f"## Hits where regproxy asks who wants them, or is a member of a fleet\n\n{about}\n\n{markdown(head, found)}"
 
 
 def _misses(rows: Sequence[dict[str, Any]]) -> str:
