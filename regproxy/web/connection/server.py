@@ -268,6 +268,10 @@ class RegistryServer(OpenServer):
                 return web.Response(status=403)  # nobody gets it
             try:
                 return await handler(request)
+            except ConnectionError:
+                if request.transport is not None and not request.transport.is_closing():
+                    raise
+                return web.Response()  # nobody gets it, and aiohttp logs no error
             finally:
                 connection.raw_request = None
                 connection.answered += 1

@@ -34,6 +34,15 @@ async def test_c14_who_ends_without_a_question_is_let_go_at_once() -> None:
             assert await ended(reader) == b""
 
 
+async def test_c14_who_leaves_in_the_middle_of_an_answer_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ClientTimeouts()) as subject:
+        reader, writer = await subject.connect()
+        writer.write(ASK.replace(b"GET /", b"GET /left"))
+        await ended(reader)
+        await until(lambda: not subject.server.connections)
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"], ids=["not ended", "not answered"])
 async def test_n12_14_large_heads_are_bounded_over_all_connections(end: bytes) -> None:
     """Connections are many; others have a quarter to themselves, and what is answered counts no longer."""

@@ -61,7 +61,7 @@ class Subject:
 
 @asynccontextmanager
 async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
-    """Serve /: ok, /large: a large body, /held: ok once the gate is open, /again: ok, which is repeated."""
+    """Serve /: ok, /large: a large body, /held: ok once the gate is open, /again: ok, which is repeated, /left: to one who leaves."""
     now = [0.0]
     cache = ResponseCache()
 
@@ -69,6 +69,11 @@ async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
         if request.path == "/held":
             subject.begun.set()
             await subject.gate.wait()
+        if request.path == "/left":
+            await (begun := web.StreamResponse()).prepare(request)
+            assert request.transport is not None
+            request.transport.abort()  # as by a reset that we have not been told of yet
+            await begun.write(b"ok")
         if request.path == "/again" and (raw_request := cache_key_of(request)) is not None:
             again = BufferedResponse(200, CIMultiDict({"X-Request-Id": "1"}), b"ok", lambda: True)
             cache.learn(raw_request, request, again, AccessLogEntry(request, RequestContext(), again))
