@@ -1,6 +1,7 @@
 """Programs that are measured: regproxy, a registry for it to stand before, and nginx as the mark; `bench.caches` has its peers."""
 
 import asyncio
+import json
 import ssl
 import subprocess
 import sys

@@ -5,7 +5,10 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -14,6 +17,7 @@ from cachetools import LRUCache
 from yarl import URL
 
 from regproxy.config.sections.fleet import is_zone
+from regproxy.fleet.waiting import is_done
 from regproxy.oci.http.byterange import parse_content_range
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PING, Blob, target_of
@@ -30,6 +34,7 @@ BUSY = "busy"  # enough others are sent this piece
 FAILED = "failed"  # it cannot be brought, through no word of upstream
 BEAT = b" "  # before that line, again and again: the member is at work on the piece
 MISDIRECTED = "misdirected"  # the member is not called what it was asked as
+_HEAD_TIMEOUTS = 3  # for a head: who takes connections lives, and has much to do where all clients of a fleet come at once
 _MAX_LINE = 16 * 1024  # bytes of what upstream said
 _SAME_CLOCK = 2.0  # seconds: a Date has no fractions
 _MAX_MEMBERS = 20_000  # whose clocks are remembered
@@ -127,11 +132,30 @@ def _said(text: str) -> str | None:
     return facts["range"]
 
 
+@dataclass(slots=True)
+class _Sending:
+    """Whether a request has left: the member's machine lives."""
+
+    is_connected: bool = False
+
+
+async def _connected(_session: aiohttp.ClientSession, context: SimpleNamespace, _sent: aiohttp.TraceRequestHeadersSentParams) -> None:
+    context.trace_request_ctx.is_connected = True
+
+
+async def _dropped(task: asyncio.Future[aiohttp.ClientResponse]) -> None:
+    """Have nothing more of a request."""
+    task.cancel()
+    (found,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(found, aiohttp.ClientResponse):
+        found.close()
+
+
 class PeerClient:
     """Asks members."""
 
     def __init__(self, keys: FleetKeys, timeout: float, clock: WallClock, tls: ssl.SSLContext | None = None, tls_name: str = "") -> None:
-        """Leave members *timeout* seconds for a head; of those with TLS, verify that they are called *tls_name*."""
+        """Leave members *timeout* seconds for a connection, and some times as long for a head; of those with TLS, verify *tls_name*."""
         self._keys = keys
         self.timeout = timeout
         self._clock = clock
@@ -214,23 +238,37 @@ class PeerClient:
     async def _sent(self, method: str, url: URL, headers: dict[str, str], body: bytes | None) -> aiohttp.ClientResponse:
         if self._is_closed:
             raise PeerError("we ask no more", is_suspect=False)
+        sending = _Sending()
+        options: dict[str, Any] = {"headers": headers, "data": body, "allow_redirects": False, "server_hostname": self._tls_name}
+        task = asyncio.ensure_future(self._opened().request(method, url, trace_request_ctx=sending, **options))
+        answer = None
+        try:
+            if not await is_done(task, self.timeout):
+                if not sending.is_connected:
+                    raise PeerError(f"it took no connection within {self.timeout:g} s")
+                if not await is_done(task, (_HEAD_TIMEOUTS - 1) * self.timeout):
+                    raise PeerError(f"it did not answer within {_HEAD_TIMEOUTS * self.timeout:g} s")
+            answer = task.result()
+            return answer
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise PeerError(f"cannot be asked: {type(error).__name__}") from error
+        finally:
+            if answer is None:
+                await _dropped(task)
+
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
+            tracing = aiohttp.TraceConfig()
+            tracing.on_request_headers_sent.append(_connected)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or system_context()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "regproxy", "Accept-Encoding": "identity"},
                 auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None),
+                trace_configs=[tracing],
             )
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await self._session.request(
-                    method, url, headers=headers, data=body, allow_redirects=False, server_hostname=self._tls_name
-                )
-        except TimeoutError as error:
-            raise PeerError(f"it did not answer within {self.timeout:g} s") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise PeerError(f"cannot be asked: {type(error).__name__}") from error
+        return self._session
 
     def _learns(self, member: str, date: str, believed: float) -> bool:
         """Remember what time it is there, and report whether that differs from what was *believed*."""

@@ -1,21 +1,26 @@
 """What a member may answer, and what is made of it."""
 
+import asyncio
 import json
+import socket
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.peers.client import BEAT, BYTES, OUTCOME, ZONE, PeerClient, PeerError
-from regproxy.peers.keys import ANSWER, FleetKeys, Sealed
+from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
 from regproxy.peers.names import Blob
 from tests.fakes.fleet import KEY
+from tests.fakes.listener import Listener
 from tests.fakes.member import Asked, Member
+from tests.rig import LOOPBACK
 
 BLOB = Blob(Repository("docker.io", "library/app"), Digest.of(b"blob"))
+QUICK = 0.5  # seconds
 Answered = Callable[[Asked], bytes]
 
 
@@ -115,5 +120,54 @@ async def test_n17_20_what_a_member_said_before_of_its_zone_is_not_believed_agai
             assert await client.zone(member.url) == "eu-1a"
             with pytest.raises(PeerError):
                 await client.zone(member.url)
+        finally:
+            await client.close()
+
+
+class _Busy(Listener):
+    """A member that says that it lives, once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+        self._keys = FleetKeys(KEY, time.time)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, target, _ = head[0].split(" ")
+        fields = dict(line.split(": ", 1) for line in head[1:] if line)
+        sealed = self._keys.opened(fields[REQUEST], method, fields["Host"], target, "")
+        self.asked.set()
+        await self.may_answer.wait()
+        writer.write(Asked(0, 0, sealed).head(BYTES, 200, "", "Content-Length: 0"))
+
+
+async def test_n17_03_a_member_that_is_connected_to_is_waited_for_longer() -> None:
+    """Its machine lives, and has much to do, as where all clients of a fleet come at once."""
+    client = PeerClient(FleetKeys(KEY, time.time), QUICK, time.time)
+    async with _Busy() as member:
+        try:
+            trouble = asyncio.create_task(client.trouble(member.url))
+            await member.asked.wait()
+            asyncio.get_running_loop().call_later(2 * QUICK, member.may_answer.set)
+            assert await trouble is None
+            member.may_answer.clear()
+            assert await client.trouble(member.url) == f"it did not answer within {3 * QUICK:g} s"
+        finally:
+            await client.close()
+
+
+async def test_n17_03_a_member_that_takes_no_connection_is_not() -> None:
+    client = PeerClient(FleetKeys(KEY, time.time), QUICK, time.time)
+    with socket.socket() as listening, ExitStack() as stack:
+        listening.bind((LOOPBACK, 0))
+        listening.listen(0)
+        for _ in range(3):  # until there is no room for one more
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        try:
+            port = listening.getsockname()[1]
+            assert await client.trouble(f"http://{LOOPBACK}:{port}") == f"it took no connection within {QUICK:g} s"
         finally:
             await client.close()

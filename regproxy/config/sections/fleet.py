@@ -100,7 +100,9 @@ class FleetSettings(Model):
     )
     piece_cache: Size = Field(default=2 * 1024**3, description="Bytes below `store.root`, beside the store, for pieces on their way.")
     timeout: Annotated[Seconds, Field(gt=0, le=60.0)] = Field(
-        default=1.0, description="How long a member may take to say that it will answer; then it is left alone for 30 s or more."
+        default=1.0,
+        description="How long a member may take to accept a connection, and three times as long to say that it will answer; then it is left"
+        " alone for 30 s or more.",
     )
     ca: Whole | None = Field(default=None, description="The certificates that members' are verified by, with `tls`. None: the system's.")
 
