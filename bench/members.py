@@ -205,8 +205,18 @@ _COLUMNS = ("", "MB", "right", "seconds", "of one link", "first byte, s", "clust
 _HEAD = f"| {' | '.join(_COLUMNS)} |\n|---|{'--:|' * (len(_COLUMNS) - 1)}"
 
 
+def _simulated(members: int, megabytes: float, rate: float) -> str:
+    """Say what the simulation makes of the same, where numpy is installed."""
+    try:
+        from bench.swarm import GBIT, simulated  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return ""
+    found = simulated(members, rate / GBIT, 0.0, megabytes / 1000)
+    return f"\n\nSimulated (`bench.swarm`): {found.last:.2f} of one link, {found.upstream:.2f}x, busiest {found.busiest:.2f}."
+
+
 def _page(rows: Sequence[Pull], members: int, rate: float) -> str:
-    about = _ABOUT.format(members=members, rate=rate / _MB, smaller=_SMALLER)
+    about = _ABOUT.format(members=members, rate=rate / _MB, smaller=_SMALLER) + _simulated(members, rows[0].megabytes, rate)
     return "\n".join([f"# A fleet on a real network\n\n{about}\n\n{described()}\n\n{_HEAD}", *(each.row() for each in rows)]) + "\n"
 
 

@@ -58,7 +58,7 @@ class Result:
     """How one pull went."""
 
     nodes: int
-    gbit: int
+    gbit: float
     dead: float
     gigabytes: float
     ideal: float
@@ -242,7 +242,7 @@ class Swarm:
             self.sending[source, piece] -= 1
 
 
-def simulated(count: int, gbit: int, dead: float, gigabytes: float, seed: int = 1) -> Result:
+def simulated(count: int, gbit: float, dead: float, gigabytes: float, seed: int = 1) -> Result:
     began, size, rate = time.monotonic(), gigabytes * GB, gbit * GBIT
     ideal = max(size / rate, 2 * size / CPU)
     swarm = Swarm(count, size, rate, dead, seed)
