@@ -94,6 +94,7 @@ def configured(
     pair: Pair | None = None,
     python: str = sys.executable,
     port: int | None = None,
+    /,
     **settings: object,
 ) -> tuple[list[str], int, int]:
     """Write the configuration of a regproxy, and return the command that runs it, its port and its admin port."""
