@@ -58,7 +58,7 @@ class Download:
         self._first = first
         self._waiting = 0  # pieces that let others go first
         self._waiting_since = 0.0
-        self.is_untrusted = False  # the first answer
+        self._first_body: tuple[BlobBody, ...] = ()
         self.has_begun = False
         self.notifier = Notifier()
         self._ahead_of_turn: Ahead | None = None
@@ -69,6 +69,11 @@ class Download:
     @property
     def size(self) -> int | None:
         return self.source.size
+
+    @property
+    def is_untrusted(self) -> bool:
+        """Whether who answered first, or anybody who has sent something, has not yet sent anything right."""
+        return any(each.is_untrusted for each in (*self._first_body, *(part.body for part in self.source.segments)))
 
     def go_around(self, ahead: Ahead) -> None:
         """Fetch nothing that is fetched ahead of its turn, and let that begin first."""
@@ -160,7 +165,7 @@ class Download:
             return
         self.has_begun = True
         self.stop = _least(self.stop, body.size)
-        self.is_untrusted = body.is_untrusted
+        self._first_body = (body,)
         first = self._pieces[0] if self._pieces else None
         if first is None and self.stop is not None:
             self._plan = Plan(self.stop, self.start, self._connections, self.stop if self.source.is_near else FIRST)

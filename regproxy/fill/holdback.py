@@ -1,8 +1,8 @@
 """What a stranger sends is held back until it is verified.
 
 What clients have got of a lie cannot be called back: their pull fails, whoever sends the rest. So the first blobs of a host that has not
-yet sent anything right are kept from them until their digest is, as far as memory goes and a client's timeout: larger or slower ones
-are passed on as they come.
+yet sent anything right are kept from them until their digest is, or that of another one, as far as memory goes and a client's timeout:
+larger or slower ones are passed on as they come.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from regproxy.ports import Corrupt
 
 LIMIT = 16 * 1024 * 1024  # bytes; as much as a download may hold anyway
 _TIMEOUT = 5.0  # seconds without a byte for the client: a third of what it is left to wait at most
+_LOOKS = 50  # in that time: another blob may turn out to be right
 
 
 class Exposed(Corrupt):
@@ -59,7 +60,10 @@ class Holdback:
             return
         self._taken = size
         self._running = asyncio.create_task(self._download.run(self._take), name=f"holdback of {self._digest}")
-        await asyncio.wait({self._running}, timeout=_TIMEOUT)
+        for _ in range(_LOOKS):
+            await asyncio.wait({self._running}, timeout=_TIMEOUT / _LOOKS)
+            if self._running.done() or not self._download.is_untrusted:
+                break
         is_whole = self._running.done() and self._running.exception() is None
         if is_whole and not await asyncio.to_thread(self._is_right):
             segments = self._download.source.segments

@@ -1,11 +1,13 @@
 """Row U08 for hosts that are trusted only to pull: what such a host sends first nobody sees before it is verified."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from regproxy.fill import holdback
 from tests.fakes.deeds import Chunked, Cut, Deed, Lie, NoLength, NoRanges, Paced, Stall, Status
 from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
@@ -156,6 +158,23 @@ async def test_what_a_stranger_sends_slowly_is_passed_on(mirror: FakeRegistry, u
     mirror.misbehave("/blobs/", stall)
     begun = await raw(proxy.port, get(_path(digest)), read=500_000)
     assert len(begun.body) > 400_000
+    stall.event.set()
+    assert (await proxy.ask(_path(digest))).body == BLOB
+
+
+async def test_what_a_stranger_sends_is_passed_on_once_another_blob_of_it_was_right(
+    mirror: FakeRegistry, upstream: FakeRegistry, proxy: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The config of an image is, long before its layers are whole."""
+    monkeypatch.setattr(holdback, "_TIMEOUT", 3600.0)
+    monkeypatch.setattr(holdback, "_LOOKS", 36_000)
+    digest, config = (_held_by_both(mirror, upstream, body) for body in (BLOB, b"config"))
+    stall = Stall(1_000_000)
+    mirror.misbehave(str(digest), stall)
+    reading = asyncio.create_task(raw(proxy.port, get(_path(digest)), read=500_000))
+    await stall.reached.wait()
+    assert (await proxy.ask(_path(config))).body == b"config"
+    assert len((await reading).body) > 400_000
     stall.event.set()
     assert (await proxy.ask(_path(digest))).body == BLOB
 
