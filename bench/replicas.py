@@ -126,7 +126,7 @@ async def _started(name: str, count: int, net: Network, clients: int, size: int,
     async with _registry(net, rate) as registry, _replicas(count, registry, root) as peers:
         layers = [os.urandom(size // _LAYERS) for _ in range(_LAYERS)]
         registry.add_image(_NAME, "1", layers)
-        blobs = [(f"/v2/{_NAME}/blobs/{digest}", str(digest)) for digest in map(Digest.of, layers)]
+        blobs = [(f"/v2/{_NAME}/blobs/{digest}", str(digest)) for digest in registry.repositories[_NAME].blobs]
         manifest = registry.repositories[_NAME].tags["1"]
         busy, began = Busy(), time.monotonic()
         first = await crowd(_asked(peers, [(f"/v2/{_NAME}/manifests/1", str(manifest))], clients))
@@ -141,16 +141,14 @@ async def _started(name: str, count: int, net: Network, clients: int, size: int,
         took, cores = time.monotonic() - began, busy.cores()
         tags = [each for each in registry.ledger if each.kind == "manifests" and each.reference == "1" and each.status == 200]
         sent = registry.sent_blob_bytes() / sum(map(len, layers))
-        right = _whole(first, seen, clients)
+        right = _whole(first, seen, len(blobs))
         return Start(name, right, clients, took, sent, len(registry.issued), len(tags), sum(each.tries - 1 for each in seen), cores)
 
 
-def _whole(manifests: Sequence[Seen], layers: Sequence[Seen], clients: int) -> int:
-    """Count the clients that got all of it; `bench.crowd` gives a client's layers one after the other."""
-    return sum(
-        manifests[number].is_right and all(each.is_right for each in layers[number * _LAYERS : (number + 1) * _LAYERS])
-        for number in range(clients)
-    )
+def _whole(manifests: Sequence[Seen], blobs: Sequence[Seen], each: int) -> int:
+    """Count the clients that got all of it; `bench.crowd` gives *each* client's blobs one after the other."""
+    found = [blobs[start : start + each] for start in range(0, len(blobs), each)]
+    return sum(manifest.is_right and all(blob.is_right for blob in own) for manifest, own in zip(manifests, found, strict=True))
 
 
 async def _several(count: int, net: Network, clients: int, seconds: int, rate: float, root: Path) -> Several:
@@ -225,9 +223,10 @@ _SEVERAL = (
 )
 _ABOUT = """\
 By `python -m bench.replicas`. Replicas run as they come, with a worker for each core, on the machine of all clients; several are one
-fleet, without Redis. {clients} clients pull an image of {layers} layers, {megabytes} MB, all layers at once, spread over the replicas; the
-registry gives tokens, and its line carries {rate:g} MB/s. Where a replica is killed, with SIGKILL and in the middle, its clients go on
-where they were at another one. Hits come by wrk, 64 connections in all; a herd is as many clients of one cold blob of {herd} MB."""
+fleet, without Redis. {clients} clients pull an image of {layers} layers, {megabytes} MB, config and layers at once, spread over the
+replicas; the registry gives tokens, and its line carries {rate:g} MB/s. Where a replica is killed, with SIGKILL and in the middle, its
+clients go on where they were at another one. Hits come by wrk, 64 connections in all; a herd is as many clients of one cold blob of
+{herd} MB."""
 
 
 def main() -> None:
