@@ -27,6 +27,6 @@ def run(settings: Settings, reread: Callable[[], Settings]) -> None:
 
         import_features(settings)
         count = cores() if settings.workers == "auto" else settings.workers
-        children = forked(count, serve, [claim]) if count > 1 else []
+        children = forked(count if count > 1 else 0, serve, [claim])
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(supervise(settings, reread, children))

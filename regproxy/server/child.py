@@ -36,7 +36,7 @@ class Child:
 def forked(count: int, serve: Callable[[socket], None], held: Sequence[int]) -> list[Child]:
     """Fork processes that call *serve* with their end of the socket, and end with it; raise `OSError`.
 
-    They close the descriptors *held*. From then on the supervisor collects garbage, and does not look at what there is already.
+    They close the descriptors *held*. Garbage is collected from then on, but not among what there is already; also where *count* is 0.
     """
     gc.freeze()  # pages of objects that nobody looks at stay shared
     children: list[Child] = []

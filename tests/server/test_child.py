@@ -55,6 +55,16 @@ print(child.line.recv(9).decode(), gc.isenabled(), gc.get_freeze_count() > 10_00
     assert _run(script).stdout.split() == ["False", "True", "True"]  # a worker collects by its own clock (regproxy/server/gc.py)
 
 
+def test_a_supervisor_without_workers_does_not_look_for_garbage_among_what_is_imported_either() -> None:
+    script = """
+import gc
+gc.disable()
+from regproxy.server.child import forked
+print(len(forked(0, print, [])), gc.isenabled(), gc.get_freeze_count() > 10_000)
+"""
+    assert _run(script).stdout.split() == ["0", "True", "True"]
+
+
 def test_a_fork_ends_with_its_parent() -> None:
     script = """
 import os, signal
