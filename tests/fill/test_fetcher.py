@@ -189,3 +189,17 @@ async def test_who_has_no_more_parts_to_send_sends_the_whole_a_few_times(upstrea
     async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT) as proxy:
         assert (await proxy.ask(_path(digest))).body == body
     assert upstream.sent_blob_bytes() <= 5 * len(body)
+
+
+async def test_a_host_that_a_part_has_shown_to_be_near_and_is_slow_is_asked_over_several_connections(
+    upstream: FakeRegistry, tmp_path: Path
+) -> None:
+    """That it answers at once says nothing of how fast it sends."""
+    body = os.urandom(24_000_000)
+    digest, small = upstream.add_blob(NAME, body), upstream.add_blob(NAME, b"small")
+    upstream.misbehave(on("GET", "/blobs/"), Paced(4_000_000))
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT) as proxy:
+        assert (await proxy.ask(_path(small))).body == b"small"
+        assert (await proxy.ask(_path(digest))).body == body
+    assert upstream.count("GET", "blobs") > 4
+    assert upstream.sent_blob_bytes() == len(body) + len(b"small")

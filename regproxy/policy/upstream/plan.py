@@ -33,8 +33,8 @@ _GROWTH = 1.15  # connections that add less than this are not worth it
 
 
 def is_near(first_byte: float | None, rate: float | None) -> bool:
-    """Judge by the measurements of a host; one without any is taken to be far."""
-    return first_byte is not None and first_byte < NEAR and (rate is None or rate >= FAST)
+    """Judge by the measurements of a host; one without any is taken to be far, and to answer at once is not to be fast."""
+    return first_byte is not None and first_byte < NEAR and rate is not None and rate >= FAST
 
 
 @dataclass(frozen=True, slots=True)
