@@ -15,7 +15,8 @@ from functools import partial
 from regproxy.fill.download import Download
 from regproxy.fill.fill import Fill
 from regproxy.fill.part import Want
-from regproxy.fill.piece import PieceDownload
+from regproxy.fill.piece import PieceDownload, least
+from regproxy.fill.spill import write_ahead
 from regproxy.policy.store.runs import Runs
 from regproxy.policy.upstream.plan import FIRST
 from regproxy.ports import BlobBody, Full, Ingest, Resumable, StoredBytes, StoreError, Unavailable, UpstreamError, detached
@@ -160,7 +161,7 @@ class PartDownloads:
         elif body.size is None and self._download.size is None:  # who sends it in order may know how long it is
             self._is_ranged, self._download.source.has_answered = False, self._download.has_begun
         else:
-            piece.stop = min(stop for stop in (piece.stop, body.stop, body.size) if stop is not None)
+            piece.stop = least(piece.stop, body.stop, body.size)
             self._download.began_ahead(body)
         self._download.notifier.tell()
 
@@ -263,7 +264,7 @@ class PartDownloads:
                 if not self._is_ranged:
                     raise Unavailable(f"upstream sends no parts of {self._fill.digest}")
                 if chunks:
-                    was_left = await self._write(await self._opened(), position, chunks)
+                    was_left = await write_ahead(await self._opened(), position, chunks)
                     position += sum(map(len, chunks))
                     flight.left.remove(start, position)
                     self._fill.tell()
@@ -287,14 +288,3 @@ class PartDownloads:
             while self._ingest is None:
                 await self._download.notifier.wait()
         return self._ingest
-
-    async def _write(self, ingest: Ingest, start: int, chunks: Sequence[bytes]) -> bool:
-        """Write, and report whether we were cancelled: a write that is on its way must be over before anybody else writes there."""
-        writing, is_cancelled = asyncio.create_task(ingest.scatter(start, chunks)), False
-        while not writing.done():
-            try:
-                await asyncio.wait({writing})
-            except asyncio.CancelledError:
-                is_cancelled = True
-        writing.result()
-        return is_cancelled

@@ -1,28 +1,25 @@
 """A blob on its way here, in order and whole, whatever happens to those who send it.
 
-Its pieces are fetched side by side as the plan says. What is ahead of its turn waits in memory; parts that clients wait for, and others
-therefore fetch ahead of their turn, wait where they are stored, and are fetched once. What the digest says of all this is not known here.
+Its pieces are fetched side by side as the plan says. What is ahead of its turn waits where it is stored, or in memory until it can be;
+parts that clients wait for, and others fetch ahead of their turn, wait there too. What the digest says of all this is not known here.
 """
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from regproxy.fill.part import Ahead
 from regproxy.fill.passed_parts import First
-from regproxy.fill.piece import PieceDownload
+from regproxy.fill.piece import PieceDownload, least
 from regproxy.fill.source import Sender, Source
+from regproxy.fill.spill import AHEAD, Spill
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.policy.store.runs import Runs
-from regproxy.policy.upstream.plan import FIRST, LOOK, WINDOW, Piece, Plan, Stage
-from regproxy.ports import BlobBody, Unavailable
-
-_SOON = 0.1  # seconds; what comes in order within is not asked for by itself
-_NEAR = 64 * 1024  # bytes that come as soon
+from regproxy.policy.upstream.plan import FIRST, LOOK, NEXT, WINDOW, Piece, Plan, Stage
+from regproxy.ports import BlobBody, StoreError, Unavailable
 
 
 class Download:
@@ -64,6 +61,7 @@ class Download:
         self._ahead_of_turn: Ahead | None = None
         self._plan: Plan | None = None
         self._pieces: deque[PieceDownload | Piece] = deque()  # in their order; a `Piece` is fetched ahead of its turn by others
+        self.spill = Spill(self.notifier, self._pieces)
         self._tasks: dict[PieceDownload, asyncio.Task[None]] = {}
 
     @property
@@ -86,26 +84,26 @@ class Download:
         if self.has_begun:
             return
         is_one = self._ahead is not None or self.source.is_near  # a second connection would take as much memory again
-        stop = self.stop if is_one else _least(self.start + FIRST, self.stop)
-        first = self._launch(self.start, _least(stop, part.start if (part := self._part(self.start)) else None))
+        stop = self.stop if is_one else least(self.start + FIRST, self.stop)
+        first = self._launch(self.start, least(stop, part.start if (part := self._part(self.start)) else None))
         while not self.has_begun:
             first.check()
             await self.notifier.wait()
 
     async def run(self, put: Callable[[bytes], Awaitable[None]]) -> None:
         """Pass all bytes to *put*, in order, and `begin` where that was not done; raise `UpstreamError`, or what *put* raises."""
-        if not self.has_begun:
-            await self.begin()
+        await self.begin()
         while await self._has_more():
             piece = self._pieces[0]
             if isinstance(piece, Piece):
                 await self._pass(piece, put)
-                continue
-            while (chunk := await self._next(piece)) is not None:
+            elif (chunk := await self._next(piece)) is not None:
                 self.handed += len(chunk)
                 await put(chunk)
                 self._extend()
-            self._pieces.popleft()
+                continue
+            elif piece is self._pieces[0]:
+                self._pieces.popleft()
             self._extend()
             self._judge()
 
@@ -124,11 +122,10 @@ class Download:
             if stop < piece.stop:
                 self._pieces.appendleft(Piece(stop, piece.stop, is_here=True))
             self._launch(position, stop, is_next=True)
-        self._extend()
-        self._judge()
 
     async def close(self) -> None:
         self._plan = None  # nothing more is begun
+        await self.spill.close()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -153,25 +150,33 @@ class Download:
             self.is_ranged = body.start == self.start
             is_as_asked = body.stop is not None and (piece.asked_to is None or body.stop <= piece.asked_to)
             part = self._part(piece.reached)  # also what sends the whole for a part of it is left where others fetch
-            piece.stop = _least(piece.stop if is_as_asked else None, self.stop, body.size, body.stop, part.start if part else None)
+            piece.stop = least(piece.stop if is_as_asked else None, self.stop, body.size, body.stop, part.start if part else None)
             self.began_ahead(body)
         elif body.start < piece.reached and self._plan is not None:
             self._plan.go_alone()  # who sends the whole for a part sends it for each
+            self._take_over(piece)
         self.notifier.tell()
+
+    def _take_over(self, piece: PieceDownload) -> None:
+        """Have the front piece, for which the whole is sent, bring what follows it, too, as long as nothing of that came."""
+        while self.is_front(piece) and len(self._pieces) > 1 and (after := self._pieces[1]) in self._tasks and after.reached == after.start:
+            piece.stop = after.stop
+            self._tasks[after].cancel()
+            del self._pieces[1]
 
     def began_ahead(self, body: BlobBody) -> None:
         """Record it from the first answer about a part that is fetched ahead of its turn."""
         if self.has_begun:
             return
         self.has_begun = True
-        self.stop = _least(self.stop, body.size)
+        self.stop = least(self.stop, body.size)
         self._first_body = (body,)
         first = self._pieces[0] if self._pieces else None
         if first is None and self.stop is not None:
             self._plan = Plan(self.stop, self.start, self._connections, self.stop if self.source.is_near else FIRST)
         elif isinstance(first, PieceDownload) and self.stop is not None:
-            first.stop = _least(first.stop, self.stop)
-            self._plan = Plan(self.stop, _end(first), self._connections)
+            first.stop = least(first.stop, self.stop)
+            self._plan = Plan(self.stop, first.end, self._connections)
         if self._plan is not None:
             asyncio.get_running_loop().call_later(LOOK, self._look)
             self._extend()
@@ -183,24 +188,20 @@ class Download:
         The pieces that they lie in are cut short; what comes after them is fetched when it is its turn.
         """
         left = Runs([(max(start, self.handed), stop)])
+        soon = NEXT if self._plan is None else self._plan.soon(asyncio.get_running_loop().time())
         for at, piece in reversed(list(enumerate(self._pieces))):
             if isinstance(piece, Piece):
                 continue
-            begin, end = max(start, piece.reached), _end(piece)
-            is_late = begin - piece.reached > (WINDOW if may_wait else self._soon()) or not piece.is_asked
+            begin, end = max(start, piece.reached), piece.end
+            is_late = begin - piece.reached > (WINDOW if may_wait else soon) or not piece.is_asked
             if begin < min(end, stop) and is_late:
                 piece.stop = begin
                 if self._plan is not None and end == self._plan.offset:
                     self._plan.offset = begin
                 elif self._plan is not None:
                     self._pieces.insert(at + 1, Piece(begin, end, is_here=True))
-            left.remove(piece.start, _end(piece))
+            left.remove(piece.start, piece.end)
         return left
-
-    def _soon(self) -> float:
-        """Return how many bytes come while a client hardly notices."""
-        rate = 0.0 if self._plan is None else self._plan.rate(asyncio.get_running_loop().time())
-        return max(_SOON * rate, _NEAR)
 
     def _part(self, start: int) -> Piece | None:
         """Return what is the first to be fetched ahead of its turn, from *start* on."""
@@ -246,7 +247,13 @@ class Download:
         return bool(self._pieces)
 
     async def _next(self, piece: PieceDownload) -> bytes | None:
-        """Wait for the next bytes of a piece; None at its end."""
+        """Wait for the next bytes of a piece; None at its end, or where what was on the disk is lost, and fetched again before it."""
+        try:
+            if (stored := await self.spill.read(piece, self.handed)) is not None:
+                return stored
+        except StoreError:
+            self._launch(self.handed, self.spill.lost(piece), is_next=True)
+            return None
         try:
             async with asyncio.timeout(self._stall_timeout):
                 while (chunk := piece.take()) is None and not piece.is_over:
@@ -258,6 +265,8 @@ class Download:
 
     def _extend(self) -> None:
         """Begin what the plan wants begun."""
+        if self._plan is not None and self._plan.width > 1:
+            self._plan.is_on_disk = self.spill.begin()
         while (
             self._plan is not None and (piece := self._plan.take(self.front, len(self._tasks), self._part(self._plan.offset))) is not None
         ):
@@ -267,11 +276,9 @@ class Download:
                 self._launch(piece.start, piece.stop)
 
     def _launch(self, start: int, stop: int | None, *, is_next: bool = False) -> PieceDownload:
-        piece = PieceDownload(self.source, self, self.notifier, start, stop, self._ahead)
-        if is_next:
-            self._pieces.appendleft(piece)
-        else:
-            self._pieces.append(piece)
+        ahead = AHEAD if self._plan is not None and self._plan.is_on_disk else self._ahead
+        piece = PieceDownload(self.source, self, self.notifier, start, stop, ahead)
+        (self._pieces.appendleft if is_next else self._pieces.append)(piece)
         task = self._tasks[piece] = asyncio.create_task(piece.fetch(), name=f"{piece} of {self.source.digest}")
         task.add_done_callback(partial(self._ended, piece))
         return piece
@@ -290,11 +297,3 @@ class Download:
         """Fetch the front piece elsewhere if it takes too long: every follower waits for it."""
         if self._pieces and isinstance(self._pieces[0], PieceDownload):
             self._pieces[0].judge()
-
-
-def _end(piece: PieceDownload) -> int:
-    return sys.maxsize if piece.stop is None else piece.stop
-
-
-def _least(*bounds: int | None) -> int | None:
-    return min((bound for bound in bounds if bound is not None), default=None)

@@ -118,6 +118,7 @@ class Fetcher:
                 ingest = await self._store.ingest(fill.digest, download.size, resumed, begun, locked_for=locked_for)
                 try:
                     parts.open(ingest)
+                    download.spill.open(ingest)
                     if is_early:
                         await holdback.inspect()
                     fill.begin(ingest, download.size, start)

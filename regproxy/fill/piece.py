@@ -2,8 +2,10 @@
 
 import asyncio
 import random
+import sys
 from collections import deque
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Protocol
 
 from regproxy.fill.source import Late, ReceivedRange, Source
@@ -58,11 +60,21 @@ class PieceDownload:
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._deadline: asyncio.Timeout | None = None
-        self._gives_way = False
+        self._is_held = False  # by us
         self._last: str | None = None  # who was late with it
 
     def __repr__(self) -> str:
         return f"<PieceDownload {self.start}-{self.stop} at {self.reached}>"
+
+    @property
+    def end(self) -> int:
+        """Where it ends, as far as that is known."""
+        return sys.maxsize if self.stop is None else self.stop
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes came and were not taken."""
+        return self._unread_bytes
 
     @property
     def is_over(self) -> bool:
@@ -93,10 +105,16 @@ class PieceDownload:
             self._notifier.tell()
         return chunks
 
+    def put_back(self, chunks: Sequence[bytes]) -> None:
+        """Undo that *chunks* were taken."""
+        self._unread.extendleft(reversed(chunks))
+        self._unread_bytes += sum(map(len, chunks))
+        self._notifier.tell()
+
     def judge(self) -> None:
         """Compute anew when it is due."""
         if self._deadline is not None and not self._deadline.expired():  # its task may have yet to hear of it
-            self._deadline.reschedule(None if self._gives_way else self._order.due(self))
+            self._deadline.reschedule(None if self._is_held else self._order.due(self))
 
     async def fetch(self) -> None:
         """Bring all of it, from whomever, or leave the error that ends it."""
@@ -122,25 +140,30 @@ class PieceDownload:
         self.is_asked = True
         async with self._source.body(self.reached, self.stop, self._last) as body:
             self._order.began(self, body)
-            self.asked_at, self.asked_from = asyncio.get_running_loop().time(), self.reached
-            try:
-                async with asyncio.timeout(None) as deadline:
-                    # Who sends the whole for a part has more to send than others: no reason to leave it.
-                    self._deadline = deadline if body.start == self.reached else None
-                    self.judge()
-                    await self._receive(body)
-            except TimeoutError as error:
-                self._last = str(body)
-                raise Late(f"{body} takes much longer for its part than others") from error
-            finally:
-                self._deadline = None
-                if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
-                    self.segments.append(ReceivedRange(self.asked_from, self.reached, body))
+            if body.start == self.reached or self._order.is_front(self):
+                await self._receive_in_time(body)
+                return
+        while not self._order.is_front(self):
+            await self._notifier.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
+
+    async def _receive_in_time(self, body: BlobBody) -> None:
+        self.asked_at, self.asked_from = asyncio.get_running_loop().time(), self.reached
+        try:
+            async with asyncio.timeout(None) as deadline:
+                # Who sends the whole for a part has more to send than others: no reason to leave it.
+                self._deadline = deadline if body.start == self.reached else None
+                self.judge()
+                await self._receive(body)
+        except TimeoutError as error:
+            self._last = str(body)
+            raise Late(f"{body} takes much longer for its part than others") from error
+        finally:
+            self._deadline = None
+            if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
+                self.segments.append(ReceivedRange(self.asked_from, self.reached, body))
 
     async def _receive(self, body: BlobBody) -> None:
         position = body.start
-        while position < self.reached and not self._order.is_front(self):
-            await self._notifier.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
         async with aclosing(body.chunks(self._ahead)) as chunks:
             async for chunk in chunks:
                 fresh = chunk[max(self.reached - position, 0) :]  # the part we have is passed over; even so it is a sign of life
@@ -157,17 +180,23 @@ class PieceDownload:
         self.is_whole = True
 
     async def _give_way(self, body: BlobBody | None) -> None:
-        """Pause while others take precedence; that time does not count against the host."""
+        """Pause while others take precedence."""
         if not self._order.gives_way():
             return
         if body is not None:
             body.pause()
-        self._gives_way, began = True, asyncio.get_running_loop().time()
-        try:
-            self.judge()
+        with self._holding():
             await self._order.passed()
+
+    @contextmanager
+    def _holding(self) -> Iterator[None]:
+        """Have the time meanwhile not count against the host."""
+        self._is_held, began = True, asyncio.get_running_loop().time()
+        self.judge()
+        try:
+            yield
         finally:
-            self._gives_way = False
+            self._is_held = False
         self.asked_at += asyncio.get_running_loop().time() - began
         self.judge()
 
@@ -177,5 +206,12 @@ class PieceDownload:
         self._unread_bytes += len(chunk)
         self._order.arrived(len(chunk))
         self._notifier.tell()
-        while self._unread_bytes > (self._ahead or _AHEAD):
-            await self._notifier.wait()
+        if self._unread_bytes > (self._ahead or _AHEAD):
+            with self._holding():
+                while self._unread_bytes > (self._ahead or _AHEAD):
+                    await self._notifier.wait()
+
+
+def least(*bounds: int | None) -> int | None:
+    """Return the first of some bounds, as far as they are known."""
+    return min((bound for bound in bounds if bound is not None), default=None)

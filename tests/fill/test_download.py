@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from regproxy.fill.download import Download
 from regproxy.fill.passed_parts import First
 from regproxy.fill.source import Sender
+from regproxy.fill.spill import AHEAD
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import Corrupt, Unavailable
+from regproxy.ports import Corrupt, Ingest, Unavailable
+from tests.fill.memory_ingest import MemoryIngest
 
 MIB = 1024 * 1024
 REPOSITORY = Repository("docker.io", "library/app")
@@ -40,7 +42,7 @@ class FakeBody:
         return "fake"
 
     async def chunks(self, ahead: int | None = None) -> AsyncGenerator[bytes, None]:
-        assert ahead is None
+        assert ahead in {None, AHEAD}
         stop = len(BLOB) if self.stop is None else self.stop
         for at in range(self.start, min(self.start + self.sent, stop), self.pace):
             await asyncio.sleep(self.delay if at == self.start + self.pace else 0)
@@ -67,6 +69,7 @@ class FakeSender:
     script: list[tuple[Answer, int]]
     is_near: bool = False
     asked: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
 
     def may_repeat(self) -> bool:
         return True
@@ -77,6 +80,7 @@ class FakeSender:
     ) -> AsyncIterator[FakeBody]:
         assert (repository, digest, last) == (REPOSITORY, DIGEST, None)
         self.asked.append(start)
+        self.lengths.append((len(BLOB) if stop is None else stop) - start)
         await asyncio.sleep(0)
         if len(self.asked) == 1:
             # A slow beginning, so that other connections join this one.
@@ -113,9 +117,11 @@ class Others:
         await self.over.wait()
 
 
-async def _download(sender: Sender, start: int, connections: int, first: First | None = None) -> bytes:
+async def _download(sender: Sender, start: int, connections: int, first: First | None = None, ingest: Ingest | None = None) -> bytes:
     received = bytearray()
     download = Download(sender, REPOSITORY, DIGEST, start, connections=connections, stall_timeout=60, first=first)
+    if ingest is not None:
+        download.spill.open(ingest)
 
     async def put(chunk: bytes) -> None:
         received.extend(chunk)
@@ -147,6 +153,28 @@ def test_every_download_gives_each_byte_exactly_once(
 ) -> None:
     sender = FakeSender(first, breaking + futile)
     assert asyncio.run(_download(sender, start, connections)) == BLOB[start:]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    connections=st.integers(2, 12),
+    breaking=st.lists(BREAKING, max_size=20),
+    refused_at=st.none() | st.integers(0, 12),
+    lost_at=st.none() | st.integers(0, 12),
+)
+def test_every_download_gives_each_byte_exactly_once_by_way_of_a_disk(
+    connections: int, breaking: list[tuple[Answer, int]], refused_at: int | None, lost_at: int | None
+) -> None:
+    """Also where the disk refuses what is ahead of its turn, or has lost it when it is its turn."""
+    ingest = MemoryIngest(len(BLOB), refused_at, lost_at)
+    assert asyncio.run(_download(FakeSender(MIB, breaking), 0, connections, ingest=ingest)) == BLOB
+
+
+def test_what_is_ahead_of_its_turn_waits_on_the_disk() -> None:
+    ingest, sender = MemoryIngest(len(BLOB)), FakeSender(len(BLOB), [])
+    assert asyncio.run(_download(sender, 0, 12, ingest=ingest)) == BLOB
+    assert ingest.scattered > len(BLOB) // 2
+    assert sum(sender.lengths) == len(BLOB)
 
 
 def test_a_slow_beginning_is_joined_by_other_connections() -> None:

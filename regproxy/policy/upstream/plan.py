@@ -2,9 +2,10 @@
 
 From a host known to be near and fast all of it is asked for at once. Else the first piece is small and asked for by range, so that its
 answer tells the size of the whole and whether ranges are honoured. Its speed decides: a fast connection gets the rest in one request, a
-slow one is joined by others, as long as they add up to more. Pieces are handed out from the front, none further ahead than a window, so
-that what has to wait for its turn fits in memory. Parts that clients wait for are fetched ahead of their turn, by others: the plan goes
-around them.
+slow one is joined by most others for a moment, and then by as many as they bring more. Pieces are handed out from the front, none further
+ahead than a window, so that what has to wait for its turn fits in memory. Where it waits on the disk, pieces are the larger the further
+ahead they are, so that the time from a request to its answer matters little, and yet the next bytes come first on a line that all
+connections share. Parts that clients wait for are fetched ahead of their turn, by others: the plan goes around them.
 
 Registries count requests: where more connections do not help, pieces grow to what a window has room for, and more are tried ever less
 often.
@@ -17,9 +18,14 @@ from enum import Enum
 
 FIRST = 4 * 1024 * 1024  # most blobs are smaller than this, and done after one request
 WINDOW = 16 * 1024 * 1024  # bytes between what is on disk and what may be asked for; of a smaller blob an eighth
+LARGEST = 2 * FIRST  # bytes of a piece of several
+ON_DISK = 24 * LARGEST  # as WINDOW, where what is ahead of its turn waits on the disk
+_AHEAD = 4  # times its length that a piece is ahead, if it is longer than others
 WORTHWHILE = 8 * 1024 * 1024  # bytes to go; for less, connections are not worth opening
 NEAR = 0.05  # seconds to an answer: at this distance a connection's window is no limit
 FAST = 32 * 1024 * 1024  # bytes per second of one connection: it is not distance that limits it
+NEXT = 64 * 1024  # bytes that come in order as soon as by themselves
+_SOON = 0.1  # seconds: so do those that come within
 _FIRST_LOOK = 0.05, 256 * 1024  # seconds and bytes after which a rate means something
 LOOK = 0.5  # seconds between two looks: a few round trips around the world
 _SETTLED_LOOK = 4.0  # seconds until more connections are tried again: what kept them from helping may have been a hiccup of ours
@@ -30,6 +36,7 @@ _LATE = 3.0  # times as long as usual; a new connection makes up for the wait in
 _GRACE = 1.0  # seconds: less is a hiccup
 _NEWEST = 0.3  # what the newest piece weighs in what is usual
 _GROWTH = 1.15  # connections that add less than this are not worth it
+_SLACK = 4.0  # connections for each that a trial was worth: those that are tried spend most of it waiting for their first answers
 
 
 def is_near(first_byte: float | None, rate: float | None) -> bool:
@@ -50,8 +57,8 @@ class Stage(Enum):
     """How far the plan has come in finding out how many connections help."""
 
     FIRST = "the first piece tells how fast one connection is"
-    SOME = "some more are tried"
-    ALL = "all are tried"
+    MOST = "most are tried; the others find out whether another host is better, once this one is known"
+    AGAIN = "all are tried once more"
     SETTLED = "what was best stays, for a while"
 
 
@@ -87,6 +94,7 @@ class Plan:
     offset: int
     most: int  # connections
     first: int = 0  # bytes of the first piece, if that is not on its way
+    is_on_disk: bool = False  # whether what is ahead of its turn waits there
     width: int = 0  # connections wanted; 0 before anything is known
     stage: Stage = Stage.FIRST
     _meter: Meter = field(default_factory=Meter)
@@ -101,6 +109,10 @@ class Plan:
 
     @property
     def window(self) -> int:
+        return max(2 * FIRST, min(ON_DISK, self.size)) if self.is_on_disk else self._in_memory
+
+    @property
+    def _in_memory(self) -> int:
         """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
         return max(2 * FIRST, min(WINDOW, self.size // 8))
 
@@ -127,8 +139,15 @@ class Plan:
             return min(self.offset + self.first, self.size) if self.first else None
         if self.width == 1:
             return self.size if busy <= 1 else None
-        stop = min(self.offset + self.window // self._parts, self.size)
+        stop = min(self.offset + self._length(front), self.size)
         return stop if busy < self.width and stop <= front + self.window else None
+
+    def _length(self, front: int) -> int:
+        """Return how many bytes the next of several pieces has: towards the end they are smaller, so that all end at the same time."""
+        small = self._in_memory // self._parts
+        if not self.is_on_disk:
+            return small
+        return max(small, min((self.offset - front) // _AHEAD, (self.size - self.offset) // self.most, LARGEST))
 
     @property
     def _parts(self) -> int:
@@ -144,22 +163,26 @@ class Plan:
         match self.stage:
             case Stage.FIRST:
                 is_worthwhile = self.most > 1 and rate < FAST and self.size - self.offset >= WORTHWHILE
-                self._go(Stage.SOME if is_worthwhile else Stage.SETTLED, max((self.most + 1) // 2, _FEWEST) if is_worthwhile else 1)
-            case Stage.SOME:
-                grew = rate >= _GROWTH * self._rate
-                self._go(Stage.ALL if grew else Stage.SETTLED, self.most if grew else self._narrower)
-            case Stage.ALL:
+                self._go(Stage.MOST if is_worthwhile else Stage.SETTLED, -(-self.most * 3 // 4) if is_worthwhile else 1)
+            case Stage.MOST:
+                worth = 1 + round(_SLACK * (rate / max(self._rate, 1.0) - 1))
+                self._go(Stage.SETTLED, max(min(worth, self.most), _FEWEST))
+            case Stage.AGAIN:
                 grew = rate >= _GROWTH * self._rate
                 self._settled_look = _SETTLED_LOOK if grew else self._settled_look * _LONGER
                 self._go(Stage.SETTLED, self.most if grew else self._narrower)
             case Stage.SETTLED if 1 < self.width < self.most:
-                self._go(Stage.ALL, self.most)
+                self._go(Stage.AGAIN, self.most)
         self._rate = rate
         self._meter = Meter()
 
     def rate(self, now: float) -> float:
         """Return how many bytes per second come, as far as that is known."""
         return max(self._meter.rate(now), self._rate)
+
+    def soon(self, now: float) -> float:
+        """Return how many bytes come in order while a client hardly notices."""
+        return max(_SOON * self.rate(now), NEXT)
 
     def go_alone(self) -> None:
         """Fetch the rest over one connection: there are no parts to be had."""
@@ -185,9 +208,9 @@ class Plan:
     def due(self, began: float, size: int) -> float | None:
         """Return when a piece of *size* bytes whose first byte came then is late; None where there is nothing to compare it with.
 
-        A piece larger than the first waits for our disk too, which is not its sender's fault.
+        All the rest in one piece is no piece among others.
         """
-        return began + _GRACE + _LATE * size / self._usual if self._usual and size <= FIRST else None
+        return began + _GRACE + _LATE * size / self._usual if self._usual and size <= LARGEST else None
 
     def _go(self, stage: Stage, width: int) -> None:
         self._narrower = max(self.width, _FEWEST)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regproxy.policy.store.runs import Runs
-from regproxy.policy.upstream.plan import FAST, FIRST, WINDOW, Piece, Plan, Stage, is_near
+from regproxy.policy.upstream.plan import FAST, FIRST, LARGEST, NEXT, ON_DISK, WINDOW, Piece, Plan, Stage, is_near
 
 MIB = 1024 * 1024
 SIZE = 96 * MIB
@@ -41,8 +41,8 @@ def test_a_first_piece_that_is_over_before_anything_could_be_measured_is_fast() 
 
 WIDTHS = [
     pytest.param([8e6, 8e6], 2, id="nothing gained: as few as can become more"),
-    pytest.param([8e6, 40e6, 41e6], 6, id="some gained, no more by more: some"),
-    pytest.param([8e6, 40e6, 80e6], 12, id="the more the faster: all"),
+    pytest.param([8e6, 16e6], 5, id="some gained: some, more than bring that while they begin"),
+    pytest.param([8e6, 60e6], 12, id="the more the faster: all"),
 ]
 
 
@@ -53,7 +53,7 @@ def test_there_are_more_connections_only_while_throughput_grows(rates: list[floa
 
 
 def test_where_there_are_no_parts_all_the_rest_comes_over_one_connection() -> None:
-    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 40e6, 80e6)
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 60e6)
     plan.go_alone()
     plan.received(1, 100.0)
     plan.received(1, 200.0)
@@ -67,7 +67,7 @@ def test_more_connections_are_tried_again_after_a_while() -> None:
     now = 100.0
     plan.received(1, now)
     plan.received(32_000_000, now + 4.0)
-    assert (plan.stage, plan.width) == (Stage.ALL, 12)
+    assert (plan.stage, plan.width) == (Stage.AGAIN, 12)
     plan.received(1, now + 4.0)
     plan.received(30_000_000, now + 4.6)
     assert (plan.stage, plan.width) == (Stage.SETTLED, 12)
@@ -83,7 +83,7 @@ def test_more_connections_are_not_tried_where_they_are_not_worth_it(size: int, m
 )
 def test_nothing_is_asked_for_beyond_the_window(size: int, window: int) -> None:
     """What is ahead of the disk is in memory, and lost where we are killed."""
-    plan = _measured(Plan(size, FIRST, most=12), 8e6, 40e6, 80e6)
+    plan = _measured(Plan(size, FIRST, most=12), 8e6, 60e6)
     taken = [piece for _ in range(100) if (piece := plan.take(front=MIB, busy=0))]
     assert MIB + window - window // 12 < taken[-1].stop <= MIB + window
 
@@ -153,7 +153,9 @@ def test_one_connection_goes_around_many_parts() -> None:
 def test_a_plan_knows_how_fast_it_goes() -> None:
     plan = Plan(SIZE, FIRST, most=12)
     assert plan.rate(0.0) == 0.0
+    assert plan.soon(0.0) == NEXT
     assert _measured(plan, 8e6).rate(100.0) == pytest.approx(8e6, rel=0.3)
+    assert plan.soon(100.0) == plan.rate(100.0) / 10
 
 
 def test_a_piece_is_late_when_it_takes_several_times_as_long_as_others() -> None:
@@ -162,7 +164,7 @@ def test_a_piece_is_late_when_it_takes_several_times_as_long_as_others() -> None
     plan.ended(MIB, seconds=0.5)
     assert plan.due(began=100.0, size=MIB) == pytest.approx(102.5)
     assert plan.due(began=100.0, size=MIB // 2) == pytest.approx(101.75), "less of it is due sooner"
-    assert plan.due(began=100.0, size=FIRST + 1) is None, "what is long waits for our disk too"
+    assert plan.due(began=100.0, size=LARGEST + 1) is None, "all the rest is no piece among others"
 
 
 def test_where_all_pieces_slow_down_none_is_late_for_long() -> None:
@@ -176,7 +178,7 @@ def test_where_all_pieces_slow_down_none_is_late_for_long() -> None:
     assert due > 5.0
 
 
-@pytest.mark.parametrize(("received", "seconds", "width"), [(1000, 0.9, 0), (1000, 1.0, 6), (300_000, 0.06, 6)])
+@pytest.mark.parametrize(("received", "seconds", "width"), [(1000, 0.9, 0), (1000, 1.0, 9), (300_000, 0.06, 9)])
 def test_a_trickle_is_noticed_however_little_came(received: int, seconds: float, width: int) -> None:
     plan = Plan(SIZE, FIRST, most=12)
     plan.received(1, 0.0)
@@ -207,9 +209,9 @@ class Sent:
     ahead: int = 0
 
 
-def _sent(size: int, most: int, *, line: float = math.inf, connection: float = math.inf) -> Sent:
+def _sent(size: int, most: int, *, line: float = math.inf, connection: float = math.inf, is_on_disk: bool = False) -> Sent:
     """Send it over a *line* that all connections share, none of them faster than *connection*, in bytes per second."""
-    plan, sent, done = Plan(size, FIRST, most), Sent(), dict[int, int]()
+    plan, sent, done = Plan(size, FIRST, most, is_on_disk=is_on_disk), Sent(), dict[int, int]()
     busy, at, began = [Piece(0, FIRST)], {0: 0}, {0: 0.0}
     step, latency, front = 0.05, 0.2, 0
     while busy:
@@ -256,12 +258,44 @@ def test_n13_24_a_far_host_is_still_asked_over_all_connections() -> None:
         assert sent.ahead <= min(WINDOW, size // 8)
 
 
+@pytest.mark.parametrize(("size", "times"), [(96 * MIB, 5), (256 * MIB, 6), (1024 * MIB, 8)], ids=["96 MiB", "256 MiB", "1 GiB"])
+def test_what_waits_on_the_disk_comes_over_a_far_line_in_large_pieces(size: int, times: int) -> None:
+    """With pieces of a twelfth of 16 MiB connections wait for answers for more than half of the time."""
+    sent = _sent(size, 12, connection=8e6, is_on_disk=True)
+    assert sent.seconds < size / 8e6 / times
+    assert sent.requests < size / (8 * MIB) + 40
+
+
+def test_pieces_are_the_larger_the_further_ahead_they_are() -> None:
+    """On a line that all connections share, those that come next are short, and come first."""
+    plan = _measured(Plan(1024 * MIB, FIRST, most=12, is_on_disk=True), 4e6)
+    pieces = [piece for busy in range(1, 12) if (piece := plan.take(FIRST, busy))]
+    lengths = [piece.stop - piece.start for piece in pieces]
+    assert lengths[:4] == [WINDOW // 12] * 4
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == pytest.approx((pieces[-1].start - FIRST) / 4, abs=1)
+    while piece := plan.take(plan.offset - 16 * FIRST, 0):
+        pieces.append(piece)
+    assert max(piece.stop - piece.start for piece in pieces) == LARGEST
+    assert pieces[-2].stop - pieces[-2].start == WINDOW // 12, "the last ones are short again"
+
+
+def test_the_window_shrinks_where_the_disk_takes_nothing_any_more() -> None:
+    plan = _measured(Plan(1024 * MIB, FIRST, most=12, is_on_disk=True), 8e6, 60e6)
+    while plan.take(0, 0) is not None:
+        pass
+    assert ON_DISK - LARGEST < (reached := plan.offset) <= ON_DISK
+    plan.is_on_disk = False
+    assert plan.take(reached - WINDOW, 0) is None
+    assert plan.take(reached, 0) == Piece(reached, reached + WINDOW // 12)
+
+
 def test_n13_24_more_connections_are_tried_ever_less_often() -> None:
     plan, now, tries = Plan(10_000 * MIB, FIRST, most=12), 0.0, list[float]()
     while now < 400.0:
         before = plan.stage
         plan.received(400_000, now)
-        if plan.stage is Stage.ALL and before is Stage.SETTLED:
+        if plan.stage is Stage.AGAIN and before is Stage.SETTLED:
             tries.append(now)
         now += 0.1
     gaps = [later - earlier for earlier, later in pairwise(tries)]
