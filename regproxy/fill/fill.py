@@ -76,9 +76,14 @@ class Fill:
         return bool(self._promised and self.written)
 
     @property
+    def is_followed(self) -> bool:
+        """Whether a client reads all of it, or is about to."""
+        return bool(self._followers or self._asking)
+
+    @property
     def is_wanted(self) -> bool:
         """Whether a client waits for what is fetched in order."""
-        return bool(self._followers or self._asking) or any(want.is_in_order for want in self._wants)
+        return self.is_followed or any(want.is_in_order for want in self._wants)
 
     @contextmanager
     def _asked(self) -> Iterator[None]:

@@ -5,8 +5,10 @@ A copy belongs to nobody: it goes on when the client that caused it leaves, and 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
+from operator import attrgetter
 
 from regproxy.config import Downloads
 from regproxy.derived import Derived
@@ -164,13 +166,12 @@ class Fills:
     def _first(self, fill: Fill) -> First:
         """Return the parts that take precedence over *fill*, unless a client waits for it, be it in another process."""
 
-        def is_wanted() -> bool:
+        def is_any(has: Callable[[Fill], bool]) -> bool:
             siblings = self._fills.get(fill.digest, {}).values()
-            return (
-                fill.is_wanted or any(each.is_wanted for each in siblings) or self._store.is_wanted(fill.digest, fill.repository.registry)
-            )
+            return has(fill) or any(map(has, siblings)) or self._store.is_wanted(fill.digest, fill.repository.registry)
 
-        return PartsFirst(self.parts[fill.repository.registry], is_wanted)
+        is_wanted, is_followed = partial(is_any, attrgetter("is_wanted")), partial(is_any, attrgetter("is_followed"))
+        return PartsFirst(self.parts[fill.repository.registry], is_wanted, is_followed)
 
     def _forget(self, fill: Fill) -> None:
         fills = self._fills.get(fill.digest, {})

@@ -60,6 +60,9 @@ class PassedParts:
 class First(Protocol):
     """Those who go first."""
 
+    def is_followed(self) -> bool:
+        """Whether a client reads all of what lets others go first."""
+
     def holds(self) -> bool:
         """Whether there are some."""
 
@@ -73,6 +76,7 @@ class PartsFirst:
 
     parts: PassedParts
     is_wanted: Callable[[], bool]
+    is_followed: Callable[[], bool]
 
     def holds(self) -> bool:
         return self.parts.holds(self.is_wanted)

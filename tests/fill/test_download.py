@@ -70,6 +70,8 @@ class FakeSender:
     is_near: bool = False
     asked: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    under_way: int = 0
+    most: int = 0  # that were under way at once
 
     def may_repeat(self) -> bool:
         return True
@@ -81,6 +83,16 @@ class FakeSender:
         assert (repository, digest, last) == (REPOSITORY, DIGEST, None)
         self.asked.append(start)
         self.lengths.append((len(BLOB) if stop is None else stop) - start)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        try:
+            async with self._answered(start, stop) as body:
+                yield body
+        finally:
+            self.under_way -= 1
+
+    @asynccontextmanager
+    async def _answered(self, start: int, stop: int | None) -> AsyncIterator[FakeBody]:
         await asyncio.sleep(0)
         if len(self.asked) == 1:
             # A slow beginning, so that other connections join this one.
@@ -107,6 +119,10 @@ class Others:
     number: int
     over: asyncio.Event = field(default_factory=asyncio.Event)
     waited_for: asyncio.Event = field(default_factory=asyncio.Event)
+    followed: bool = True
+
+    def is_followed(self) -> bool:
+        return self.followed
 
     def holds(self) -> bool:
         self.number -= 1
@@ -182,6 +198,15 @@ def test_a_slow_beginning_is_joined_by_other_connections() -> None:
     sender = FakeSender(len(BLOB), [])
     assert asyncio.run(_download(sender, 0, 12)) == BLOB
     assert len(sender.asked) > 6
+
+
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_n13_23_a_slow_download_that_nobody_reads_takes_one_connection(*, is_followed: bool) -> None:
+    """Parts that clients wait for would come behind all that others have begun."""
+    sender, others = FakeSender(len(BLOB), []), Others(0, followed=is_followed)
+    others.over.set()
+    assert asyncio.run(_download(sender, 0, 12, others)) == BLOB
+    assert (sender.most > 1) is is_followed
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 30])

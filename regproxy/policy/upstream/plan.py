@@ -116,16 +116,16 @@ class Plan:
         """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
         return max(2 * FIRST, min(WINDOW, self.size // 8))
 
-    def take(self, front: int, busy: int, part: Piece | None = None) -> Piece | None:
+    def take(self, front: int, busy: int, part: Piece | None = None, *, is_alone: bool = False) -> Piece | None:
         """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way.
 
-        *part* is the next part that is here, or comes by itself.
+        *part* is the next part that is here, or comes by itself. Only one is to be under way where it *is_alone*.
         """
         if self.is_exhausted:
             return None
         if part is not None and part.start <= self.offset:
             piece = Piece(self.offset, min(part.stop, self.size), is_here=True)
-        elif (stop := self._stop(front, busy)) is not None:
+        elif (stop := self._stop(front, busy, is_alone=is_alone)) is not None:
             piece = Piece(self.offset, stop if part is None else min(stop, part.start))
             self.first = 0
         else:
@@ -133,12 +133,14 @@ class Plan:
         self.offset = piece.stop
         return piece
 
-    def _stop(self, front: int, busy: int) -> int | None:
+    def _stop(self, front: int, busy: int, *, is_alone: bool) -> int | None:
         """Return where the next piece ends; None where there is to be none now."""
         if not self.width:
             return min(self.offset + self.first, self.size) if self.first else None
         if self.width == 1:
             return self.size if busy <= 1 else None
+        if is_alone:
+            return None if busy else min(self.offset + LARGEST, self.size)
         stop = min(self.offset + self._length(front), self.size)
         return stop if busy < self.width and stop <= front + self.window else None
 

@@ -61,6 +61,14 @@ def test_where_there_are_no_parts_all_the_rest_comes_over_one_connection() -> No
     assert plan.take(front=FIRST, busy=1) == Piece(FIRST, SIZE)
 
 
+def test_one_piece_at_a_time_is_a_large_one() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 60e6)
+    assert plan.take(front=FIRST, busy=1, is_alone=True) is None
+    assert plan.take(front=FIRST, busy=0, is_alone=True) == Piece(FIRST, FIRST + LARGEST)
+    plan.offset = SIZE - MIB
+    assert plan.take(front=FIRST, busy=0, is_alone=True) == Piece(SIZE - MIB, SIZE)
+
+
 def test_more_connections_are_tried_again_after_a_while() -> None:
     """On a busy machine half a second may tell nothing."""
     plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 8e6)
