@@ -82,12 +82,14 @@ async def test_n17_03_a_member_that_lives_and_does_not_send_holds_pulls_up_once(
         blobs = _blobs(stuck.url, rigs, 9 * MIB)
         blob = next(blobs)
         await _pulled(rigs, upstream, blob)
-        asked = len(stuck.asked)
-        assert asked > good
+        assert len(stuck.asked) > good
         assert upstream.sent_blob_bytes() <= 2 * len(blob)
-        blob = next(blobs)
-        await _pulled(rigs, upstream, blob)
-        assert len(stuck.asked) == asked, "it is left alone"
+        asked = [0]
+        while asked[-1] < len(stuck.asked):  # by the other one, which had what it asked it for from elsewhere before
+            asked.append(len(stuck.asked))
+            assert len(asked) < 5, "it is left alone"
+            blob = next(blobs)
+            await _pulled(rigs, upstream, blob)
 
 
 @pytest.mark.parametrize("deed", [Hold(), Stall(MIB // 2)])
