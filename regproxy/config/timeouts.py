@@ -28,7 +28,7 @@ class Timeouts(Model):
     slow_for: Timeout = 30.0
     min_rate: Size = 16 * 1024
     progress: Timeout = 15.0
-    revalidate: Timeout = 1.0
+    revalidate: Timeout = 0.9  # with all that is around it, a pull takes less than a second
 
     @property
     def head(self) -> float:

@@ -33,7 +33,7 @@ class TestDefaults:
     def test_every_duration_is_in_seconds(self) -> None:
         found = load(None, {})
         timeouts = found.timeouts
-        assert (timeouts.connect, timeouts.head, timeouts.silence, timeouts.revalidate) == (3.0, 5.0, 10.0, 1.0)
+        assert (timeouts.connect, timeouts.head, timeouts.silence, timeouts.revalidate) == (3.0, 5.0, 10.0, 0.9)
         assert (timeouts.slow_for, timeouts.min_rate, timeouts.progress) == (30.0, 16 * 1024, 15.0)
         assert found.drain == 30.0
 
