@@ -92,6 +92,25 @@ def locked(descriptor: int | None) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
+class Flag:
+    """A yes or no that the processes of a store have in common: no, at first, and where it cannot be kept."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        """Share the flag *name* with all who use the store at *root*; raise `OSError`."""
+        self._path = shared(root) / name
+
+    def __bool__(self) -> bool:
+        return self._path.exists()
+
+    def set(self) -> None:
+        with suppress(OSError):
+            self._path.touch(mode=0o600)
+
+    def clear(self) -> None:
+        with suppress(OSError):
+            self._path.unlink()
+
+
 def _variable(root: Path) -> str:
     status = root.stat()
     return f"_REGPROXY_SHARED_{status.st_dev:x}_{status.st_ino:x}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.shm import begin, forget, shared
+from regproxy.shm import Flag, begin, forget, shared
 
 
 def test_a_store_has_one_place_by_whatever_path(tmp_path: Path) -> None:
@@ -100,3 +100,22 @@ def test_n12_08_what_processes_inherit_is_taken_only_if_it_is_ours_alone(tmp_pat
     finally:
         os.environ[name] = str(place)
         forget(tmp_path)
+
+
+def test_a_flag_is_seen_by_all_who_use_the_store(tmp_path: Path) -> None:
+    use = "flag = Flag(pathlib.Path(sys.argv[1]), 'said'); print(bool(flag)); flag.set()"
+    code = f"import pathlib, sys; from regproxy.shm import Flag; {use}"
+    ours = Flag(tmp_path, "said")
+    other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (other.stdout, bool(ours)) == ("False\n", True)
+    ours.clear()
+    ours.clear()
+    assert not ours
+    forget(tmp_path)
+
+
+def test_a_flag_that_cannot_be_kept_is_not_set(tmp_path: Path) -> None:
+    flag = Flag(tmp_path, "said")
+    forget(tmp_path)
+    flag.set()
+    assert not flag

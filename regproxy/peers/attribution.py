@@ -14,6 +14,7 @@ from regproxy.peers.cache import Hold, PieceCache
 from regproxy.peers.names import Blob, PieceName
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.ports import Content, StoreError, UpstreamError
+from regproxy.shm import Flag
 from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -52,8 +53,12 @@ class _HashedRange:
 class Attribution:
     """Remembers who sent what."""
 
-    def __init__(self, cache: PieceCache, run: DiskThreads, stored: Stored) -> None:
-        """Read what was sent from *cache*; *stored* opens a blob that is verified, if it is here."""
+    def __init__(self, cache: PieceCache, run: DiskThreads, stored: Stored, proof: Flag) -> None:
+        """Read what was sent from *cache*; *stored* opens a blob that is verified, if it is here.
+
+        *proof* is whether members have sent something right since they last sent something wrong, to any process of this machine.
+        """
+        self.proof = proof
         self._cache = cache
         self._run = run
         self._stored = stored

@@ -32,7 +32,6 @@ class PeeredRegistry(ForwardingRegistry):
         super().__init__(registry)
         self._exchange = exchange
         self._public = public
-        self._is_proven = False
         self._direct: TTLCache[Blob, bool] = TTLCache(_MAX_DIRECT, _DIRECT_FOR)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -79,7 +78,7 @@ class PeeredRegistry(ForwardingRegistry):
 
     @property
     def is_untrusted(self) -> bool:
-        return not self._is_proven
+        return not self._exchange.attribution.proof
 
     def unserved(self, blob: Blob, error: Exception) -> None:
         """Fetch *blob* from upstream for a while: members do not bring it."""
@@ -90,11 +89,11 @@ class PeeredRegistry(ForwardingRegistry):
         _log.warning("the fleet does not bring a blob", extra=fields(digest=str(blob.digest), reason=str(error)))
 
     def verified(self) -> None:
-        self._is_proven = True
+        self._exchange.attribution.proof.set()
 
     def corrupt(self, blob: Blob) -> None:
         """Fetch *blob* from upstream, and find out who sent wrong bytes."""
-        self._is_proven = False
+        self._exchange.attribution.proof.clear()
         if blob in self._direct:
             return
         self._direct[blob] = True

@@ -35,6 +35,7 @@ from regproxy.policy.permitted import check_denied
 from regproxy.policy.routing import Route, Routes
 from regproxy.ports import Content, ContentStore, Index, KeyValueStore, Kind, Registry
 from regproxy.pull.blobs import Blobs
+from regproxy.shm import Flag
 from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry.log import fields
 from regproxy.web.clients.entrance import Entrance
@@ -129,8 +130,9 @@ async def exchanging(
         stack.callback(run.close)
         cache = PieceCache(settings.store.root / "pieces", fleet.piece_cache, min(_MAX_AGE, settings.reconfirm_after))
         await run(cache.prepare)
+        proof = Flag(settings.store.root, "members")
         client = PeerClient(FleetKeys(fleet.key, clock), fleet.timeout, clock, *_tls(settings, fleet))
-        exchange = Exchange(upstreams, membership, suspicions, client, cache, run, Attribution(cache, run, stored))
+        exchange = Exchange(upstreams, membership, suspicions, client, cache, run, Attribution(cache, run, stored, proof))
         stack.push_async_callback(exchange.close)
         try:
             async with asyncio.timeout(_FIRST_LOOK):

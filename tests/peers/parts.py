@@ -20,6 +20,7 @@ from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.fleet.cut import MIB
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.ports import BlobBody, Content, ForwardingRegistry, NotFound, UpstreamError
+from regproxy.shm import Flag
 from regproxy.storage.threads import DiskThreads
 from tests.fakes.fleet import KEY
 
@@ -98,7 +99,8 @@ async def exchange(root: Path, registry: Given, *others: str) -> AsyncIterator[E
         return None
 
     client = PeerClient(FleetKeys(KEY, lambda: 0.0), 60.0, lambda: 0.0)
-    found = Exchange(Upstreams({"docker.io": registry}), membership, suspicions, client, cache, run, Attribution(cache, run, stored))
+    attribution = Attribution(cache, run, stored, Flag(root, "members"))
+    found = Exchange(Upstreams({"docker.io": registry}), membership, suspicions, client, cache, run, attribution)
     try:
         yield found
     finally:

@@ -16,6 +16,7 @@ from regproxy.peers.names import Blob, PieceName
 from regproxy.policy.fleet.cut import MIB, piece_at
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.ports import Content, Extent
+from regproxy.shm import Flag
 from regproxy.storage.threads import DiskThreads
 
 WHOLE = b"right" * 200 + b"and so on" * 200
@@ -57,7 +58,7 @@ async def suspected(root: Path, piece: bytes, *sent: SentRange, is_kept: bool = 
         assert blob == BLOB
         return Stored((root / "whole").open("rb")) if there else None
 
-    attribution = Attribution(cache, run, stored)
+    attribution = Attribution(cache, run, stored, Flag(root, "members"))
     for each in sent:
         attribution.received(NAME, each)
     await attribution.report_corrupt(BLOB, suspicions)

@@ -55,6 +55,19 @@ async def test_n17_03_what_came_wrong_comes_from_upstream_next_time(tmp_path: Pa
         assert list((tmp_path / "pieces").iterdir()) == []
 
 
+async def test_n17_03_what_members_sent_right_to_one_worker_counts_for_all(tmp_path: Path) -> None:
+    """Else each worker holds back the first layers of its own."""
+    async with exchange(tmp_path, Given(WHOLE), DEAD) as one, exchange(tmp_path, Given(WHOLE), DEAD) as other:
+        first, second = (PeeredRegistry(each.upstreams.registries["docker.io"], each) for each in (one, other))
+        found = [second.is_untrusted]
+        async with first.blob(REPOSITORY, DIGEST) as body:
+            for say in (body.confirm, body.reject):
+                say()
+                found.append(second.is_untrusted)
+        await first.close()
+    assert found == [True, False, True]
+
+
 async def test_n17_02_a_blob_whose_pieces_failed_is_fetched_whole_for_a_while(tmp_path: Path) -> None:
     given = Given(LARGE)
     given.is_ranged = False
