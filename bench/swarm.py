@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from regproxy.policy.fleet.cut import Cut, piece_at
-from regproxy.policy.fleet.pace import Transfer, Usual, Verdict
+from regproxy.policy.fleet.pace import Spent, Transfer, Usual, Verdict
 from regproxy.policy.fleet.ring import Ring, start
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.walk import Walk
@@ -224,7 +224,7 @@ class Swarm:
         for column in np.flatnonzero(self.flows[4] < self.now - 1.0).tolist():
             source, number, piece = self.flows[:3, column].astype(int).tolist()
             node, walk = self.nodes[number], self.walks[number, piece]
-            transfer = Transfer(self.flows[4, column], int(self.lengths[piece]), walk.depth, node.usual, math.inf)
+            transfer = Transfer(self.flows[4, column], int(self.lengths[piece]), walk.depth, node.usual, math.inf, Spent())
             transfer.received(1, self.flows[4, column])
             if source == self.count or transfer.judge(self.now) is not Verdict.LEAVE or (ask := walk.next()) is None:
                 continue

@@ -227,7 +227,8 @@ class Exchange:
         start = piece.name.cut.start + piece.written
         stop = piece.stop if piece.size is not None else piece.name.cut.stop
         async with self._client.piece(ask.member, piece.name.blob, start, stop, is_final=ask.is_final, us=self.membership.ring.us) as reply:
-            transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual, SILENCE + self._client.timeout)
+            spent, silence = walk.spent[ask.member], SILENCE + self._client.timeout
+            transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual, silence, spent)
             head = asyncio.ensure_future(reply.head(transfer.beat))
             try:
                 await self._waited(head, ask, walk, transfer)
@@ -269,10 +270,9 @@ class Exchange:
             verdict = transfer.judge(self._clock())
             if verdict is Verdict.GIVE_UP:
                 raise PeerError("it is much too slow")
-            if verdict is Verdict.SILENT and transfer.count:
-                raise StalledError(has_waited=transfer.has_waited)
             if verdict is Verdict.SILENT:
-                raise PeerError("it accepted, and fell silent")
+                transfer.stalled(self._clock())
+                raise StalledError(has_waited=transfer.has_waited) if transfer.count else PeerError("it accepted, and fell silent")
             if verdict is Verdict.LEAVE and self._has_another(walk, ask):
                 raise LateError
             done, _ = await asyncio.wait({coming}, timeout=_LOOK)

@@ -2,14 +2,16 @@
 
 import asyncio
 import hashlib
+import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from regproxy.peers.client import BYTES, PENDING
-from regproxy.policy.fleet import suspicion
+from regproxy.policy.fleet import pace, suspicion
 from regproxy.policy.fleet.cut import cuts
 from regproxy.policy.fleet.ring import Ring, start
 from tests.fakes.deeds import Hold, Stall
@@ -90,6 +92,33 @@ async def test_n17_03_a_member_that_lives_and_does_not_send_holds_pulls_up_once(
             assert len(asked) < 5, "it is left alone"
             blob = next(blobs)
             await _pulled(rigs, upstream, blob)
+
+
+async def test_n17_03_a_member_that_says_it_is_at_work_and_sends_a_little_again_and_again_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for the rest each time; what it was waited for counts on."""
+    monkeypatch.setattr(suspicion, "SUSPECTED_FOR", 3600.0)
+    monkeypatch.setattr(pace, "_MAX_UNBEGUN", 3.0)
+    blob = b""
+
+    def answer(asked: Asked) -> bytes:
+        stop = min(asked.stop, len(blob))
+        said = json.dumps({"range": f"bytes {asked.start}-{stop - 1}/{len(blob)}"})
+        before = b" " * 600 + json.dumps({"said": said, "mac": asked.sealed.mac(said)}).encode() + b"\n"
+        head = asked.head(PENDING, 200, "", f"Content-Length: {len(before) + stop - asked.start}")
+        return head + before + blob[asked.start : asked.start + 10]
+
+    async with (
+        Member(answer, rate=400.0) as slow,
+        FakeRegistry() as upstream,
+        fleet(tmp_path, {"docker.io": upstream.url}, 2, more=[slow.url], own=QUICK) as rigs,
+    ):
+        blob = next(_blobs(slow.url, rigs, 9 * MIB))
+        await _pulled(rigs, upstream, blob)
+        times = Counter(asked.stop for asked in slow.asked)
+        assert times
+        assert max(times.values()) <= 2 * 3, "for each of the two others"
 
 
 @pytest.mark.parametrize("deed", [Hold(), Stall(MIB // 2)])

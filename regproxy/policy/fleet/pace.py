@@ -41,11 +41,22 @@ class Usual:
         self.rate = rate if self.rate is None else self.rate + _NEWEST * (rate - self.rate)
 
 
+@dataclass(slots=True)
+class Spent:
+    """Seconds that one member has had for one piece and was asked for the rest of it since: they are not given twice."""
+
+    unbegun: float = 0.0  # without a first byte
+    begun: float = 0.0
+
+
 class Transfer:
     """One piece, or the rest of one, on its way from a member."""
 
-    def __init__(self, now: float, size: int, level: int, usual: Usual, stall_timeout: float) -> None:
-        """Begin with *size* bytes to come, for a member at *level* of the tree that may be silent for *stall_timeout* seconds."""
+    def __init__(self, now: float, size: int, level: int, usual: Usual, stall_timeout: float, spent: Spent) -> None:
+        """Begin with *size* bytes to come, for a member at *level* of the tree that may be silent for *stall_timeout* seconds.
+
+        It has *spent* some on this piece before.
+        """
         self.count = 0
         self.has_waited = False  # whether the member said that it is at work
         self._size = size
@@ -54,6 +65,7 @@ class Transfer:
         self._asked = now
         self._began: float | None = None  # with the first byte
         self._stall_timeout = stall_timeout
+        self._spent = spent
         self._looked = now
         self._silent = 0.0  # seconds
         self._unnoticed = 0  # bytes since the last sign
@@ -71,6 +83,12 @@ class Transfer:
         self.has_waited = True
         self._silent = 0.0
 
+    def stalled(self, now: float) -> None:
+        """Record that no more of it comes, and what that took."""
+        began = now if self._began is None else self._began
+        self._spent.unbegun += began - self._asked
+        self._spent.begun += now - began
+
     def ended(self, now: float) -> None:
         """Record that all of it came."""
         if self._began is not None:
@@ -83,10 +101,10 @@ class Transfer:
         if self._silent >= self._stall_timeout:
             return Verdict.SILENT
         if self._began is None:
-            return Verdict.GIVE_UP if now - self._asked > _MAX_UNBEGUN else Verdict.WAIT
+            return Verdict.GIVE_UP if self._spent.unbegun + now - self._asked > _MAX_UNBEGUN else Verdict.WAIT
         elapsed = now - self._began
         hopeless = _HOPELESS * (self._grace + _LATE * self._size / (self._usual.rate or _PRESUMED))
-        if elapsed > max(hopeless, _MIN_HOPELESS):
+        if self._spent.begun + elapsed > max(hopeless, _MIN_HOPELESS):
             return Verdict.GIVE_UP
         if self._silent >= SILENCE:
             return Verdict.WAIT  # whoever stands still may wait for upstream, and so would all others; that is found out first

@@ -8,10 +8,11 @@ pause, some times. In the end nobody is left but upstream.
 Where members lie in zones, it asks those of its own in this way. The first of a zone asks the first of others, as does who is left alone.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from regproxy.policy.fleet.pace import Spent
 from regproxy.policy.fleet.ring import Begin, Ring, ancestors
 from regproxy.policy.fleet.zones import Zones
 
@@ -47,6 +48,7 @@ class Walk:
         self._full: set[str] = set()  # those that can do no more at the moment
         self._pauses = iter(_PAUSES)
         self._stalls: Counter[str] = Counter()
+        self.spent: defaultdict[str, Spent] = defaultdict(Spent)  # by each member
 
     @property
     def level(self) -> int:

@@ -1,13 +1,13 @@
 import pytest
 
-from regproxy.policy.fleet.pace import Transfer, Usual, Verdict
+from regproxy.policy.fleet.pace import Spent, Transfer, Usual, Verdict
 
 MIB = 1024 * 1024
 STALL_TIMEOUT = 2.0  # seconds
 
 
 def transfer(size: int, level: int, usual: Usual) -> Transfer:
-    return Transfer(0.0, size, level, usual, STALL_TIMEOUT)
+    return Transfer(0.0, size, level, usual, STALL_TIMEOUT, Spent())
 
 
 def test_n17_01_a_member_that_neither_sends_nor_says_that_it_is_at_work_is_silent() -> None:
@@ -32,6 +32,30 @@ def test_n17_01_who_stops_in_the_middle_is_silent_too_and_a_byte_a_second_is_no_
         found = stopped.judge(float(second))
     assert found is verdict
     assert stopped.count == 5 * count
+
+
+@pytest.mark.parametrize(("waits", "sends", "limit"), [(110, 0, 120), (1, 18, 60)])
+def test_n17_01_who_is_asked_for_the_rest_gets_no_new_time_for_it(waits: int, sends: int, limit: int) -> None:
+    """It says that it is at work, sends a little, stops, and so again."""
+    now, spent, usual = 0.0, Spent(), Usual(1000.0 * MIB)
+    for _ in range(9):
+        again = Transfer(now, MIB, 0, usual, STALL_TIMEOUT, spent)
+        verdict = Verdict.WAIT
+        for second in range(waits + sends + 5):
+            if second < waits:
+                again.beat()
+            else:
+                again.received(5000 if second < waits + sends else 1, now)
+            if (verdict := again.judge(now)) in (Verdict.SILENT, Verdict.GIVE_UP):
+                break
+            now += 0.5
+            again.judge(now)
+            now += 0.5
+        if verdict is Verdict.GIVE_UP:
+            break
+        again.stalled(now)
+    assert verdict is Verdict.GIVE_UP
+    assert now < limit + 5
 
 
 def test_n17_01_a_member_is_not_silent_because_we_stood_still() -> None:
