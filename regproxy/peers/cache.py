@@ -90,6 +90,10 @@ class PieceFile:
         self.hold = Hold.OURS
         return True
 
+    def followed(self) -> tuple[int, bool]:
+        """Return how many bytes of it another process has written, and whether we go on in its place; raise as `take_over`."""
+        return self.written(), self.take_over()
+
     def unlock(self) -> None:
         """Let others see that nobody writes it any more."""
         fcntl.flock(self.file.fileno(), fcntl.LOCK_UN)

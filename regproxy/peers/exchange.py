@@ -22,6 +22,7 @@ from regproxy.policy.fleet.pace import SILENCE, Transfer, Usual, Verdict
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.fleet.walk import Ask, Walk
+from regproxy.policy.store.looking import pause
 from regproxy.ports import StoreError, UpstreamError, detached
 from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry import metrics
@@ -29,7 +30,6 @@ from regproxy.telemetry.log import fields
 
 MAX_PIECES = 512  # that a worker brings at once for other members; of each, some chunks wait in memory
 _LOOK = 0.25  # seconds between two looks at a member that is waited for
-_FOLLOW = 0.01  # seconds between two looks at a piece that another worker brings
 _MAX_LEVELS = 1000  # blobs for which it is remembered who had room
 _REFUSED_FOR = 2.0  # seconds that what upstream said instead of a piece is told again: the members ask one after the other
 _MAX_REFUSED = 1000
@@ -163,21 +163,21 @@ class Exchange:
 
     async def _followed(self, piece: Piece, file: PieceFile) -> bool:
         """Read along what another process brings, and go on with it where that process died; False where it left nothing."""
+        began = self._clock()
         while True:
-            before, written = file.modified, await self.run(file.written)
+            before = file.modified
+            try:
+                written, is_ours = await self.run(file.followed)
+            except StoreError:
+                return False
             piece.beats += file.modified != before
             if file.size is not None:
                 piece.begin(file, file.size, file.length)
                 if written > piece.written:
                     piece.reach(written)
-                if written == file.length:
-                    return True
-            try:
-                if await self.run(file.take_over):
-                    return True
-            except StoreError:
-                return False
-            await asyncio.sleep(_FOLLOW)
+            if is_ours or (file.size is not None and written == file.length):
+                return True
+            await asyncio.sleep(pause(self._clock() - began))
 
     async def _fetched(self, piece: Piece, file: PieceFile) -> None:
         """Fetch what is missing of a piece from members, or from upstream where none of them gives it."""

@@ -1,6 +1,7 @@
 """Content that another process of this machine copies in, or has copied in: read as its file grows."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from io import FileIO
@@ -8,14 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from regproxy.oci.digest import Digest
+from regproxy.policy.store.looking import pause
 from regproxy.policy.store.runs import Runs
 from regproxy.ports import Extent, IngestStage, IngestStatus, StoreError, decoded_error
 from regproxy.storage.blob_files import open_plain, origin_of, path_of
 from regproxy.storage.ingest_lock import Watched
 from regproxy.storage.partial_file import written
 from regproxy.storage.threads import Runner
-
-_EVERY = 0.01  # seconds between two looks: a few system calls that never touch the disk
 
 
 class Reading:
@@ -68,6 +68,7 @@ class WatchedIngest:
         self._run = run
         self._last: IngestStatus | None = None
         self._name = ""
+        self._began = time.monotonic()
 
     async def status(self) -> IngestStatus | None:
         while (facts := self._watched.facts()) is not None:
@@ -77,7 +78,7 @@ class WatchedIngest:
                 if progress is None or progress != self._last:
                     self._last = progress
                     return progress
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(pause(time.monotonic() - self._began))  # a look is a few system calls that never touch the disk
         return None
 
     def want(self) -> None:

@@ -42,14 +42,12 @@ def test_n17_02_one_process_writes_a_piece_and_others_read_along(tmp_path: Path)
     assert (ours.hold, theirs.hold, theirs.written()) == (Hold.OURS, Hold.THEIRS, 0)
     ours.begin(3 * MIB, 10)
     ours.write(0, b"01234")
-    assert (theirs.written(), theirs.size, theirs.length) == (5, 3 * MIB, 10)
-    assert not theirs.take_over(), "its writer lives"
+    assert (theirs.followed(), theirs.size, theirs.length) == ((5, False), 3 * MIB, 10), "its writer lives"
     ours.write(5, b"56789")
     ours.keep()
     ours.close()
-    assert theirs.written() == 10
+    assert theirs.followed() == (10, False), "it is whole"
     assert read(theirs) == b"0123456789"
-    assert not theirs.take_over(), "it is whole"
     theirs.close()
     whole = pieces.open(name())
     assert (whole.hold, read(whole)) == (Hold.WHOLE, b"0123456789")
@@ -62,8 +60,7 @@ def test_n17_02_who_read_along_goes_on_where_the_writer_died(tmp_path: Path) -> 
     ours.begin(3 * MIB, 10)
     ours.write(0, b"01234")
     ours.close()  # as the kernel does
-    assert theirs.written() == 5
-    assert theirs.take_over()
+    assert theirs.followed() == (5, True)
     theirs.write(5, b"56789")
     theirs.keep()
     assert read(theirs) == b"0123456789"
@@ -76,7 +73,7 @@ def test_n17_02_who_read_along_begins_anew_where_the_writer_gave_up(tmp_path: Pa
     ours.drop()
     ours.close()
     with pytest.raises(FileNotFoundError):
-        theirs.take_over()
+        theirs.followed()
     theirs.close()
     again = pieces.open(name())
     assert again.hold is Hold.OURS
