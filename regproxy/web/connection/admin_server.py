@@ -1,6 +1,7 @@
 """The server of the admin port: aiohttp's for an application, with its connections watched as the registry port's are."""
 
 import asyncio
+import socket
 from typing import Any
 
 from aiohttp import web
@@ -14,19 +15,21 @@ from regproxy.web.connection.watchdog import Watchdog
 class AdminConnection(OpenRequestHandler):
     """A connection to the admin port, which reports its events."""
 
-    __slots__ = ("_server", "client", "progress", "wire")
+    __slots__ = ("_server", "client", "progress", "socket", "wire")
 
     def __init__(self, server: "AdminServer", **how: Any) -> None:  # noqa: ANN401  aiohttp's
         super().__init__(server, **how)
         self._server = server
         self.client = ""
         self.wire: asyncio.Transport
+        self.socket: socket.socket
         self.progress: SendProgress
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
         self.wire = transport
+        self.socket = transport.get_extra_info("socket")
         self.client = client_key((transport.get_extra_info("peername") or ("",))[0])
         self._server.watchdog.opened(self)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -53,6 +54,7 @@ class Connection(OpenRequestHandler):
         "meter",
         "progress",
         "raw_request",
+        "socket",
         "wire",
     )
 
@@ -71,12 +73,14 @@ class Connection(OpenRequestHandler):
         self._budgeted = 0  # bytes of large heads that have not ended, or whose requests are not answered
         self._payload: StreamReader | None = None  # of the last request, where it has one
         self.wire: asyncio.Transport
+        self.socket: socket.socket
         self.progress: SendProgress
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
         self.wire = transport
+        self.socket = transport.get_extra_info("socket")
         self.key_prefix = certificate_digest(transport)
         if not self.is_told:
             self.client = (transport.get_extra_info("peername") or ("",))[0]

@@ -5,6 +5,7 @@ costs two system calls, four times a minute and connection.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ class Watched(Protocol):
 
     client: str
     wire: asyncio.Transport
+    socket: socket.socket  # TLS may know it no longer before it says that the connection is lost
     progress: SendProgress
 
     def force_close(self) -> None: ...
@@ -102,7 +104,7 @@ class Watchdog:
 
     def owes(self, connection: Watched) -> bool:
         """Report whether the client has yet to take some of what was lent to it."""
-        return connection in self._lent and unacknowledged_bytes(connection.wire.get_extra_info("socket")) > 0
+        return connection in self._lent and unacknowledged_bytes(connection.socket) > 0
 
     def returned(self, connection: Watched) -> None:
         """Record that none of them wait any more."""
@@ -124,14 +126,17 @@ class Watchdog:
 
     def _check(self, connection: Watched, now: float) -> None:
         del self._checks[connection]
-        sock = connection.wire.get_extra_info("socket")
-        waiting = connection.wire.get_write_buffer_size() + unacknowledged_bytes(sock)
+        self._checks[connection] = now + self._timeouts.look
+        sock, wire = connection.socket, connection.wire
+        if sock.fileno() < 0:
+            return
+        # What a closed one has in memory waits behind what is not acknowledged; TLS that was closed twice cannot tell.
+        waiting = unacknowledged_bytes(sock) + (0 if wire.is_closing() else wire.get_write_buffer_size())
         if not waiting:
             self.returned(connection)
         if connection.progress.stuck_for(now, acknowledged_bytes(sock), waiting) >= self._timeouts.progress:
             metrics.CLIENTS_DROPPED.labels("progress").inc()
             abort(sock)
-        self._checks[connection] = now + self._timeouts.look
 
     def _close(self, connection: Watched, reason: str) -> None:
         metrics.CLIENTS_DROPPED.labels(reason).inc()

@@ -3,10 +3,15 @@
 import asyncio
 import select
 import socket
+import ssl
+import struct
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from regproxy.policy.clients.client_timeouts import ClientTimeouts
+from tests.fakes.authority import Authority
 from tests.rig import LOOPBACK
 from tests.web.connection.watched import AGAIN, ASK, LARGE, ended, serving, until
 
@@ -150,3 +155,52 @@ async def test_c11_those_who_are_served_are_not_ended_for_newcomers() -> None:
         for reader, _ in held:
             async with asyncio.timeout(300):
                 await reader.readuntil(b"ok")
+
+
+def secured(port: int, request: bytes) -> ssl.SSLSocket:
+    """Ask over TLS, and read the answer and nothing behind it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = context.wrap_socket(socket.create_connection((LOOPBACK, port), timeout=300))
+    client.sendall(request)
+    answer = b""
+    while not answer.endswith(b"ok"):
+        answer += client.recv(1000)
+    return client
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    """What a TLS port listens with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path).issue("server"))
+    return context
+
+
+async def test_c11_a_secured_connection_that_was_closed_twice_is_still_watched(context: ssl.SSLContext) -> None:
+    """Its client does not say that it ends it too; asyncio forgets what a transport is about when it is closed again."""
+    last = ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    async with serving(ClientTimeouts(connections=2), context) as subject:
+        with ExitStack() as clients:
+            for request in (last, ASK, ASK):
+                clients.enter_context(await asyncio.to_thread(secured, subject.port, request))
+            for _ in range(4):
+                subject.later(15)
+        await until(lambda: not subject.server.connections)
+        assert not subject.server.watchdog._checks
+        assert not subject.server.watchdog._clients
+
+
+async def test_c11_a_secured_connection_that_was_reset_is_checked_until_that_is_told(context: ssl.SSLContext) -> None:
+    async with serving(ClientTimeouts(), context) as subject:
+        client = await asyncio.to_thread(secured, subject.port, ASK)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+
+        def is_over() -> bool:
+            subject.later(15)
+            return not subject.server.connections
+
+        await until(is_over)
+        assert not subject.server.watchdog._checks
+        assert not subject.server.watchdog._clients

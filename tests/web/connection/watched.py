@@ -1,6 +1,7 @@
 """A watched server, by a clock of the tests."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ class Subject:
 
 
 @asynccontextmanager
-async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
+async def serving(timeouts: ClientTimeouts, context: ssl.SSLContext | None = None) -> AsyncIterator[Subject]:
     """Serve /: ok, /large: a large body, /held: ok once the gate is open, /again: ok, which is repeated, /left: to one who leaves."""
     now = [0.0]
     cache = ResponseCache()
@@ -81,7 +82,7 @@ async def serving(timeouts: ClientTimeouts) -> AsyncIterator[Subject]:
         return web.Response(body=LARGE if request.path == "/large" else b"ok")
 
     registry = RegistryServer(answer, timeouts, cache, lambda: now[0])
-    server = await asyncio.get_running_loop().create_server(registry, LOOPBACK, 0)
+    server = await asyncio.get_running_loop().create_server(registry, LOOPBACK, 0, ssl=context)
     subject = Subject(registry, server.sockets[0].getsockname()[1], now)
     try:
         yield subject
