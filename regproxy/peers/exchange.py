@@ -59,6 +59,7 @@ class Exchange:
         self.upstreams = upstreams
         self.traffic = Traffic()
         self.at_work = AtWork(run)
+        self.streams: set[object] = set()  # of those who read
         self._suspicions = suspicions
         self._client = client
         self._cache = cache
@@ -103,10 +104,9 @@ class Exchange:
         await self.run(self._cache.forget, blob)
 
     async def close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.attribution.close()
         await self._client.close()
 

@@ -10,7 +10,8 @@ from regproxy.peers.names import Blob
 from regproxy.peers.piece import Piece
 from regproxy.policy.fleet.cut import piece_at
 
-WINDOW = 12  # pieces ahead of the reader
+WINDOW = 12  # pieces ahead of all readers of a process: on the line that they share, many pieces at once all come late
+_LEAST = 3  # ahead of each
 _CHUNK = 512 * 1024  # bytes read at once
 
 
@@ -30,6 +31,7 @@ class PieceStream:
 
     async def open(self) -> None:
         """Wait for the size; raise `UpstreamError` or `UnservedError`."""
+        self._exchange.streams.add(self)
         self._join()
         self.size = await self._pieces[0].head()
         self.stop = self.size if self._wanted is None else min(self._wanted, self.size)
@@ -38,7 +40,7 @@ class PieceStream:
         """Yield the bytes; raise as `open`."""
         position = self.start
         while position < self.stop:
-            while self._next < self.stop and len(self._pieces) < WINDOW:
+            while self._next < self.stop and len(self._pieces) < max(WINDOW // max(len(self._exchange.streams), 1), _LEAST):
                 self._join()
             piece = self._pieces[0]
             end = min(piece.name.cut.stop, self.stop)
@@ -53,6 +55,7 @@ class PieceStream:
 
     def close(self) -> None:
         """Read no more; pieces on their way come nevertheless: others may want them."""
+        self._exchange.streams.discard(self)
         while self._pieces:
             self._pieces.pop().leave()
 

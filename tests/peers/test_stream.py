@@ -52,6 +52,24 @@ async def test_n17_02_no_more_than_a_window_is_brought_ahead_of_who_reads(tmp_pa
         stream.close()
 
 
+async def test_n17_02_who_reads_several_blobs_brings_as_many_pieces_ahead_in_all(tmp_path: Path) -> None:
+    """Else the layers of an image all come at the end of the time that the last one takes."""
+    large = [os.urandom((WINDOW + 5) * MIB) for _ in range(3)]
+    registry = Given(*large)
+    async with exchange(tmp_path, registry) as parts:
+        streams = [PieceStream(parts, Blob(REPOSITORY, Digest.of(each)), 0, None) for each in large]
+        for each in streams:
+            await each.open()
+        for each in streams:
+            chunks = each.chunks()
+            await anext(chunks)
+            await chunks.aclose()
+        assert len(registry.asked) <= WINDOW
+        for each in streams:
+            each.close()
+        assert not parts.streams
+
+
 async def test_n17_02_what_upstream_refuses_is_raised_to_who_opens(tmp_path: Path) -> None:
     async with exchange(tmp_path, Given()) as parts:
         with pytest.raises(NotFound):
