@@ -1,5 +1,6 @@
 """Row U13, certificates, and what lies on the way to a host: each host has its own."""
 
+import signal
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from regproxy.config import load
+from tests.fakes.authority import Authority
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, rig
@@ -66,6 +68,28 @@ async def test_a_program_verifies_hosts_by_the_authorities_of_the_system(tmp_pat
         async with program.running():
             status, _ = await program.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io")
         assert (status, bool(upstream.ledger)) == ((200, True) if is_known else (502, False))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_reload_reads_the_authorities_of_the_system_again(tmp_path: Path, certificate: Path, workers: int) -> None:
+    """Who is one of them now is believed, and who is none any more is not."""
+    bundle = tmp_path / "bundle.pem"
+    known = {"SSL_CERT_FILE": str(bundle), "SSL_CERT_DIR": str(tmp_path / "none")}
+    async with FakeRegistry(tls=_server(certificate)) as upstream:
+        program = Program(tmp_path, {"docker.io": {"hosts": [{"url": upstream.url}]}}, env=known, workers=workers)
+        bundle.write_bytes(Authority(tmp_path).ca.read_bytes())
+        statuses = []
+        async with program.running():
+            for times, read in enumerate((certificate, Authority(tmp_path).ca), 1):
+                digest = upstream.add_blob(NAME, b"blob %d" % times)
+                statuses.append((await program.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io"))[0])
+                (tmp_path / "next.pem").write_bytes(read.read_bytes())
+                (tmp_path / "next.pem").rename(bundle)
+                program.tell(signal.SIGHUP)
+                await program.until(lambda times=times: program.log().count("configuration reloaded") == times)  # type: ignore[misc]
+            digest = upstream.add_blob(NAME, b"blob")
+            statuses.append((await program.ask(f"/v2/{NAME}/blobs/{digest}?ns=docker.io"))[0])
+        assert statuses == [502, 200, 502]
 
 
 async def test_a_host_may_have_an_authority_of_its_own(tmp_path: Path, certificate: Path) -> None:

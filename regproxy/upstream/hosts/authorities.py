@@ -1,4 +1,4 @@
-"""By which certificate authorities hosts are verified. Those of the system are read once, and where a host needs them.
+"""By which certificate authorities hosts are verified. Those of the system are read where a host needs them, and once until they change.
 
 aiohttp reads them twice where it is imported, for contexts of its own: 35 ms and 2.4 MB. No connection of ours uses those.
 """
@@ -6,7 +6,8 @@ aiohttp reads them twice where it is imported, for contexts of its own: 35 ms an
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
+from pathlib import Path
 
 from regproxy.policy.upstream.transport import Tls
 
@@ -23,12 +24,28 @@ def context_of(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-@cache
 def system_context() -> ssl.SSLContext:
-    """Return how a host is verified by the authorities of the system, as they were when this was called first."""
+    """Return how a host is verified by the authorities of the system, as they are now: the same for all until they change."""
+    paths = ssl.get_default_verify_paths()
+    return _read(*map(_version, (paths.cafile, paths.capath)))
+
+
+@lru_cache(1)
+def _read(*_versions: tuple[object, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _version(path: str | None) -> tuple[object, ...]:
+    """Return what differs where the file or folder at *path* is another one, or was written since."""
+    if path is None:
+        return ()
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return ()
+    return path, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from regproxy.policy.upstream.transport import Tls
 from regproxy.upstream.hosts.authorities import context_of, system_context
 from tests.fakes.authority import Authority
@@ -29,3 +31,19 @@ def test_hosts_without_rules_of_their_own_share_what_was_read(tmp_path: Path) ->
     own = context_of(Tls(ca=str(Authority(tmp_path).ca)))
     assert own is not system_context()
     assert own.cert_store_stats()["x509_ca"] == 1
+
+
+def test_those_of_the_system_are_read_again_once_they_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, folder = tmp_path / "bundle.pem", tmp_path / "folder"
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    found = [system_context()]
+    bundle.write_bytes(Authority(tmp_path).ca.read_bytes())
+    found.append(system_context())
+    folder.mkdir()
+    found.append(system_context())
+    bundle.unlink()
+    found.append(system_context())
+    assert [len(each.get_ca_certs()) for each in found] == [0, 1, 1, 0]
+    assert len(set(found)) == 4
+    assert system_context() is found[-1]
