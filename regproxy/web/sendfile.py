@@ -88,6 +88,8 @@ async def _send_as_taken(transport: asyncio.Transport, extent: Extent) -> int:
 
     def send() -> None:
         nonlocal sent
+        if done.done():
+            return  # it was cancelled in this turn
         try:
             count = os.sendfile(socket, extent.file.fileno(), extent.offset + sent, min(extent.length - sent, _STRIDE))
         except BlockingIOError:
@@ -105,8 +107,8 @@ async def _send_as_taken(transport: asyncio.Transport, extent: Extent) -> int:
 
     is_reading = transport.is_reading()
     transport.pause_reading()
-    loop.add_writer(socket, send)
     try:
+        loop.add_writer(socket, send)
         await done
     finally:
         loop.remove_writer(socket)

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import resource
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from regproxy.ports import Extent
-from regproxy.web.sendfile import SMALL, send_extent
+from regproxy.web.sendfile import SMALL, _send_as_taken, send_extent
 from tests.fakes.authority import Authority
 from tests.rig import LOOPBACK
 
@@ -139,3 +140,21 @@ async def test_where_descriptors_are_few_a_client_takes_one(sending: tuple[Sendi
     served, session = sending
     with _few_descriptors():
         assert await _asked(session, served) == b"head" + BODY
+
+
+async def test_who_leaves_in_the_turn_in_which_sending_is_cancelled_is_no_error(tmp_path: Path) -> None:
+    loop, errors = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    (tmp_path / "body").write_bytes(BODY)
+    ours, client = socket.socketpair()
+    ours.setblocking(False)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    before = _descriptors()
+    with (tmp_path / "body").open("rb", buffering=0) as file:
+        sending = asyncio.create_task(_send_as_taken(transport, Extent(file, 0, len(BODY))))
+        await asyncio.to_thread(client.recv, 1)
+        loop.call_soon(sending.cancel)  # before the event loop hears that the client has left
+        client.close()
+        await asyncio.gather(sending, return_exceptions=True)
+    assert (sending.cancelled(), errors, _descriptors()) == (True, [], before - 1)
+    transport.abort()
