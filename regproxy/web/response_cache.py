@@ -127,8 +127,8 @@ class ResponseCache:
             repeat = self._known[key]
         except KeyError:
             return None
-        if repeat.file is not None and repeat.file.length > longest:
-            return None
+        if repeat.file is not None and (repeat.file.length > longest or repeat.file.file.closed):
+            return None  # what was current in this turn may have been evicted since
         responses = self._untold.get(repeat)
         if responses is None:
             if not _is_valid(repeat.is_permitted, repeat.is_current):

@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import OCI_MANIFEST
+from regproxy.ports import Extent
 from regproxy.telemetry.log import Lines
 from regproxy.web.access_log import AccessLogEntry
 from regproxy.web.buffered import BufferedResponse
@@ -360,7 +361,7 @@ async def test_what_is_repeated_counts_as_used(subject: Subject) -> None:
 
 
 class TestTurns:
-    """Within a turn of the event loop nothing changes that an answer depends on."""
+    """Within a turn of the event loop nothing changes that an answer depends on, but for what must be open."""
 
     async def test_whether_an_answer_is_current_is_asked_once_and_each_use_is_counted(self) -> None:
         asked: list[bool] = []
@@ -388,6 +389,16 @@ class TestTurns:
         assert cache.answer(b"request", "client", 0) is None
         await asyncio.sleep(0)
         assert uses == [3, 3]
+
+    async def test_a_file_that_is_closed_meanwhile_is_not_sent(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"body")
+        request, context, cache = make_mocked_request("GET", "/v2/"), RequestContext(), ResponseCache()
+        with (tmp_path / "file").open("rb", buffering=0) as file:
+            response = BufferedResponse(200, CIMultiDict(), Extent(file, 0, 4), lambda: True)
+            context.decorate(response.headers)
+            cache.learn(b"request", request, response, AccessLogEntry(request, context, response))
+            assert cache.answer(b"request", "client", 4) is not None
+        assert cache.answer(b"request", "client", 4) is None
 
 
 class TestOnTheWire:
