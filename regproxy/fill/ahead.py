@@ -147,7 +147,11 @@ class PartDownloads:
                     await self._download.notifier.wait()
         except TimeoutError as error:
             raise Unavailable(f"nobody sent a byte of {self._fill.digest} for {self._stall_timeout:g} s", timed_out=True) from error
-        return await self._ingest.read(start, min(reached, stop, start + _READ))
+        try:
+            return await self._ingest.read(start, min(reached, stop, start + _READ))
+        except StoreError:
+            self.claims.remove(start, min(reached, stop))  # and no more: what is behind may be on its way
+            return None
 
     def is_front(self, piece: PieceDownload) -> bool:  # noqa: ARG002
         return False

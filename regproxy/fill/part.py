@@ -47,7 +47,7 @@ class Ahead(Protocol):
         """Whether it fetches something."""
 
     async def read(self, start: int, stop: int) -> StoredBytes | None:
-        """Wait for some of these bytes, from *start* on; None where they are neither there nor on their way. Raise `StoreError`."""
+        """Wait for some of these bytes, from *start* on; None where they are neither there nor on their way, or cannot be read."""
 
 
 class Bringer(Protocol):

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.fill.ahead import PartDownloads
+from regproxy.fill.download import Download
+from regproxy.fill.fill import Fill
 from regproxy.fill.part import Part
 from regproxy.oci.digest import Digest
 from regproxy.policy.store.quota import Limits, on_disk
-from regproxy.ports import Corrupt, Full, NotFound, StoreError, Unavailable
+from regproxy.ports import Corrupt, Full, NotFound, Resumable, StoreError, Unavailable
 from tests.fakes.deeds import Chunked, Cut, CutShare, Deed, Headers, Lie, NoLength, NoRanges, Paced, Stall, Status
 from tests.fakes.entry import Entry
 from tests.fakes.registry import FakeRegistry
+from tests.fill.memory_ingest import MemoryIngest
+from tests.fill.test_download import BLOB, DIGEST, FakeSender
 from tests.fill.test_fills import APP, MIB, Process, processes
 
 SIZE = 9 * MIB
@@ -213,6 +218,27 @@ async def test_a_small_part_does_not_wait_for_a_large_one(upstream: FakeRegistry
     assert await large == LARGE[1000:]
     await process.fills.idle()
     assert await process.pull(digest) == LARGE
+
+
+@pytest.mark.parametrize("lost_at", range(3))
+async def test_a_part_that_cannot_be_read_any_more_is_fetched_in_order(lost_at: int) -> None:
+    sender, ingest = FakeSender(len(BLOB), []), MemoryIngest(len(BLOB), lost_at=lost_at)
+    await ingest.scatter(5 * MIB, [BLOB[5 * MIB : 8 * MIB]])
+    download = Download(sender, APP, DIGEST, stall_timeout=LONG)
+    parts = PartDownloads(Fill(DIGEST, APP, True, lambda: None), download, Resumable(0, ((5 * MIB, 8 * MIB),)), LONG, None)
+    received = bytearray()
+
+    async def put(chunk: bytes) -> None:
+        received.extend(chunk)
+        download.advance(len(chunk))
+
+    async with parts.running():
+        await download.begin()
+        parts.open(ingest)
+        await download.run(put)
+    await download.close()
+    assert received == BLOB
+    assert sum(sender.lengths) == len(BLOB) - lost_at * MIB
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("REGPROXY_PARTS", "3"))))
