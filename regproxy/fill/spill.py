@@ -56,7 +56,11 @@ class Spill:
         return None
 
     def lost(self, piece: PieceDownload) -> int:
-        """Return where what came of *piece* and is not on the disk begins: what is before cannot be read any more."""
+        """Return where what came of *piece* and is not on the disk begins: what is before cannot be read any more.
+
+        No more is written: it would be lost, and fetched twice, too.
+        """
+        self._is_refused = True
         return self._reached.pop(piece)
 
     async def _write(self, ingest: Ingest) -> None:

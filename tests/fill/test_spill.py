@@ -109,6 +109,7 @@ async def test_what_is_lost_on_the_disk_is_named() -> None:
         await spill.read(piece, 0)
     assert spill.lost(piece) == MIB
     assert await spill.read(piece, MIB) is None
+    assert not spill.begin(), "a disk that loses one piece loses others"
     await spill.close()
 
 
