@@ -267,9 +267,9 @@ class Download:
         """Begin what the plan wants begun: one piece where nobody reads all, or parts that clients wait for would come behind many."""
         if (plan := self._plan) is None:
             return
-        is_alone = plan.width > 1 and self._first is not None and not self._first.is_followed()
+        plan.is_alone = plan.width > 1 and self._first is not None and not self._first.is_followed()
         plan.is_on_disk = plan.width > 1 and self.spill.begin()
-        while (piece := plan.take(self.front, len(self._tasks), self._part(plan.offset), is_alone=is_alone)) is not None:
+        while (piece := plan.take(self.front, len(self._tasks), self._part(plan.offset))) is not None:
             if piece.is_here:
                 self._pieces.append(piece)
             else:

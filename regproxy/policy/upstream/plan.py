@@ -95,6 +95,7 @@ class Plan:
     most: int  # connections
     first: int = 0  # bytes of the first piece, if that is not on its way
     is_on_disk: bool = False  # whether what is ahead of its turn waits there
+    is_alone: bool = False  # whether only one of several pieces is to be under way, because nobody reads all
     width: int = 0  # connections wanted; 0 before anything is known
     stage: Stage = Stage.FIRST
     _meter: Meter = field(default_factory=Meter)
@@ -116,16 +117,16 @@ class Plan:
         """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
         return max(2 * FIRST, min(WINDOW, self.size // 8))
 
-    def take(self, front: int, busy: int, part: Piece | None = None, *, is_alone: bool = False) -> Piece | None:
+    def take(self, front: int, busy: int, part: Piece | None = None) -> Piece | None:
         """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way.
 
-        *part* is the next part that is here, or comes by itself. Only one is to be under way where it *is_alone*.
+        *part* is the next part that is here, or comes by itself.
         """
         if self.is_exhausted:
             return None
         if part is not None and part.start <= self.offset:
             piece = Piece(self.offset, min(part.stop, self.size), is_here=True)
-        elif (stop := self._stop(front, busy, is_alone=is_alone)) is not None:
+        elif (stop := self._stop(front, busy)) is not None:
             piece = Piece(self.offset, stop if part is None else min(stop, part.start))
             self.first = 0
         else:
@@ -133,13 +134,13 @@ class Plan:
         self.offset = piece.stop
         return piece
 
-    def _stop(self, front: int, busy: int, *, is_alone: bool) -> int | None:
+    def _stop(self, front: int, busy: int) -> int | None:
         """Return where the next piece ends; None where there is to be none now."""
         if not self.width:
             return min(self.offset + self.first, self.size) if self.first else None
         if self.width == 1:
             return self.size if busy <= 1 else None
-        if is_alone:
+        if self.is_alone:
             return None if busy else min(self.offset + LARGEST, self.size)
         stop = min(self.offset + self._length(front), self.size)
         return stop if busy < self.width and stop <= front + self.window else None
@@ -157,7 +158,10 @@ class Plan:
         return min(self.width + max(self.width // 2, 2), self.most) if self.stage is Stage.SETTLED else self.most
 
     def received(self, count: int, now: float) -> None:
-        """Record that bytes came, and see whether it is time to change the width."""
+        """Record that bytes came, and see whether it is time to change the width: one piece at a time says nothing of several."""
+        if self.is_alone:
+            self._meter = Meter()
+            return
         self._meter.add(count, now)
         if not self._meter.tells(self.stage, now, self._settled_look):
             return

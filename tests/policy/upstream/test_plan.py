@@ -63,10 +63,24 @@ def test_where_there_are_no_parts_all_the_rest_comes_over_one_connection() -> No
 
 def test_one_piece_at_a_time_is_a_large_one() -> None:
     plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 60e6)
-    assert plan.take(front=FIRST, busy=1, is_alone=True) is None
-    assert plan.take(front=FIRST, busy=0, is_alone=True) == Piece(FIRST, FIRST + LARGEST)
+    plan.is_alone = True
+    assert plan.take(front=FIRST, busy=1) is None
+    assert plan.take(front=FIRST, busy=0) == Piece(FIRST, FIRST + LARGEST)
     plan.offset = SIZE - MIB
-    assert plan.take(front=FIRST, busy=0, is_alone=True) == Piece(SIZE - MIB, SIZE)
+    assert plan.take(front=FIRST, busy=0) == Piece(SIZE - MIB, SIZE)
+
+
+def test_one_piece_at_a_time_says_nothing_of_how_many_connections_help() -> None:
+    """Or who reads all later would find a plan that has given up more connections for minutes."""
+    plan = _measured(Plan(SIZE, FIRST, most=12), 8e6)
+    before, plan.is_alone = (plan.stage, plan.width), True
+    for second in range(100, 200):
+        plan.received(8 * MIB, float(second))
+    assert (plan.stage, plan.width) == before == (Stage.MOST, 9)
+    plan.is_alone = False
+    plan.received(1, 200.0)
+    plan.received(30 * MIB, 200.5)
+    assert (plan.stage, plan.width) == (Stage.SETTLED, 12)
 
 
 def test_more_connections_are_tried_again_after_a_while() -> None:
