@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from regproxy.fill.part import Ahead
-from regproxy.fill.passed_parts import First
+from regproxy.fill.passed_parts import First, Pauses
 from regproxy.fill.piece import PieceDownload, least
 from regproxy.fill.source import Sender, Source
 from regproxy.fill.spill import AHEAD, Spill
@@ -52,9 +52,7 @@ class Download:
         self._connections = connections
         self._stall_timeout = stall_timeout
         self._ahead = ahead
-        self._first = first
-        self._waiting = 0  # pieces that let others go first
-        self._waiting_since = 0.0
+        self._pauses = Pauses(first, self._paused)
         self._first_body: tuple[BlobBody, ...] = ()
         self.has_begun = False
         self.notifier = Notifier()
@@ -218,25 +216,19 @@ class Download:
             self._extend()
 
     def gives_way(self) -> bool:
-        return self._first is not None and self._first.holds()
+        return self._pauses.are_due()
 
     async def passed(self) -> None:
-        if self._first is None:
-            return
-        if not self._waiting:
-            self._waiting_since = asyncio.get_running_loop().time()
-        self._waiting += 1
-        try:
-            await self._first.passed()
-        finally:
-            self._waiting -= 1
-            if not self._waiting and self._plan is not None:
-                self._plan.waited(asyncio.get_running_loop().time() - self._waiting_since)
+        await self._pauses.over()
+
+    def _paused(self, seconds: float) -> None:
+        if self._plan is not None:
+            self._plan.waited(seconds)
 
     def _look(self) -> None:
         """Watch the clock while there is only the first piece: one that stalls brings nothing that would."""
         if self._plan is not None and self._plan.stage is Stage.FIRST:
-            if not self._waiting:
+            if not self._pauses.are_on:
                 self.arrived(0)
             asyncio.get_running_loop().call_later(LOOK, self._look)
 
@@ -267,7 +259,7 @@ class Download:
         """Begin what the plan wants begun: one piece where nobody reads all, or parts that clients wait for would come behind many."""
         if (plan := self._plan) is None:
             return
-        plan.is_alone = plan.width > 1 and self._first is not None and not self._first.is_followed()
+        plan.is_alone = plan.width > 1 and self._pauses.may_come()
         plan.is_on_disk = plan.width > 1 and self.spill.begin()
         while (piece := plan.take(self.front, len(self._tasks), self._part(plan.offset))) is not None:
             if piece.is_here:

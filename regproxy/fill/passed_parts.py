@@ -83,3 +83,40 @@ class PartsFirst:
 
     async def passed(self) -> None:
         await self.parts.passed(self.is_wanted)
+
+
+class Pauses:
+    """The time in which a download lets others go first: what does not come meanwhile says nothing of upstream."""
+
+    def __init__(self, first: First | None, paused: Callable[[float], None]) -> None:
+        """Let those go *first*; *paused* is called with the seconds in which some piece waited, once none does."""
+        self._first = first
+        self._paused = paused
+        self._waiting = 0  # pieces
+        self._since = 0.0
+
+    @property
+    def are_on(self) -> bool:
+        """Whether a piece waits now."""
+        return self._waiting > 0
+
+    def are_due(self) -> bool:
+        return self._first is not None and self._first.holds()
+
+    def may_come(self) -> bool:
+        """Whether others may go first at any moment, because no client reads all of the download."""
+        return self._first is not None and not self._first.is_followed()
+
+    async def over(self) -> None:
+        """Wait until the others have gone first."""
+        if self._first is None:
+            return
+        if not self._waiting:
+            self._since = asyncio.get_running_loop().time()
+        self._waiting += 1
+        try:
+            await self._first.passed()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._paused(asyncio.get_running_loop().time() - self._since)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.fill.passed_parts import PassedParts
+from regproxy.fill.passed_parts import PassedParts, Pauses
 from tests.fakes.registry import FakeRegistry
+from tests.fill.test_download import Others
 from tests.fill.test_fills import APP, BLOB, Process, processes
 
 NEVER = 1e9  # seconds
@@ -75,3 +76,26 @@ async def test_n13_23_the_last_part_lets_fills_go_on(count: int) -> None:
         assert not waiting.done()
         parts.end()
     await waiting
+
+
+async def test_what_several_pieces_wait_is_counted_once() -> None:
+    others, counted = Others(1), list[float]()
+    pauses = Pauses(others, counted.append)
+    assert pauses.are_due()
+    pieces = [asyncio.create_task(pauses.over()) for _ in range(3)]
+    await others.waited_for.wait()
+    pieces[0].cancel()
+    await asyncio.wait({pieces[0]})
+    assert pauses.are_on
+    assert not counted
+    others.over.set()
+    await asyncio.gather(*pieces[1:])
+    assert len(counted) == 1
+
+
+async def test_a_download_that_goes_before_all_others_never_waits() -> None:
+    counted = list[float]()
+    pauses = Pauses(None, counted.append)
+    await pauses.over()
+    assert (pauses.are_due(), pauses.may_come(), pauses.are_on) == (False, False, False)
+    assert not counted
