@@ -266,6 +266,8 @@ class Download:
                 self._pieces.append(piece)
             else:
                 self._launch(piece.start, piece.stop)
+        if len(self._pieces) > 1:
+            self.spill.begin()  # also beside a first piece that is soon over: what came is lost where we are killed
 
     def _launch(self, start: int, stop: int | None, *, is_next: bool = False) -> PieceDownload:
         ahead = AHEAD if self._plan is not None and self._plan.is_on_disk else self._ahead

@@ -193,6 +193,14 @@ def test_what_is_ahead_of_its_turn_waits_on_the_disk() -> None:
     assert sum(sender.lengths) == len(BLOB)
 
 
+def test_what_comes_beside_the_first_piece_waits_on_the_disk_too() -> None:
+    """It was lost where the process was killed: up to a fifth of a blob of 8 MB."""
+    ingest, sender = MemoryIngest(len(BLOB)), FakeSender(len(BLOB), [])
+    assert asyncio.run(_download(sender, 0, 1, ingest=ingest)) == BLOB
+    assert len(sender.asked) == 2
+    assert ingest.scattered > 0
+
+
 def test_a_slow_beginning_is_joined_by_other_connections() -> None:
     """Or the test above would look at one connection only."""
     sender = FakeSender(len(BLOB), [])
