@@ -261,13 +261,17 @@ class Download:
             return
         plan.is_alone = plan.width > 1 and self._pauses.may_come()
         plan.is_on_disk = plan.width > 1 and self.spill.begin()
-        while (piece := plan.take(self.front, len(self._tasks), self._part(plan.offset))) is not None:
+        while (piece := plan.take(self.front, len(self._tasks), self._part(plan.offset), coming=self._coming)) is not None:
             if piece.is_here:
                 self._pieces.append(piece)
             else:
                 self._launch(piece.start, piece.stop)
         if len(self._pieces) > 1:
             self.spill.begin()  # also beside a first piece that is soon over: what came is lost where we are killed
+
+    @property
+    def _coming(self) -> int:
+        return sum(piece.end - piece.reached for piece in self._tasks)
 
     def _launch(self, start: int, stop: int | None, *, is_next: bool = False) -> PieceDownload:
         ahead = AHEAD if self._plan is not None and self._plan.is_on_disk else self._ahead

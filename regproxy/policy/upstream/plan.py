@@ -117,16 +117,17 @@ class Plan:
         """So much is lost, and fetched again, where we are killed; room for others beside a silent first piece there must be."""
         return max(2 * FIRST, min(WINDOW, self.size // 8))
 
-    def take(self, front: int, busy: int, part: Piece | None = None) -> Piece | None:
-        """Hand out the next piece, if there is one to be fetched now: *front* bytes are on disk, *busy* pieces under way.
+    def take(self, front: int, busy: int, part: Piece | None = None, *, coming: int = 0) -> Piece | None:
+        """Hand out the next piece, if there is one to be fetched now.
 
+        *front* bytes are on disk, and *busy* pieces are under way, of which so many bytes are still *coming*.
         *part* is the next part that is here, or comes by itself.
         """
         if self.is_exhausted:
             return None
         if part is not None and part.start <= self.offset:
             piece = Piece(self.offset, min(part.stop, self.size), is_here=True)
-        elif (stop := self._stop(front, busy)) is not None:
+        elif (stop := self._stop(front, busy, coming)) is not None:
             piece = Piece(self.offset, stop if part is None else min(stop, part.start))
             self.first = 0
         else:
@@ -134,7 +135,7 @@ class Plan:
         self.offset = piece.stop
         return piece
 
-    def _stop(self, front: int, busy: int) -> int | None:
+    def _stop(self, front: int, busy: int, coming: int) -> int | None:
         """Return where the next piece ends; None where there is to be none now."""
         if not self.width:
             return min(self.offset + self.first, self.size) if self.first else None
@@ -142,15 +143,16 @@ class Plan:
             return self.size if busy <= 1 else None
         if self.is_alone:
             return None if busy else min(self.offset + LARGEST, self.size)
-        stop = min(self.offset + self._length(front), self.size)
+        stop = min(self.offset + self._length(front, coming), self.size)
         return stop if busy < self.width and stop <= front + self.window else None
 
-    def _length(self, front: int) -> int:
-        """Return how many bytes the next of several pieces has: towards the end they are smaller, so that all end at the same time."""
+    def _length(self, front: int, coming: int) -> int:
+        """Return how many bytes the next of several pieces has: at most a share of all that is to come, so that all end together."""
         small = self._in_memory // self._parts
         if not self.is_on_disk:
             return small
-        return max(small, min((self.offset - front) // _AHEAD, (self.size - self.offset) // self.most, LARGEST))
+        share = (self.size - self.offset + coming) // self.most
+        return max(small, min((self.offset - front) // _AHEAD, share, LARGEST))
 
     @property
     def _parts(self) -> int:
