@@ -170,11 +170,12 @@ class Download:
         self.stop = least(self.stop, body.size)
         self._first_body = (body,)
         first = self._pieces[0] if self._pieces else None
+        plan = partial(Plan, most=self._connections, answer=self.source.answered_in)
         if first is None and self.stop is not None:
-            self._plan = Plan(self.stop, self.start, self._connections, self.stop if self.source.is_near else FIRST)
+            self._plan = plan(self.stop, self.start, first=self.stop if self.source.is_near else FIRST)
         elif isinstance(first, PieceDownload) and self.stop is not None:
             first.stop = least(first.stop, self.stop)
-            self._plan = Plan(self.stop, first.end, self._connections)
+            self._plan = plan(self.stop, first.end)
         if self._plan is not None:
             asyncio.get_running_loop().call_later(LOOK, self._look)
             self._extend()

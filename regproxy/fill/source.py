@@ -1,6 +1,7 @@
 """A blob as its upstream sends it: what was said of its size, who sent which bytes, and whether to ask once more."""
 
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Source:
         """Ask nothing yet."""
         self.digest = digest
         self.has_answered = False
+        self.answered_in = 0.0  # seconds, the first time
         self.size: int | None = None  # None after an answer that did not tell
         self.segments: list[ReceivedRange] = []
         self._sender = sender
@@ -62,7 +64,10 @@ class Source:
     @asynccontextmanager
     async def body(self, start: int, stop: int | None, last: str | None) -> AsyncIterator[BlobBody]:
         """Open a part, at the host called *last* only if no other has it; raise `UpstreamError`."""
+        asked_at = time.monotonic()
         async with self._sender.blob(self._repository, self.digest, start, stop, last) as body:
+            if not self.has_answered:
+                self.answered_in = time.monotonic() - asked_at
             self._agree(body)
             yield body
 

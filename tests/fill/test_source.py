@@ -75,3 +75,13 @@ async def test_asking_again_for_nothing_is_bounded_by_the_blob_and_by_the_upstre
     assert not source.may_go_on(0), "a blob that never began is for others to judge"
     await asked(source)
     assert [source.may_go_on(futile) for futile in (0, 1, 5, 2, 3)] == [True, True, False, True, False]
+
+
+async def test_it_is_known_how_long_the_first_answer_took() -> None:
+    source = Source(Sized(4, 4), APP, DIGEST)
+    assert source.answered_in == 0.0
+    await asked(source)
+    seconds = source.answered_in
+    assert seconds > 0.0
+    await asked(source)
+    assert source.answered_in == seconds

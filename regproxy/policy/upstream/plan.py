@@ -28,6 +28,8 @@ NEXT = 64 * 1024  # bytes that come in order as soon as by themselves
 _SOON = 0.1  # seconds: so do those that come within
 _FIRST_LOOK = 0.05, 256 * 1024  # seconds and bytes after which a rate means something
 LOOK = 0.5  # seconds between two looks: a few round trips around the world
+_ANSWERS = 2  # looks are no shorter than so many first answers take: a connection that was opened for one brings nothing before
+_LONGEST_LOOK = 2.0  # seconds; an answer that takes longer than half of that is not from afar, but slow
 _SETTLED_LOOK = 4.0  # seconds until more connections are tried again: what kept them from helping may have been a hiccup of ours
 _LONGER = 4.0  # times as long each time that they did not help, and so it goes for a blob that comes over a line all its senders share
 _FEWEST = 2  # connections where one was slow; one alone would be given all the rest, for good
@@ -75,12 +77,12 @@ class Meter:
         else:
             self.received += count
 
-    def tells(self, stage: Stage, now: float, settled_look: float) -> bool:
+    def tells(self, stage: Stage, now: float, look: float) -> bool:
         elapsed = now - self.began if self.began is not None else 0.0
         seconds, enough = _FIRST_LOOK
         if stage is Stage.FIRST:
             return elapsed >= _LONG_LOOK or (elapsed >= seconds and self.received >= enough)
-        return elapsed >= (settled_look if stage is Stage.SETTLED else LOOK)
+        return elapsed >= look
 
     def rate(self, now: float) -> float:
         return self.received / max(now - self.began, 1e-6) if self.began is not None else 0.0
@@ -96,6 +98,7 @@ class Plan:
     first: int = 0  # bytes of the first piece, if that is not on its way
     is_on_disk: bool = False  # whether what is ahead of its turn waits there
     is_alone: bool = False  # whether only one of several pieces is to be under way, because nobody reads all
+    answer: float = 0.0  # seconds that the first one took
     width: int = 0  # connections wanted; 0 before anything is known
     stage: Stage = Stage.FIRST
     _meter: Meter = field(default_factory=Meter)
@@ -165,7 +168,7 @@ class Plan:
             self._meter = Meter()
             return
         self._meter.add(count, now)
-        if not self._meter.tells(self.stage, now, self._settled_look):
+        if not self._meter.tells(self.stage, now, self._look):
             return
         rate = self._meter.rate(now)
         match self.stage:
@@ -183,6 +186,10 @@ class Plan:
                 self._go(Stage.AGAIN, self.most)
         self._rate = rate
         self._meter = Meter()
+
+    @property
+    def _look(self) -> float:
+        return self._settled_look if self.stage is Stage.SETTLED else max(LOOK, min(_ANSWERS * self.answer, _LONGEST_LOOK))
 
     def rate(self, now: float) -> float:
         """Return how many bytes per second come, as far as that is known."""

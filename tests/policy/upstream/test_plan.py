@@ -52,6 +52,22 @@ def test_there_are_more_connections_only_while_throughput_grows(rates: list[floa
     assert (plan.stage, plan.width) == (Stage.SETTLED, width)
 
 
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [pytest.param(0.1, 0.5, id="near"), pytest.param(0.6, 1.2, id="around the world"), pytest.param(9.0, 2.0, id="slow to answer")],
+)
+def test_a_look_waits_for_those_who_were_asked_to_answer(answer: float, seconds: float) -> None:
+    """Where nothing of theirs had come, most were given up for seconds: 96 MiB took more than twice as long."""
+    plan = Plan(SIZE, FIRST, most=12, answer=answer)
+    for now, count in ((0.0, 1), (0.1, 800_000), (1.0, 1)):
+        plan.received(count, now)
+    stages = list[Stage]()
+    for now in (0.99 + seconds, 1.01 + seconds):
+        plan.received(1, now)
+        stages.append(plan.stage)
+    assert stages == [Stage.MOST, Stage.SETTLED]
+
+
 def test_where_there_are_no_parts_all_the_rest_comes_over_one_connection() -> None:
     plan = _measured(Plan(SIZE, FIRST, most=12), 8e6, 60e6)
     plan.go_alone()
@@ -231,11 +247,13 @@ class Sent:
     ahead: int = 0
 
 
-def _sent(size: int, most: int, *, line: float = math.inf, connection: float = math.inf, is_on_disk: bool = False) -> Sent:
+def _sent(
+    size: int, most: int, *, line: float = math.inf, connection: float = math.inf, is_on_disk: bool = False, latency: float = 0.2
+) -> Sent:
     """Send it over a *line* that all connections share, none of them faster than *connection*, in bytes per second."""
-    plan, sent, done = Plan(size, FIRST, most, is_on_disk=is_on_disk), Sent(), dict[int, int]()
+    plan, sent, done = Plan(size, FIRST, most, is_on_disk=is_on_disk, answer=latency), Sent(), dict[int, int]()
     busy, at, began = [Piece(0, FIRST)], {0: 0}, {0: 0.0}
-    step, latency, front = 0.05, 0.2, 0
+    step, front = 0.05, 0
     while busy:
         sending = [piece for piece in busy if began[piece.start] + latency <= sent.seconds]
         rate = min(connection, line / max(len(sending), 1))
@@ -286,6 +304,11 @@ def test_what_waits_on_the_disk_comes_over_a_far_line_in_large_pieces(size: int,
     sent = _sent(size, 12, connection=8e6, is_on_disk=True)
     assert sent.seconds < size / 8e6 / times
     assert sent.requests < size / (8 * MIB) + 15, "it was 18 more: the last ones were the short ones"
+
+
+def test_a_host_around_the_world_is_asked_over_many_connections() -> None:
+    """It took 8.5 s when a look was over before those who were asked had brought anything."""
+    assert _sent(96 * MIB, 12, connection=8e6, is_on_disk=True, latency=0.5).seconds < 5.0
 
 
 def test_pieces_are_the_larger_the_further_ahead_they_are() -> None:
