@@ -170,7 +170,7 @@ class Download:
         self.stop = least(self.stop, body.size)
         self._first_body = (body,)
         first = self._pieces[0] if self._pieces else None
-        plan = partial(Plan, most=self._connections, answer=self.source.answered_in)
+        plan = partial(Plan, most=self._connections, answer=self.source.answered_in, has_others=self.source.has_others)
         if first is None and self.stop is not None:
             self._plan = plan(self.stop, self.start, first=self.stop if self.source.is_near else FIRST)
         elif isinstance(first, PieceDownload) and self.stop is not None:

@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import BlobBody, Corrupt, Unavailable, UpstreamError
+from regproxy.ports import BlobBody, Corrupt, HostStatus, Unavailable, UpstreamError
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -34,6 +34,8 @@ class Sender(Protocol):
     def is_near(self) -> bool: ...
 
     def may_repeat(self) -> bool: ...
+
+    def hosts(self) -> Sequence[HostStatus]: ...
 
     def blob(
         self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
@@ -60,6 +62,11 @@ class Source:
     @property
     def is_near(self) -> bool:
         return self._sender.is_near
+
+    @property
+    def has_others(self) -> bool:
+        """Whether more than one host may send it."""
+        return len(self._sender.hosts()) > 1
 
     @asynccontextmanager
     async def body(self, start: int, stop: int | None, last: str | None) -> AsyncIterator[BlobBody]:

@@ -16,7 +16,7 @@ from regproxy.fill.source import Sender
 from regproxy.fill.spill import AHEAD
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import Corrupt, Ingest, Unavailable
+from regproxy.ports import Corrupt, HostStatus, Ingest, Unavailable
 from tests.fill.memory_ingest import MemoryIngest
 
 MIB = 1024 * 1024
@@ -72,6 +72,9 @@ class FakeSender:
     lengths: list[int] = field(default_factory=list)
     under_way: int = 0
     most: int = 0  # that were under way at once
+
+    def hosts(self) -> list[HostStatus]:
+        return []
 
     def may_repeat(self) -> bool:
         return True

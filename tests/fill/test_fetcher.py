@@ -188,7 +188,7 @@ async def test_who_has_no_more_parts_to_send_sends_the_whole_hardly_more_than_on
     upstream.misbehave(is_asked, NoRanges())
     async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT) as proxy:
         assert (await proxy.ask(_path(digest))).body == body
-    assert upstream.sent_blob_bytes() <= 3 * len(body)
+    assert upstream.sent_blob_bytes() <= 3.5 * len(body), "of what eleven were asked for no more comes than sockets hold"
 
 
 async def test_a_host_that_a_part_has_shown_to_be_near_and_is_slow_is_asked_over_several_connections(

@@ -8,7 +8,7 @@ import pytest
 from regproxy.fill.source import Source
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import Corrupt
+from regproxy.ports import Corrupt, HostStatus
 from tests.fill.test_download import FakeBody
 
 DIGEST = Digest.of(b"blob")
@@ -20,10 +20,14 @@ class Sized:
 
     is_near = False
 
-    def __init__(self, *sizes: int | None, repeats: int = 0) -> None:
+    def __init__(self, *sizes: int | None, repeats: int = 0, hosts: int = 1) -> None:
         self._sizes = list(sizes)
+        self._hosts = hosts
         self._repeats = repeats
         self.suspected = 0
+
+    def hosts(self) -> list[HostStatus]:
+        return [HostStatus(f"https://{number}.test", number, 0.0, None, None, 0, 0, True, "") for number in range(self._hosts)]
 
     def may_repeat(self) -> bool:
         self._repeats -= 1
@@ -85,3 +89,8 @@ async def test_it_is_known_how_long_the_first_answer_took() -> None:
     assert seconds > 0.0
     await asked(source)
     assert source.answered_in == seconds
+
+
+@pytest.mark.parametrize(("hosts", "has_others"), [(1, False), (2, True)])
+def test_there_are_other_hosts_where_there_are_two(hosts: int, *, has_others: bool) -> None:
+    assert Source(Sized(4, hosts=hosts), APP, DIGEST).has_others is has_others

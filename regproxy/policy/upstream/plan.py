@@ -2,7 +2,7 @@
 
 From a host known to be near and fast all of it is asked for at once. Else the first piece is small and asked for by range, so that its
 answer tells the size of the whole and whether ranges are honoured. Its speed decides: a fast connection gets the rest in one request, a
-slow one is joined by most others for a moment, and then by as many as they bring more. Pieces are handed out from the front, none further
+slow one is joined by the others for a moment, and then by as many as they bring more. Pieces are handed out from the front, none further
 ahead than a window, so that what has to wait for its turn fits in memory. Where it waits on the disk, pieces are the larger the further
 ahead they are, so that the time from a request to its answer matters little, and yet the next bytes come first on a line that all
 connections share. Parts that clients wait for are fetched ahead of their turn, by others: the plan goes around them.
@@ -59,7 +59,7 @@ class Stage(Enum):
     """How far the plan has come in finding out how many connections help."""
 
     FIRST = "the first piece tells how fast one connection is"
-    MOST = "most are tried; the others find out whether another host is better, once this one is known"
+    ALL = "all are tried, or most: then the others find out whether another host is better, once this one is known"
     AGAIN = "all are tried once more"
     SETTLED = "what was best stays, for a while"
 
@@ -99,6 +99,7 @@ class Plan:
     is_on_disk: bool = False  # whether what is ahead of its turn waits there
     is_alone: bool = False  # whether only one of several pieces is to be under way, because nobody reads all
     answer: float = 0.0  # seconds that the first one took
+    has_others: bool = True  # whether there are other hosts
     width: int = 0  # connections wanted; 0 before anything is known
     stage: Stage = Stage.FIRST
     _meter: Meter = field(default_factory=Meter)
@@ -174,8 +175,9 @@ class Plan:
         match self.stage:
             case Stage.FIRST:
                 is_worthwhile = self.most > 1 and rate < FAST and self.size - self.offset >= WORTHWHILE
-                self._go(Stage.MOST if is_worthwhile else Stage.SETTLED, -(-self.most * 3 // 4) if is_worthwhile else 1)
-            case Stage.MOST:
+                tried = -(-self.most * 3 // 4) if self.has_others else self.most
+                self._go(Stage.ALL if is_worthwhile else Stage.SETTLED, tried if is_worthwhile else 1)
+            case Stage.ALL:
                 worth = 1 + round(_SLACK * (rate / max(self._rate, 1.0) - 1))
                 self._go(Stage.SETTLED, max(min(worth, self.most), _FEWEST))
             case Stage.AGAIN:

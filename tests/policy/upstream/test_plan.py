@@ -52,6 +52,12 @@ def test_there_are_more_connections_only_while_throughput_grows(rates: list[floa
     assert (plan.stage, plan.width) == (Stage.SETTLED, width)
 
 
+@pytest.mark.parametrize(("has_others", "width"), [(True, 9), (False, 12)])
+def test_some_connections_are_spared_only_for_other_hosts(*, has_others: bool, width: int) -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12, has_others=has_others), 8e6)
+    assert (plan.stage, plan.width) == (Stage.ALL, width)
+
+
 @pytest.mark.parametrize(
     ("answer", "seconds"),
     [pytest.param(0.1, 0.5, id="near"), pytest.param(0.6, 1.2, id="around the world"), pytest.param(9.0, 2.0, id="slow to answer")],
@@ -65,7 +71,7 @@ def test_a_look_waits_for_those_who_were_asked_to_answer(answer: float, seconds:
     for now in (0.99 + seconds, 1.01 + seconds):
         plan.received(1, now)
         stages.append(plan.stage)
-    assert stages == [Stage.MOST, Stage.SETTLED]
+    assert stages == [Stage.ALL, Stage.SETTLED]
 
 
 def test_where_there_are_no_parts_all_the_rest_comes_over_one_connection() -> None:
@@ -92,7 +98,7 @@ def test_one_piece_at_a_time_says_nothing_of_how_many_connections_help() -> None
     before, plan.is_alone = (plan.stage, plan.width), True
     for second in range(100, 200):
         plan.received(8 * MIB, float(second))
-    assert (plan.stage, plan.width) == before == (Stage.MOST, 9)
+    assert (plan.stage, plan.width) == before == (Stage.ALL, 9)
     plan.is_alone = False
     plan.received(1, 200.0)
     plan.received(30 * MIB, 200.5)
