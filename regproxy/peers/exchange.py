@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import Any
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 from regproxy.asker import asker
 from regproxy.peers.attribution import Attribution, SentRange
@@ -23,7 +23,7 @@ from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.fleet.walk import Ask, Walk
 from regproxy.policy.store.looking import pause
-from regproxy.ports import StoreError, UpstreamError, detached
+from regproxy.ports import StoreError, UpstreamError
 from regproxy.storage.threads import DiskThreads
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
@@ -31,8 +31,6 @@ from regproxy.telemetry.log import fields
 MAX_PIECES = 512  # that a worker brings at once for other members; of each, some chunks wait in memory
 _LOOK = 0.25  # seconds between two looks at a member that is waited for
 _MAX_LEVELS = 1000  # blobs for which it is remembered who had room
-_REFUSED_FOR = 2.0  # seconds that what upstream said instead of a piece is told again: the members ask one after the other
-_MAX_REFUSED = 1000
 _SWEEP = 5.0  # seconds
 
 _log = logging.getLogger(__name__)
@@ -69,7 +67,6 @@ class Exchange:
         self._for_others: set[PieceName] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._levels: LRUCache[Blob, int] = LRUCache(_MAX_LEVELS)
-        self._refusals: TTLCache[PieceName, UpstreamError] = TTLCache(_MAX_REFUSED, _REFUSED_FOR)
 
     def has_room(self, name: PieceName, most: int) -> bool:
         """Whether a piece is brought anyway, or less than *most* are because of other members."""
@@ -115,10 +112,7 @@ class Exchange:
         try:
             while not await self._brought(piece):
                 piece.restart()
-        except UpstreamError as error:
-            self._refusals[piece.name] = detached(error)
-            piece.fail(error)
-        except UnservedError as error:
+        except (UpstreamError, UnservedError) as error:
             piece.fail(error)
         except StoreError as error:
             piece.fail(UnservedError(str(error)))
@@ -136,8 +130,7 @@ class Exchange:
 
     async def _brought(self, piece: Piece) -> bool:
         """Get all of a piece; False where the process that brought it died, and took its file with it."""
-        if (refusal := self._refusals.get(piece.name)) is not None:
-            raise detached(refusal)
+        self.upstreams.check(piece.name)
         file: PieceFile = await self.run(self._cache.open, piece.name, undo=PieceFile.close)
         try:
             if file.hold is Hold.THEIRS and not await self._followed(piece, file):

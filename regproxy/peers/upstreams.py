@@ -3,15 +3,19 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from cachetools import TTLCache
+
 from regproxy.asker import Asker
 from regproxy.fill.download import Download
 from regproxy.peers.names import PieceName
 from regproxy.peers.piece import UnservedError
 from regproxy.policy.clock import MonotonicClock
-from regproxy.ports import Answer, Registry, Throttled, Unavailable, UpstreamError
+from regproxy.ports import Answer, Registry, Throttled, Unavailable, UpstreamError, detached
 
 _AHEAD = 256 * 1024  # bytes of a piece that wait in memory
 _CUT_OFF_FOR = 10.0  # seconds after which a member that did not reach upstream tries again
+_REFUSED_FOR = 2.0  # seconds that what upstream said instead of a piece is told again: the members ask one after the other
+_MAX_REFUSED = 1000
 
 
 class Upstreams:
@@ -25,6 +29,7 @@ class Upstreams:
         self._is_proven = is_proven
         self._clock = clock
         self._cut_off_until: dict[str, float] = {}
+        self._refusals: TTLCache[PieceName, UpstreamError] = TTLCache(_MAX_REFUSED, _REFUSED_FOR, clock)
 
     def asker(self, upstream: str) -> Asker | None:
         """Return for whose sake *upstream* is asked for what every member may have."""
@@ -33,6 +38,14 @@ class Upstreams:
     def is_cut_off(self, upstream: str) -> bool:
         """Whether we do not reach *upstream*: then we come last, ask everybody, and give only what we have. So nobody waits in a circle."""
         return self._clock() < self._cut_off_until.get(upstream, 0.0)
+
+    def check(self, name: PieceName) -> None:
+        """Raise what upstream has just said instead of a piece.
+
+        To us: what members tell each other is recorded by none of them, or it would be told for as long as anybody asks.
+        """
+        if (refusal := self._refusals.get(name)) is not None:
+            raise detached(refusal)
 
     async def send(
         self, name: PieceName, written: int, begin: Callable[[int], Awaitable[None]], put: Callable[[bytes], Awaitable[None]]
@@ -51,10 +64,12 @@ class Upstreams:
                 raise UnservedError(f"upstream sends no parts of {blob.digest}")
             await begin(download.size)
             await download.run(put)
-        except (Answer, Throttled):
+        except (Answer, Throttled) as error:
+            self._refusals[name] = detached(error)
             raise
         except Unavailable as error:
             if error.answered:
+                self._refusals[name] = detached(error)
                 raise
             raise UnservedError(str(error), is_cut_off=self._note(blob.repository.registry)) from error
         except UpstreamError as error:

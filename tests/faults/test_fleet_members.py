@@ -135,6 +135,23 @@ async def test_n17_02_what_upstream_refuses_travels_down_as_its_answer(tmp_path:
         assert all("Retry-After" in each.headers for each in answers)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_n17_02_what_upstream_refused_for_a_moment_is_forgotten_however_often_it_is_asked_for(tmp_path: Path, count: int) -> None:
+    """Members that tell each other what they were told would keep it alive for as long as clients try again."""
+
+    async def until_it_comes(rig: Rig) -> None:
+        while (await rig.ask(path_to(digest))).status != 200:
+            pass
+
+    async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}, count, more=["http://127.0.0.1:9"]) as rigs:
+        digest = upstream.add_blob(NAME, os.urandom(10_000))
+        upstream.misbehave(on("GET", str(digest)), Status(502))
+        assert {each.status for each in await asyncio.gather(*(each.ask(path_to(digest)) for each in rigs))} == {502}
+        upstream.behave()
+        async with asyncio.timeout(100):
+            await asyncio.gather(*(until_it_comes(each) for each in rigs for _ in range(3)))
+
+
 async def test_n17_02_where_upstream_sends_no_parts_each_member_fetches_the_whole(tmp_path: Path) -> None:
     blob = os.urandom(3 * MIB)
     async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}) as rigs:
