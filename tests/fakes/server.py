@@ -10,6 +10,7 @@ from typing import Self
 
 from aiohttp import web
 
+from regproxy.web.connection.aiohttp_parts import TimedSite
 from tests.fakes.deeds import Deed
 from tests.fakes.entry import Entry, Match, matches
 from tests.fakes.reply import Reply, error_reply
@@ -115,7 +116,7 @@ class FakeServer:
         self._runner = web.ServerRunner(server, shutdown_timeout=_CLOSING)
         await self._runner.setup()
         listening = _bound(self._reserved.family, self._address, self.port)
-        await web.SockSite(self._runner, listening, ssl_context=self._tls, backlog=4096).start()
+        await TimedSite(self._runner, listening, handshake_timeout=60, ssl_context=self._tls, backlog=4096).start()
 
     async def stop(self) -> None:
         """Refuse connections from now on, and end the open ones."""

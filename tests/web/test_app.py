@@ -1,6 +1,8 @@
 """Ports: how they are opened, and how they are left."""
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -65,6 +67,19 @@ async def test_an_answer_that_does_not_come_holds_nobody_up() -> None:
         await subject.begun.wait()
     assert await asked.read() == b""
     writer.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_was_accepted_as_the_port_was_left_is_let_go(turns: int) -> None:
+    """Not kept open by nobody: asyncio hands a connection over turns after it was accepted."""
+    with socket.socket() as client:
+        client.settimeout(5)
+        async with opened(drain=0) as subject:
+            client.connect((LOOPBACK, subject.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with contextlib.suppress(ConnectionResetError):  # nobody has accepted it yet
+            assert await asyncio.to_thread(client.recv, 1) == b""
 
 
 async def test_a_registry_port_that_is_left_says_so_with_its_last_answer(upstream: FakeRegistry, proxy: Rig) -> None:

@@ -14,6 +14,8 @@ from regproxy.web.connection.tls_listener import TlsListener
 
 __all__ = ["ApplicationRunner", "OpenRequestHandler", "OpenServer", "RawRequestMessage", "TimedSite", "close_idle", "slow_parser"]
 
+_TURNS = 3  # of the event loop, from accept to a connection that was handed over (asyncio.selector_events)
+
 
 class OpenRequestHandler(RequestHandler):
     """A connection whose requests can be seen before they are handled."""
@@ -115,6 +117,13 @@ class TimedSite(web.SockSite):
             self._server = listener  # type: ignore[assignment]  # all that is done with it is to close it
             return
         self._server = await asyncio.get_running_loop().create_server(server, sock=self._sock, backlog=self._backlog)
+
+    async def stop(self) -> None:
+        """Take over who was accepted before, then listen no more: asyncio 3.11 leaves open, to nobody, who was not handed over by then."""
+        asyncio.get_running_loop().remove_reader(self._sock)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        await super().stop()
 
 
 def close_idle(server: web.Server) -> None:
