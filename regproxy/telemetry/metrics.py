@@ -6,7 +6,8 @@ multiprocess mode). A process that takes the place of another takes over its nam
 
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from operator import getitem
 from typing import Self
@@ -25,14 +26,23 @@ if NAME in os.environ:
 _labels: list[Callable[[str], str]] = [str]
 
 
-def label_upstreams(by: Callable[[str], str]) -> None:
-    """Count registries under what *by* makes of their names: the pattern that names them, as clients choose the names that it covers."""
-    _labels[:] = [by]
+@contextmanager
+def labelling_upstreams(by: Callable[[str], str]) -> Iterator[None]:
+    """Count registries under what *by* makes of their names: the pattern that names them, as clients choose the names that it covers.
+
+    Of several at once, as while a worker of this process takes the place of another, the one that began last says it.
+    """
+    own = partial(by)  # equal to none but itself
+    _labels.append(own)
+    try:
+        yield
+    finally:
+        _labels.remove(own)
 
 
 def upstream_label(registry: str) -> str:
     """Return what a registry is counted under."""
-    return _labels[0](registry)
+    return _labels[-1](registry)
 
 
 class _UpstreamCounter(Counter):

@@ -95,7 +95,7 @@ async def serving(
         backed = behind.backed(here, index, side)
         content, known = backed.content, backed.index
         freezes = Freezes(configured(settings), known, routes, clock)
-        metrics.label_upstreams(routes.label)
+        stack.enter_context(metrics.labelling_upstreams(routes.label))
         table, bandwidth = None, None
         if settings.quotas or settings.limits_upstreams:
             stack.callback((table := quota_table.joined(settings.store.root)).close)

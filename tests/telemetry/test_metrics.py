@@ -14,9 +14,8 @@ BY_UPSTREAM = [
 
 @pytest.fixture(autouse=True)
 def _pattern() -> Iterator[None]:
-    metrics.label_upstreams(lambda name: "*.pkg.test" if name.endswith(".pkg.test") else name)
-    yield
-    metrics.label_upstreams(str)
+    with metrics.labelling_upstreams(lambda name: "*.pkg.test" if name.endswith(".pkg.test") else name):
+        yield
 
 
 @pytest.mark.parametrize("name", BY_UPSTREAM)
@@ -50,3 +49,9 @@ def test_many_durations_at_once_are_observed_as_one_by_one() -> None:
     )
     assert found == pytest.approx(expected)
     assert found["seconds_bucket", "0.001"] == 4, "what takes as long as a bucket's bound lies in it"
+
+
+def test_n19_02_a_worker_that_does_not_come_to_serve_leaves_the_labels_of_the_one_that_does() -> None:
+    with metrics.labelling_upstreams(str):
+        assert metrics.upstream_label("a.pkg.test") == "a.pkg.test"
+    assert metrics.upstream_label("a.pkg.test") == "*.pkg.test"
