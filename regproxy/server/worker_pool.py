@@ -140,6 +140,8 @@ class WorkerPool:
                 await asyncio.sleep(BEAT)
 
     async def _succeed(self, slot: _WorkerSlot) -> bool:
+        if self._is_stopping:
+            return False
         try:
             successor = self._started(slot)
         except OSError as error:
@@ -147,7 +149,8 @@ class WorkerPool:
             return False
         if not await successor.accepts(_BIRTH):
             successor.kill()
-            _log.error("worker does not start with the new configuration", extra=fields(worker=successor.name))
+            if not self._is_stopping:
+                _log.error("worker does not start with the new configuration", extra=fields(worker=successor.name))
             return False
         before, slot.worker, slot.deaths = slot.worker, successor, 0
         metrics.RESTARTS.labels("replaced").inc()
