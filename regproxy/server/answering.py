@@ -14,7 +14,7 @@ from regproxy.storage.disk import DiskStore
 from regproxy.telemetry import metrics
 from regproxy.web.app import registry_port
 from regproxy.web.connection.server import RegistryServer
-from regproxy.wiring import Serving, joined, serving
+from regproxy.wiring import Serving, import_features, joined, serving
 from regproxy.wiring.running import running
 
 
@@ -29,6 +29,7 @@ async def answering(
     async with AsyncExitStack() as stack:
         for each in listeners:
             stack.enter_context(each)  # also where it does not come to serving
+        await asyncio.to_thread(import_features, settings)  # of a reload: another worker of this process may serve meanwhile
         reporting = await stack.enter_async_context(AsyncExitStack())
         store, index = await stack.enter_async_context(joined(settings))
         proxy = await stack.enter_async_context(serving(settings, store, index, fleet, key_values=key_values))

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tests.fakes.entry import on
 from tests.fakes.loader import Loader
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
+from tests.free_port import free_port
 from tests.rig import LOOPBACK, get, raw
 
 NAME = "library/app"
@@ -127,6 +130,16 @@ async def test_sigterm_lets_a_pull_finish(upstream: FakeRegistry, program: Progr
         assert await program.ended() == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_sigterm_ends_a_reload_without_an_error(program: Program, workers: int) -> None:
+    program.settings["workers"] = workers
+    async with program.running():
+        program.tell(signal.SIGHUP)
+        program.tell(signal.SIGTERM)
+        assert await program.ended() == 0
+    assert [line for line in program.lines() if line["level"] in ("warning", "error")] == []
+
+
 async def test_what_was_fetched_before_a_kill_is_used(upstream: FakeRegistry, program: Program) -> None:
     """Whoever started it starts it again."""
     path = f"/v2/{NAME}/blobs/{upstream.add_blob(NAME, BLOB)}"
@@ -173,6 +186,50 @@ async def test_a_worker_that_cannot_serve_says_why_and_ends(tmp_path: Path, capl
     assert caplog.messages == ["a worker cannot serve"]
     for each in listeners:
         each.close()  # which is its pool's, and open still
+
+
+_IMPORTING = """
+import asyncio, sys, threading
+from pathlib import Path
+from regproxy.config import load
+from regproxy.fleet.key_values import MemoryKeyValues
+from regproxy.fleet.memory import NullFleet, SharedFleet
+from regproxy.policy.fleet.traffic import Traffic
+from regproxy.server import sockets
+from regproxy.server.in_process import InProcessWorker
+from regproxy.wiring import opened
+
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name in ("bcrypt", "joserfc"):
+            print(name, threading.current_thread() is threading.main_thread())
+
+
+async def main():
+    settings = load(Path(sys.argv[1]), {})
+    (listeners,) = sockets.opened(settings.listen)
+    async with opened(settings):
+        sys.meta_path.insert(0, Finder())
+        worker = InProcessWorker("0", settings, listeners, Traffic(), SharedFleet(NullFleet(), MemoryKeyValues()), set())
+        await worker.accepts(300)
+        worker.leave()
+        await worker.ended
+
+
+asyncio.run(main())
+"""
+"""Starts a worker, and tells what it imports and whether that is on the thread of the event loop."""
+
+
+def test_a_worker_of_a_reload_imports_what_is_new_while_the_one_before_it_serves(tmp_path: Path) -> None:
+    file = tmp_path / "regproxy.yaml"
+    settings = {"listen": f"{LOOPBACK}:{free_port()}", "clients": {"anonymous": True}, "insecure_credentials": True}
+    (tmp_path / "store").mkdir()
+    file.write_text(yaml.safe_dump({**settings, "workers": 1, "store": {"root": str(tmp_path / "store")}}))
+    done = subprocess.run([sys.executable, "-c", _IMPORTING, file], capture_output=True, text=True, check=True)
+    found = {tuple(line.split()) for line in done.stdout.splitlines() if not line.startswith("{")}
+    assert found == {("bcrypt", "False"), ("joserfc", "False")}
 
 
 def _used(program: Program) -> tuple[int, int]:
