@@ -1,7 +1,8 @@
 """Many clients of one blob in a process of their own: `crowd(...)`, or `python -m bench.crowd` for what it runs.
 
 They take what comes and throw it away in the kernel (MSG_TRUNC, tcp(7)), so that a thousand of them cost less than what they measure; a few
-of them (`Asked.every`) look at every byte. With a rate they read no faster than that.
+of them (`Asked.every`) look at every byte. With a rate they read no faster than that. Little waits for each in the kernel: where many
+come and few are read, it would run out of memory for TCP, and lose what it has received.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ _MOST = 1024 * 1024  # bytes taken at a time
 _LOOK = 0.05  # seconds between two helpings of a client that reads slowly
 _WINDOW = 65536  # bytes that wait for a client in any case: it may come no less often than they do, or it is slower than its rate
 _MOST_TRIES = 10
+_BUFFER = 128 * 1024  # bytes that wait for a client; a thousand with what the kernel gives them fill all that TCP may have (tcp_mem)
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,10 @@ def _connected(asked: Asked, number: int) -> _Client:
 def _asking(asked: Asked, number: int, tries: int, start: int = 0) -> socket.socket:
     """Connect client *number* and ask for what comes after *start* bytes."""
     with inside(asked.namespaces[number % len(asked.namespaces)]) if asked.namespaces else nullcontext():
-        sock = socket.create_connection((LOOPBACK, asked.port_of(number, tries)), timeout=60)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        sock.settimeout(60)
+        sock.connect((LOOPBACK, asked.port_of(number, tries)))
     sock.settimeout(0)
     part = f"Range: bytes={start}-\r\n" if start else ""
     sock.sendall(f"GET {asked.blob(number)[0]} HTTP/1.1\r\nHost: crowd\r\n{part}Connection: close\r\n\r\n".encode())
