@@ -64,7 +64,8 @@ class RedisLocks:
             yield
         finally:
             holding.cancel()
-            self._connection.call_behind(lambda redis: redis.eval(_RELEASE, 1, key, lock.mark))
+            # Who waits is to find what was put.
+            self._connection.call_last(lambda redis: redis.eval(_RELEASE, 1, key, lock.mark))
 
     async def _is_taken(self, lock: _Lock) -> bool:
         """Report whether the lock is ours; if not, we go on without one."""

@@ -64,6 +64,14 @@ class RedisConnection:
         """Call without waiting for the answer."""
         self._start(self.call(command))
 
+    def call_last(self, command: Command) -> None:
+        """Call without waiting for the answer, once the calls that are on their way have ended: other connections may be slower."""
+        self._start(self._after(list(self._tasks), command))
+
+    async def _after(self, calls: Sequence[asyncio.Task[Any]], command: Command) -> None:
+        await asyncio.gather(*calls, return_exceptions=True)
+        await self.call(command)
+
     async def settled(self) -> None:
         """Wait until no call is under way, and the connection is open if it was shut."""
         await asyncio.gather(*self._tasks, return_exceptions=True)

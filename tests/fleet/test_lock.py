@@ -52,6 +52,26 @@ async def test_p06_a_turn_that_was_lost_meanwhile_is_left_to_its_new_holder(serv
         assert await spy.get(key) == b"another's"
 
 
+async def test_p06_who_has_waited_for_a_turn_finds_what_was_put_in_it(server: RedisServer) -> None:
+    """However late that comes to Redis: it goes by another connection than the end of the turn."""
+    gate = asyncio.Event()
+
+    async def put_late(redis: Redis) -> None:
+        await gate.wait()
+        await redis.set("found", b"it")
+
+    async with replica(server.url) as one, replica(server.url) as other, Redis.from_url(server.url) as spy:
+
+        async def found() -> object:
+            async with other.lock("work"):
+                return await spy.get("found")
+
+        async with one.lock("work"):
+            one.connection.call_behind(put_late)
+        asyncio.get_running_loop().call_later(0.2, gate.set)
+        assert await found() == b"it"
+
+
 async def test_n12_18_a_turn_held_without_the_key_holds_nobody_up(server: RedisServer) -> None:
     """One look is enough, going by what Redis is told."""
     async with watched(server) as told, replica(server.url) as one, Redis.from_url(server.url) as forger:
