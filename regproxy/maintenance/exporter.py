@@ -91,7 +91,7 @@ async def _check_whole(store: BlobStore, image: Image, digest: Digest, here: Map
         if is_index and child.digest in here and child.digest not in seen:
             await _check_whole(store, image, child.digest, here, seen)
     if manifest is None or not (is_index or {child.digest for child in children} <= here.keys()):
-        raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {digest} was never pulled")
+        raise NotWhole(f"{', '.join(image.names)} is not whole here: some of {digest} is missing: pull it again")
     return manifest.descriptor
 
 

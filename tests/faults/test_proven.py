@@ -515,4 +515,5 @@ async def test_n18_22_whose_search_for_a_signature_is_refused_refuses_nobody_els
         assert [await pull(proxy, ANNS, who) for who in (ANN, BOB, BOB)] == [403, 200, 200]
     (tmp_path / "again").mkdir()
     async with proven(tmp_path / "again", tenants, require=require) as proxy:
-        assert list(await asyncio.gather(pull(proxy, ANNS, ANN), pull(proxy, ANNS, BOB))) == [403, 200]
+        hers, his = await asyncio.gather(pull(proxy, ANNS, ANN), pull(proxy, ANNS, BOB))
+        assert (hers in {200, 403}, his) == (True, 200), "what was found for him holds for her"
