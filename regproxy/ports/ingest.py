@@ -51,7 +51,7 @@ class Incoming(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that was written can still be read by a reader that joins now."""
+        """Whether a reader that joins now can have all of it: nothing of it is gone, and it goes on."""
 
     @property
     def origin(self) -> object:

@@ -43,6 +43,7 @@ class DiskIngest:
         self._growing = growing if isinstance(growing, PartialFile) else None
         self._file = growing.file if isinstance(growing, PartialFile) else begun
         self._refused: StoreError | None = None
+        self._is_given_up = False  # what comes next has nobody to go to
         if isinstance(growing, StoreError):
             self._refused = detached(growing)
             if begun is None:  # otherwise the process that began it has said why
@@ -55,7 +56,7 @@ class DiskIngest:
 
     @property
     def is_whole(self) -> bool:
-        return self._window is None or self._window.begin <= self._on_disk
+        return not self._is_given_up and (self._window is None or self._window.begin <= self._on_disk)
 
     @property
     def origin(self) -> object:
@@ -239,6 +240,7 @@ class DiskIngest:
             view = memoryview(chunk)[already:]
             already = max(0, already - len(chunk))
             if self._window is None or not await self._window.write(view):
+                self._is_given_up = True
                 raise detached(reason)
 
 

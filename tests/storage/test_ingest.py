@@ -102,8 +102,10 @@ async def test_memory_is_bounded_by_the_slowest_reader(tiny: DiskStore) -> None:
 
 async def test_what_nobody_reads_does_not_pass(tiny: DiskStore) -> None:
     ingest = await tiny.ingest(DIGEST, len(LARGE))
+    assert ingest.is_whole
     with pytest.raises(Full):
         await _write(ingest, LARGE)
+    assert [ingest.is_whole] == [False], "who joins while it ends would share its end"
     ingest.close()
 
 
