@@ -98,12 +98,13 @@ class PartialFile:
 
     def _record(self) -> None:
         assert self._size is not None  # noqa: S101 -- what can be scattered has one
-        self._number += 1
-        record = encode(self.runs, self._number, _boot())
-        if os.pwrite(self.file.fileno(), record, records_at(self._size) + self._number % 2 * RECORD) != len(record):
+        number = self._number + 1
+        record = encode(self.runs, number, _boot())
+        if os.pwrite(self.file.fileno(), record, records_at(self._size) + number % 2 * RECORD) != len(record):
             raise OSError(f"no room for what is written of {self._digest}")
-        if self._number == 1:
+        if number == 1:
             os.ftruncate(self.file.fileno(), records_at(self._size) + RECORDS)
+        self._number = number  # not before: what is ahead of its turn and in no record, others would take for all that is before it
 
     def commit(self) -> Replaced:
         """Make durable, then give it its name."""

@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import resource
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -227,6 +230,36 @@ async def test_n19_06_what_has_no_room_ahead_of_its_turn_is_refused(tmp_path: Pa
         await each.discard()
         each.close()
     store.close()
+
+
+@contextmanager
+def _file_limit(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_d02_what_cannot_be_recorded_is_not_written_ahead_of_its_turn(store: DiskStore) -> None:
+    """Several write there at once; another process would take all that is before it for written, and send zeros."""
+    ingest = await store.ingest(DIGEST, len(BODY))
+    await ingest.write([BODY[:100]])
+    growing = ingest._growing
+    assert growing is not None
+    with _file_limit(len(BODY)):
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                growing.scatter()
+        scattered = (ingest.scatter(at, [BODY[at : at + 50]]) for at in (200, 500, 700))
+        refused = await asyncio.gather(*scattered, return_exceptions=True)
+    assert all(isinstance(each, StoreError) for each in refused)
+    found = partial_file.written(growing.file.fileno(), len(BODY))
+    assert found is not None
+    assert list(found.runs) == [(0, 100)]
+    await ingest.discard()
+    ingest.close()
 
 
 async def test_p03_what_was_sent_of_a_file_stays_right_when_another_process_goes_on_with_it(store: DiskStore) -> None:
