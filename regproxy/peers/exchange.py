@@ -175,12 +175,13 @@ class Exchange:
     async def _fetched(self, piece: Piece, file: PieceFile) -> None:
         """Fetch what is missing of a piece from members, or from upstream where none of them gives it."""
         blob = piece.name.blob
-        zones, begin = self.membership.zones, piece.name.begin
+        zones, begin, since = self.membership.zones, piece.name.begin, self._clock()
         is_last = self.upstreams.is_cut_off(blob.repository.registry)
         walk = Walk(zones.last(begin) if is_last else zones, begin, self._levels.get(blob), self._is_suspected)
         while True:
             if (ask := walk.next()) is None:
                 if (pause := walk.pause()) is None:
+                    self._leave_full(walk, since)
                     break
                 await asyncio.sleep(pause)
                 continue
@@ -203,15 +204,21 @@ class Exchange:
             else:
                 metrics.FLEET_REQUESTS.labels("ok").inc()
                 metrics.FLEET_PIECES.labels("peer").inc()
-                self._suspicions.served(ask.member)
+                self._suspicions.served(ask.member, self._clock())
                 self._levels[blob] = walk.level
                 return
-        await self._from_upstream(piece, file)
+        await self.upstreams.send(piece.name, piece.written, partial(self._begin, piece, file), partial(self._put, piece, file))
         metrics.FLEET_PIECES.labels("upstream").inc()
 
     def _suspect(self, member: str, error: Exception) -> None:
         if self._suspicions.failed(member, str(error), self._clock()):
             _log.warning("a member of the fleet does not serve", extra=fields(member=member, reason=str(error)))
+
+    def _leave_full(self, walk: Walk, since: float) -> None:
+        """Leave alone who had no room whenever it was asked: who gave something meanwhile has much to do, who did not may never again."""
+        for member in walk.full:
+            if not self._suspicions.has_served(member, since):
+                self._suspect(member, PeerError("it has had no room for too long"))
 
     def _is_suspected(self, member: str) -> bool:
         return self._suspicions.is_suspected(member, self._clock())
@@ -276,10 +283,6 @@ class Exchange:
         """Go on to another member, if there is one: upstream is none, which is slower for all of us."""
         walk.failed(ask)
         return walk.next() is not None
-
-    async def _from_upstream(self, piece: Piece, file: PieceFile) -> None:
-        """Fetch the rest of a piece from upstream; raise as `Upstreams.send`."""
-        await self.upstreams.send(piece.name, piece.written, partial(self._begin, piece, file), partial(self._put, piece, file))
 
     async def _begin(self, piece: Piece, file: PieceFile, size: int) -> None:
         length = max(min(piece.name.cut.stop, size) - piece.name.cut.start, 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.peers.client import BYTES, PENDING
+from regproxy.peers.client import BUSY, BYTES, PENDING
 from regproxy.policy.fleet import pace, suspicion
 from regproxy.policy.fleet.cut import cuts
 from regproxy.policy.fleet.ring import Ring, start
@@ -119,6 +119,25 @@ async def test_n17_03_a_member_that_says_it_is_at_work_and_sends_a_little_again_
         times = Counter(asked.stop for asked in slow.asked)
         assert times
         assert max(times.values()) <= 2 * 3, "for each of the two others"
+
+
+async def test_n17_03_a_member_that_has_no_room_for_ever_holds_pulls_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again and again, for ten seconds, and then at most once for each piece by each member."""
+    monkeypatch.setattr(suspicion, "SUSPECTED_FOR", 3600.0)
+    async with (
+        Member(lambda asked: asked.head(BUSY, 503, "", "Content-Length: 0")) as full,
+        FakeRegistry() as upstream,
+        fleet(tmp_path, {"docker.io": upstream.url}, 2, more=[full.url], own=QUICK) as rigs,
+    ):
+        blobs = _blobs(full.url, rigs, 9 * MIB)
+        times = []
+        for _ in range(3):
+            before = len(full.asked)
+            await _pulled(rigs, upstream, next(blobs))
+            times.append(len(full.asked) - before)
+        assert times[0] > 0
+        assert max(times[1:]) <= 2 * 9
+        assert upstream.sent_blob_bytes() == 3 * 9 * MIB
 
 
 @pytest.mark.parametrize("deed", [Hold(), Stall(MIB // 2)])

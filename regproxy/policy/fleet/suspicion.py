@@ -1,5 +1,6 @@
 """Which members are left alone for a while, because they did not answer, were slow or sent wrong bytes; seconds are the caller's."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ class Suspicions:
     """What one member holds against others."""
 
     _records: dict[str, _Record] = field(default_factory=dict)
+    _served_at: dict[str, float] = field(default_factory=dict)
 
     def is_suspected(self, member: str, now: float) -> bool:
         record = self._records.get(member)
@@ -40,19 +42,25 @@ class Suspicions:
             record.in_a_row = min(record.in_a_row + 1, _MAX_DOUBLINGS)
         return is_news
 
+    def has_served(self, member: str, since: float) -> bool:
+        """Whether *member* gave anything *since* then."""
+        return self._served_at.get(member, -math.inf) >= since
+
     def sent_corrupt(self, member: str, now: float) -> None:
         record = self._records.setdefault(member, _Record())
         record.corrupt += 1
         record.reason = "it sent wrong bytes"
         record.until = now + CORRUPT_FOR
 
-    def served(self, member: str) -> None:
+    def served(self, member: str, now: float) -> None:
         """Record that *member* gave what it was asked for: it is trusted from now on, unless that is about wrong bytes."""
+        self._served_at[member] = now
         record = self._records.get(member)
         if record is not None and not record.corrupt:
             del self._records[member]
 
     def retain(self, members: Collection[str]) -> None:
         """Forget who is no longer a member."""
-        for gone in self._records.keys() - set(members):
-            del self._records[gone]
+        for known in (self._records, self._served_at):
+            for gone in known.keys() - set(members):
+                del known[gone]

@@ -55,6 +55,11 @@ class Walk:
         """Where the next walk is to begin after this one was served: one above, in case there is room by now."""
         return max(self._index - 1, 0)
 
+    @property
+    def full(self) -> frozenset[str]:
+        """Those that could do no more when they were asked last."""
+        return frozenset(self._full)
+
     def next(self) -> Ask | None:
         """Return who is to be asked now; None: nobody."""
         while self._last_resorts is None:

@@ -15,20 +15,29 @@ def test_n17_01_who_does_not_answer_is_left_alone_longer_each_time() -> None:
 def test_n17_01_who_serves_is_trusted_unless_it_sent_wrong_bytes() -> None:
     held = Suspicions()
     held.failed("a", "it did not answer", 0.0)
-    held.served("a")
-    held.served("b")
+    held.served("a", 1.0)
+    held.served("b", 1.0)
     assert not held.is_suspected("a", 1.0)
     held.sent_corrupt("b", 0.0)
-    held.served("b")
+    held.served("b", 1.0)
     assert held.is_suspected("b", CORRUPT_FOR - 1)
     assert not held.is_suspected("b", CORRUPT_FOR)
 
 
+def test_n17_01_when_a_member_served_last_is_known() -> None:
+    held = Suspicions()
+    held.served("a", 5.0)
+    assert [held.has_served("a", since) for since in (4.0, 5.0, 6.0)] == [True, True, False]
+    assert not held.has_served("b", 0.0)
+
+
 def test_n17_01_who_left_is_forgotten() -> None:
     held = Suspicions()
+    held.served("a", 5.0)
     held.failed("a", "it did not answer", 0.0)
     held.failed("b", "it broke off", 0.0)
     held.retain(["b"])
+    assert not held.has_served("a", 0.0)
     assert not held.is_suspected("a", 1.0)
     assert held.is_suspected("b", 1.0)
 

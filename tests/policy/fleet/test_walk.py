@@ -109,6 +109,7 @@ def test_n17_01_those_who_can_do_no_more_are_asked_again_after_pauses_and_who_fa
             assert ask.is_final
             last.append(ask.member)
             found.busy(ask)
+    assert sorted(found.full) == sorted(last)
     assert sorted(last) == sorted(set(first) - {chain(DEEP)[2]})
     assert 5 < sum(pauses) < 12
     assert walk(suspected=frozenset(MEMBERS)).pause() is None, "nobody is full"
