@@ -116,6 +116,7 @@ class FakeServer:
         self._runner = web.ServerRunner(server, shutdown_timeout=_CLOSING)
         await self._runner.setup()
         listening = _bound(self._reserved.family, self._address, self.port)
+        listening.listen(4096)  # with TLS, a site does not
         await TimedSite(self._runner, listening, handshake_timeout=60, ssl_context=self._tls, backlog=4096).start()
 
     async def stop(self) -> None:

@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 
 
 async def _uploaded(proxy: Rig) -> None:
+    await proxy.settled()
     while (await proxy.admin("store/status"))[1]["behind"]["pending"]:
         pass
 
