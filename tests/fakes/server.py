@@ -1,6 +1,7 @@
 """A real HTTP server on loopback that keeps a ledger and can be told to misbehave."""
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import weakref
@@ -127,7 +128,8 @@ class FakeServer:
         for site in runner.sites:
             await site.stop()
         for transport in self._transports:
-            transport.abort()
+            with contextlib.suppress(AttributeError):  # asyncio's, of one that was closed with something left to write, and has written it
+                transport.abort()
         await runner.cleanup()
         await asyncio.sleep(0)  # for the sockets to be closed
 

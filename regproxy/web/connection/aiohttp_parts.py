@@ -121,9 +121,11 @@ class TimedSite(web.SockSite):
     async def stop(self) -> None:
         """Take over who was accepted before, then listen no more: asyncio 3.11 leaves open, to nobody, who was not handed over by then."""
         asyncio.get_running_loop().remove_reader(self._sock)
-        for _ in range(_TURNS):
-            await asyncio.sleep(0)
-        await super().stop()
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            await super().stop()
 
 
 def close_idle(server: web.Server) -> None:
