@@ -23,6 +23,7 @@ from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PING, Blob, target_of
 from regproxy.policy.clock import WallClock
 from regproxy.ports import decoded_error
+from regproxy.upstream.aiohttp_parts import broken_off
 from regproxy.upstream.body_protocol import flow_of
 from regproxy.upstream.hosts.authorities import system_context
 
@@ -228,7 +229,11 @@ class PeerClient:
                     raise PeerError(reason) from error
                 if answered.get(OUTCOME) == MISDIRECTED:
                     raise PeerError("it goes by another name: see its fleet.advertise")
-                yield response, sealed
+                try:
+                    with broken_off():
+                        yield response, sealed
+                except aiohttp.ServerDisconnectedError as error:
+                    raise PeerError("it broke off", is_suspect=False) from error
                 return
             finally:
                 if not response.content.at_eof():

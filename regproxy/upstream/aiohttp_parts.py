@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
+
+_GONE = "Connection closed."  # what aiohttp says of a body that is read after its connection
 
 
 class PeerResponse(aiohttp.ClientResponse):
@@ -64,6 +67,20 @@ def body_connection(response: aiohttp.ClientResponse) -> BodyConnection | None:
     if transport is None or transport.is_closing() or response.content.is_eof():
         return None
     return BodyConnection(transport, length, connection.protocol, response.content)
+
+
+@contextmanager
+def broken_off() -> Iterator[None]:
+    """Raise `aiohttp.ServerDisconnectedError` where a body is read whose connection is gone, and has left no error.
+
+    aiohttp calls it a mistake of ours to read on (`StreamReader._wait`).
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if str(error) != _GONE:
+            raise
+        raise aiohttp.ServerDisconnectedError from error
 
 
 async def read_any(content: aiohttp.StreamReader) -> bytes:

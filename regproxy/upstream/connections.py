@@ -22,7 +22,7 @@ from regproxy.policy.clients.sharing import Share
 from regproxy.policy.routing import Host
 from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
-from regproxy.upstream.aiohttp_parts import PeerResponse
+from regproxy.upstream.aiohttp_parts import PeerResponse, broken_off
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 from regproxy.upstream.hosts.authorities import context_of
 
@@ -189,7 +189,8 @@ class Connections:
         """Translate errors of a request to *url* into our own."""
         where = _place(url)
         try:
-            yield
+            with broken_off():
+                yield
         except (TimeoutError, aiohttp.ServerTimeoutError) as error:
             raise Unavailable(f"{where} did not answer in time", timed_out=True) from error
         except aiohttp.ClientConnectorError as error:

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.test_utils import TestServer
 
-from regproxy.upstream.aiohttp_parts import PeerResponse, body_connection, read_any
+from regproxy.upstream.aiohttp_parts import PeerResponse, body_connection, broken_off, read_any
 
 
 @pytest.mark.parametrize("name", ["connection_lost", "force_close"])
@@ -70,3 +70,13 @@ async def test_what_came_before_the_end_is_read_before_the_error() -> None:
     assert await read_any(content) == b"ab"
     with pytest.raises(aiohttp.ClientPayloadError):
         await read_any(content)
+
+
+async def test_a_body_whose_connection_is_gone_is_broken_off() -> None:
+    """Not a mistake of ours, as aiohttp takes it: a hostile host was seen to bring it about, with nothing left to say why."""
+    protocol = ResponseHandler(asyncio.get_running_loop())
+    body = aiohttp.StreamReader(protocol, 1024, loop=asyncio.get_running_loop())
+    with pytest.raises(aiohttp.ServerDisconnectedError), broken_off():
+        await read_any(body)
+    with pytest.raises(RuntimeError, match="ours"), broken_off():
+        raise RuntimeError("ours")
