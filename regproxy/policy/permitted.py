@@ -1,7 +1,8 @@
 """What may be pulled of an upstream: `allow` names it, and `deny` takes from that.
 
 Patterns are over the repository and the tag as clients name them, `library/nginx:1.27`, before a host's `rewrite` and `prefix`. A digest,
-matched as `repository@digest`, is allowed wherever some tag or digest of its repository is: what a tag means is pulled by digest.
+matched as `repository@digest`, is allowed wherever some tag or digest of its repository is: what a tag means is pulled by digest. A
+repository alone is all of it, and where `deny` names each of its tags, nothing is pulled by digest either.
 """
 
 from fnmatch import fnmatchcase
@@ -18,22 +19,26 @@ def check_denied(route: Route, target: Target) -> None:
     separator = "@" if ":" in str(target) else ":"
     subject = f"{name}{separator}{target}"
     for pattern in upstream.deny:
-        if fnmatchcase(subject, pattern):
+        if fnmatchcase(subject, pattern) or _covers_all(pattern, name):
             raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
     if not (_allows_some(upstream, name) if separator == "@" else _allows(upstream, subject)):
         raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration does not allow it")
 
 
 def check_listing_denied(route: Route) -> None:
-    """Raise DENIED where the configuration forbids every tag of a repository, so that there is nothing to list."""
+    """Raise DENIED where the configuration forbids all of a repository, so that there is nothing to list."""
     if denies_all(route.upstream, route.repository.name):
         raise errors.denied(f"{route.repository} may not be listed: the configuration denies all of it")
 
 
 def denies_all(upstream: Upstream, name: str) -> bool:
-    """Report whether no tag of repository *name* may be pulled: some pattern denies all of them, or none is allowed."""
-    is_denied = any(pattern.endswith("*") and fnmatchcase(f"{name}:", pattern) for pattern in upstream.deny)
-    return is_denied or not _allows_some(upstream, name)
+    """Report whether nothing of repository *name* may be pulled: some pattern denies all of it, or none allows any."""
+    return any(_covers_all(pattern, name) for pattern in upstream.deny) or not _allows_some(upstream, name)
+
+
+def _covers_all(pattern: str, name: str) -> bool:
+    """Report whether *pattern* names the repository itself, or each of its tags."""
+    return fnmatchcase(name, pattern) or (pattern.endswith("*") and fnmatchcase(f"{name}:", pattern))
 
 
 def _allows(upstream: Upstream, subject: str) -> bool:

@@ -29,7 +29,7 @@ OURS = Exemptions(frozenset({"kube-system", "regproxy"}))
 def routes(tmp_path_factory: pytest.TempPathFactory) -> Routes:
     file = tmp_path_factory.mktemp("admission") / "regproxy.yaml"
     file.write_text(
-        "upstreams: {docker.io: {deny: ['*:latest', 'library/evil:*']},"
+        "upstreams: {docker.io: {deny: ['*:latest', 'library/evil:*', 'library/bare']},"
         " 'registry.internal:5000': {hosts: [{url: 'http://registry.internal:5000'}], deny: ['*:latest']}}"
     )
     settings = load(file, {})
@@ -66,6 +66,9 @@ def document(
         ("docker.io/library/nginx", True),
         ("index.docker.io/library/nginx:latest", True),
         ("evil:1", True),
+        (f"evil@{DIGEST}", True),
+        ("bare:1", True),
+        (f"bare:1@{DIGEST}", True),
         ("registry.internal:5000/team/app", True),
         ("registry.internal:5000/team/app:latest", True),
         ("registry.internal:5000/team/app:1", False),

@@ -14,7 +14,9 @@ from regproxy.policy.routing import Route, Upstream
 
 DIGEST = Digest.of(b"")
 
-patterns = st.sampled_from(["*", "library/*", "library/nginx", "library/nginx:1*", "team/*", "*:latest", f"*@{DIGEST}", "*@*"])
+patterns = st.sampled_from(
+    ["*", "library/*", "library/nginx", "library/nginx:*", "library/nginx:1*", "team/*", "*:latest", f"*@{DIGEST}", "*@*"]
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,14 @@ patterns = st.sampled_from(["*", "library/*", "library/nginx", "library/nginx:1*
         pytest.param(("*:latest",), Tag("1.27"), False, id="another tag"),
         pytest.param(("*:latest",), DIGEST, False, id="a tag, asked by digest"),
         pytest.param(("library/*",), DIGEST, True, id="repositories, asked by digest"),
+        pytest.param(("library/nginx",), Tag("1.27"), True, id="a repository"),
+        pytest.param(("library/nginx",), DIGEST, True, id="a repository, asked by digest"),
+        pytest.param(("*/nginx",), DIGEST, True, id="a repository of any namespace, asked by digest"),
+        pytest.param(("library/nginx:*",), DIGEST, True, id="each tag, asked by digest"),
+        pytest.param(("library/*:*",), DIGEST, True, id="each tag of repositories, asked by digest"),
+        pytest.param(("library/nginx:1*",), DIGEST, False, id="some tags, asked by digest"),
+        pytest.param(("library/ngin",), Tag("1.27"), False, id="the beginning of a name"),
+        pytest.param(("nginx",), DIGEST, False, id="the end of a name"),
         pytest.param((f"*@{DIGEST}",), DIGEST, True, id="a digest"),
         pytest.param((f"*@{DIGEST}",), Tag("latest"), False, id="a digest, asked by tag"),
         pytest.param(("a/*", "library/nginx:*"), Tag("1.27"), True, id="the second of two patterns"),
@@ -56,7 +66,9 @@ def test_what_the_configuration_denies_is_refused(deny: tuple[str, ...], target:
         (("*:latest",), False),
         (("library/nginx:1*",), False),
         (("library/nginx@*",), False),
-        (("library/nginx",), False),
+        (("library/nginx",), True),
+        (("*/nginx",), True),
+        (("library/ngin",), False),
         (("nginx:*",), False),
         (("library/nginx-unit*",), False),
         (("team/*",), False),
@@ -103,6 +115,12 @@ def test_n19_02_tags_are_listed_where_some_of_them_are_allowed(allow: tuple[str,
     assert denies_all(route.upstream, route.repository.name) is not listed
     with nullcontext() if listed else pytest.raises(RegistryError, match="may not be listed"):
         check_listing_denied(route)
+
+
+@given(deny=patterns, target=st.sampled_from([Tag("1.27"), Tag("latest"), DIGEST]))
+def test_nothing_is_served_of_a_repository_that_is_denied_as_a_whole(deny: str, target: Target) -> None:
+    route = Route(Upstream("docker.io", (), deny=(deny,)), Repository("docker.io", "library/nginx"))
+    assert _is_refused(route, target) or not denies_all(route.upstream, route.repository.name)
 
 
 @given(deny=patterns, target=st.sampled_from([Tag("1.27"), Tag("latest"), DIGEST]))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.ports import Kind
 from tests.fakes.registry import FakeRegistry
@@ -78,6 +79,7 @@ async def test_n13_23_the_catalog_goes_on_after_a_name(tmp_path: Path) -> None:
     [
         (["a/*"], ["b", "library/nginx", "z-last"]),
         (["b:*", "z-last*"], ["a/one", "a/two", "library/nginx"]),
+        (["b", "a/one", "last"], ["a/two", "library/nginx", "z-last"]),
         (["*:latest", "*@sha256:*", "b:1"], NAMES),
         (["*"], []),
     ],
@@ -106,15 +108,23 @@ async def test_n13_23_a_page_goes_on_past_more_that_is_denied_than_is_read_at_on
             assert await _walk(proxy, "?n=1") == ["seen", "z-last"]
 
 
-async def test_n13_23_no_list_is_told_of_what_may_not_be_pulled(tmp_path: Path) -> None:
-    """Neither of its tags, nor of what refers to it, from upstream or from the store."""
+@pytest.mark.parametrize("deny", ["secret/*", "secret/app", "secret/app:*"])
+async def test_n13_23_nothing_is_told_of_what_may_not_be_pulled(tmp_path: Path, deny: str) -> None:
+    """Neither its tags, its manifests, its blobs, nor what refers to it, from upstream or from the store."""
     async with FakeRegistry() as one:
         image = one.add_image("secret/app", "1", [b"layer"])
-        paths = ["/v2/secret/app/tags/list", "/v2/secret/app/tags/list?n=0", f"/v2/secret/app/referrers/{image.digest}"]
+        paths = [
+            "/v2/secret/app/tags/list",
+            "/v2/secret/app/tags/list?n=0",
+            f"/v2/secret/app/referrers/{image.digest}",
+            "/v2/secret/app/manifests/1",
+            f"/v2/secret/app/manifests/{image.digest}",
+            f"/v2/secret/app/blobs/{Digest.of(b'layer')}",
+        ]
         async with rig(tmp_path / "store", {"reg.test": one.url}) as proxy:
             assert {(await proxy.ask(path)).status for path in paths} == {200}
         asked = len(one.ledger)
-        async with rig(tmp_path / "store", {"reg.test": {"hosts": [{"url": one.url}], "deny": ["secret/*"]}}) as proxy:
+        async with rig(tmp_path / "store", {"reg.test": {"hosts": [{"url": one.url}], "deny": [deny]}}) as proxy:
             answers = [await proxy.ask(path) for path in paths]
-        assert [(answer.status, json.loads(answer.body)["errors"][0]["code"]) for answer in answers] == [(403, "DENIED")] * 3
+        assert [(answer.status, json.loads(answer.body)["errors"][0]["code"]) for answer in answers] == [(403, "DENIED")] * len(paths)
         assert len(one.ledger) == asked

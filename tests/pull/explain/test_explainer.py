@@ -100,8 +100,9 @@ async def test_a_failure_is_named_as_kubelet_names_it_with_what_to_do(upstream: 
     assert step["advice"]
 
 
-async def test_what_is_denied_is_not_asked_for(upstream: FakeRegistry, tmp_path: Path) -> None:
-    async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": upstream.url}], "deny": ["*:1"]}}) as proxy:
+@pytest.mark.parametrize("deny", ["*:1", "library/app"])
+async def test_what_is_denied_is_not_asked_for(upstream: FakeRegistry, tmp_path: Path, deny: str) -> None:
+    async with rig(tmp_path / "store", {"docker.io": {"hosts": [{"url": upstream.url}], "deny": [deny]}}) as proxy:
         assert (await explained(proxy))["outcome"] == "ErrImagePull: denied by configuration (403)"
     assert upstream.ledger == []
 
