@@ -225,7 +225,14 @@ def _comment_above(lines: list[str], line: int) -> str:
         line -= 1
     if line == 0:
         return ""
-    return "\n\n".join(_escaped(" ".join(part.split("\n"))) for part in "\n".join(found).split("\n\n"))
+    return "\n\n".join(map(_rendered, "\n".join(found).split("\n\n")))
+
+
+def _rendered(paragraph: str) -> str:
+    """Fence an example, which is a key alone and what is indented below it, so that it can be copied; join the lines of a sentence."""
+    if re.fullmatch(r"\w+:(\n +.*)+", paragraph):
+        return f"```yaml\n{paragraph}\n```"
+    return _escaped(" ".join(paragraph.split("\n")))
 
 
 def _escaped(text: str) -> str:

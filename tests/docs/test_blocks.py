@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
 import typer
 import yaml
@@ -23,14 +24,17 @@ from tests.trust.signing import Signer
 from .blocks import ROOT, Block, commands, fenced, inline
 
 NAMES = {"DOCKER_USER", "DOCKER_PASSWORD", "REGPROXY_REDIS_KEY", "TCR_USER", "TCR_PASSWORD", "SWR_KEY", "SWR_PASSWORD", "REGISTRY_PASSWORD"}
-NAMES |= {"HARBOR_HOOK_SECRET", "DOCKERHUB_HOOK_SECRET", "HARBOR_PREHEAT_SECRET", "CF_ID", "CF_SECRET"}
+NAMES |= {"GRAFANA_TOKEN", "QUAY_HOOK_SECRET", "HARBOR_HOOK_SECRET", "DOCKERHUB_HOOK_SECRET", "HARBOR_PREHEAT_SECRET", "CF_ID", "CF_SECRET"}
 NAMES |= {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "REGPROXY_OBJECT_KEY", "REGPROXY_FLEET_KEY"}
 NAMES |= {"ALIYUN_KEY_ID", "ALIYUN_KEY_SECRET", "TENCENT_KEY_ID", "TENCENT_KEY_SECRET", "HUAWEI_AK", "HUAWEI_SK"}
-ENVIRONMENT = dict.fromkeys(NAMES, "0123456789abcdef" * 4)  # as long as keys have to be
+ENVIRONMENT = dict.fromkeys(NAMES, "0123456789abcdef" * 4) | {"OPS_TOKEN": "fedcba9876543210" * 4}  # as long as keys have to be
 # Programs that the documentation calls, beside those that are looked at below.
 KNOWN = {"curl", "skopeo", "pipx", "uvx", "useradd", "install", "systemctl", "docker", "docker-compose", "python3", "/opt/regproxy/bin/pip",
          "apt-get", "bash", "export", "kill", "openssl", "update-ca-certificates", "crane", "oras", "helm", "podman", "ollama"}  # fmt: skip
-_READ_AT_START = r"/etc/regproxy/(\w+\.pub|trusted_root\.json|app\.pem)"  # public keys, authorities that vouch for them, a key of ours
+_READ_AT_START = (  # public keys, authorities that vouch for them, a key of ours; who may log in; a secret; a cluster's own
+    r"/(?:etc/regproxy|var/run/secrets/kubernetes\.io/serviceaccount)/"
+    r"(\w+\.pub|trusted_root\.json|app\.pem|htpasswd|tokens\.yaml|dockerhub-secret|ca\.crt|token\b)"
+)
 LANGUAGES = {"yaml", "toml", "json", "sh"}
 
 
@@ -41,12 +45,27 @@ def of(language: str) -> list[object]:
 def loaded(text: str, folder: Path) -> Settings:
     path = folder / "regproxy.yaml"
     for name in set(re.findall(_READ_AT_START, text)):
-        if name == "app.pem":
-            (folder / name).write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
-            continue
-        (folder / name).write_bytes(Signer().pem if name.endswith(".pub") else Sigstore().trust_root())
+        (folder / name).write_bytes(_file(name, folder))
     path.write_text(re.sub(_READ_AT_START, rf"{folder}/\1", text))
     return load(path, ENVIRONMENT)
+
+
+def _file(name: str, folder: Path) -> bytes:
+    match name:
+        case "app.pem":
+            return RSAKey.generate_key(2048).as_pem(private=True)
+        case "ca.crt":
+            return Authority(folder).ca.read_bytes()
+        case "htpasswd":
+            return b"ci:" + bcrypt.hashpw(b"password", bcrypt.gensalt(4))
+        case "tokens.yaml":
+            return b'ci: {token: 5d41402abc4b2a76b9719d91, allow: ["docker.io/library/*"]}'
+        case "dockerhub-secret" | "token":
+            return b"0123456789abcdef" * 4
+        case "trusted_root.json":
+            return Sigstore().trust_root()
+        case _:
+            return Signer().pem
 
 
 def test_n13_03_every_block_says_what_it_is() -> None:
@@ -63,7 +82,14 @@ def test_n13_03_a_block_of_configuration_loads(block: Block, tmp_path: Path) -> 
     if set(document) == {"containerRuntime"}:  # dfinit.yaml of Dragonfly
         assert set(document["containerRuntime"]["containerd"]) == {"registries", "proxyAllRegistries"}
         return
-    loaded(block.text, tmp_path)
+    text = block.text
+    if (
+        "certificates" in document.get("clients", {}) and "tls" not in document
+    ):  # which the page of all settings has in a section of its own
+        authority = Authority(tmp_path)
+        pair = authority.issue("server")
+        text += f"tls: {{certificate: {pair.certificate}, key: {pair.key}, client_ca: {authority.ca}}}\n"
+    loaded(text, tmp_path)
 
 
 @pytest.mark.parametrize("block", of("toml"))

@@ -1,9 +1,11 @@
 """docs/configuration.md: complete, and what the settings say now."""
 
+import re
 from collections.abc import Iterator
 from typing import get_args
 
 import pytest
+import yaml
 
 from docs.configuration import PAGE, Setting, page, settings
 from regproxy.config.model import Model
@@ -23,6 +25,14 @@ def test_no_setting_is_missing() -> None:
 def test_a_setting_has_a_type_and_a_default(setting: Setting) -> None:
     assert setting.type
     assert setting.default or setting.type.startswith(("Mapping", "List"))
+
+
+@pytest.mark.parametrize("path", ["clients", "admin_tokens", "redis", "fleet", "quotas", "warm", "hooks"])
+def test_an_example_is_a_block_that_can_be_copied(path: str) -> None:
+    """tests/docs/test_blocks.py loads it."""
+    [setting] = [each for each in settings() if each.path == path]
+    [example] = re.findall(r"(?m)^```yaml\n((?:.+\n)+)```$", setting.reason)
+    assert list(yaml.safe_load(example)) == [path]
 
 
 def _paths(model: type[Model], path: str = "") -> Iterator[str]:
