@@ -97,7 +97,7 @@ def warm(
 def refresh(
     image: Annotated[str, typer.Argument(help="An image with a tag, as in docker pull.")], config: ConfigFile = None, admin: Admin = None
 ) -> None:
-    """Ask upstream now what a tag means, however fresh its record is."""
+    """Ask the next cache or registry now what a tag means, however fresh its record is, for this replica alone."""
     found = asked(loaded(config), admin, "POST", "refresh", {"image": image})
     typer.echo(f"{found['name']} is {found['digest']} ({found['outcome']})")
 
