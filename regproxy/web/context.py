@@ -1,6 +1,7 @@
 """One request and its response, as the access line and the metrics describe them."""
 
 import itertools
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,13 +14,21 @@ from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.http.trace_context import TraceContext
 from regproxy.web.not_found_limiter import Reservation
 
-_ours = secrets.token_hex(4)  # tells processes apart; the system's randomness for each request costs more than it tells
+_ours = [secrets.token_hex(4)]  # tells processes apart; the system's randomness for each request costs more than it tells
 _numbers = itertools.count(1)
 _REQUEST_ID, _API_VERSION, _NAMESPACE = istr("X-Request-Id"), istr("Docker-Distribution-API-Version"), istr("OCI-Namespace")
 
 
+def _begin_process() -> None:
+    _ours[0] = secrets.token_hex(4)
+
+
+os.register_at_fork(after_in_child=_begin_process)
+
+
 def new_request_id() -> str:
-    return f"{_ours}{next(_numbers):08x}"
+    """Return what no other request has had, in any process."""
+    return f"{_ours[0]}{next(_numbers):08x}"
 
 
 @dataclass(slots=True)

@@ -265,6 +265,10 @@ async def test_u01_a_herd_over_four_workers_asks_one_token_and_one_manifest(tmp_
             answers = await asyncio.gather(*(program.ask(MANIFEST) for _ in range(80)))
             assert {status for status, _ in answers} == {200}
             assert await program.metric('regproxy_requests_total{endpoint="manifests"') == 80
+            program.tell(signal.SIGTERM)
+            assert await program.ended() == 0
+    ids = [line["request_id"] for line in program.lines() if line.get("endpoint") == "manifests"]
+    assert (len(ids), len(set(ids))) == (80, 80), "the header X-Request-Id finds one line"
     assert len(upstream.issued) == 1
     assert len([entry for entry in upstream.ledger if entry.kind == "manifests" and entry.status == 200]) == 1
 

@@ -65,6 +65,17 @@ print(len(forked(0, print, [])), gc.isenabled(), gc.get_freeze_count() > 10_000)
     assert _run(script).stdout.split() == ["0", "True", "True"]
 
 
+def test_the_requests_of_each_worker_have_ids_of_their_own() -> None:
+    script = """
+from regproxy.server.child import forked
+from regproxy.web.context import new_request_id
+children = forked(2, lambda line: line.sendall(new_request_id().encode()), [])
+print(new_request_id(), *(child.line.recv(99).decode() for child in children))
+"""
+    ids = _run(script).stdout.split()
+    assert len({each[:8] for each in ids}) == 3
+
+
 def test_a_fork_ends_with_its_parent() -> None:
     script = """
 import os, signal

@@ -80,6 +80,10 @@ async def test_a_reload_cuts_no_pull_and_counts_for_the_next_one(upstream: FakeR
             assert (answer.body == BLOB, answer.was_reset) == (True, False)
         assert upstream.sent_blob_bytes() == len(BLOB)
         assert await program.metric('regproxy_worker_restarts_total{reason="replaced"}') == 1
+        program.tell(signal.SIGTERM)
+        assert await program.ended() == 0
+    ids = [line["request_id"] for line in program.lines() if "request_id" in line]
+    assert (len(ids) >= 3, len(set(ids))) == (True, len(ids)), "the worker that came counts on where the first one is"
 
 
 async def test_reloads_under_load_lose_no_request_and_leave_nothing_behind(upstream: FakeRegistry, program: Program) -> None:
