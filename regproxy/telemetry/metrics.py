@@ -69,6 +69,7 @@ class _Durations(Histogram):
 
 _Gauge = partial(Gauge, multiprocess_mode="livemostrecent")  # of all processes, what was said last
 
+CONTENT = frozenset({"manifests", "blobs", "tags", "referrers"})  # endpoints whose requests make the hit ratio; others never hit
 REQUESTS = Counter("regproxy_requests_total", "Requests answered", ["endpoint", "upstream", "outcome"])
 SECONDS = _Durations(
     "regproxy_request_seconds",
@@ -182,11 +183,13 @@ def exposition() -> tuple[bytes, str]:
 
 
 def totals() -> dict[str, float]:
-    """Add up what the page of the admin port draws: requests by outcome (`requests.hit`), and the others by name."""
+    """Add up what the page of the admin port draws: requests for content by outcome (`requests.hit`), and the others by name."""
     sums = dict.fromkeys(_DRAWN.values(), 0.0)
     for family in _all_processes().collect():
         for sample in family.samples:
             if sample.name == "regproxy_requests_total":
+                if sample.labels["endpoint"] not in CONTENT:
+                    continue
                 name = f"requests.{sample.labels['outcome']}"
                 sums[name] = sums.get(name, 0.0) + sample.value
             elif (drawn := _DRAWN.get(sample.name)) is not None:

@@ -33,6 +33,18 @@ def test_n19_02_the_counters_by_upstream_are_known() -> None:
     assert "SIGNATURES" in BY_UPSTREAM
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "counted"),
+    [("manifests", 1), ("blobs", 1), ("tags", 1), ("referrers", 1), ("ping", 0), ("token", 0), ("fleet", 0), ("catalog", 0), ("other", 0)],
+)
+def test_the_page_counts_requests_for_content_alone(endpoint: str, counted: int) -> None:
+    before = metrics.totals()
+    metrics.REQUESTS.labels(endpoint, "", "hit").inc()
+    metrics.REQUESTS.labels(endpoint, "", "ok").inc()
+    after = metrics.totals()
+    assert [after.get(name, 0) - before.get(name, 0) for name in ("requests.hit", "requests.ok")] == [counted, counted]
+
+
 def test_many_durations_at_once_are_observed_as_one_by_one() -> None:
     values = [0.0, 0.0009, 0.001, 0.0011, 0.005, 0.3, 299.0, 300.0, 301.0, 0.0009]
     together, singly = (

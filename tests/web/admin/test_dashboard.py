@@ -46,6 +46,15 @@ async def test_every_metric_grafana_is_to_show_is_told(proxy: Rig) -> None:
     assert {name.removesuffix("_bucket") for name in shown} <= told
 
 
+def test_grafana_draws_of_the_requests_those_that_the_page_draws() -> None:
+    panels = json.loads((Path(__file__).parents[3] / "deploy/helm/regproxy/grafana.json").read_text())["panels"]
+    drawn = re.findall(
+        r"regproxy_requests_total{(.*?)}", " ".join(target["expr"] for panel in panels for target in panel.get("targets", ()))
+    )
+    assert len(drawn) == 3
+    assert {frozenset(re.findall(r'endpoint=~"(.*?)"', selector)[0].split("|")) for selector in drawn} == {metrics.CONTENT}
+
+
 async def test_every_path_it_reads_answers(proxy: Rig) -> None:
     _, page = await fetched(proxy)
     paths = set(re.findall(r'(?:asked|fetch)\([`"](api/v1/[a-z/]+|readyz)[?`"$](?![^;)]*(?:POST|DELETE))', page))
