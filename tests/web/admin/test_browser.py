@@ -91,6 +91,11 @@ async def test_n15_14_the_admin_page_in_a_browser(page: Browser, proxy: Rig, ups
     """One browser for all of it: starting one takes longer than what is asked of it."""
     await _charts_have_axes_and_units(page)
     assert await page.run("return [...document.querySelectorAll('section[hidden]')].map(each => each.id)") == ["fleet", "object-store"]
+    assert (
+        await page.run("return [...document.querySelectorAll('[hidden]')].filter(each => each.checkVisibility()).map(each => each.id)")
+        == []
+    )
+    assert await page.run("return document.getElementById('sign-in').hidden"), "there are no tokens"
     await _every_part_has_a_name_and_enough_contrast_and_fits(page)
     await _a_download_is_shown_with_its_followers(page, proxy, upstream)
     await _the_table_searches_and_shows_hostile_text_as_text(page)
@@ -227,7 +232,7 @@ async def test_n16_04_whoever_has_a_token_signs_in_on_the_page(tmp_path: Path, u
         await page.devtools("Network.enable")
         await page.devtools("Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": "192.0.2.1"})
         await page.ask("url", {"url": f"http://{LOOPBACK}:{proxy.admin_port}/"})
-        await page.until("!document.getElementById('sign-in').hidden && document.querySelector('main').hidden")
+        await page.until("document.getElementById('token').checkVisibility() && !document.querySelector('main').checkVisibility()")
         await page.run("document.getElementById('token').focus()")
         await page.press(f"wrong{ENTER}")
         await page.until("document.getElementById('state').textContent.includes('none of admin_tokens')")
