@@ -68,4 +68,4 @@ async def test_p03_who_reads_along_goes_on_where_the_fetching_worker_died(tmp_pa
             assert (await program.ask(path))[1] == blob
         starts = [int(entry.headers["range"].removeprefix("bytes=").partition("-")[0]) for entry in upstream.ledger]
         assert starts[before:], "somebody went on"
-        assert min(starts[before:]) > MIB, "with what was on the disk"
+        assert min(starts[before:]) > MIB // 2, "with what was on the disk"
