@@ -1,6 +1,7 @@
-"""File systems of their own, with room for little; they take root, and are skipped without it."""
+"""Disks with room for little: file systems of their own, which take root, and are skipped without it, and a limit on files."""
 
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -78,3 +79,14 @@ def frozen(place: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["fsfreeze", "--unfreeze", place], check=True)
+
+
+@contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """Let no file of this process become larger than *size* bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

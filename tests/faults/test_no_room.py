@@ -2,11 +2,10 @@
 
 import asyncio
 import os
-import resource
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from regproxy.ports import StoreError
 from tests.fakes.deeds import Status
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.volume import tmpfs
+from tests.fakes.volume import file_limit, tmpfs
 from tests.rig import Rig, get, raw, rig
 
 NAME = "library/app"
@@ -266,19 +265,9 @@ async def test_d18_a_volume_that_is_gone_is_not_written_beside(upstream: FakeReg
     assert (await proxy.ask(_blob(digest))).headers["Cache-Status"] == "regproxy; hit"
 
 
-@contextmanager
-def _file_limit(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 async def test_d28_a_limit_on_file_sizes_is_a_full_disk(upstream: FakeRegistry, proxy: Rig) -> None:
     digest = upstream.add_blob(NAME, LARGE)
-    with _file_limit(17 * MIB):
+    with file_limit(17 * MIB):
         assert (await proxy.ask(_blob(digest))).body == LARGE
         await proxy.settled()
 

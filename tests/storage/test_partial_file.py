@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import resource
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from regproxy.policy.store.quota import Limits, on_disk
 from regproxy.ports import Extent, Full, Gone, IngestStage, Resumable, StoreError
 from regproxy.storage import partial_file
 from regproxy.storage.disk import DiskStore
+from tests.fakes.volume import file_limit
 from tests.storage.stored import BODY, DIGEST, path
 
 APP = Repository("docker.io", "library/app")
@@ -232,23 +230,13 @@ async def test_n19_06_what_has_no_room_ahead_of_its_turn_is_refused(tmp_path: Pa
     store.close()
 
 
-@contextmanager
-def _file_limit(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 async def test_d02_what_cannot_be_recorded_is_not_written_ahead_of_its_turn(store: DiskStore) -> None:
     """Several write there at once; another process would take all that is before it for written, and send zeros."""
     ingest = await store.ingest(DIGEST, len(BODY))
     await ingest.write([BODY[:100]])
     growing = ingest._growing
     assert growing is not None
-    with _file_limit(len(BODY)):
+    with file_limit(len(BODY)):
         for _ in range(2):
             with pytest.raises(OSError, match="File too large"):
                 growing.scatter()
