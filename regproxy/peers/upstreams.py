@@ -64,14 +64,11 @@ class Upstreams:
                 raise UnservedError(f"upstream sends no parts of {blob.digest}")
             await begin(download.size)
             await download.run(put)
-        except (Answer, Throttled) as error:
+        except (Answer, Throttled, Unavailable) as error:
+            if isinstance(error, Unavailable) and not error.answered:
+                raise UnservedError(str(error), is_cut_off=self._note(blob.repository.registry)) from error
             self._refusals[name] = detached(error)
             raise
-        except Unavailable as error:
-            if error.answered:
-                self._refusals[name] = detached(error)
-                raise
-            raise UnservedError(str(error), is_cut_off=self._note(blob.repository.registry)) from error
         except UpstreamError as error:
             raise UnservedError(str(error)) from error
         finally:
