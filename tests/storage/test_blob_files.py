@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from regproxy.storage.disk import DiskStore
-from tests.storage.stored import BODY, DIGEST, path
+from tests.storage.stored import BODY, DIGEST, open_files, path
 
 
 def _truncate(path: Path) -> None:
@@ -108,16 +108,12 @@ async def test_listing_tells_the_size_of_a_link_and_not_of_what_it_points_to(sto
     assert [each.size for each in await store.list_shard(DIGEST.hex[:2]) if each.digest == DIGEST] == [path(tmp_path).lstat().st_size]
 
 
-def _open_files() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def test_listing_leaves_no_descriptor_open(store: DiskStore) -> None:
+async def test_listing_leaves_no_descriptor_open(store: DiskStore, tmp_path: Path) -> None:
     await store.write(DIGEST, BODY)
-    before = _open_files()
+    before = open_files(tmp_path)
     for _ in range(10):
         await store.list_shard(DIGEST.hex[:2])
-    assert _open_files() == before
+    assert open_files(tmp_path) == before
 
 
 @pytest.mark.parametrize("size", [0, 100, 10**9])

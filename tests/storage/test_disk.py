@@ -12,11 +12,7 @@ from regproxy.policy.store.quota import Limits
 from regproxy.ports import Oversized
 from regproxy.storage.disk import DiskStore
 from regproxy.storage.opened import OpenBlob
-from tests.storage.stored import BODY, DIGEST, path
-
-
-def _open_files() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+from tests.storage.stored import BODY, DIGEST, open_files, path
 
 
 def _is_closed(content: OpenBlob) -> bool:
@@ -55,7 +51,7 @@ async def test_what_another_process_put_aside_is_a_miss_even_if_it_was_kept_open
 
 async def test_descriptors_kept_open_are_bounded(store: DiskStore, tmp_path: Path) -> None:
     bodies = [str(number).encode() for number in range(600)]
-    before = _open_files()
+    before = open_files(tmp_path)
     for body in bodies:
         lying = path(tmp_path, Digest.of(body))  # without the fsync that the store's own writing takes
         lying.parent.mkdir(parents=True, exist_ok=True)
@@ -63,17 +59,17 @@ async def test_descriptors_kept_open_are_bounded(store: DiskStore, tmp_path: Pat
         content = await store.open(Digest.of(body), len(body))
         assert content is not None
         content.release()
-    assert _open_files() - before <= 520
+    assert open_files(tmp_path) - before <= 520
 
 
-async def test_simultaneous_opens_of_one_blob_leak_no_descriptor(store: DiskStore) -> None:
+async def test_simultaneous_opens_of_one_blob_leak_no_descriptor(store: DiskStore, tmp_path: Path) -> None:
     await store.write(DIGEST, BODY)
-    before = _open_files()
+    before = open_files(tmp_path)
     opened = await asyncio.gather(*(store.open(DIGEST, len(BODY)) for _ in range(50)))
     for content in opened:
         assert content is not None
         content.release()
-    assert _open_files() - before <= 1
+    assert open_files(tmp_path) - before <= 1
 
 
 async def test_nobody_else_may_read_the_store(store: DiskStore, tmp_path: Path) -> None:
