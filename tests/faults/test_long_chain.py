@@ -43,6 +43,7 @@ class Client:
     def __init__(self, port: int) -> None:
         self._url = f"http://{LOOPBACK}:{port}"
         self._kept: set[str] = set()
+        self.has_all_but_one = asyncio.Event()
         self.failures = 0
 
     async def pull(self) -> None:
@@ -69,6 +70,8 @@ class Client:
     async def _layer(self, session: aiohttp.ClientSession, digest: str) -> None:
         await self._content(session, f"blobs/{digest}", digest)
         self._kept.add(digest)
+        if len(self._kept) == len(LAYERS):  # with the config
+            self.has_all_but_one.set()
 
     async def _content(self, session: aiohttp.ClientSession, path: str, digest: str) -> bytes:
         async with session.get(f"/v2/{NAME}/{path}?ns={REGISTRY}") as answer:
@@ -166,6 +169,8 @@ async def test_n17_07_a_hop_that_is_killed_in_the_middle_and_started_anew_fails_
         clients = [Client(node.port) for node in chain.nodes for _ in range(CLIENTS)]
         pulling = [asyncio.create_task(each.pull()) for each in clients]
         await stall.reached.wait()
+        if hop == "registry":  # what was not begun is refused while there is none
+            await asyncio.gather(*(each.has_all_but_one.wait() for each in clients))
         await chain.restart(hop)
         stall.event.set()
         await asyncio.gather(*pulling)
