@@ -2,12 +2,14 @@
 
 Patterns are over the repository and the tag as clients name them, `library/nginx:1.27`, before a host's `rewrite` and `prefix`. A digest,
 matched as `repository@digest`, is allowed wherever some tag or digest of its repository is: what a tag means is pulled by digest. A
-repository alone is all of it, and where `deny` names each of its tags, nothing is pulled by digest either.
+repository alone is all of it, and where `deny` names each of its tags, nothing is pulled by digest either. A pattern of tags denies no
+digest, though its `*` would fit one that happens to be written so.
 """
 
 from fnmatch import fnmatchcase
 
 from regproxy.oci import errors
+from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Target
 from regproxy.policy.freezing import touches, whole_pattern
 from regproxy.policy.routing import Route, Upstream
@@ -16,12 +18,13 @@ from regproxy.policy.routing import Route, Upstream
 def check_denied(route: Route, target: Target) -> None:
     """Raise DENIED where the configuration does not permit the pull."""
     upstream, name = route.upstream, route.repository.name
-    separator = "@" if ":" in str(target) else ":"
-    subject = f"{name}{separator}{target}"
+    is_digest = isinstance(target, Digest)
+    subject = f"{name}{'@' if is_digest else ':'}{target}"
     for pattern in upstream.deny:
-        if fnmatchcase(subject, pattern) or _covers_all(pattern, name):
+        is_meant = not is_digest or _names_digests(pattern)
+        if (is_meant and fnmatchcase(subject, pattern)) or _covers_all(pattern, name):
             raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
-    if not (_allows_some(upstream, name) if separator == "@" else _allows(upstream, subject)):
+    if not (_allows_some(upstream, name) if is_digest else _allows(upstream, subject)):
         raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration does not allow it")
 
 
@@ -34,6 +37,10 @@ def check_listing_denied(route: Route) -> None:
 def denies_all(upstream: Upstream, name: str) -> bool:
     """Report whether nothing of repository *name* may be pulled: some pattern denies all of it, or none allows any."""
     return any(_covers_all(pattern, name) for pattern in upstream.deny) or not _allows_some(upstream, name)
+
+
+def _names_digests(pattern: str) -> bool:
+    return "@" in pattern or "sha256:" in pattern or "sha512:" in pattern
 
 
 def _covers_all(pattern: str, name: str) -> bool:
