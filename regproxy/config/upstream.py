@@ -74,13 +74,17 @@ class HostEntry(Model):
     headers: Headers = Field(default={}, repr=False)
 
 
+_WILD = frozenset("*?[")  # of fnmatch
+
 CooldownFirst: TypeAlias = Literal["serve", "refuse"]
 
 
 class TagEntry(Model):
     """The rule for some tags."""
 
-    match: Filled = Field(default="*", description="Matched against repository:tag; `*` matches anything.")
+    match: Filled = Field(
+        default="*", description="Matched against repository:tag; `*` matches anything. The name of a repository alone is all its tags."
+    )
     policy: PullPolicy = PullPolicy.ALWAYS
     fresh_for: Seconds = 300.0
     stale_for: Seconds = 7 * DAY
@@ -90,8 +94,9 @@ class TagEntry(Model):
     gone_for: Seconds = 0.0
 
     def tag_policy(self) -> TagPolicy:
+        is_name = _WILD.isdisjoint(self.match.rpartition("/")[2])
         return TagPolicy(
-            match=self.match,
+            match=whole_pattern(self.match) if is_name else self.match,
             policy=self.policy,
             fresh_for=self.fresh_for,
             stale_for=self.stale_for,

@@ -86,6 +86,21 @@ class TestUpstreams:
         assert found.serve_as == frozenset({"hub.cache.example.cn"})
         assert found.tags == (TagPolicy("library/*:1.*", PullPolicy.IF_NOT_PRESENT), TagPolicy(fresh_for=0.0, stale_for=43_200.0))
 
+    @pytest.mark.parametrize(
+        ("match", "meant"),
+        [
+            ("team/app", "team/app:*"),
+            ("*/app", "*/app:*"),
+            ("team/app:1", "team/app:1"),
+            ("team/*", "team/*"),
+            ("*-dev", "*-dev"),
+            ("app?", "app?"),
+        ],
+    )
+    def test_the_name_of_a_repository_is_all_its_tags(self, file: Path, match: str, meant: str) -> None:
+        found = upstream(settings(file, f'upstreams: {{docker.io: {{tags: [{{match: "{match}", policy: never}}]}}}}'), "docker.io")
+        assert found.tags == (TagPolicy(meant, PullPolicy.NEVER),)
+
     def test_credentials_may_be_in_a_file_that_knows_the_registry_by_all_its_names(self, file: Path) -> None:
         text = """
         upstreams:
