@@ -235,7 +235,7 @@ class HostClient:
 
     async def _check(self, response: aiohttp.ClientResponse, request: HostRequest) -> None:
         """Raise what a response means that is no success."""
-        status, where, what = response.status, response.url.host, f"{self.upstream}/{request.subject}"
+        status, where, what = response.status, response.url.host_port_subcomponent, f"{self.upstream}/{request.subject}"
         match meaning(status):
             case Meaning.SUCCESS:
                 return
@@ -257,7 +257,9 @@ class HostClient:
             case Meaning.LOOP:
                 raise Unavailable(f"{where} asks us, or somebody who asks us, for {what} (508): caches must not be each other's only host")
             case Meaning.OUTAGE:
-                raise Unavailable(f"{where} answered {status} for {what}", timed_out=status == 408, answered=True)
+                is_cache = self.host.kind is HostKind.CACHE  # what failed is behind it; nobody else's body is worth the wait
+                _, reason = await self._reason(response, request.name) if is_cache else ("", "")
+                raise Unavailable(f"{where} answered {status} for {what}{reason}", timed_out=status == 408, answered=True)
             case _ as never:
                 assert_never(never)
 

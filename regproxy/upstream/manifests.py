@@ -10,7 +10,7 @@ from regproxy.oci.document import TooManyValues, parse_json
 from regproxy.oci.manifest import ACCEPT, LIMIT, InvalidManifest, Manifest
 from regproxy.oci.reference import Reference
 from regproxy.policy.routing import Host
-from regproxy.ports import Answer, Corrupt, InvalidContent, UnexpectedResponse
+from regproxy.ports import Answer, Corrupt, InvalidContent, Unavailable, UnexpectedResponse
 from regproxy.telemetry import metrics
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.documents import read_body
@@ -25,6 +25,17 @@ async def head_manifest(client: HostClient, reference: Reference, connect: float
             return _claimed_digest(response) if response.status == 200 else None
     except Answer:
         return None
+
+
+async def find_digest(client: HostClient, reference: Reference) -> Digest:
+    """Ask for the digest, and for the manifest where that is not told: the reason why a host does not work takes a body."""
+    try:
+        found = await head_manifest(client, reference)
+    except Unavailable as error:
+        if not error.answered:
+            raise
+        found = None
+    return found or (await get_manifest(client, reference)).descriptor.digest
 
 
 async def get_manifest(client: HostClient, reference: Reference) -> Manifest:

@@ -41,7 +41,7 @@ from regproxy.upstream.hosts.bandwidth import Bandwidth
 from regproxy.upstream.hosts.refusals import Refusals
 from regproxy.upstream.hosts.verdict import is_answered, verdict
 from regproxy.upstream.listings import TagPages, referrers, token
-from regproxy.upstream.manifests import get_manifest, head_manifest
+from regproxy.upstream.manifests import find_digest, get_manifest, head_manifest
 from regproxy.upstream.request import HostRequest
 
 _MAX_DESCRIBED = 10_000  # blobs whose size was asked for, some 4 MB
@@ -148,7 +148,7 @@ class UpstreamRegistry:
     async def _examined(self, client: HostClient, reference: Reference) -> HostFinding:
         began, digest, failure = time.monotonic(), None, None
         try:
-            digest = await head_manifest(client, reference) or (await get_manifest(client, reference)).descriptor.digest
+            digest = await find_digest(client, reference)
         except UpstreamError as error:
             failure = detached(error)
         seconds = time.monotonic() - began

@@ -9,7 +9,7 @@ import pytest
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
-from tests.fakes.deeds import Headers
+from tests.fakes.deeds import Headers, Status
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, PATIENT, Answer, Rig, rig
 
@@ -179,6 +179,24 @@ async def test_n13_18_every_answer_that_used_ns_says_so(chain: Chain) -> None:
 async def test_n13_18_an_unknown_registry_is_not_claimed(chain: Chain) -> None:
     answer = await chain.cluster.ask(f"/v2/{NAME}/manifests/1?ns=other.test")
     assert (answer.status, "OCI-Namespace" in answer.headers) == (404, False)
+
+
+@pytest.mark.parametrize("rest", ["manifests/1", "blobs"])
+async def test_n17_12_a_node_tells_why_the_clusters_cache_cannot_serve(chain: Chain, rest: str) -> None:
+    chain.one.misbehave("/v2/", Status(503))
+    rest = f"blobs/{Digest.of(b'one')}" if rest == "blobs" else rest
+    answer = await chain.ask(ONE, rest)
+    cluster, registry = f"{LOOPBACK}:{chain.cluster.port}", chain.one.url.removeprefix("http://")
+    assert answer.status == 502
+    assert f"{cluster} answered 502 for {ONE}/{NAME}".encode() in answer.body
+    assert f"{registry} answered 503 for {ONE}/{NAME}".encode() in answer.body
+
+
+async def test_n17_12_explain_at_a_node_tells_why_the_clusters_cache_cannot_serve(chain: Chain) -> None:
+    chain.one.misbehave("/v2/", Status(503))
+    _, explained = await chain.node.admin(f"explain?image={ONE}/{NAME}:1")
+    told = [step["found"] for step in explained["steps"] if step["mark"] == "bad"]
+    assert any(f"{chain.one.url.removeprefix('http://')} answered 503" in each for each in told), told
 
 
 @pytest.mark.parametrize("size", [5 << 20, 24 << 20])
