@@ -61,6 +61,7 @@ def admin_app(services: AdminServices, workers: Workers, access: AdminAccess, hi
 
     sessions = Sessions(access.tokens)
     app = web.Application(middlewares=[gate(access, sessions)])
+    app.on_response_prepare.append(_sign)
     app.router.add_get("/", dashboard)
     app.router.add_get("/healthz", alive)
     app.router.add_get("/readyz", ready)
@@ -74,6 +75,10 @@ def admin_app(services: AdminServices, workers: Workers, access: AdminAccess, hi
     add_listing(app)
     app.add_subapp("/api/v1/", api_app(services))
     return app
+
+
+async def _sign(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = "regproxy"  # not what it is written in
 
 
 def _refused_credentials(registries: Mapping[str, Watched]) -> list[str]:

@@ -87,3 +87,9 @@ async def test_metrics_have_each_host_and_downloads_are_those_of_the_workers(pro
     async with serving(proxy, Crowd()) as url:
         assert upstream.url in (await _asked(proxy.session, f"{url}/metrics"))[1].replace('host="', 'host="http://')
         assert '"followers": 2' in (await _asked(proxy.session, f"{url}/api/v1/downloads"))[1]
+
+
+@pytest.mark.parametrize("path", ["/", "/readyz", "/metrics", "/api/v1/upstreams", "/nowhere"])
+async def test_the_admin_port_does_not_tell_what_it_is_written_in(proxy: Rig, path: str) -> None:
+    async with proxy.session.get(f"http://{LOOPBACK}:{proxy.admin_port}{path}") as response:
+        assert response.headers["Server"] == "regproxy"
