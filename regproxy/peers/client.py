@@ -23,7 +23,7 @@ from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PING, Blob, target_of
 from regproxy.policy.clock import WallClock
 from regproxy.ports import decoded_error
-from regproxy.upstream.aiohttp_parts import broken_off
+from regproxy.upstream.aiohttp_parts import broken_off, no_connection
 from regproxy.upstream.body_protocol import flow_of
 from regproxy.upstream.hosts.authorities import system_context
 
@@ -255,6 +255,8 @@ class PeerClient:
                     raise PeerError(f"it did not answer within {_HEAD_TIMEOUTS * self.timeout:g} s")
             answer = task.result()
             return answer
+        except aiohttp.ClientConnectorError as error:
+            raise PeerError(f"cannot be asked: {no_connection(error)}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise PeerError(f"cannot be asked: {type(error).__name__}") from error
         finally:

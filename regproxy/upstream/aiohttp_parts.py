@@ -1,6 +1,7 @@
 """What is used of aiohttp's client beside its documented API: all of it is here, for the pinned minor version."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 _GONE = "Connection closed."  # what aiohttp says of a body that is read after its connection
+
+_NOT_CONNECTED = "Connect call failed"  # what asyncio says of an address, whatever the reason
 
 
 class PeerResponse(aiohttp.ClientResponse):
@@ -81,6 +84,13 @@ def broken_off() -> Iterator[None]:
         if str(error) != _GONE:
             raise
         raise aiohttp.ServerDisconnectedError from error
+
+
+def no_connection(error: aiohttp.ClientConnectorError) -> str:
+    """Return why there is no connection: asyncio puts the address where the reason belongs (`BaseEventLoop._connect_sock`)."""
+    cause = error.os_error
+    told = cause.strerror or str(cause)
+    return os.strerror(cause.errno) if cause.errno and told.startswith(_NOT_CONNECTED) else told
 
 
 async def read_any(content: aiohttp.StreamReader) -> bytes:

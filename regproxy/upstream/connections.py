@@ -22,7 +22,7 @@ from regproxy.policy.clients.sharing import Share
 from regproxy.policy.routing import Host
 from regproxy.ports import LocalResourceError, Unavailable, UnexpectedResponse, UpstreamError
 from regproxy.slots import NoSlotError, Slots
-from regproxy.upstream.aiohttp_parts import PeerResponse, broken_off
+from regproxy.upstream.aiohttp_parts import PeerResponse, broken_off, no_connection
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 from regproxy.upstream.hosts.authorities import context_of
 
@@ -140,7 +140,7 @@ class Connections:
             # It also counts the wait for the head, which may be longer than a silence.
             sock_read=None if pool is Pool.BLOB else max(self._timeouts.silence, self._timeouts.head),
         )
-        async with self._turn(pool), (deadline or Deadline(math.inf)).running(_place(url)):
+        async with self._turn(pool), (deadline or Deadline(math.inf)).running(place(url)):
             if recheck is not None:
                 recheck()
             if self._is_closed:
@@ -187,7 +187,7 @@ class Connections:
     @contextmanager
     def translated(self, url: URL) -> Iterator[None]:
         """Translate errors of a request to *url* into our own."""
-        where = _place(url)
+        where = place(url)
         try:
             with broken_off():
                 yield
@@ -199,7 +199,7 @@ class Connections:
                 raise UnexpectedResponse(str(cause)) from error
             if cause.errno in _OURS:
                 raise LocalResourceError(f"{where} cannot be asked now: {cause.strerror}") from error
-            raise Unavailable(f"cannot connect to {where}: {cause.strerror or cause}") from error
+            raise Unavailable(f"cannot connect to {where}: {no_connection(error)}") from error
         except aiohttp.ClientHttpProxyError as error:
             raise Unavailable(f"cannot connect to {where}: the proxy {self._proxy} answered {error.status}") from error
         except ForbiddenAddressError as error:
@@ -280,7 +280,7 @@ async def read_at_most(
     return bytes(body)
 
 
-def _place(url: URL) -> str:
+def place(url: URL) -> str:
     """Name who is asked, for people: two hosts may differ by their port alone."""
     return str(url.host) if url.is_default_port() else f"{url.host}:{url.port}"
 

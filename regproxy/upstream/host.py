@@ -36,7 +36,7 @@ from regproxy.ports import (
 )
 from regproxy.telemetry import metrics, tracing
 from regproxy.upstream.auth.tokens import Tokens
-from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
+from regproxy.upstream.connections import Connections, Deadline, Pool, place, read_at_most
 from regproxy.upstream.hosts.bandwidth import Line
 from regproxy.upstream.location import next_hop, shown
 from regproxy.upstream.request import HostRequest
@@ -235,7 +235,7 @@ class HostClient:
 
     async def _check(self, response: aiohttp.ClientResponse, request: HostRequest) -> None:
         """Raise what a response means that is no success."""
-        status, where, what = response.status, response.url.host_port_subcomponent, f"{self.upstream}/{request.subject}"
+        status, where, what = response.status, place(response.url), f"{self.upstream}/{request.subject}"
         match meaning(status):
             case Meaning.SUCCESS:
                 return

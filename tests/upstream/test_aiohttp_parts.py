@@ -1,14 +1,19 @@
 """aiohttp's client still has what we lean on."""
 
 import asyncio
+import errno
+import socket
+import ssl
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.test_utils import TestServer
 
-from regproxy.upstream.aiohttp_parts import PeerResponse, body_connection, broken_off, read_any
+from regproxy.upstream.aiohttp_parts import PeerResponse, body_connection, broken_off, no_connection, read_any
+from tests.free_port import free_port
 
 
 @pytest.mark.parametrize("name", ["connection_lost", "force_close"])
@@ -80,3 +85,24 @@ async def test_a_body_whose_connection_is_gone_is_broken_off() -> None:
         await read_any(body)
     with pytest.raises(RuntimeError, match="ours"), broken_off():
         raise RuntimeError("ours")
+
+
+async def test_why_there_is_no_connection_is_told() -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError) as refused:
+            await session.get(f"http://127.0.0.1:{free_port()}/")
+    assert no_connection(refused.value) == "Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        (OSError(errno.EHOSTUNREACH, "Connect call failed ('10.0.0.1', 5000)"), "No route to host"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "Name or service not known"),
+        (ssl.SSLError(1, "[SSL] wrong version number"), "[SSL] wrong version number"),
+        (OSError("Multiple exceptions: one, two"), "Multiple exceptions: one, two"),
+    ],
+)
+def test_what_is_no_address_in_the_place_of_a_reason_is_told_as_it_is(cause: OSError, told: str) -> None:
+    key = ConnectionKey("cache", 5000, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+    assert no_connection(aiohttp.ClientConnectorError(key, cause)) == told

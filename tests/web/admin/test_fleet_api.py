@@ -51,7 +51,7 @@ async def test_n17_10_members_are_told_with_what_went_between_them(tmp_path: Pat
         assert (found["us"], found["peers"], found["trouble"]) == (ours, [ours, theirs, dead], None)
         members = {each["address"]: each for each in found["members"]}
         assert (members[ours]["is_us"], members[ours]["health"], members[theirs]["health"]) == (True, "healthy", "healthy")
-        assert (members[dead]["health"], members[dead]["reason"]) == ("unreachable", "cannot be asked: ClientConnectorError")
+        assert (members[dead]["health"], members[dead]["reason"]) == ("unreachable", "cannot be asked: Connection refused")
         seen = (await rigs[1].admin("fleet"))[1]["fleet"]["members"]
         of_us = next(each for each in seen if each["address"] == ours)
         of_them = members[theirs]
