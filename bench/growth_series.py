@@ -1,7 +1,4 @@
-"""What `bench.growth` measures: series, each of which lets one size grow. A point is what one size costs, by the name of the figure.
-
-Replicas, 1 to 4, have their place in `SERIES` too, once they are measured.
-"""
+"""What `bench.growth` measures: series, each of which lets one size grow. A point is what one size costs, by the name of the figure."""
 
 import asyncio
 import os
@@ -16,7 +13,7 @@ from typing import TypeAlias
 
 import aiohttp
 
-from bench import hits, misses, processes, starts, store
+from bench import hits, misses, processes, replicas, starts, store
 from bench.crowd import Asked, crowd
 from bench.goal_rows import STORES
 from bench.origin import NAME, image, pull
@@ -25,6 +22,7 @@ from tests.fakes.registry import FakeRegistry
 
 _MB = 1_000_000
 _BLOB = 16 * _MB
+_HERD = 300  # clients of all replicas
 
 Point: TypeAlias = Mapping[str, float]
 
@@ -116,6 +114,24 @@ async def _upstreams(upstreams: int) -> Point:
     return {"seconds cold, all at once": cold, "seconds to the first answer": started, "MiB of all processes, idle": memory}
 
 
+async def _replicas(count: int) -> Point:
+    """Let a herd ask for a cold blob, spread over so many replicas, which are one fleet."""
+    body = os.urandom(_BLOB)
+    with tempfile.TemporaryDirectory() as root:
+        async with FakeRegistry("password") as upstream:
+            digest = upstream.add_blob(NAME, body)
+            async with replicas.running(count, upstream, Path(root)) as peers:
+                before = sum(processes.cpu(each.pid) for each in peers)
+                seen = await crowd(replicas.asked(peers, [(f"/v2/{NAME}/blobs/{digest}", str(digest))], _HERD))
+                spent = sum(processes.cpu(each.pid) for each in peers) - before
+                memory = sum(processes.memory(each.pid) for each in peers)
+            if (right := sum(one.is_right for one in seen)) != _HERD:
+                raise RuntimeError(f"only {right} of {_HERD} clients got all of it")
+            sent = upstream.sent_blob_bytes() / len(body)
+    slowest = max(one.last for one in seen)
+    return {"seconds until the last is done": slowest, "s of CPU": spent, "MiB of all processes": memory, "times the blob": sent}
+
+
 SERIES: Mapping[str, Series] = {
     "clients": Series("Clients of one cold blob of 16 MB", "clients", (1, 3, 10, 30, 100, 300, 1000, 3000), (1, 10, 30), _clients),
     "blobs": Series(
@@ -124,4 +140,5 @@ SERIES: Mapping[str, Series] = {
     "stores": Series("Blobs in the store", "blobs", (100, 1_000, 10_000, 100_000, 1_000_000), (100, 1_000, 10_000), _stores),
     "layers": Series("Layers of 1 MB of an image", "layers", (1, 3, 10, 30, 60), (1, 3, 10), _layers),
     "upstreams": Series("Upstreams that are configured", "upstreams", (1, 3, 10, 30, 100), (1, 3, 10), _upstreams),
+    "replicas": Series(f"Replicas with {_HERD} clients of one cold blob of 16 MB", "replicas", (1, 2, 3, 4), (1, 2), _replicas),
 }

@@ -88,7 +88,7 @@ class Several:
 
 
 @asynccontextmanager
-async def _replicas(count: int, registry: FakeRegistry, root: Path) -> AsyncIterator[list[Peer]]:
+async def running(count: int, registry: FakeRegistry, root: Path) -> AsyncIterator[list[Peer]]:
     """Run replicas that are one fleet; one alone is in none."""
     ports = [free_port() for _ in range(count)]
     peers = [f"http://{LOOPBACK}:{port}" for port in ports]
@@ -116,21 +116,22 @@ async def _registry(net: Network, rate: float) -> AsyncIterator[FakeRegistry]:
         await registry.__aexit__(None, None, None)
 
 
-def _asked(peers: Sequence[Peer], blobs: Sequence[tuple[str, str]], clients: int) -> Asked:
+def asked(peers: Sequence[Peer], blobs: Sequence[tuple[str, str]], clients: int) -> Asked:
+    """Spread *clients* over replicas; each asks for all *blobs*, which are paths and digests."""
     (path, digest), *more = blobs
     port, *ports = [each.port for each in peers]
     return Asked(port, path, digest, clients * len(blobs), every=_LOOKS, more_ports=tuple(ports), more_blobs=tuple(more))
 
 
 async def _started(name: str, count: int, net: Network, clients: int, size: int, rate: float, root: Path, *, kills: bool = False) -> Start:
-    async with _registry(net, rate) as registry, _replicas(count, registry, root) as peers:
+    async with _registry(net, rate) as registry, running(count, registry, root) as peers:
         layers = [os.urandom(size // _LAYERS) for _ in range(_LAYERS)]
         registry.add_image(_NAME, "1", layers)
         blobs = [(f"/v2/{_NAME}/blobs/{digest}", str(digest)) for digest in registry.repositories[_NAME].blobs]
         manifest = registry.repositories[_NAME].tags["1"]
         busy, began = Busy(), time.monotonic()
-        first = await crowd(_asked(peers, [(f"/v2/{_NAME}/manifests/1", str(manifest))], clients))
-        pulling = asyncio.create_task(crowd(_asked(peers, blobs, clients)))
+        first = await crowd(asked(peers, [(f"/v2/{_NAME}/manifests/1", str(manifest))], clients))
+        pulling = asyncio.create_task(crowd(asked(peers, blobs, clients)))
         if kills:
             while registry.sent_blob_bytes() < size / 2:  # noqa: ASYNC110  it counts, and tells nobody
                 await asyncio.sleep(_LOOK)
@@ -152,14 +153,14 @@ def _whole(manifests: Sequence[Seen], blobs: Sequence[Seen], each: int) -> int:
 
 
 async def _several(count: int, net: Network, clients: int, seconds: int, rate: float, root: Path) -> Several:
-    async with _registry(net, rate) as registry, _replicas(count, registry, root) as peers:
+    async with _registry(net, rate) as registry, running(count, registry, root) as peers:
         small, large = os.urandom(_SMALL), os.urandom(_HERD * _MB)
         registry.add_image(_NAME, "1", [small])
         digest = registry.add_blob(_NAME, large)
         tags = await _hits(peers, f"/v2/{_NAME}/manifests/1", seconds)
         blobs = await _hits(peers, f"/v2/{_NAME}/blobs/{Digest.of(small)}", seconds)
         before = registry.sent_blob_bytes()
-        seen = await crowd(_asked(peers, [(f"/v2/{_NAME}/blobs/{digest}", str(digest))], clients))
+        seen = await crowd(asked(peers, [(f"/v2/{_NAME}/blobs/{digest}", str(digest))], clients))
         sent = (registry.sent_blob_bytes() - before) / len(large)
         memory = sum(processes.memory(each.pid) for each in peers)
         return Several(count, *tags, *blobs, max(each.last for each in seen), sent, sum(each.is_right for each in seen), memory)
