@@ -14,6 +14,8 @@ from regproxy.oci.reference import Target
 from regproxy.policy.freezing import touches, whole_pattern
 from regproxy.policy.routing import Route, Upstream
 
+_SHORTEST_HASH = 64  # characters
+
 
 def check_denied(route: Route, target: Target) -> None:
     """Raise DENIED where the configuration does not permit the pull."""
@@ -21,7 +23,7 @@ def check_denied(route: Route, target: Target) -> None:
     is_digest = isinstance(target, Digest)
     subject = f"{name}{'@' if is_digest else ':'}{target}"
     for pattern in upstream.deny:
-        is_meant = not is_digest or _names_digests(pattern)
+        is_meant = not (is_digest and _is_of_tags(pattern))
         if (is_meant and fnmatchcase(subject, pattern)) or _covers_all(pattern, name):
             raise errors.denied(f"{upstream.name}/{subject} may not be pulled: the configuration denies {pattern!r}")
     if not (_allows_some(upstream, name) if is_digest else _allows(upstream, subject)):
@@ -39,8 +41,10 @@ def denies_all(upstream: Upstream, name: str) -> bool:
     return any(_covers_all(pattern, name) for pattern in upstream.deny) or not _allows_some(upstream, name)
 
 
-def _names_digests(pattern: str) -> bool:
-    return "@" in pattern or "sha256:" in pattern or "sha512:" in pattern
+def _is_of_tags(pattern: str) -> bool:
+    """Report whether *pattern* is surely of tags: no part of it may be meant for a digest, with or without its algorithm."""
+    names_digests = any(each in pattern for each in ("@", "sha256", "sha512"))
+    return ":" in pattern and not names_digests and len(pattern.rpartition(":")[2]) < _SHORTEST_HASH
 
 
 def _covers_all(pattern: str, name: str) -> bool:
