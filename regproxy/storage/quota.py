@@ -134,17 +134,22 @@ class Quota:
     def trimmed(self, before: int, freed: int, left: int) -> None:
         """Count *freed* bytes less in partial files that nobody writes, and believe the *left* ones where two looks differ as much.
 
-        There were said to be *before* so many. What is left behind or taken over while somebody looks may be seen, and be counted as well.
+        There were said to be *before* so many. What is left behind or taken over while somebody looks may be seen, and be counted as well:
+        a look in which that happened tells nothing.
         """
-        difference = left + freed - before
+        if self.usage.abandoned == before:
+            self._judge(left + freed - before)
+        self.usage.abandon(-freed)
+        self.freed()
+        self.filled()
+
+    def _judge(self, difference: int) -> None:
+        """Count what two looks in a row differ by, or the first of all."""
         if difference == self._difference or self._difference is None:
             self.usage.abandon(difference)
             self._difference = 0
         else:
             self._difference = difference
-        self.usage.abandon(-freed)
-        self.freed()
-        self.filled()
 
     def _capacity(self) -> int:
         return capacity(self._limits, self._disk, self._held_then)

@@ -53,3 +53,17 @@ async def test_d31_what_two_looks_agree_on_is_believed() -> None:
         quota.trimmed(quota.usage.abandoned, freed=0, left=left)
         counted.append(quota.usage.abandoned)
     assert counted == [BLOCK, BLOCK, BLOCK, 3 * BLOCK]
+
+
+async def test_d31_what_is_left_behind_in_each_of_two_looks_is_counted_once() -> None:
+    """A host that cuts all blobs at one place leaves files of one size: the second look seemed to agree with the first."""
+    quota = Quota(Limits(), _vast)
+    quota.trimmed(0, freed=0, left=0)
+    for number in (1, 2, 3):
+        before = quota.usage.abandoned
+        (await quota.reserve(BLOCK)).abandon(BLOCK)
+        quota.trimmed(before, freed=0, left=number * BLOCK)
+        assert quota.usage.abandoned == number * BLOCK
+    for _ in range(2):
+        quota.trimmed(3 * BLOCK, freed=0, left=2 * BLOCK)
+    assert quota.usage.abandoned == 2 * BLOCK, "what two looks agree on, in which nothing changed, is believed"
