@@ -18,6 +18,7 @@ from regproxy.oci.manifest import ACCEPT, OCI_MANIFEST
 
 NAME = "library/app"
 TAG = "1"
+_LARGEST = 100_000_000  # bytes
 _AT_ONCE = 3  # layers (containerd, max_concurrent_downloads)
 
 
@@ -38,12 +39,17 @@ class Image:
 def image(sizes: Mapping[str, int], seed: int = 0) -> Image:
     """Make an image of layers of so many bytes."""
     chance = random.Random(seed)
-    blobs = {name: chance.randbytes(size) for name, size in sizes.items()}
+    blobs = {name: b"".join(map(chance.randbytes, _pieces(size))) for name, size in sizes.items()}
     layers = [_descriptor("application/vnd.oci.image.layer.v1.tar", body) for body in blobs.values()]
     config = b"{}"
     described = _descriptor("application/vnd.oci.image.config.v1+json", config)
     document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": described, "layers": layers}
     return Image(json.dumps(document).encode(), {**blobs, "config": config})
+
+
+def _pieces(size: int) -> list[int]:
+    """Cut *size* into what `random.Random.randbytes` can make at once."""
+    return [min(_LARGEST, size - start) for start in range(0, size, _LARGEST)]
 
 
 def push(registry: Peer, pushed: Image) -> None:
