@@ -14,6 +14,7 @@ from bench.crowd import Asked, crowd
 from bench.figures import Figure, at_least
 from bench.origin import image
 from bench.peers import Peer, regproxy
+from bench.ratios import Ratio
 
 _MB = 1_000_000
 STORES = Path(__file__).parent.parent / "build" / "stores"  # a million files take two minutes to make
@@ -130,11 +131,15 @@ async def _start(*, is_quick: bool) -> list[Figure]:
 async def _crowd(*, is_quick: bool) -> list[Figure]:
     figures = []
     for clients, megabytes, limit in ((100, 16, 1.02),) if is_quick else ((1000, 64, 1.02), (3000, 64, 1.1)):
-        with tempfile.TemporaryDirectory() as root:
-            found = await paced.measured(clients, os.urandom(megabytes * _MB), 16, Path(root))
-        remark = f"{found.upstream:.2f}x the bytes, {found.memory:.0f} MiB"
+        found = []
+        for _ in range(1 if is_quick else 3):
+            with tempfile.TemporaryDirectory() as root:
+                found.append(await paced.measured(clients, os.urandom(megabytes * _MB), 16, Path(root)))
+        ratio = Ratio.of([each.slowest / each.ideal for each in found])
+        sent, memory = (max(each) for each in zip(*((each.upstream, each.memory) for each in found), strict=True))
+        remark = f"{ratio.low:.2f} to {ratio.high:.2f}; {sent:.2f}x the bytes, {memory:.0f} MiB"
         what = f"{clients:,} clients, cold {megabytes} MB: slowest over nginx from a file"
-        figures.append(Figure(what, found.slowest / found.ideal, limit, remark=remark))
+        figures.append(Figure(what, ratio.median, limit, remark=remark))
     return figures
 
 
