@@ -30,7 +30,7 @@ class RegistryError(Exception):
 
 
 def parse_error(body: bytes) -> tuple[str, str]:
-    """Read the code and the message of the first error in an upstream's error body; empty where there is none."""
+    """Read the code and the message, as it was sent, of the first error in an upstream's error body; empty where there is none."""
     try:
         match json.loads(body):
             case {"errors": [{**first}, *_]}:
@@ -40,8 +40,12 @@ def parse_error(body: bytes) -> tuple[str, str]:
     except (ValueError, RecursionError):
         return "", ""
     known = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
-    told = "".join(each if each.isprintable() else " " for each in message[:_LONGEST_REASON]) if isinstance(message, str) else ""
-    return known, told.strip()
+    return known, message if isinstance(message, str) else ""
+
+
+def told_reason(message: str) -> str:
+    """Make of an upstream's message what may be logged and told: not too much, and nothing that does more than being read."""
+    return "".join(each if each.isprintable() else " " for each in message[:_LONGEST_REASON]).strip()
 
 
 def name_invalid(message: str) -> RegistryError:

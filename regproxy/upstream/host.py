@@ -12,7 +12,7 @@ from yarl import URL
 
 from regproxy.chain import chain
 from regproxy.config import Timeouts
-from regproxy.oci.errors import parse_error
+from regproxy.oci.errors import parse_error, told_reason
 from regproxy.oci.http.challenge import parse_challenges
 from regproxy.oci.http.ratelimit import parse_rate_limit
 from regproxy.oci.http.retry_after import parse_retry_after
@@ -266,16 +266,21 @@ class HostClient:
     async def _reason(self, response: aiohttp.ClientResponse, name: str) -> tuple[str, str]:
         """Read the OCI error code and, after a colon, the message of a refusal; empty where there is none, or where it shows a secret."""
         most, seconds = _REASON
+        code = message = ""
         try:
             async with asyncio.timeout(seconds):
                 code, message = parse_error(await read_at_most(response, most, "a reason"))
+                if message and await self._shows_secret(message, response, name):
+                    message = ""
         except (UpstreamError, aiohttp.ClientError, OSError, TimeoutError):
-            return "", ""
+            message = ""
+        return code, f": {told}" if (told := told_reason(message)) else ""
+
+    async def _shows_secret(self, message: str, response: aiohttp.ClientResponse, name: str) -> bool:
+        """Report whether a message, before any of it is left out, shows what we sent."""
         sent = response.request_info.headers.get("Authorization", "").partition(" ")[2]
         secrets = [each for each in (sent, *(value.value for _, value in self.host.headers)) if each]
-        if any(each in message for each in secrets) or await self._tokens.tells_secret(message, self._name(name)):
-            message = ""
-        return code, f": {message}" if message else ""
+        return any(each in message for each in secrets) or await self._tokens.tells_secret(message, self._name(name))
 
     def _name(self, name: str) -> str:
         return self.host.repository(name) or name
