@@ -28,13 +28,13 @@ async def head_manifest(client: HostClient, reference: Reference, connect: float
 
 
 async def find_digest(client: HostClient, reference: Reference) -> Digest:
-    """Ask for the digest, and for the manifest where that is not told: the reason why a host does not work takes a body."""
+    """Ask for the digest, and for the manifest where that is not told, or for the reason of a failure, which takes a body."""
     try:
         found = await head_manifest(client, reference)
     except Unavailable as error:
-        if not error.answered:
-            raise
-        found = None
+        if error.answered:
+            await get_manifest(client, reference)
+        raise
     return found or (await get_manifest(client, reference)).descriptor.digest
 
 

@@ -10,6 +10,7 @@ import pytest
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from tests.fakes.deeds import Headers, Status
+from tests.fakes.entry import on
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, PATIENT, Answer, Rig, rig
 
@@ -197,6 +198,14 @@ async def test_n17_12_explain_at_a_node_tells_why_the_clusters_cache_cannot_serv
     _, explained = await chain.node.admin(f"explain?image={ONE}/{NAME}:1")
     told = [step["found"] for step in explained["steps"] if step["mark"] == "bad"]
     assert any(f"{chain.one.url.removeprefix('http://')} answered 503" in each for each in told), told
+
+
+async def test_n17_12_explain_believes_no_host_whose_head_fails(tmp_path: Path) -> None:
+    async with FakeRegistry() as upstream, rig(tmp_path / "store", {"docker.io": upstream.url}) as proxy:
+        upstream.add_image(NAME, "1", [b"layer"])
+        upstream.misbehave(on("HEAD"), Status(503))
+        _, explained = await proxy.admin(f"explain?image=docker.io/{NAME}:1")
+        assert [step["found"] for step in explained["steps"] if step["mark"] == "bad"], explained
 
 
 @pytest.mark.parametrize("size", [5 << 20, 24 << 20])
