@@ -6,6 +6,7 @@ repository alone is all of it, and where `deny` names each of its tags, nothing 
 digest, though its `*` would fit one that happens to be written so.
 """
 
+import re
 from fnmatch import fnmatchcase
 
 from regproxy.oci import errors
@@ -14,7 +15,7 @@ from regproxy.oci.reference import Target
 from regproxy.policy.freezing import touches, whole_pattern
 from regproxy.policy.routing import Route, Upstream
 
-_SHORTEST_HASH = 64  # characters
+_OF_TAGS = re.compile(r"[\w*./-]*:\*?[\w.-]{1,7}\*?")  # nobody means a digest by seven of its characters
 
 
 def check_denied(route: Route, target: Target) -> None:
@@ -42,9 +43,8 @@ def denies_all(upstream: Upstream, name: str) -> bool:
 
 
 def _is_of_tags(pattern: str) -> bool:
-    """Report whether *pattern* is surely of tags: no part of it may be meant for a digest, with or without its algorithm."""
-    names_digests = any(each in pattern for each in ("@", "sha256", "sha512"))
-    return ":" in pattern and not names_digests and len(pattern.rpartition(":")[2]) < _SHORTEST_HASH
+    """Report whether *pattern* is surely of tags: what may be meant for a digest, or the beginning of one, goes on denying it."""
+    return _OF_TAGS.fullmatch(pattern) is not None and "sha" not in pattern
 
 
 def _covers_all(pattern: str, name: str) -> bool:
