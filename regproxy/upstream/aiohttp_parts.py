@@ -11,7 +11,6 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
 _GONE = "Connection closed."  # what aiohttp says of a body that is read after its connection
-
 _NOT_CONNECTED = "Connect call failed"  # what asyncio says of an address, whatever the reason
 
 

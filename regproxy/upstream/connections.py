@@ -25,6 +25,7 @@ from regproxy.slots import NoSlotError, Slots
 from regproxy.upstream.aiohttp_parts import PeerResponse, broken_off, no_connection
 from regproxy.upstream.guard import ForbiddenAddressError, Guard, GuardedResolver, MisplacedHostError
 from regproxy.upstream.hosts.authorities import context_of
+from regproxy.upstream.location import place
 
 _PROXY_WANTS_A_USER = 407
 _OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})  # a failure to connect that is not the host's
@@ -198,7 +199,7 @@ class Connections:
             if isinstance(cause, ForbiddenAddressError):
                 raise UnexpectedResponse(str(cause)) from error
             if cause.errno in _OURS:
-                raise LocalResourceError(f"{where} cannot be asked now: {cause.strerror}") from error
+                raise LocalResourceError(f"{where} cannot be asked now: {no_connection(error)}") from error
             raise Unavailable(f"cannot connect to {where}: {no_connection(error)}") from error
         except aiohttp.ClientHttpProxyError as error:
             raise Unavailable(f"cannot connect to {where}: the proxy {self._proxy} answered {error.status}") from error
@@ -278,11 +279,6 @@ async def read_at_most(
         if len(body) > limit:
             raise over(f"{response.url.host} sent {what} of more than {limit} bytes")
     return bytes(body)
-
-
-def place(url: URL) -> str:
-    """Name who is asked, for people: two hosts may differ by their port alone."""
-    return str(url.host) if url.is_default_port() else f"{url.host}:{url.port}"
 
 
 def _names(realms: frozenset[str]) -> set[str]:

@@ -36,9 +36,9 @@ from regproxy.ports import (
 )
 from regproxy.telemetry import metrics, tracing
 from regproxy.upstream.auth.tokens import Tokens
-from regproxy.upstream.connections import Connections, Deadline, Pool, place, read_at_most
+from regproxy.upstream.connections import Connections, Deadline, Pool, read_at_most
 from regproxy.upstream.hosts.bandwidth import Line
-from regproxy.upstream.location import next_hop, shown
+from regproxy.upstream.location import next_hop, place, shown
 from regproxy.upstream.request import HostRequest
 from regproxy.upstream.throttle import Throttle, Throttles
 

@@ -24,12 +24,16 @@ def next_hop(url: URL, location: str) -> URL | None:
     return None if url.scheme == "https" and target.scheme != "https" else target
 
 
+def place(url: URL) -> str:
+    """Name who is asked, for people: two hosts may differ by their port alone."""
+    return str(url.host) if url.is_default_port() else f"{url.host}:{url.port}"
+
+
 def shown(address: str, *, with_path: bool = False) -> str:
     """Return scheme, host and port of a foreign address, its path where that is no secret, and nothing else of it."""
     try:
         url = URL(_UNSENDABLE.sub(_quoted, address.strip()), encoded=True)
-        port = "" if url.port is None or url.is_default_port() else f":{url.port}"
-        text = f"{url.scheme}://{url.host}{port}" if url.host else f"{url.scheme}:" if url.scheme else "a path"
+        text = f"{url.scheme}://{place(url)}" if url.host else f"{url.scheme}:" if url.scheme else "a path"
     except ValueError:
         return "something that is no URL"
     return f"{text}{url.raw_path if with_path else ''}"[:_MAX_SHOWN]

@@ -103,6 +103,6 @@ async def test_why_there_is_no_connection_is_told() -> None:
         (OSError("Multiple exceptions: one, two"), "Multiple exceptions: one, two"),
     ],
 )
-def test_what_is_no_address_in_the_place_of_a_reason_is_told_as_it_is(cause: OSError, told: str) -> None:
+def test_why_there_is_no_connection_is_told_whatever_says_it(cause: OSError, told: str) -> None:
     key = ConnectionKey("cache", 5000, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
     assert no_connection(aiohttp.ClientConnectorError(key, cause)) == told
