@@ -38,6 +38,16 @@ class Series:
     measure: Callable[[int], Awaitable[Point]]
 
 
+async def _crowded(asked: Asked, peers: Sequence[Peer]) -> Point:
+    """Let a crowd ask; raise `RuntimeError` where a client did not get all of it."""
+    before = sum(processes.cpu(each.pid) for each in peers)
+    seen = await crowd(asked)
+    spent = sum(processes.cpu(each.pid) for each in peers) - before
+    if (right := sum(one.is_right for one in seen)) != asked.clients:
+        raise RuntimeError(f"only {right} of {asked.clients} clients got all of it")
+    return {"seconds until the last is done": max(one.last for one in seen), "s of CPU": spent}
+
+
 async def _clients(clients: int) -> Point:
     """Let them all ask at once for a cold blob, from an upstream that sends as fast as it can."""
     body = os.urandom(_BLOB)
@@ -45,14 +55,10 @@ async def _clients(clients: int) -> Point:
         async with FakeRegistry("anonymous") as upstream:
             digest = upstream.add_blob(NAME, body)
             async with regproxy(Upstream(upstream.url), Path(root)) as peer:
-                before = processes.cpu(peer.pid)
-                seen = await crowd(Asked(peer.port, f"/v2/{NAME}/blobs/{digest}", str(digest), clients, seconds=600))
-                spent, memory = processes.cpu(peer.pid) - before, processes.peak(peer.pid)
-            if (right := sum(one.is_right for one in seen)) != clients:
-                raise RuntimeError(f"only {right} of {clients} clients got all of it")
+                asked = Asked(peer.port, f"/v2/{NAME}/blobs/{digest}", str(digest), clients, seconds=600)
+                point, memory = await _crowded(asked, [peer]), processes.peak(peer.pid)
             sent = upstream.sent_blob_bytes() / len(body)
-    slowest = max(one.last for one in seen)
-    return {"seconds until the last is done": slowest, "s of CPU": spent, "MiB of the largest process": memory, "times the blob": sent}
+    return {**point, "MiB of the largest process": memory, "times the blob": sent}
 
 
 async def _blobs(size: int) -> Point:
@@ -121,15 +127,10 @@ async def _replicas(count: int) -> Point:
         async with FakeRegistry("password") as upstream:
             digest = upstream.add_blob(NAME, body)
             async with replicas.running(count, upstream, Path(root)) as peers:
-                before = sum(processes.cpu(each.pid) for each in peers)
-                seen = await crowd(replicas.asked(peers, [(f"/v2/{NAME}/blobs/{digest}", str(digest))], _HERD))
-                spent = sum(processes.cpu(each.pid) for each in peers) - before
+                point = await _crowded(replicas.asked(peers, [(f"/v2/{NAME}/blobs/{digest}", str(digest))], _HERD), peers)
                 memory = sum(processes.memory(each.pid) for each in peers)
-            if (right := sum(one.is_right for one in seen)) != _HERD:
-                raise RuntimeError(f"only {right} of {_HERD} clients got all of it")
             sent = upstream.sent_blob_bytes() / len(body)
-    slowest = max(one.last for one in seen)
-    return {"seconds until the last is done": slowest, "s of CPU": spent, "MiB of all processes": memory, "times the blob": sent}
+    return {**point, "MiB of all processes": memory, "times the blob": sent}
 
 
 SERIES: Mapping[str, Series] = {

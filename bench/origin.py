@@ -18,7 +18,7 @@ from regproxy.oci.manifest import ACCEPT, OCI_MANIFEST
 
 NAME = "library/app"
 TAG = "1"
-_LARGEST = 100_000_000  # bytes
+_LARGEST = 100_000_000  # bytes that `randbytes` is asked for at once; 256 MiB are too many
 _AT_ONCE = 3  # layers (containerd, max_concurrent_downloads)
 
 
@@ -48,7 +48,7 @@ def image(sizes: Mapping[str, int], seed: int = 0) -> Image:
 
 
 def _pieces(size: int) -> list[int]:
-    """Cut *size* into what `random.Random.randbytes` can make at once."""
+    """Cut *size* into pieces that `random.Random.randbytes` makes."""
     return [min(_LARGEST, size - start) for start in range(0, size, _LARGEST)]
 
 
