@@ -15,6 +15,7 @@ from typing import Self
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.samples import Sample
 
 from regproxy.ports import HostStatus
 from regproxy.telemetry.multiprocess import DIRECTORY, NAME
@@ -159,6 +160,7 @@ _DRAWN = {
     "regproxy_loop_lag_seconds": "loop_lag",
     "regproxy_workers": "workers",
 }  # gauges and counters by what the history calls them
+_FROM_MEMBERS = "fleet_bytes"
 
 
 def tell_host(upstream: str, host: HostStatus) -> None:
@@ -184,17 +186,21 @@ def exposition() -> tuple[bytes, str]:
 
 def totals() -> dict[str, float]:
     """Add up what the page of the admin port draws: requests for content by outcome (`requests.hit`), and the others by name."""
-    sums = dict.fromkeys(_DRAWN.values(), 0.0)
+    sums = dict.fromkeys([*_DRAWN.values(), _FROM_MEMBERS], 0.0)
     for family in _all_processes().collect():
         for sample in family.samples:
-            if sample.name == "regproxy_requests_total":
-                if sample.labels["endpoint"] not in CONTENT:
-                    continue
-                name = f"requests.{sample.labels['outcome']}"
-                sums[name] = sums.get(name, 0.0) + sample.value
-            elif (drawn := _DRAWN.get(sample.name)) is not None:
-                sums[drawn] += sample.value
+            if (drawn := _drawn(sample)) is not None:
+                sums[drawn] = sums.get(drawn, 0.0) + sample.value
     return sums
+
+
+def _drawn(sample: Sample) -> str | None:
+    """Return the series of the history that *sample* belongs to, if there is one."""
+    if sample.name == "regproxy_requests_total":
+        return f"requests.{sample.labels['outcome']}" if sample.labels["endpoint"] in CONTENT else None
+    if sample.name == "regproxy_fleet_bytes_total":
+        return _FROM_MEMBERS if sample.labels["direction"] == "received" else None
+    return _DRAWN.get(sample.name)
 
 
 def _all_processes() -> CollectorRegistry:

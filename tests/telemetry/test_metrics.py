@@ -45,6 +45,13 @@ def test_the_page_counts_requests_for_content_alone(endpoint: str, counted: int)
     assert [after.get(name, 0) - before.get(name, 0) for name in ("requests.hit", "requests.ok")] == [counted, counted]
 
 
+def test_n17_10_the_page_draws_of_the_bytes_between_members_those_received() -> None:
+    before = metrics.totals()
+    metrics.FLEET_BYTES.labels("received").inc(5)
+    metrics.FLEET_BYTES.labels("sent").inc(7)
+    assert metrics.totals()["fleet_bytes"] - before["fleet_bytes"] == 5
+
+
 def test_many_durations_at_once_are_observed_as_one_by_one() -> None:
     values = [0.0, 0.0009, 0.001, 0.0011, 0.005, 0.3, 299.0, 300.0, 301.0, 0.0009]
     together, singly = (

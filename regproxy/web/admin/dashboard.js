@@ -38,6 +38,7 @@ function draw({at: times, series}) {
   charts.bytes.draw(between, [
     {label: "sent to clients", color: "--hit", values: rates(times, only("sent_bytes"))},
     {label: "received from upstream", color: "--miss", mark: "6 3", values: rates(times, only("upstream_bytes"))},
+    ...isFleet() ? [{label: "received from members", color: "--shared", mark: "2 3", values: rates(times, only("fleet_bytes"))}] : [],
   ]);
   const all = rates(times, total(series, name => name.startsWith("requests."))), cheap = rates(times, outcomes(series, CHEAP));
   charts.ratio.draw(between, [{label: "hits and shared downloads", color: "--hit", values: all.map((rate, each) => rate ? 100 * cheap[each] / rate : null)}]);
@@ -51,7 +52,7 @@ function tiles({started_at, at: times, series}) {
   const shown = [
     ["Hit ratio", all ? `${(100 * cheap / all).toFixed(1)} %` : "no requests", `of ${scaled(all, "")} requests`],
     ["Bytes saved", scaled(Math.max(0, sent - fetched), "B"), "sent but not fetched"],
-    ["Sent to clients", scaled(sent, "B"), `${scaled(fetched, "B")} received from upstream`],
+    ["Sent to clients", scaled(sent, "B"), `${scaled(fetched, "B")} received from upstream${isFleet() ? `, ${scaled(only("fleet_bytes"), "B")} from members` : ""}`],
     ["Downloads now", scaled(only("downloads"), ""), `${scaled(only("followers"), "")} responses fed from downloads, ${scaled(only("resumes"), "")} downloads resumed`],
     ["In the store", scaled(only("store_bytes"), "B"), `${scaled(only("store_blobs"), "")} blobs and manifests, ${scaled(only("evicted_bytes"), "B")} evicted`],
     ["Workers", scaled(only("workers"), ""), `event loop lag ${seconds(only("loop_lag"))}`],

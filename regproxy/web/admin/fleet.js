@@ -1,5 +1,7 @@
 const MEMBERS_SHOWN = 50;  // ourselves, and those first that are not healthy
 
+const isFleet = () => !at("fleet").hidden;
+
 function fleet({fleet: found, object_store: behind}) {
   at("fleet").hidden = !found;
   at("object-store").hidden = !behind;

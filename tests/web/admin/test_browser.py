@@ -118,6 +118,7 @@ async def _charts_have_axes_and_units(page: Browser) -> None:
         assert times >= 2
         assert axes >= 2
         assert label.startswith(title)
+        assert "members" not in label, "there is no fleet"
 
 
 async def _every_part_has_a_name_and_enough_contrast_and_fits(page: Browser) -> None:
@@ -213,12 +214,25 @@ async def test_n17_10_the_page_shows_who_is_in_the_fleet_and_what_waits_for_the_
         assert sum(row.startswith("dead-") for row in rows) >= 48, "who is not healthy comes first"
         assert await page.run("return document.getElementById('fleet-state').className") == "bad"
         assert await page.run("return document.getElementById('more-members').textContent") == "and 12 more, which are not worse"
+        await _what_members_sent_is_drawn_apart(page, rigs[0])
         await page.until("/^s3:..bucket.regproxy; .* wait to be written/.test(document.getElementById('behind-waits').textContent)")
         await _every_part_has_a_name_and_enough_contrast_and_fits(page)
         bucket.refuse = True
         assert (await rigs[0].ask(f"/v2/library/app/blobs/{upstream.add_blob('library/app', b'more')}")).status == 200
         await page.until("document.getElementById('behind-state').textContent.startsWith('takes nothing: ')")
         assert await page.complaints() == []
+
+
+async def _what_members_sent_is_drawn_apart(page: Browser, member: Rig) -> None:
+    for _ in range(2):
+        member.history.take()
+    label = "document.querySelector('#charts figure:nth-child(2) svg').getAttribute('aria-label')"
+    await page.until(f"/; now: sent to clients .*, received from upstream .*, received from members .* B.s$/.test({label})")
+    _, history = await member.admin("history?range=recent")
+    received = history["series"]["fleet_bytes"][-1]
+    assert received > 0
+    tile = "`from upstream, ${scaled(arguments[0], 'B')} from members`"
+    await page.until(f"document.getElementById('tiles').textContent.includes({tile})", received)
 
 
 async def test_n16_04_whoever_has_a_token_signs_in_on_the_page(tmp_path: Path, upstream: FakeRegistry) -> None:

@@ -34,7 +34,7 @@ async def fetched(proxy: Rig, path: str = "") -> tuple[aiohttp.ClientResponse, s
 async def test_every_series_it_shows_is_in_the_history(proxy: Rig) -> None:
     _, page = await fetched(proxy)
     shown = set(re.findall(r'only\("(\w+)"\)', page)) | set(re.findall(r"series\.(\w+) \|\|", page))
-    assert len(shown) == 10
+    assert len(shown) == 11
     assert shown <= set(metrics.totals())
 
 
