@@ -96,24 +96,30 @@ class AccessLine:
     The same is told again and again, of other clients: what does not change is encoded once.
     """
 
-    __slots__ = ("_lasting", "_message", "_values")
+    __slots__ = ("_lasting", "_level", "_message", "_values")
 
-    def __init__(self, message: str, **values: object) -> None:
+    def __init__(self, message: str, *, is_quiet: bool = False, **values: object) -> None:
+        """Say *message* with *values*; what *is_quiet* is for who looks for mistakes."""
+        self._level = logging.DEBUG if is_quiet else logging.INFO
         self._message = message
         self._values = values
         self._lasting = ""
 
     def tell(self, responses: Sequence[Told]) -> None:
         """Write a line for each of *responses*, which were sent just now."""
-        if not _access.isEnabledFor(logging.INFO):
+        if not _access.isEnabledFor(self._level):
             return
         for handler in _root.handlers:
             if isinstance(handler, Lines):
                 handler.put(*(self._for_people if handler.is_console else self._for_machines)(responses, time.time()))
 
+    @property
+    def _level_name(self) -> str:
+        return logging.getLevelName(self._level).lower()
+
     def _for_machines(self, responses: Sequence[Told], when: float) -> list[str]:
         if not self._lasting:
-            self._lasting = _encode({"level": "info", "logger": _access.name, "message": self._message, **self._values})[1:-1]
+            self._lasting = _encode({"level": self._level_name, "logger": _access.name, "message": self._message, **self._values})[1:-1]
         before = f'{{"time": "{_time(when)}", {self._lasting}, "request_id": "'
         return [
             f'{before}{request_id}", "client": {encode_basestring_ascii(client)}, "seconds": {seconds:.6f}}}'
@@ -123,7 +129,7 @@ class AccessLine:
     def _for_people(self, responses: Sequence[Told], when: float) -> list[str]:
         values = {name: value for name, value in self._values.items() if value not in (None, "")}
         return [
-            _console_line(when, "info", self._message, {**values, "client": client, "seconds": f"{seconds:.3f}"})
+            _console_line(when, self._level_name, self._message, {**values, "client": client, "seconds": f"{seconds:.3f}"})
             for _, client, seconds in responses
         ]
 

@@ -33,6 +33,7 @@ class AccessLogEntry:
         self._sent = _sent(context.endpoint, outcome) if self._bytes else None
         self._line = AccessLine(
             f"{request.method} {_shown_path(request.raw_path, context.endpoint)} {status}",
+            is_quiet=context.is_quiet and context.failure is None,
             endpoint=context.endpoint,
             upstream=context.upstream,
             outcome=outcome,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 
 import pytest
 from aiohttp import web
@@ -48,6 +49,17 @@ def test_a_failure_on_the_way_is_told(lines: io.StringIO) -> None:
     context = RequestContext(cache_status=CacheStatus.MISS, failure="docker.io broke off")
     told = _told(lines, AccessLogEntry(_asked(), context, web.Response(status=200)))
     assert (told["outcome"], told["failure"]) == ("aborted", "docker.io broke off")
+
+
+@pytest.mark.parametrize(("failure", "level"), [(None, "debug"), ("the disk failed", "info")])
+def test_n17_10_of_what_is_quiet_failures_are_told_and_the_rest_to_who_debugs(
+    lines: io.StringIO, caplog: pytest.LogCaptureFixture, failure: str | None, level: str
+) -> None:
+    entry = AccessLogEntry(_asked(), RequestContext(is_quiet=True, failure=failure), web.Response(status=503))
+    assert _told(lines, entry)["level"] == level
+    caplog.set_level(logging.INFO, "regproxy.access")
+    entry.tell([("id-2", "192.0.2.1", 0.25)])
+    assert ("id-2" in lines.getvalue()) is (failure is not None)
 
 
 @pytest.mark.parametrize("part", ["path", "agent"])

@@ -84,6 +84,7 @@ class Members:
             start, stop = _bounds(range_)
         except ValueError as error:
             raise errors.blob_unknown("no piece of a blob is asked for") from error
+        context.is_quiet = True  # an image is thousands of them
         name = PieceName(blob, piece_at(start))
         if stop > name.cut.stop or blob.repository.registry not in self.exchange.upstreams.registries:
             return _short(sealed, FAILED)

@@ -1,6 +1,9 @@
 """What is answered at the port to those who claim to be members, and what to those who are, and want too much."""
 
 import asyncio
+import io
+import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -11,6 +14,7 @@ from regproxy.oci.reference import Repository
 from regproxy.peers.client import FAILED, MISDIRECTED, OUTCOME
 from regproxy.peers.keys import ANSWER, FleetKeys
 from regproxy.peers.names import PIECES, PING, Blob, target_of
+from regproxy.telemetry import metrics
 from tests.fakes.deeds import Paced, Status
 from tests.fakes.entry import on
 from tests.fakes.fleet import KEY, fleet
@@ -34,6 +38,12 @@ async def asked(rig: Rig, target: str, range_: str = "bytes=0-1048575", host: st
     answer = await rig.ask(target, Host=host, Range=range_, Regproxy_Fleet=field)
     sealed.check(answer.headers[ANSWER], str(answer.status), answer.headers[OUTCOME], answer.headers.get("Content-Range", ""))
     return answer
+
+
+def access_lines(lines: io.StringIO) -> list[dict[str, object]]:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    return [record for line in lines.getvalue().splitlines() if (record := json.loads(line))["logger"] == "regproxy.access"]
 
 
 async def test_n17_20_what_another_member_was_asked_is_not_answered(tmp_path: Path) -> None:
@@ -82,6 +92,26 @@ async def test_n17_20_parts_that_no_member_asks_for_are_refused(tmp_path: Path, 
             assert (await sent(rig, target.replace(PIECES, path))).status == 404, path
         coming.cancel()
     assert not [each.message for each in caplog.records if each.message == "this is a bug"]
+
+
+async def test_n17_10_pieces_for_members_are_counted_and_no_lines_of_the_access_log(
+    tmp_path: Path, lines: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    """But what is wrong with a request is, and each pull of a client."""
+    caplog.set_level(logging.INFO, "regproxy.access")
+    counter = metrics.REQUESTS.labels("fleet", "", "ok")._value
+    before = counter.get()
+    async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}, 3) as rigs:
+        digest = upstream.add_blob(NAME, os.urandom(8 * MIB))
+        for each in rigs:
+            assert (await each.ask(f"/v2/{NAME}/blobs/{digest}")).status == 200
+            await each.settled()
+        assert counter.get() - before >= 8
+        target = target_of(Blob(Repository("docker.io", NAME), digest), is_final=True)
+        assert (await sent(rigs[0], target, "bytes=5-")).status == 404
+        assert (await asked(rigs[0], target, "bytes=0-99999999")).headers[OUTCOME] == FAILED
+    told = [(each["endpoint"], each["outcome"]) for each in access_lines(lines)]
+    assert sorted(told) == [("blobs", "miss")] * 3 + [("fleet", "unknown")]
 
 
 async def test_n17_20_no_member_gets_what_clients_may_not_have(tmp_path: Path) -> None:
