@@ -43,7 +43,7 @@ class RequestContext:
     cache_status: CacheStatus | None = None
     failure: str | None = None
     is_routine: bool = False  # what members ask each other all the time: it is neither logged nor counted
-    is_quiet: bool = False  # what members ask for at each pull: unless it failed, it is counted, and logged for who debugs
+    is_quiet: bool = False  # what members ask for again and again: unless it failed, it is counted, and logged for who debugs
     trace: TraceContext | None = None  # that the client says the request belongs to
     reservation: Reservation | None = None
     user: str = ""  # the client, where it has said who it is

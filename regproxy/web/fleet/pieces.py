@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,8 +27,10 @@ from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
 from regproxy.peers.piece import EVERY, Piece, UnservedError
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.cut import piece_at
+from regproxy.policy.fleet.refusals import Refusals
 from regproxy.ports import Content, Extent, StoreError, UpstreamError, encoded_error
 from regproxy.telemetry import metrics
+from regproxy.telemetry.log import fields
 from regproxy.web.buffered import read_whole
 from regproxy.web.context import RequestContext
 from regproxy.web.fleet.key_values import KeyValueEndpoint
@@ -35,6 +39,9 @@ from regproxy.web.sendfile import send_extent
 
 PREFIX = "/fleet/v1/"
 _STATUSES = {BYTES: 200, MISDIRECTED: 421}
+_MAX_HOST = 200  # characters, in the log
+
+_log = logging.getLogger(__name__)
 
 Cached = Callable[[Blob], Awaitable[Content | None]]
 Count = Callable[[int], None]  # bytes that were sent
@@ -50,6 +57,7 @@ class Members:
     fills: Fills
     clock: WallClock
     key_values: KeyValueEndpoint | None = None  # what is kept for members
+    refusals: Refusals = field(default_factory=Refusals)
     sending: Counter[PieceName] = field(default_factory=Counter)  # how many members each piece is sent to now
 
     async def answer(self, request: web.BaseRequest, context: RequestContext) -> web.StreamResponse:
@@ -59,14 +67,12 @@ class Members:
         try:
             sealed = self.keys.opened(request.headers.get(REQUEST, ""), request.method, request.headers.get("Host", ""), target, range_)
         except NotOursError as error:
-            metrics.FLEET_REQUESTS.labels("refused").inc()
-            context.failure = f"refused a member of the fleet: its request was {error}"
+            self._refused(request, context, f"it is {error}")
             now = {"Date": formatdate(self.clock(), usegmt=True)}  # no secret, and who has the key needs it
             raise RegistryError("UNAUTHORIZED", 401, "only for members of the fleet", now) from error
         if request.headers.get("Host") != self.exchange.membership.authority:
             # Whoever was asked in our place may show it to us, and who is asked under two names would wait for itself.
-            metrics.FLEET_REQUESTS.labels("refused").inc()
-            context.failure = f"a member of the fleet takes us for another one than {self.exchange.membership.authority}"
+            self._refused(request, context, f"it is made for another member than {self.exchange.membership.authority}")
             return _short(sealed, MISDIRECTED)
         if path_of(request) == PING:
             context.is_routine = True
@@ -99,6 +105,14 @@ class Members:
             self.sending[name] -= 1
             if not self.sending[name]:
                 del self.sending[name]
+
+    def _refused(self, request: web.BaseRequest, context: RequestContext, reason: str) -> None:
+        metrics.FLEET_REQUESTS.labels("refused").inc()
+        context.is_quiet = True  # who has another key asks every second
+        if (told := self.refusals.refused(request.remote or "", reason, time.monotonic())) is not None:
+            client, requests = told
+            host = request.headers.get("Host", "")[:_MAX_HOST]
+            _log.warning("refused a request to the fleet", extra=fields(client=client, host=host, reason=reason, requests=requests))
 
     def _count(self, member: str, length: int) -> None:
         metrics.FLEET_BYTES.labels("sent").inc(length)

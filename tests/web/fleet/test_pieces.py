@@ -114,6 +114,30 @@ async def test_n17_10_pieces_for_members_are_counted_and_no_lines_of_the_access_
     assert sorted(told) == [("blobs", "miss")] * 3 + [("fleet", "unknown")]
 
 
+async def test_n17_10_what_is_refused_is_told_once_with_the_reason_however_often_it_is_asked(
+    tmp_path: Path, lines: io.StringIO, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who has another key asks every second for as long as it has that."""
+    caplog.set_level(logging.INFO, "regproxy.access")
+    counter = metrics.FLEET_REQUESTS.labels("refused")._value
+    before = counter.get()
+    async with FakeRegistry() as upstream, fleet(tmp_path, {"docker.io": upstream.url}, 1, more=["http://127.0.0.1:1"]) as (rig,):
+        own = f"{LOOPBACK}:{rig.port}"
+        for _ in range(5):
+            field, _ = FleetKeys("another-0123456789abcdef0123456789abcdef", time.time).signed("GET", own, PING, "")
+            assert (await rig.ask(PING, Regproxy_Fleet=field)).status == 401
+            assert (await rig.ask("/fleet/v1/nothing")).status == 401
+            assert (await asked(rig, PING, host="localhost:1")).status == 421
+    assert counter.get() - before == 15
+    told = [vars(each)["fields"] for each in caplog.records if each.message == "refused a request to the fleet"]
+    assert told == [
+        {"client": LOOPBACK, "host": own, "reason": "it is not made with our fleet.key", "requests": 1},
+        {"client": LOOPBACK, "host": own, "reason": "it is not a request of a member", "requests": 1},
+        {"client": LOOPBACK, "host": "localhost:1", "reason": f"it is made for another member than {own}", "requests": 1},
+    ]
+    assert access_lines(lines) == []
+
+
 async def test_n17_20_no_member_gets_what_clients_may_not_have(tmp_path: Path) -> None:
     """What is denied, what upstream has closed to us since we have it, and neither by another name of the upstream."""
     async with FakeRegistry() as upstream:
