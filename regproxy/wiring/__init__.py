@@ -2,7 +2,7 @@
 
 from regproxy.wiring.behind import remote, uploading
 from regproxy.wiring.features import import_features
-from regproxy.wiring.peering import Peering, check_members, watching
+from regproxy.wiring.peering import Peering, check_members, members_caution, watching
 from regproxy.wiring.serving import Serving, serving
 from regproxy.wiring.sharing import fleet_of, sharing
 from regproxy.wiring.stores import indexed, joined, kept, opened, taking_stock
@@ -23,6 +23,7 @@ __all__ = [
     "inventory_of",
     "joined",
     "kept",
+    "members_caution",
     "opened",
     "remote",
     "serving",

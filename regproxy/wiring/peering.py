@@ -74,9 +74,41 @@ class Peering:
 
 async def check_members(settings: Settings, resolve: Resolve = resolved) -> None:
     """Raise `ConfigError` where `fleet.peers` is a list, and not one of it is this machine, or two are; a name may be looked up later."""
+    if (found := await _found_here(settings, resolve)) is None:
+        return
+    if len(found.ours) > 1:
+        raise ConfigError([f"fleet.peers: has this machine twice: {', '.join(found.ours)}"])
+    if not found.ours and not found.failed:
+        raise ConfigError([f"fleet.peers: no member has an address of this machine and the port of {settings.listen}: see fleet.advertise"])
+
+
+async def members_caution(settings: Settings, resolve: Resolve = resolved) -> str | None:
+    """Say in one line what `check_members` would find, or may find later, on a machine that need not be a member; None: nothing."""
+    found = await _found_here(settings, resolve)
+    if found is None or len(found.ours) == 1:
+        return None
+    if found.ours:
+        return f"fleet.peers has this machine twice: {', '.join(found.ours)}: regproxy would not start on it"
+    unknown = f" (no address is found of {', '.join(found.failed)})" if found.failed else ""
+    return (
+        f"fleet.advertise: auto finds no address of this machine and the port of {settings.listen} in fleet.peers: "
+        f"this is right unless it is a member{unknown}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _FoundHere:
+    """Which members have an address of this machine, and the names that could not be looked up."""
+
+    ours: list[str]
+    failed: list[str]
+
+
+async def _found_here(settings: Settings, resolve: Resolve) -> _FoundHere | None:
+    """Look which of the listed members we are; None where that is said, or only known later."""
     fleet = settings.fleet
     if fleet is None or fleet.advertise != AUTO or isinstance(fleet.peers, str):
-        return
+        return None
     failed: list[str] = []
 
     async def looked_up(host: str, port: int) -> Sequence[str]:
@@ -87,11 +119,7 @@ async def check_members(settings: Settings, resolve: Resolve = resolved) -> None
             failed.append(host)
             raise
 
-    ours = await members_here(fleet.peers, settings.listen, looked_up)
-    if len(ours) > 1:
-        raise ConfigError([f"fleet.peers: has this machine twice: {', '.join(ours)}"])
-    if not ours and not failed:
-        raise ConfigError([f"fleet.peers: no member has an address of this machine and the port of {settings.listen}: see fleet.advertise"])
+    return _FoundHere(await members_here(fleet.peers, settings.listen, looked_up), failed)
 
 
 @asynccontextmanager

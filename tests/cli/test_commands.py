@@ -55,6 +55,15 @@ def test_n17_23_check_warns_of_private_content_that_members_exchange_in_clear_te
     assert (result.exit_code, result.stderr) == (0, warning)
 
 
+def test_n17_03_check_says_where_this_machine_is_none_of_the_fleet(file: Path) -> None:
+    """Which is right on a laptop: it is a warning, and one line."""
+    file.write_text("fleet: {peers: ['http://198.51.100.1:5000', 'http://198.51.100.2:5000'], key: 0123456789abcdef0123456789abcdef}")
+    result = ran("check", "--config", file)
+    warning = "warning: fleet.advertise: auto finds no address of this machine and the port of 0.0.0.0:5000 in fleet.peers: "
+    assert (result.exit_code, result.stderr) == (0, f"{warning}this is right unless it is a member\n")
+    assert yaml.safe_load(result.stdout) == load(file, {}).effective()
+
+
 def test_check_without_a_file_prints_the_defaults() -> None:
     result = ran("check", REGPROXY__STORE__ROOT="/data")
     assert result.exit_code == 0
