@@ -125,9 +125,22 @@ def test_n15_01_the_configuration_is_what_regproxy_takes(tmp_path: Path) -> None
 
 def test_n15_01_nodes_ask_the_cluster_for_every_upstream() -> None:
     upstreams = {"harbor.corp.internal": {"hosts": [{"url": "https://harbor.corp.internal"}]}}
-    found = Rendered({"mode": "both", "config": {"upstreams": upstreams}}).config("rp-regproxy-node")["upstreams"]
+    found = Rendered({"mode": "both", "replicaCount": 1, "config": {"upstreams": upstreams}}).config("rp-regproxy-node")["upstreams"]
     assert {"docker.io", "registry.k8s.io", "harbor.corp.internal"} <= set(found)
     assert all(each == {"hosts": [{"url": "http://rp-regproxy.regproxy.svc:5000", "kind": "cache"}]} for each in found.values())
+
+
+def test_n15_01_nodes_go_on_at_another_replica_when_theirs_is_killed(tmp_path: Path) -> None:
+    """By addresses of their own behind the Service's, which leads to one that is dead until Kubernetes has noticed."""
+    found = Rendered({"mode": "both", "replicaCount": 3, "service": {"port": 80}})
+    hosts = found.config("rp-regproxy-node")["upstreams"]["quay.io"]["hosts"]
+    replicas = [f"http://rp-regproxy-{number}.rp-regproxy-peers.regproxy.svc:5000" for number in range(3)]
+    assert hosts == [{"url": url, "kind": "cache"} for url in ("http://rp-regproxy.regproxy.svc:80", *replicas)]
+    assert found.one("StatefulSet", "rp-regproxy")["spec"]["serviceName"] == "rp-regproxy-peers"
+    peers = found.one("Service", "rp-regproxy-peers")["spec"]
+    assert (peers["clusterIP"], peers["ports"][0]["port"], peers["publishNotReadyAddresses"]) == ("None", 5000, True)
+    checked = _checked(found.one("ConfigMap", "rp-regproxy-node")["data"]["regproxy.yaml"], tmp_path)
+    assert [each["url"] for each in checked["upstreams"]["docker.io"]["hosts"]] == [each["url"] for each in hosts]
 
 
 def test_n15_01_a_node_has_one_worker_unless_it_is_told_otherwise() -> None:

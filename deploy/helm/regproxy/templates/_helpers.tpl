@@ -139,6 +139,21 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- mustMergeOverwrite (dict "log_format" "json") (deepCopy .Values.config) $own $tls | toYaml -}}
 {{- end -}}
 
+{{/* The cluster's cache as nodes ask it: by the Service, and by each replica's own name, at which a pull goes on whose replica was killed.
+     With https the certificate names the Service alone. */}}
+{{- define "regproxy.clusterHosts" -}}
+{{- $host := dict "url" (printf "%s://%s:%d" (include "regproxy.scheme" .) (include "regproxy.service" .) (int .Values.service.port)) "kind" "cache" -}}
+{{- $hosts := list $host -}}
+{{- if .Values.tls.existingSecret -}}
+{{- $_ := set $host "tls" (dict "ca" "/etc/regproxy/tls/ca.crt") -}}
+{{- else if gt (int .Values.replicaCount) 1 -}}
+{{- range until (int .Values.replicaCount) -}}
+{{- $hosts = append $hosts (dict "url" (printf "http://%s-%d.%s-peers.%s.svc:5000" (include "regproxy.fullname" $) . (include "regproxy.fullname" $) $.Release.Namespace) "kind" "cache") -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $hosts -}}
+{{- end -}}
+
 {{- define "regproxy.nodeConfig" -}}
 {{- $address := include "regproxy.wildcard" . -}}
 {{- $port := 5000 -}}
@@ -151,11 +166,9 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- $own := dict "listen" (printf "%s:%d" $address $port) "admin_listen" $admin "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" (dict "root" "/var/lib/regproxy/store") -}}
 {{- if eq .Values.mode "both" -}}
 {{- $upstreams := dict -}}
-{{- $url := printf "%s://%s:%d" (include "regproxy.scheme" .) (include "regproxy.service" .) (int .Values.service.port) -}}
+{{- $hosts := include "regproxy.clusterHosts" . | fromJsonArray -}}
 {{- range concat .Values.node.upstreams (keys (.Values.config.upstreams | default dict)) | uniq | sortAlpha -}}
-{{- $host := dict "url" $url "kind" "cache" -}}
-{{- if $.Values.tls.existingSecret }}{{ $_ := set $host "tls" (dict "ca" "/etc/regproxy/tls/ca.crt") }}{{ end -}}
-{{- $_ := set $upstreams . (dict "hosts" (list $host)) -}}
+{{- $_ := set $upstreams . (dict "hosts" $hosts) -}}
 {{- end -}}
 {{- $base := omit (deepCopy .Values.config) "upstreams" "store" "redis" "warm" "fleet" "workers" -}}
 {{- mustMergeOverwrite (dict "log_format" "json" "workers" 1) $base (dict "upstreams" $upstreams) (deepCopy .Values.node.config) $own (include "regproxy.tlsConfig" . | fromYaml) | toYaml -}}
