@@ -28,6 +28,7 @@ EVERYTHING = {
 }
 _KEY = "canary-0123456789abcdef0123456789abcdef"
 FLEET = {"fleet": {"enabled": True, "existingSecret": "fleet"}}
+NODES_KEY = {"enabled": True, "existingSecret": "nodes"}
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +193,10 @@ def test_n15_01_the_configuration_rolls_the_pods() -> None:
         ({"mode": "node", "fleet": {"enabled": True, "existingSecret": "fleet"}}, "fleet.enabled is for the replicas"),
         ({"fleet": {"enabled": True}}, "fleet.existingSecret is missing"),
         ({"fleet": {"key": "secret"}}, "key"),
+        ({"mode": "both", "node": {"fleet": {"enabled": True}}}, "node.fleet.existingSecret is missing"),
+        ({"node": {"fleet": NODES_KEY}}, "node.fleet.enabled is for the caches of nodes"),
+        ({"mode": "node", "node": {"hostNetwork": True, "fleet": NODES_KEY}}, "node.hostNetwork"),
+        ({"mode": "both", **FLEET, "node": {"fleet": {"enabled": True, "existingSecret": "fleet"}}}, "another Secret than"),
         ({"store": {"behind": {"url": "s3://bucket"}}}, "store.behind.existingSecret is missing"),
         ({"store": {"behind": {"url": "/mnt", "existingSecret": "x"}}}, "url"),
         ({"store": {"behind": {"url": "s3://bucket", "endpoint": "https://s3/x", "existingSecret": "x"}}}, "endpoint"),
@@ -367,6 +372,40 @@ def test_n17_11_replicas_are_a_fleet_by_the_headless_service(mode: str, tmp_path
     if mode == "both":  # a key on every node would open what the cluster's cache holds
         assert "fleet" not in found.config("rp-regproxy-node")
         assert _environment(found.pods()["DaemonSet/rp-regproxy-node"]) == ({}, [])
+
+
+@pytest.mark.parametrize("mode", ["node", "both"])
+def test_n17_11_nodes_are_a_fleet_of_their_own_with_a_key_of_their_own(mode: str, tmp_path: Path) -> None:
+    """Each says by which of the addresses of the headless Service it is a member: its Pod's, and of two families one."""
+    node = {"fleet": {**NODES_KEY, "zone": "auto"}, "config": {"fleet": {"piece_cache": "1GiB"}}}
+    found = Rendered({"mode": mode, **(FLEET if mode == "both" else {}), "node": node, "ipFamilies": ["IPv6", "IPv4"]})
+    config = found.config("rp-regproxy-node")
+    peers = "dns://rp-regproxy-node-peers.regproxy.svc:5000"
+    assert config["fleet"] == {"peers": peers, "key": "${REGPROXY_FLEET_KEY}", "zone": "${REGPROXY_ZONE}", "piece_cache": "1GiB"}
+    assert config["listen"] == "*:5000", "where the others find it"
+    service = found.one("Service", "rp-regproxy-node-peers")["spec"]
+    assert (service["clusterIP"], service["ports"][0]["port"]) == ("None", 5000)
+    assert (service["ipFamilyPolicy"], service["ipFamilies"]) == ("SingleStack", ["IPv6"]), "with two addresses it would be two members"
+    assert not service.get("publishNotReadyAddresses"), "a node that is gone is a member until it is removed otherwise"
+    [nodes] = found.all("DaemonSet")
+    assert service["selector"].items() <= nodes["spec"]["template"]["metadata"]["labels"].items()
+    pod = nodes["spec"]["template"]["spec"]
+    [cache] = [each for each in pod["containers"] if each["args"][0] == "serve"]
+    given = {each["name"]: each["valueFrom"] for each in cache["env"] if "valueFrom" in each}
+    assert given == {
+        "REGPROXY_FLEET_KEY": {"secretKeyRef": {"name": "nodes", "key": "REGPROXY_FLEET_KEY"}},
+        "REGPROXY_ZONE": {"fieldRef": {"fieldPath": "metadata.labels['topology.kubernetes.io/zone']"}},
+    }
+    text = found.one("ConfigMap", "rp-regproxy-node")["data"]["regproxy.yaml"]
+    assert _checked(text, tmp_path, REGPROXY_FLEET_KEY=_KEY, REGPROXY_ZONE="")["fleet"]["peers"] == peers
+    if mode == "both":
+        assert found.config()["fleet"]["peers"] == "dns://rp-regproxy-peers.regproxy.svc:5000"
+        assert _environment(found.pods()["StatefulSet/rp-regproxy"])[0]["REGPROXY_FLEET_KEY"]["name"] == "fleet"
+
+
+def test_n17_11_nodes_verify_each_other_by_the_authority_of_the_secret() -> None:
+    fleet = Rendered({"mode": "both", "node": {"fleet": NODES_KEY}, "tls": {"existingSecret": "tls"}}).config("rp-regproxy-node")["fleet"]
+    assert (fleet["ca"], "zone" in fleet) == ("/etc/regproxy/tls/ca.crt", False)
 
 
 @pytest.mark.parametrize(("zone", "shown"), [("auto", "${REGPROXY_ZONE}"), ("eu-1a", "eu-1a"), ("", None)])

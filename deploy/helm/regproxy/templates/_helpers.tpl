@@ -60,6 +60,12 @@ ipFamilyPolicy: {{ if gt (len .Values.ipFamilies) 1 }}PreferDualStack{{ else }}S
 ipFamilies: {{ toJson .Values.ipFamilies }}
 {{- end -}}
 
+{{/* One address for each member of a fleet: by two it would be two members. */}}
+{{- define "regproxy.oneFamily" -}}
+ipFamilyPolicy: SingleStack
+ipFamilies: [{{ first .Values.ipFamilies }}]
+{{- end -}}
+
 {{- define "regproxy.trafficDistribution" -}}
 {{- $wanted := .Values.service.trafficDistribution -}}
 {{- if $wanted -}}{{ if ne $wanted "none" }}trafficDistribution: {{ $wanted }}{{ end }}
@@ -77,8 +83,14 @@ ipFamilies: {{ toJson .Values.ipFamilies }}
 {{- if hasKey ($config.store | default dict) "root" -}}{{- fail (printf "%s.store.root is set by the chart: use persistence or node.hostPath" $place) -}}{{- end -}}
 {{- end -}}
 {{- if .Values.fleet.enabled -}}
-{{- if eq .Values.mode "node" -}}{{- fail "fleet.enabled is for the replicas of the cluster cache: mode: node has none" -}}{{- end -}}
+{{- if eq .Values.mode "node" -}}{{- fail "fleet.enabled is for the replicas of the cluster cache: mode: node has none, and its nodes are one by node.fleet" -}}{{- end -}}
 {{- if not .Values.fleet.existingSecret -}}{{- fail "fleet.existingSecret is missing: a Secret with REGPROXY_FLEET_KEY" -}}{{- end -}}
+{{- end -}}
+{{- if .Values.node.fleet.enabled -}}
+{{- if not (include "regproxy.hasNodes" .) -}}{{- fail "node.fleet.enabled is for the caches of nodes: mode: cluster has none" -}}{{- end -}}
+{{- if .Values.node.hostNetwork -}}{{- fail "node.fleet.enabled and node.hostNetwork: such a cache listens at node.hostIP, where the other nodes do not reach it" -}}{{- end -}}
+{{- if not .Values.node.fleet.existingSecret -}}{{- fail "node.fleet.existingSecret is missing: a Secret with REGPROXY_FLEET_KEY" -}}{{- end -}}
+{{- if eq .Values.node.fleet.existingSecret .Values.fleet.existingSecret -}}{{- fail "node.fleet.existingSecret needs to be another Secret than fleet.existingSecret: whoever has taken a node has its key" -}}{{- end -}}
 {{- end -}}
 {{- if and .Values.store.behind.url (not .Values.store.behind.existingSecret) -}}
 {{- fail "store.behind.existingSecret is missing: a Secret with REGPROXY_OBJECT_KEY" -}}
@@ -116,6 +128,14 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- end }}
 {{- end -}}
 
+{{/* A fleet whose members have the addresses of a headless Service; each finds out which of them is its own. */}}
+{{- define "regproxy.fleetConfig" -}}
+{{- $fleet := dict "peers" (printf "dns://%s-%s.%s.svc:5000" (include "regproxy.fullname" .root) .service .root.Release.Namespace) "key" "${REGPROXY_FLEET_KEY}" -}}
+{{- if .root.Values.tls.existingSecret }}{{ $_ := set $fleet "ca" "/etc/regproxy/tls/ca.crt" }}{{ end -}}
+{{- with .fleet.zone }}{{ $_ := set $fleet "zone" (eq . "auto" | ternary "${REGPROXY_ZONE}" .) }}{{ end -}}
+{{- toYaml $fleet -}}
+{{- end -}}
+
 {{- define "regproxy.clusterConfig" -}}
 {{- $credentials := dict -}}
 {{- range $name, $_ := .Values.upstreamCredentials -}}
@@ -129,10 +149,7 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- end }}{{ end -}}
 {{- $own := dict "listen" (printf "%s:5000" (include "regproxy.wildcard" .)) "admin_listen" (printf "%s:5001" (include "regproxy.wildcard" .)) "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" $store -}}
 {{- if .Values.fleet.enabled -}}
-{{- $fleet := dict "peers" (printf "dns://%s-peers.%s.svc:5000" (include "regproxy.fullname" .) .Release.Namespace) "key" "${REGPROXY_FLEET_KEY}" -}}
-{{- if .Values.tls.existingSecret }}{{ $_ := set $fleet "ca" "/etc/regproxy/tls/ca.crt" }}{{ end -}}
-{{- with .Values.fleet.zone }}{{ $_ := set $fleet "zone" (eq . "auto" | ternary "${REGPROXY_ZONE}" .) }}{{ end -}}
-{{- $_ := set $own "fleet" $fleet -}}
+{{- $_ := set $own "fleet" (include "regproxy.fleetConfig" (dict "root" . "fleet" .Values.fleet "service" "peers") | fromYaml) -}}
 {{- end -}}
 {{- if $credentials }}{{- $_ := set $own "upstreams" $credentials }}{{- end -}}
 {{- $tls := include "regproxy.tlsConfig" . | fromYaml -}}
@@ -164,6 +181,9 @@ tls: {certificate: /etc/regproxy/tls/tls.crt, key: /etc/regproxy/tls/tls.key}
 {{- $admin = printf "%s:%d" $address (int .Values.node.adminPort) -}}
 {{- end -}}
 {{- $own := dict "listen" (printf "%s:%d" $address $port) "admin_listen" $admin "admin_hosts" (include "regproxy.adminHosts" . | fromJsonArray) "store" (dict "root" "/var/lib/regproxy/store") -}}
+{{- if .Values.node.fleet.enabled -}}
+{{- $_ := set $own "fleet" (include "regproxy.fleetConfig" (dict "root" . "fleet" .Values.node.fleet "service" "node-peers") | fromYaml) -}}
+{{- end -}}
 {{- if eq .Values.mode "both" -}}
 {{- $upstreams := dict -}}
 {{- $hosts := include "regproxy.clusterHosts" . | fromJsonArray -}}
@@ -188,7 +208,7 @@ capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
-{{/* The cache's container; `asks` tells whether it asks registries, and so has passwords. */}}
+{{/* The cache's container; `asks` tells whether it asks registries, and so has passwords; `fleet` whose member it is. */}}
 {{- define "regproxy.container" -}}
 {{- $root := .root -}}
 - name: regproxy
@@ -199,10 +219,10 @@ seccompProfile: {type: RuntimeDefault}
   env:
     - {name: HOME, value: /tmp}
     - {name: TMPDIR, value: /tmp}
-    {{- if .isMember }}
+    {{- if .fleet.enabled }}
     - name: REGPROXY_FLEET_KEY
-      valueFrom: {secretKeyRef: {name: {{ $root.Values.fleet.existingSecret | quote }}, key: REGPROXY_FLEET_KEY}}
-    {{- if eq $root.Values.fleet.zone "auto" }}
+      valueFrom: {secretKeyRef: {name: {{ .fleet.existingSecret | quote }}, key: REGPROXY_FLEET_KEY}}
+    {{- if eq .fleet.zone "auto" }}
     - name: REGPROXY_ZONE
       valueFrom: {fieldRef: {fieldPath: "metadata.labels['topology.kubernetes.io/zone']"}}
     {{- end }}
