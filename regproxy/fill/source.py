@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import BlobBody, Corrupt, HostStatus, Unavailable, UpstreamError
+from regproxy.ports import BlobBody, Corrupt, Unavailable, UpstreamError
 from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
@@ -35,7 +35,7 @@ class Sender(Protocol):
 
     def may_repeat(self) -> bool: ...
 
-    def hosts(self) -> Sequence[HostStatus]: ...
+    def has_others(self, repository: Repository) -> bool: ...
 
     def blob(
         self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
@@ -65,8 +65,8 @@ class Source:
 
     @property
     def has_others(self) -> bool:
-        """Whether more than one host may send it."""
-        return len(self._sender.hosts()) > 1
+        """Whether more than one host may send it now."""
+        return self._sender.has_others(self._repository)
 
     @asynccontextmanager
     async def body(self, start: int, stop: int | None, last: str | None) -> AsyncIterator[BlobBody]:

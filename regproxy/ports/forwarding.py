@@ -40,6 +40,9 @@ class ForwardingRegistry(Registry):
     def quota(self) -> RateLimit | None:
         return self._registry.quota
 
+    def has_others(self, repository: Repository) -> bool:
+        return self._registry.has_others(repository)
+
     def may_repeat(self) -> bool:
         return self._registry.may_repeat()
 

@@ -145,6 +145,9 @@ class Registry(Watched, Protocol):
     def is_near(self) -> bool:
         """Whether one request for all of a blob is the best plan: its best host is near and fast, or a cache that plans by itself."""
 
+    def has_others(self, repository: Repository) -> bool:
+        """Whether more than one host may send blobs of *repository*: none of those that rest, or that refused it."""
+
     def may_repeat(self) -> bool:
         """Spend one of the few repetitions of requests that brought nothing, and report whether there was one."""
 

@@ -34,8 +34,12 @@ class Health:
 
     def has_others(self, host: Host) -> bool:
         """Whether anyone else who is not resting sends content."""
+        return any(other is not host for other in self.senders())
+
+    def senders(self) -> list[Host]:
+        """List the hosts that send content and are not resting, in no order."""
         now = self._clock()
-        return any(other is not host and not self._for_blob(other).is_backing_off(now) for other in self.candidates(Trust.PULL))
+        return [host for host in self._upstream.hosts if Trust.PULL in host.trust and not self._for_blob(host).is_backing_off(now)]
 
     def candidates(self, need: Trust, *, from_the_middle: bool = False, last: Collection[Host] = (), for_blob: bool = False) -> list[Host]:
         """List the hosts that may answer, best first; *for_blob*: wherever they redirect to for one."""

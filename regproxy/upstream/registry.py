@@ -106,6 +106,9 @@ class UpstreamRegistry:
         # A cache finds out by itself how a blob comes fastest; of what it does not have, parts would be fetched beside the whole.
         return best.kind is HostKind.CACHE or plan.is_near(self._health[best].first_byte, self._health[best].rate)
 
+    def has_others(self, repository: Repository) -> bool:
+        return len(self._refusals.order(self._health.senders(), repository.name)[0]) > 1
+
     def may_repeat(self) -> bool:
         return self._cache.spend()
 
@@ -127,10 +130,7 @@ class UpstreamRegistry:
         return all(host in self._scarce() for host in self._health.candidates(Trust.RESOLVE))
 
     async def resolve(self, reference: Reference) -> Digest | None:
-        async def head(client: HostClient) -> Digest | None:
-            return await head_manifest(client, reference, _HANDSHAKE)
-
-        return await self._first(Trust.RESOLVE, reference.repository, head)
+        return await self._first(Trust.RESOLVE, reference.repository, lambda client: head_manifest(client, reference, _HANDSHAKE))
 
     async def manifest(self, reference: Reference) -> Manifest:
         return await self._first(_need(reference), reference.repository, lambda client: get_manifest(client, reference))

@@ -16,7 +16,7 @@ from regproxy.fill.source import Sender
 from regproxy.fill.spill import AHEAD
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import Corrupt, HostStatus, Ingest, Unavailable
+from regproxy.ports import Corrupt, Ingest, Unavailable
 from tests.fill.memory_ingest import MemoryIngest
 
 MIB = 1024 * 1024
@@ -73,8 +73,8 @@ class FakeSender:
     under_way: int = 0
     most: int = 0  # that were under way at once
 
-    def hosts(self) -> list[HostStatus]:
-        return []
+    def has_others(self, repository: Repository) -> bool:  # noqa: ARG002
+        return False
 
     def may_repeat(self) -> bool:
         return True

@@ -9,7 +9,7 @@ from regproxy.fill.source import Late, Source
 from regproxy.notify import Notifier
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import BlobBody, HostStatus
+from regproxy.ports import BlobBody
 from tests.fill.test_download import FakeBody
 
 DIGEST = Digest.of(b"blob")
@@ -56,8 +56,8 @@ class Silent:
     def __init__(self) -> None:
         self.body = SilentBody(0, 4, 4, 0, 1)
 
-    def hosts(self) -> list[HostStatus]:
-        return []
+    def has_others(self, repository: Repository) -> bool:  # noqa: ARG002
+        return False
 
     def may_repeat(self) -> bool:
         return False

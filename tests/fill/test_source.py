@@ -8,7 +8,7 @@ import pytest
 from regproxy.fill.source import Source
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.ports import Corrupt, HostStatus
+from regproxy.ports import Corrupt
 from tests.fill.test_download import FakeBody
 
 DIGEST = Digest.of(b"blob")
@@ -20,14 +20,14 @@ class Sized:
 
     is_near = False
 
-    def __init__(self, *sizes: int | None, repeats: int = 0, hosts: int = 1) -> None:
+    def __init__(self, *sizes: int | None, repeats: int = 0, several: Repository | None = None) -> None:
         self._sizes = list(sizes)
-        self._hosts = hosts
+        self._several = several
         self._repeats = repeats
         self.suspected = 0
 
-    def hosts(self) -> list[HostStatus]:
-        return [HostStatus(f"https://{number}.test", number, 0.0, None, None, 0, 0, True, "") for number in range(self._hosts)]
+    def has_others(self, repository: Repository) -> bool:
+        return repository == self._several
 
     def may_repeat(self) -> bool:
         self._repeats -= 1
@@ -91,6 +91,6 @@ async def test_it_is_known_how_long_the_first_answer_took() -> None:
     assert source.answered_in == seconds
 
 
-@pytest.mark.parametrize(("hosts", "has_others"), [(1, False), (2, True)])
-def test_there_are_other_hosts_where_there_are_two(hosts: int, *, has_others: bool) -> None:
-    assert Source(Sized(4, hosts=hosts), APP, DIGEST).has_others is has_others
+@pytest.mark.parametrize(("several", "has_others"), [(APP, True), (Repository("docker.io", "library/other"), False)])
+def test_there_are_other_hosts_where_they_have_its_repository(several: Repository, *, has_others: bool) -> None:
+    assert Source(Sized(4, several=several), APP, DIGEST).has_others is has_others

@@ -19,7 +19,7 @@ from regproxy.peers.names import Blob
 from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.fleet.cut import MIB
 from regproxy.policy.fleet.suspicion import Suspicions
-from regproxy.ports import BlobBody, Content, ForwardingRegistry, HostStatus, NotFound, UpstreamError
+from regproxy.ports import BlobBody, Content, ForwardingRegistry, NotFound, UpstreamError
 from regproxy.shm import Flag
 from regproxy.storage.threads import DiskThreads
 from tests.fakes.fleet import KEY
@@ -67,8 +67,8 @@ class Given(ForwardingRegistry):
         self.error: UpstreamError | None = None
         self.is_ranged = True
 
-    def hosts(self) -> list[HostStatus]:
-        return []
+    def has_others(self, repository: Repository) -> bool:  # noqa: ARG002
+        return False
 
     def may_repeat(self) -> bool:
         return False

@@ -105,6 +105,7 @@ def test_n12_11_who_is_redirected_to_rests_for_blobs_alone(health: Health, error
     assert health.candidates(Trust.PULL, for_blob=True)[0] is OTHER
     assert health.candidates(Trust.RESOLVE)[0] is HOST
     assert health.has_others(OTHER) is False
+    assert health.senders() == [OTHER]
 
 
 def test_n12_11_a_host_that_redirects_to_others_is_good_for_blobs_again(health: Health) -> None:
@@ -123,3 +124,10 @@ def test_n12_11_what_is_remembered_of_origins_is_bounded(health: Health) -> None
     for number in range(10_000):
         health.failed(HOST, _elsewhere(Unavailable("500"), f"https://{number}.test"))
     assert len(health._elsewhere) <= 256
+
+
+def test_who_is_trusted_with_tags_alone_sends_nothing() -> None:
+    tags_alone = Host("https://three.test", trust=frozenset({Trust.RESOLVE}))
+    health = Health(Upstream("docker.io", (tags_alone, HOST)))
+    assert health.senders() == [HOST]
+    assert not health.has_others(HOST)
