@@ -138,9 +138,11 @@ class Download:
         return bool(self._pieces) and piece is self._pieces[0]
 
     def due(self, piece: PieceDownload) -> float | None:
-        if self._plan is None or piece.stop is None or not self.is_front(piece):
+        if (plan := self._plan) is None or piece.stop is None or not self.is_front(piece):
             return None
-        return self._plan.due(piece.asked_at, piece.stop - piece.asked_from)
+        now, plan.has_others = asyncio.get_running_loop().time(), self.source.has_others
+        beside = [found for each in self._tasks if each is not piece and (found := each.transfer(now)) is not None]
+        return plan.due(piece.asked_at, piece.stop - piece.asked_from, beside)
 
     def began(self, piece: PieceDownload, body: BlobBody) -> None:
         """Record from the first answer how long it all is."""

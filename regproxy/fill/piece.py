@@ -11,9 +11,11 @@ from typing import Protocol
 from regproxy.fill.source import Late, ReceivedRange, Source
 from regproxy.notify import Notifier
 from regproxy.policy.upstream import failover
+from regproxy.policy.upstream.plan import Transfer
 from regproxy.ports import BlobBody, Unavailable, UpstreamError, detached
 
 _AHEAD = 4 * 1024 * 1024  # bytes that a piece may be ahead of the disk, where nothing else bounds it
+_LOOK = 1.0  # seconds between two looks at whether it is late
 
 
 class Order(Protocol):
@@ -60,6 +62,8 @@ class PieceDownload:
         self._unread: deque[bytes] = deque()
         self._unread_bytes = 0
         self._deadline: asyncio.Timeout | None = None
+        self._judging: asyncio.TimerHandle | None = None
+        self._arrived_at = 0.0
         self._is_held = False  # by us
         self._last: str | None = None  # who was late with it
 
@@ -112,9 +116,28 @@ class PieceDownload:
         self._notifier.tell()
 
     def judge(self) -> None:
-        """Compute anew when it is due."""
-        if self._deadline is not None and not self._deadline.expired():  # its task may have yet to hear of it
-            self._deadline.reschedule(None if self._is_held else self._order.due(self))
+        """Leave its host if it is due by now, else judge it again by then: others may have become slow, or silent, meanwhile."""
+        self._rest()
+        if self._deadline is None or self._deadline.expired() or self._is_held:  # its task may have yet to hear of it
+            return
+        if (due := self._order.due(self)) is None:
+            return
+        loop = asyncio.get_running_loop()
+        if due <= (now := loop.time()):
+            self._deadline.reschedule(due)
+        else:
+            self._judging = loop.call_at(min(due, now + _LOOK), self.judge)
+
+    def _rest(self) -> None:
+        if self._judging is not None:
+            self._judging.cancel()
+            self._judging = None
+
+    def transfer(self, now: float) -> Transfer | None:
+        """Return how its present host sends it; None where that tells nothing, because none does, or we hold it, or it sends the whole."""
+        if self._deadline is None or self._is_held:
+            return None
+        return Transfer(self.reached - self.asked_from, now - self.asked_at, now - self._arrived_at)
 
     async def fetch(self) -> None:
         """Bring all of it, from whomever, or leave the error that ends it."""
@@ -147,7 +170,8 @@ class PieceDownload:
             await self._notifier.wait()  # to have the whole sent for a part of it is worth it only when nothing else helps
 
     async def _receive_in_time(self, body: BlobBody) -> None:
-        self.asked_at, self.asked_from = asyncio.get_running_loop().time(), self.reached
+        self.asked_at = self._arrived_at = asyncio.get_running_loop().time()
+        self.asked_from = self.reached
         try:
             async with asyncio.timeout(None) as deadline:
                 # Who sends the whole for a part has more to send than others: no reason to leave it.
@@ -159,6 +183,7 @@ class PieceDownload:
             raise Late(f"{body} takes much longer for its part than others") from error
         finally:
             self._deadline = None
+            self._rest()
             if self.reached > self.asked_from or self.is_whole:  # who says that this is all is answerable for that
                 self.segments.append(ReceivedRange(self.asked_from, self.reached, body))
 
@@ -201,6 +226,7 @@ class PieceDownload:
         self.judge()
 
     async def _arrived(self, chunk: bytes) -> None:
+        self._arrived_at = asyncio.get_running_loop().time()
         self.reached += len(chunk)
         self._unread.append(chunk)
         self._unread_bytes += len(chunk)

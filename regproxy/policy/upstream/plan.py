@@ -11,8 +11,11 @@ Registries count requests: where more connections do not help, pieces grow to wh
 often.
 
 Everybody waits for the piece at the front. When it takes several times as long as pieces usually do, somebody else is asked for its rest.
+What is on its way from who sent it before is lost. So the only host is asked anew for nothing that comes as fast as what it sends beside
+it: where all connections share a line, each of them is slower than one alone was.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -53,6 +56,15 @@ class Piece:
     start: int
     stop: int
     is_here: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Bytes *received* of a piece from its present host in so many *seconds*; *silent* seconds ago came the last of them."""
+
+    received: int
+    seconds: float
+    silent: float
 
 
 class Stage(Enum):
@@ -99,7 +111,7 @@ class Plan:
     is_on_disk: bool = False  # whether what is ahead of its turn waits there
     is_alone: bool = False  # whether only one of several pieces is to be under way, because nobody reads all
     answer: float = 0.0  # seconds that the first one took
-    has_others: bool = True  # whether there are other hosts
+    has_others: bool = True  # whether there are other hosts that may send it now
     width: int = 0  # connections wanted; 0 before anything is known
     stage: Stage = Stage.FIRST
     _meter: Meter = field(default_factory=Meter)
@@ -222,13 +234,22 @@ class Plan:
         elif self.stage is Stage.FIRST:
             self._go(Stage.SETTLED, 1)
 
-    def due(self, began: float, size: int) -> float | None:
+    def due(self, began: float, size: int, beside: Sequence[Transfer] = ()) -> float | None:
         """Return when a piece of *size* bytes whose first byte came then is late; None where there is nothing to compare it with.
 
-        All the rest in one piece is no piece among others.
+        From the only host, no more is expected of it than of those *beside* it. All the rest in one piece is no piece among others.
         """
-        return began + _GRACE + _LATE * size / self._usual if self._usual and size <= LARGEST else None
+        if not self._usual or size > LARGEST:
+            return None
+        rate = 0.0 if self.has_others else _mean_rate(beside)
+        return began + _GRACE + _LATE * size / min(self._usual, rate or self._usual)
 
     def _go(self, stage: Stage, width: int) -> None:
         self._narrower = max(self.width, _FEWEST)
         self.stage, self.width = stage, width
+
+
+def _mean_rate(transfers: Sequence[Transfer]) -> float:
+    """Return how many bytes per second come of each; those that are silent tell nothing, as their connections may be dead."""
+    moving = [each for each in transfers if each.silent < max(_GRACE, each.seconds / _LATE)]
+    return sum(each.received for each in moving) / max(sum(each.seconds for each in moving), 1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regproxy.policy.store.runs import Runs
-from regproxy.policy.upstream.plan import FAST, FIRST, LARGEST, NEXT, ON_DISK, WINDOW, Piece, Plan, Stage, is_near
+from regproxy.policy.upstream.plan import FAST, FIRST, LARGEST, NEXT, ON_DISK, WINDOW, Piece, Plan, Stage, Transfer, is_near
 
 MIB = 1024 * 1024
 SIZE = 96 * MIB
@@ -220,6 +220,32 @@ def test_where_all_pieces_slow_down_none_is_late_for_long() -> None:
     due = plan.due(began=0.0, size=MIB)
     assert due is not None
     assert due > 5.0
+
+
+SLOW = Transfer(received=MIB // 8, seconds=1.0, silent=0.1)
+BESIDE = [
+    pytest.param([], 2.5, id="none: as usual"),
+    pytest.param([SLOW, SLOW], 25.0, id="as slow as the others"),
+    pytest.param([SLOW, Transfer(MIB, 1.0, 0.1)], 1 + 3 * 16 / 9, id="slower than one of the others"),
+    pytest.param([Transfer(8 * MIB, 1.0, 0.1)], 2.5, id="others are faster than usual"),
+    pytest.param([Transfer(MIB // 8, 1.0, 1.1)], 2.5, id="others are silent, and may be dead"),
+    pytest.param([SLOW, Transfer(0, 2.0, 2.0)], 25.0, id="some are silent"),
+    pytest.param([Transfer(MIB, 8.0, 2.0)], 25.0, id="others come now and then"),
+    pytest.param([Transfer(0, 0.0, 0.0)], 2.5, id="another one has just begun"),
+]
+
+
+@pytest.mark.parametrize(("beside", "due"), BESIDE)
+def test_n13_24_the_only_host_is_not_late_with_what_comes_as_fast_as_the_rest(beside: list[Transfer], due: float) -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12, has_others=False), 8e6)
+    plan.ended(MIB, seconds=0.5)
+    assert plan.due(began=0.0, size=MIB, beside=beside) == pytest.approx(due)
+
+
+def test_another_host_may_do_better_than_all_that_comes() -> None:
+    plan = _measured(Plan(SIZE, FIRST, most=12, has_others=True), 8e6)
+    plan.ended(MIB, seconds=0.5)
+    assert plan.due(began=0.0, size=MIB, beside=[SLOW, SLOW]) == pytest.approx(2.5)
 
 
 @pytest.mark.parametrize(("received", "seconds", "width"), [(1000, 0.9, 0), (1000, 1.0, 9), (300_000, 0.06, 9)])
