@@ -10,8 +10,8 @@ from hashlib import sha256
 
 from cachetools import LRUCache
 
-from regproxy.peers.cache import Hold, PieceCache
 from regproxy.peers.names import Blob, PieceName
+from regproxy.peers.pieces.cache import Hold, PieceCache
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.ports import Content, StoreError, UpstreamError
 from regproxy.shm import Flag

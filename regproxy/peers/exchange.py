@@ -10,11 +10,11 @@ from cachetools import LRUCache
 
 from regproxy.asker import asker
 from regproxy.peers.attribution import Attribution, SentRange
-from regproxy.peers.cache import Hold, PieceCache, PieceFile
 from regproxy.peers.client import BusyError, LateError, PeerClient, PeerError, Reply, StalledError
 from regproxy.peers.membership import Membership
 from regproxy.peers.names import Blob, PieceName
-from regproxy.peers.piece import AtWork, Piece, UnservedError
+from regproxy.peers.pieces.cache import Hold, PieceCache, PieceFile
+from regproxy.peers.pieces.piece import AtWork, Piece, UnservedError
 from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.fleet.cut import Cut

@@ -12,8 +12,8 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.names import Blob
-from regproxy.peers.piece import UnservedError
-from regproxy.peers.stream import PieceStream
+from regproxy.peers.pieces.piece import UnservedError
+from regproxy.peers.pieces.stream import PieceStream
 from regproxy.ports import BlobBody, ForwardingRegistry, Registry, StoreError, Unavailable
 from regproxy.telemetry.log import fields
 

@@ -8,7 +8,7 @@ from cachetools import TTLCache
 from regproxy.asker import Asker
 from regproxy.fill.download import Download
 from regproxy.peers.names import PieceName
-from regproxy.peers.piece import UnservedError
+from regproxy.peers.pieces.piece import UnservedError
 from regproxy.policy.clock import MonotonicClock
 from regproxy.ports import Answer, Registry, Throttled, Unavailable, UpstreamError, detached
 

@@ -10,8 +10,8 @@ from typing import Literal, Protocol, TypeAlias
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.cache import PieceCache
 from regproxy.peers.membership import Membership
+from regproxy.peers.pieces.cache import PieceCache
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.checks import Checks
 from regproxy.policy.fleet.cut import cuts

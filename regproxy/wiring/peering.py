@@ -17,12 +17,12 @@ from regproxy.derived import Derived
 from regproxy.fill.fills import Fills
 from regproxy.oci.endpoint import BlobPull
 from regproxy.peers.attribution import Attribution
-from regproxy.peers.cache import PieceCache
 from regproxy.peers.client import PeerClient
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.keys import FleetKeys
 from regproxy.peers.membership import Membership, Resolve, members_here, resolved
 from regproxy.peers.names import Blob
+from regproxy.peers.pieces.cache import PieceCache
 from regproxy.peers.registry import PeeredRegistry
 from regproxy.peers.upstreams import Upstreams
 from regproxy.peers.watch import FleetWatch, Suspected

@@ -10,12 +10,12 @@ from regproxy.config.sections.fleet import FleetSettings
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.peers.attribution import Attribution
-from regproxy.peers.cache import PieceCache
 from regproxy.peers.client import PeerClient
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.keys import FleetKeys
 from regproxy.peers.membership import Membership
 from regproxy.peers.names import Blob
+from regproxy.peers.pieces.cache import PieceCache
 from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.fleet.cut import MIB
 from regproxy.policy.fleet.suspicion import Suspicions

@@ -11,8 +11,8 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
 from regproxy.peers.attribution import Attribution, SentRange
-from regproxy.peers.cache import PieceCache
 from regproxy.peers.names import Blob, PieceName
+from regproxy.peers.pieces.cache import PieceCache
 from regproxy.policy.fleet.cut import MIB, piece_at
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.ports import Content, Extent

@@ -11,8 +11,8 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.cache import Hold, PieceCache
 from regproxy.peers.names import Blob, PieceName
+from regproxy.peers.pieces.cache import Hold, PieceCache
 from regproxy.policy.fleet.cut import piece_at
 from regproxy.policy.fleet.ring import Ring, start
 from tests.fakes.fleet import fleet

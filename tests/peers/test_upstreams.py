@@ -5,7 +5,7 @@ import pytest
 from regproxy.asker import Asker
 from regproxy.oci.digest import Digest
 from regproxy.peers.names import Blob, PieceName
-from regproxy.peers.piece import UnservedError
+from regproxy.peers.pieces.piece import UnservedError
 from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.fleet.cut import MIB, piece_at
 from regproxy.ports import Corrupt, NotFound, Throttled, Unavailable, UpstreamError

@@ -8,8 +8,8 @@ from regproxy.config import Address
 from regproxy.config.sections.fleet import FleetSettings
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.cache import PieceCache
 from regproxy.peers.membership import Membership
+from regproxy.peers.pieces.cache import PieceCache
 from regproxy.peers.watch import FleetWatch
 from regproxy.policy.fleet.cut import MIB
 from regproxy.policy.fleet.suspicion import Suspicions

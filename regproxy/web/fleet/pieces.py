@@ -24,7 +24,7 @@ from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.key_values import LOCKS, VALUES
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
-from regproxy.peers.piece import EVERY, Piece, UnservedError
+from regproxy.peers.pieces.piece import EVERY, Piece, UnservedError
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.cut import piece_at
 from regproxy.policy.fleet.refusals import Refusals

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from regproxy.notify import Notifier
-from regproxy.peers.cache import PieceFile
 from regproxy.peers.names import PieceName
+from regproxy.peers.pieces.cache import PieceFile
 from regproxy.ports import Extent, StoreError, UpstreamError, detached
 from regproxy.storage.threads import DiskThreads
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.digest import Digest
-from regproxy.peers.cache import PieceCache, PieceFile
 from regproxy.peers.names import Blob, PieceName
-from regproxy.peers.piece import AtWork, Piece, UnservedError
+from regproxy.peers.pieces.cache import PieceCache, PieceFile
+from regproxy.peers.pieces.piece import AtWork, Piece, UnservedError
 from regproxy.policy.fleet.cut import MIB, piece_at
 from regproxy.ports import Throttled
 from regproxy.storage.threads import DiskThreads

@@ -6,8 +6,8 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.cache import Hold, PieceCache, PieceFile
 from regproxy.peers.names import Blob, PieceName
+from regproxy.peers.pieces.cache import Hold, PieceCache, PieceFile
 from regproxy.policy.fleet.cut import MIB, piece_at
 
 BLOB = Blob(Repository("docker.io", "library/app"), Digest.of(b"blob"))

@@ -7,7 +7,7 @@ from functools import partial
 
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.names import Blob
-from regproxy.peers.piece import Piece
+from regproxy.peers.pieces.piece import Piece
 from regproxy.policy.fleet.cut import piece_at
 
 WINDOW = 12  # pieces ahead of all readers of a process: on the line that they share, many pieces at once all come late
