@@ -208,13 +208,22 @@ class Document(Basics):
         basics = {name: getattr(self, name) for name in Basics.model_fields}
         basics["token_key"] = (self.token_key or _PROCESS_KEY) if self.takes_credentials else None
         # All of it was validated for the document: once more would take as long as the rest of the configuration.
-        return Settings.model_construct(**basics, upstreams=tuple(entry.upstream(name) for name, entry in self.upstreams.items()))
+        return Settings.model_construct(
+            **basics, process_key=_PROCESS_KEY, upstreams=tuple(entry.upstream(name) for name, entry in self.upstreams.items())
+        )
 
 
 class Settings(Basics):
     """What the program runs by; durations in seconds."""
 
     upstreams: tuple[InstanceOf[Upstream], ...]
+    process_key: str = Field(repr=False)
+
+    @property
+    def shared_key(self) -> str:
+        """The key that all replicas of this cache have, where they share one; else that of all workers of this one."""
+        shared = [each.key for each in (self.fleet, self.redis) if each is not None]
+        return next(filter(None, [*shared, self.token_key]), self.process_key)
 
     @property
     def limits_upstreams(self) -> bool:
@@ -234,7 +243,7 @@ class Settings(Basics):
 
     def effective(self) -> dict[str, Any]:
         """Return the configuration as the file would spell it, with every default, secrets hidden."""
-        basics = self.model_dump(mode="json", exclude={"upstreams", "redis", "fleet", "admin_tokens", "hooks"})
+        basics = self.model_dump(mode="json", exclude={"upstreams", "process_key", "redis", "fleet", "admin_tokens", "hooks"})
         basics["token_key"] = "***" if self.token_key not in (None, _PROCESS_KEY) else None
         if self.store.behind is not None:
             basics["store"]["behind"] = self.store.behind.effective()

@@ -11,7 +11,7 @@ from regproxy.oci import errors
 from regproxy.oci.digest import Digest, InvalidDigest
 from regproxy.oci.reference import InvalidName, Target, is_name, parse_target
 
-_PULL = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|referrers)/(?P<reference>[^/]+)")
+_PULL = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|referrers|_regproxy/hashes)/(?P<reference>[^/]+)")
 _LIST = re.compile(r"/v2/(?P<name>.+)/tags/list")
 _PREFIXED = re.compile(r"/(?P<prefix>(?!v2/)[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?::[0-9]{1,5})?)(?P<rest>/v2(?:/.*)?)")
 _READS = frozenset({"GET", "HEAD"})
@@ -44,6 +44,11 @@ class BlobPull:
 
 
 @dataclass(frozen=True, slots=True)
+class HashPull(BlobPull):
+    """The signed hash of a part of a blob, for who may have that (ours; in the place that the distribution-spec leaves to extensions)."""
+
+
+@dataclass(frozen=True, slots=True)
 class TagList:
     """The tags of a repository."""
 
@@ -63,7 +68,7 @@ class Catalog:
     """The repositories of a registry (distribution, not in the distribution-spec)."""
 
 
-Endpoint: TypeAlias = Root | Ping | ManifestPull | BlobPull | TagList | ReferrerList | Catalog
+Endpoint: TypeAlias = Root | Ping | ManifestPull | BlobPull | HashPull | TagList | ReferrerList | Catalog
 
 
 def parse(method: str, path: str) -> Endpoint:
@@ -103,7 +108,9 @@ def _pull(name: str, kind: str, reference: str) -> Endpoint:
         raise errors.digest_invalid(str(error)) from error
     except InvalidName as error:
         raise errors.manifest_unknown(str(error)) from error  # as other registries: what cannot be a tag is none
-    return BlobPull(name, digest) if kind == "blobs" else ReferrerList(name, digest)
+    if kind == "referrers":
+        return ReferrerList(name, digest)
+    return BlobPull(name, digest) if kind == "blobs" else HashPull(name, digest)
 
 
 def _name(text: str) -> str:

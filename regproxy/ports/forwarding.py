@@ -6,6 +6,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.fleet.signed_hash import Statement
 from regproxy.ports.upstream import BlobBody, HostFinding, HostStatus, Registry, TagPage
 
 
@@ -71,6 +72,13 @@ class ForwardingRegistry(Registry):
         self, repository: Repository, digest: Digest, start: int = 0, stop: int | None = None, last: str | None = None
     ) -> AbstractAsyncContextManager[BlobBody]:
         return self._registry.blob(repository, digest, start, stop, last)
+
+    @property
+    def has_caches(self) -> bool:
+        return self._registry.has_caches
+
+    async def statement(self, repository: Repository, digest: Digest, start: int, stop: int) -> Statement | None:
+        return await self._registry.statement(repository, digest, start, stop)
 
     async def tags(self, repository: Repository, query: str, host: str = "") -> TagPage | None:
         return await self._registry.tags(repository, query, host)

@@ -9,6 +9,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository
+from regproxy.policy.fleet.signed_hash import Statement
 from regproxy.policy.routing import Trust
 from regproxy.ports.errors import UpstreamError
 
@@ -159,6 +160,13 @@ class Registry(Watched, Protocol):
         A host that failed, here or while it sent, is asked last next time: asking again is how a broken transfer goes on. So is the one
         that is called *last*.
         """
+
+    @property
+    def has_caches(self) -> bool:
+        """Whether a host of it is a cache, which may state hashes."""
+
+    async def statement(self, repository: Repository, digest: Digest, start: int, stop: int) -> Statement | None:
+        """Ask its caches what bytes *start* to *stop* of a blob are, or those of them that there are; None: they have not got them yet."""
 
     async def tags(self, repository: Repository, query: str, host: str = "") -> TagPage | None:
         """List the tags that *query* asks for, with fewer in a page where upstream takes no page of that size.

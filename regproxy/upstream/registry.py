@@ -8,19 +8,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeAlias, TypeVar
 
-import aiohttp
 from cachetools import TTLCache
 
 from regproxy.config import Timeouts
 from regproxy.oci.digest import Digest
-from regproxy.oci.http.byterange import parse_content_range
 from regproxy.oci.http.ratelimit import RateLimit
 from regproxy.oci.manifest import Manifest
 from regproxy.oci.reference import Reference, Repository, Tag
+from regproxy.policy.fleet.signed_hash import Statement
 from regproxy.policy.routing import Host, HostKind, Trust, Upstream
 from regproxy.policy.upstream import failover, plan
 from regproxy.ports import (
-    Answer,
     Corrupt,
     Fleet,
     HostFinding,
@@ -38,11 +36,11 @@ from regproxy.upstream.health import Health
 from regproxy.upstream.hedging import first_answer
 from regproxy.upstream.host import HostClient
 from regproxy.upstream.hosts.bandwidth import Bandwidth
+from regproxy.upstream.hosts.blob_facts import find_size, get_statement
 from regproxy.upstream.hosts.refusals import Refusals
 from regproxy.upstream.hosts.verdict import is_answered, verdict
 from regproxy.upstream.listings import TagPages, referrers, token
 from regproxy.upstream.manifests import find_digest, get_manifest, head_manifest
-from regproxy.upstream.request import HostRequest
 
 _MAX_DESCRIBED = 10_000  # blobs whose size was asked for, some 4 MB
 _DESCRIBED_FOR = 10.0  # seconds that a size is remembered: a client that asks by HEAD again and again is one request
@@ -97,6 +95,10 @@ class UpstreamRegistry:
     def used_at(self) -> float:
         """When it last gave something, was asked, or was made, by a monotonic clock."""
         return max(client.used_at for client in self._clients.values())
+
+    @property
+    def has_caches(self) -> bool:
+        return any(host.kind is HostKind.CACHE for host in self.upstream.hosts)
 
     @property
     def is_near(self) -> bool:
@@ -166,21 +168,17 @@ class UpstreamRegistry:
         await self._described(Trust.RESOLVE, repository, digest)
 
     async def _described(self, need: Trust, repository: Repository, digest: Digest) -> int | None:
-        async def head(client: HostClient) -> int | None:
-            rest = f"blobs/{digest}"
-            try:
-                async with client.ask(HostRequest("HEAD", repository.name, rest, Pool.MANIFEST)) as response:
-                    if response.status == 200 and (size := _length(response, digest)) is not None:
-                        return size
-            except (Answer, Unavailable):
-                pass  # where it redirects may take no HEAD, or the host none: GET tells
-            async with client.ask(HostRequest("GET", repository.name, rest, Pool.BLOB, {"Range": "bytes=0-0"})) as response:
-                if response.status == 206:
-                    part = parse_content_range(response.headers.get("Content-Range"))
-                    return part.size if part else None
-                return _length(response, digest)
+        return await self._first(need, repository, partial(find_size, repository=repository, digest=digest))
 
-        return await self._first(need, repository, head)
+    async def statement(self, repository: Repository, digest: Digest, start: int, stop: int) -> Statement | None:
+        failure: UpstreamError = NotFound(f"no host of {self.upstream.name} is a cache")
+        for host in self._health.candidates(Trust.PULL):
+            try:
+                if host.kind is HostKind.CACHE:
+                    return await get_statement(self._clients[host], repository, digest, start, stop)
+            except UpstreamError as error:
+                failure = detached(error)
+        raise failure
 
     @asynccontextmanager
     async def blob(
@@ -289,11 +287,3 @@ class UpstreamRegistry:
 
 def _need(reference: Reference) -> Trust:
     return Trust.RESOLVE if isinstance(reference.target, Tag) else Trust.PULL
-
-
-def _length(response: aiohttp.ClientResponse, digest: Digest) -> int | None:
-    """Return a blob's length by a response, unless it is an impossible 0 (some hosts answer so to every HEAD) or of a refusal."""
-    is_empty = digest == Digest.of(b"", digest.algorithm)
-    if is_empty and response.status in {200, 416}:
-        return 0
-    return response.content_length or None if response.status == 200 else None

@@ -1,7 +1,6 @@
 """One function per endpoint: call the use case, build the response."""
 
 import json
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import assert_never
@@ -17,7 +16,7 @@ from regproxy.clients.questions import Pull
 from regproxy.oci import errors
 from regproxy.oci.digest import Digest
 from regproxy.oci.doctor_image import DoctorImage, make_image
-from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, ManifestPull, Ping, ReferrerList, Root, TagList
+from regproxy.oci.endpoint import BlobPull, Catalog, Endpoint, HashPull, ManifestPull, Ping, ReferrerList, Root, TagList
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.http.cache_status import CacheStatus
 from regproxy.oci.manifest import OCI_INDEX
@@ -36,6 +35,7 @@ from regproxy.web.buffered import BufferedResponse, own_location, redirection
 from regproxy.web.clients.entrance import Entrance
 from regproxy.web.context import RequestContext
 from regproxy.web.failures import upstream_failure
+from regproxy.web.fleet.hashes import Hashes
 from regproxy.web.fleet.pieces import Members
 from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.web.parameters import byte_ranges, cursor, hops_of, host_of, may_redirect, name_of, page_size, path_of, wanted_parts, warning
@@ -55,6 +55,7 @@ class Handlers:
     listings: Listings
     not_found_limiter: NotFoundLimiter
     name: str  # among caches
+    hashes: Hashes
     has_catalog: bool = False
     bodies: BodyBudget = field(default_factory=BodyBudget)
     cluster: str = ""  # whose cache it is, as it tells whoever asks
@@ -83,8 +84,9 @@ class Handlers:
         asker = client_key(request.remote or "")
         client.set(asker)
         await self.entrance.prove(request, admission, route, endpoint, context)
+        found = partial(self._found, request, route, endpoint, context)
         if await self._is_here(route, endpoint):
-            return await self._answered(request, route, endpoint, context)
+            return await self.entrance.served(context, found)
         name = name_of(route, endpoint)
         if (known := self.not_found_limiter.answer(name)) is not None:
             raise known.detached()
@@ -96,7 +98,7 @@ class Handlers:
         is_by_digest = isinstance(endpoint, BlobPull) or (isinstance(endpoint, ManifestPull) and isinstance(endpoint.target, Digest))
         is_lasting = is_by_digest and route.upstream.access is not AccessMode.PROVEN
         try:
-            return await self._answered(request, route, endpoint, context)
+            return await self.entrance.served(context, found)
         except RegistryError as error:
             asked.end(missing=error.status == 404, answer=error if is_lasting else None)
             raise
@@ -109,13 +111,12 @@ class Handlers:
         finally:
             asked.leave()
 
-    def _answered(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> Awaitable[web.StreamResponse]:
-        return self.entrance.served(context, partial(self._found, request, route, endpoint, context))
-
     async def _found(self, request: web.BaseRequest, route: Route, endpoint: Pull, context: RequestContext) -> web.StreamResponse:
         match endpoint:
             case ManifestPull():
                 return await self._manifest(request, route, endpoint, context)
+            case HashPull():
+                return await self.hashes.answer(request, route, endpoint, context)
             case BlobPull():
                 return await self._blob(request, route, endpoint, context)
             case TagList():

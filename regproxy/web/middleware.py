@@ -33,6 +33,7 @@ _ENDPOINTS = {
     endpoints.Ping: "ping",
     endpoints.ManifestPull: "manifests",
     endpoints.BlobPull: "blobs",
+    endpoints.HashPull: "hashes",
     endpoints.TagList: "tags",
     endpoints.ReferrerList: "referrers",
     endpoints.Catalog: "catalog",

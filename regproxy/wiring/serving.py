@@ -37,6 +37,7 @@ from regproxy.upstream.hosts.registries import Registries
 from regproxy.upstream.registry import UpstreamRegistry
 from regproxy.web.clients.entrance import Entrance
 from regproxy.web.clients.metering import Meters
+from regproxy.web.fleet.hashes import Hashes
 from regproxy.web.handlers import Handlers
 from regproxy.web.not_found_limiter import NotFoundLimiter
 from regproxy.wiring import behind
@@ -144,6 +145,7 @@ async def serving(
             listings,
             NotFoundLimiter(settings.not_found_limit.rate()),
             name,
+            Hashes(settings.shared_key, blobs, entrance),
             settings.catalog,
             cluster=settings.cluster,
             entrance=entrance,

@@ -59,6 +59,7 @@ class Given(ForwardingRegistry):
     """An upstream that has some blobs, and counts who asks for them."""
 
     is_near = True
+    has_caches = False
     progress_timeout = 60.0
 
     def __init__(self, *blobs: bytes) -> None:
