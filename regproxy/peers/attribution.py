@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 
 from cachetools import LRUCache
 
 from regproxy.peers.names import Blob, PieceName
-from regproxy.peers.pieces.cache import Hold, PieceCache
+from regproxy.peers.pieces.cache import Hold, PieceCache, hash_of
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.ports import Content, StoreError, UpstreamError
 from regproxy.shm import Flag
@@ -71,6 +69,11 @@ class Attribution:
         if sent.stop > sent.start and len(known) < _MAX_SENT:
             known.append((name, sent))
 
+    def acquit(self, name: PieceName) -> None:
+        """Forget who sent a piece: it is known to be right, or whose it was that it is wrong."""
+        known = self._sent.get(name.blob, [])
+        known[:] = [each for each in known if each[0] != name]
+
     async def report_corrupt(self, blob: Blob, suspicions: Suspicions) -> None:
         """Hash what members sent of *blob*, which is wrong, and judge them when it is here and right."""
         sent = self._sent.pop(blob, [])
@@ -100,8 +103,7 @@ class Attribution:
                     senders.add(each.member)
             for member in sorted(senders):
                 suspicions.sent_corrupt(member, time.monotonic())
-                metrics.FLEET_REQUESTS.labels("corrupt").inc()
-                _log.error("a member of the fleet sent wrong bytes", extra=fields(member=member, digest=str(blob.digest)))
+                report_corrupt(member, blob)
         except (StoreError, UpstreamError):
             return
         finally:
@@ -109,7 +111,7 @@ class Attribution:
 
     async def _hash_of(self, content: Content, start: int, stop: int) -> bytes:
         extent = await content.extent(start, stop)
-        return await self._run(_hash, extent.file.fileno(), extent.offset, extent.offset + stop - start)
+        return await self._run(hash_of, extent.file.fileno(), extent.offset, extent.offset + stop - start)
 
     def _hashed(self, name: PieceName, sent: SentRange) -> _HashedRange | None:
         file = self._cache.open(name)
@@ -118,15 +120,13 @@ class Attribution:
                 file.drop()
                 return None
             begin = name.cut.start
-            known = _hash(file.file.fileno(), file.offset + sent.start, file.offset + sent.stop)
+            known = hash_of(file.file.fileno(), file.offset + sent.start, file.offset + sent.stop)
             return _HashedRange(sent.member, begin + sent.start, begin + sent.stop, sent.size, known)
         finally:
             file.close()
 
 
-def _hash(descriptor: int, start: int, stop: int) -> bytes:
-    found = sha256()
-    while start < stop and (chunk := os.pread(descriptor, min(stop - start, 1024 * 1024), start)):
-        found.update(chunk)
-        start += len(chunk)
-    return found.digest()
+def report_corrupt(member: str, blob: Blob) -> None:
+    """Tell people that a member sent wrong bytes."""
+    metrics.FLEET_REQUESTS.labels("corrupt").inc()
+    _log.error("a member of the fleet sent wrong bytes", extra=fields(member=member, digest=str(blob.digest)))

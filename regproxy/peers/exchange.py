@@ -3,25 +3,27 @@
 import asyncio
 import logging
 import time
-from functools import partial
-from typing import Any
+from collections import Counter
 
 from cachetools import LRUCache
 
 from regproxy.asker import asker
-from regproxy.peers.attribution import Attribution, SentRange
-from regproxy.peers.client import BusyError, LateError, PeerClient, PeerError, Reply, StalledError
+from regproxy.peers.attribution import Attribution, report_corrupt
+from regproxy.peers.client import PeerClient
 from regproxy.peers.membership import Membership
 from regproxy.peers.names import Blob, PieceName
 from regproxy.peers.pieces.cache import Hold, PieceCache, PieceFile
+from regproxy.peers.pieces.hashes import Finding, PieceHashes
 from regproxy.peers.pieces.piece import AtWork, Piece, UnservedError
+from regproxy.peers.pieces.receiver import Delivery, PieceWriter, Receiver
+from regproxy.peers.pieces.trailer import Word
+from regproxy.peers.reply import BusyError, LateError, PeerError, StalledError
 from regproxy.peers.upstreams import Upstreams
 from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.fleet.cut import Cut
-from regproxy.policy.fleet.pace import SILENCE, Transfer, Usual, Verdict
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
-from regproxy.policy.fleet.walk import Ask, Walk
+from regproxy.policy.fleet.walk import Walk
 from regproxy.policy.store.looking import pause
 from regproxy.ports import StoreError, UpstreamError
 from regproxy.storage.threads import DiskThreads
@@ -29,7 +31,8 @@ from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 
 MAX_PIECES = 512  # that a worker brings at once for other members; of each, some chunks wait in memory
-_LOOK = 0.25  # seconds between two looks at a member that is waited for
+_PAUSE = 0.25  # seconds before a piece is opened again whose writer, another process, has yet to find out that it is wrong
+_MOST_DISOWNED = 2  # times that a member takes back what it has sent of a piece
 _MAX_LEVELS = 1000  # blobs for which it is remembered who had room
 _SWEEP = 5.0  # seconds
 
@@ -55,18 +58,22 @@ class Exchange:
         self.run = run
         self.attribution = attribution
         self.upstreams = upstreams
-        self.traffic = Traffic()
+        self.hashes = PieceHashes(upstreams.registries, clock)
         self.at_work = AtWork(run)
         self.streams: set[object] = set()  # of those who read
         self._suspicions = suspicions
         self._client = client
         self._cache = cache
         self._clock = clock
-        self._usual = Usual()
+        self._receiver = Receiver(client, membership, attribution, clock)
         self._pieces: dict[PieceName, Piece] = {}
         self._for_others: set[PieceName] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._levels: LRUCache[Blob, int] = LRUCache(_MAX_LEVELS)
+
+    @property
+    def traffic(self) -> Traffic:
+        return self._receiver.traffic
 
     def has_room(self, name: PieceName, most: int) -> bool:
         """Whether a piece is brought anyway, or less than *most* are because of other members."""
@@ -77,7 +84,7 @@ class Exchange:
         name = PieceName(blob, cut)
         piece = self._pieces.get(name)
         if piece is None:
-            piece = self._pieces[name] = Piece(name)
+            piece = self._pieces[name] = Piece(name, is_checked=not self.hashes.are_stated(blob))
             self._for_others.update({name} if is_for_others else ())
             task = asyncio.create_task(self._driven(piece), name=f"fleet {name}")
             self._tasks.add(task)
@@ -98,6 +105,7 @@ class Exchange:
     async def corrupt(self, blob: Blob) -> None:
         """Forget all pieces of *blob*, some of which were wrong, and find out whose once the right ones are here."""
         await self.attribution.report_corrupt(blob, self._suspicions)
+        self.hashes.forget(blob)
         await self.run(self._cache.forget, blob)
 
     async def close(self) -> None:
@@ -110,7 +118,8 @@ class Exchange:
     async def _driven(self, piece: Piece) -> None:
         asker.set(self.upstreams.asker(piece.name.blob.repository.registry))  # of this task, whoever began it
         try:
-            while not await self._brought(piece):
+            out: Counter[str] = Counter()
+            while not await self._brought(piece, out):
                 piece.restart()
         except (UpstreamError, UnservedError) as error:
             piece.fail(error)
@@ -128,8 +137,11 @@ class Exchange:
                 self._for_others.discard(piece.name)
             piece.end()
 
-    async def _brought(self, piece: Piece) -> bool:
-        """Get all of a piece; False where the process that brought it died, and took its file with it."""
+    async def _brought(self, piece: Piece, out: Counter[str]) -> bool:
+        """Get all of a piece, right as far as anybody can tell.
+
+        False where the process that brought it died, and took its file with it, or where it is wrong: who is not asked again is *out*.
+        """
         self.upstreams.check(piece.name)
         file: PieceFile = await self.run(self._cache.open, piece.name, undo=PieceFile.close)
         try:
@@ -140,9 +152,14 @@ class Exchange:
                 piece.begin(file, file.size, file.length)
                 piece.reach(file.length)
                 metrics.FLEET_PIECES.labels("disk").inc()
+            delivery = Delivery(is_continued=piece.written > 0)
+            with self.at_work.on(piece, file):
+                if file.hold is Hold.OURS:
+                    await self._fetched(PieceWriter(piece, file, self.run), delivery, out)
+                if not piece.is_checked and not await self._is_right(piece, file, delivery):
+                    await self._rejected(piece, file, delivery, out)
+                    return False
             if file.hold is Hold.OURS:
-                with self.at_work.on(piece, file):
-                    await self._fetched(piece, file)
                 await self.run(file.keep)
             return True
         except BaseException:
@@ -172,12 +189,50 @@ class Exchange:
                 return True
             await asyncio.sleep(pause(self._clock() - began))
 
-    async def _fetched(self, piece: Piece, file: PieceFile) -> None:
+    async def _is_right(self, piece: Piece, file: PieceFile, delivery: Delivery) -> bool:
+        """Find out whether all of a piece is right; what nobody can tell may be."""
+        trailer = delivery.trailer
+        if trailer is not None and trailer.word is Word.WRONG:
+            return False
+        assert piece.size is not None  # noqa: S101 -- it is whole
+        claimed = file.signed if trailer is None else trailer.signed
+        hash_ = await self.run(file.hash)
+        if await self.hashes.check(piece.name, piece.size, hash_, claimed) is Finding.WRONG:
+            return False
+        if (signed := self.hashes.known(piece.name)) is not None:
+            self.attribution.acquit(piece.name)
+            if file.hold is Hold.OURS:
+                await self.run(file.sign, signed)
+        piece.approve(signed)
+        return True
+
+    async def _rejected(self, piece: Piece, file: PieceFile, delivery: Delivery, out: Counter[str]) -> None:
+        """Have nothing more of a wrong piece, and leave alone who sent it; raise `UnservedError` where that was no member."""
+        self.attribution.acquit(piece.name)
+        if file.hold is Hold.THEIRS:
+            await asyncio.sleep(_PAUSE)
+        else:
+            await self.run(file.discard)
+        piece.reject()
+        if (member := delivery.claimed_by) is not None:
+            self._suspicions.sent_corrupt(member, self._clock())
+            report_corrupt(member, piece.name.blob)
+        elif file.hold is Hold.OURS and not delivery.members and not delivery.is_continued:
+            raise UnservedError(f"{piece.name} is another one than upstream says that it is")
+        is_disowned = delivery.trailer is not None and delivery.trailer.word is Word.WRONG
+        out.update(dict.fromkeys(delivery.members, 1 if is_disowned else _MOST_DISOWNED))
+
+    async def _fetched(self, writer: PieceWriter, delivery: Delivery, out: Counter[str]) -> None:
         """Fetch what is missing of a piece from members, or from upstream where none of them gives it."""
+        piece = writer.piece
         blob = piece.name.blob
+
+        def is_out(member: str) -> bool:
+            return out[member] >= _MOST_DISOWNED or self._suspicions.is_suspected(member, self._clock())
+
         zones, begin, since = self.membership.zones, piece.name.begin, self._clock()
         is_last = self.upstreams.is_cut_off(blob.repository.registry)
-        walk = Walk(zones.last(begin) if is_last else zones, begin, self._levels.get(blob), self._is_suspected)
+        walk = Walk(zones.last(begin) if is_last else zones, begin, self._levels.get(blob), is_out)
         while True:
             if (ask := walk.next()) is None:
                 if (pause := walk.pause()) is None:
@@ -186,7 +241,7 @@ class Exchange:
                 await asyncio.sleep(pause)
                 continue
             try:
-                await self._from_member(ask, walk, piece, file)
+                await self._receiver.receive(ask, walk, writer, delivery)
             except BusyError:
                 metrics.FLEET_REQUESTS.labels("busy").inc()
                 walk.busy(ask)
@@ -207,7 +262,8 @@ class Exchange:
                 self._suspicions.served(ask.member, self._clock())
                 self._levels[blob] = walk.level
                 return
-        await self.upstreams.send(piece.name, piece.written, partial(self._begin, piece, file), partial(self._put, piece, file))
+        delivery.trailer = None
+        await self.upstreams.send(piece.name, piece.written, writer.begin, writer.put)
         metrics.FLEET_PIECES.labels("upstream").inc()
 
     def _suspect(self, member: str, error: Exception) -> None:
@@ -219,78 +275,3 @@ class Exchange:
         for member in walk.full:
             if not self._suspicions.has_served(member, since):
                 self._suspect(member, PeerError("it has had no room for too long"))
-
-    def _is_suspected(self, member: str) -> bool:
-        return self._suspicions.is_suspected(member, self._clock())
-
-    async def _from_member(self, ask: Ask, walk: Walk, piece: Piece, file: PieceFile) -> None:
-        start = piece.name.cut.start + piece.written
-        stop = piece.stop if piece.size is not None else piece.name.cut.stop
-        async with self._client.piece(ask.member, piece.name.blob, start, stop, is_final=ask.is_final, us=self.membership.ring.us) as reply:
-            spent, silence = walk.spent[ask.member], SILENCE + self._client.timeout
-            transfer = Transfer(self._clock(), stop - start, walk.depth, self._usual, silence, spent)
-            head = asyncio.ensure_future(reply.head(transfer.beat))
-            try:
-                await self._waited(head, ask, walk, transfer)
-                size, end = head.result()
-                if end != min(piece.name.cut.stop, size):
-                    raise PeerError("it sent another part than was asked for")
-                await self._begin(piece, file, size)
-                await self._received(reply, ask, walk, transfer, piece, file)
-            finally:
-                head.cancel()
-            transfer.ended(self._clock())
-
-    async def _received(self, reply: Reply, ask: Ask, walk: Walk, transfer: Transfer, piece: Piece, file: PieceFile) -> None:
-        chunks, before = reply.chunks(), piece.written
-        try:
-            while piece.written < piece.length:
-                chunk = asyncio.ensure_future(anext(chunks))
-                try:
-                    await self._waited(chunk, ask, walk, transfer)
-                    got = chunk.result()
-                finally:
-                    chunk.cancel()
-                    await asyncio.gather(chunk, return_exceptions=True)
-                transfer.received(len(got), self._clock())
-                metrics.FLEET_BYTES.labels("received").inc(len(got))
-                self.traffic.count(ask.member, received=len(got))
-                if not self.membership.zones.is_near(ask.member):
-                    metrics.FLEET_OTHER_ZONE_BYTES.inc(len(got))
-                await self._put(piece, file, got)
-        finally:
-            self.attribution.received(piece.name, SentRange(ask.member, before, piece.written, piece.size or 0))
-
-    async def _waited(self, coming: asyncio.Future[Any], ask: Ask, walk: Walk, transfer: Transfer) -> None:
-        """Wait for what a member is to send.
-
-        Raise `PeerError` where it is dead, `StalledError` where it does not go on, `LateError` where it is slow and another one may do.
-        """
-        while True:
-            verdict = transfer.judge(self._clock())
-            if verdict is Verdict.GIVE_UP:
-                raise PeerError("it is much too slow")
-            if verdict is Verdict.SILENT:
-                transfer.stalled(self._clock())
-                raise StalledError(has_waited=transfer.has_waited) if transfer.count else PeerError("it accepted, and fell silent")
-            if verdict is Verdict.LEAVE and self._has_another(walk, ask):
-                raise LateError
-            done, _ = await asyncio.wait({coming}, timeout=_LOOK)
-            if done:
-                return
-
-    def _has_another(self, walk: Walk, ask: Ask) -> bool:
-        """Go on to another member, if there is one: upstream is none, which is slower for all of us."""
-        walk.failed(ask)
-        return walk.next() is not None
-
-    async def _begin(self, piece: Piece, file: PieceFile, size: int) -> None:
-        length = max(min(piece.name.cut.stop, size) - piece.name.cut.start, 0)
-        piece.begin(file, size, length)  # where others said another size, nobody knows who is right
-        if file.size != size:
-            await self.run(file.begin, size, length)
-
-    async def _put(self, piece: Piece, file: PieceFile, chunk: bytes) -> None:
-        chunk = chunk[: piece.length - piece.written]
-        await self.run(file.write, piece.written, chunk)
-        piece.reach(piece.written + len(chunk))

@@ -12,7 +12,8 @@ import aiohttp
 
 from regproxy.fleet.sealed import MAX_SEALED
 from regproxy.fleet.waiting import is_done
-from regproxy.peers.client import BYTES, OUTCOME, PENDING, BusyError, PeerClient, PeerError
+from regproxy.peers.client import PeerClient
+from regproxy.peers.reply import BYTES, OUTCOME, PENDING, BusyError, PeerError
 
 VALUES = "/fleet/v1/values"
 LOCKS = "/fleet/v1/locks"

@@ -23,8 +23,9 @@ from cachetools import LRUCache
 from regproxy.fleet.encryption import Encryption
 from regproxy.fleet.sealed import SealedFleet
 from regproxy.oci.reference import Reference
-from regproxy.peers.client import BusyError, PeerClient, PeerError
+from regproxy.peers.client import PeerClient
 from regproxy.peers.key_values import RemoteKeyValues
+from regproxy.peers.reply import BusyError, PeerError
 from regproxy.policy.clients.proof import Proof
 from regproxy.policy.clock import MonotonicClock, WallClock
 from regproxy.policy.fleet.owners import group_of, owners

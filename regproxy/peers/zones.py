@@ -5,8 +5,8 @@ import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 
-from regproxy.peers.client import PeerError
 from regproxy.peers.membership import Membership
+from regproxy.peers.reply import PeerError
 from regproxy.policy.clock import MonotonicClock
 from regproxy.policy.fleet.checks import Checks
 

@@ -108,6 +108,7 @@ FLEET_UNREACHABLE = _Gauge("regproxy_fleet_unreachable", "Members that did not a
 FLEET_PIECE_CACHE_BYTES = _Gauge("regproxy_fleet_piece_cache_bytes", "Bytes of pieces for other members on the disk")
 FLEET_REQUESTS = Counter("regproxy_fleet_requests_total", "Pieces that other members were asked for, and how that ended", ["outcome"])
 FLEET_PIECES = Counter("regproxy_fleet_pieces_total", "Pieces of blobs that were brought, and from where", ["source"])
+FLEET_CHECKS = Counter("regproxy_fleet_checks_total", "Pieces compared with what a cache further up says that they are", ["outcome"])
 FLEET_BYTES = Counter("regproxy_fleet_bytes_total", "Bytes of pieces between members", ["direction"])
 FLEET_OTHER_ZONE_BYTES = Counter("regproxy_fleet_other_zone_bytes_total", "Bytes of pieces received from members in other zones")
 FLEET_SHARING = Counter("regproxy_fleet_sharing_total", "Calls of other members for tags, tokens and locks", ["outcome"])

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from regproxy.peers.client import BYTES, OUTCOME, PENDING, ZONE
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
 from regproxy.peers.names import PING
+from regproxy.peers.pieces.trailer import FIELD
+from regproxy.peers.reply import BYTES, OUTCOME, PENDING, ZONE
 from tests.fakes.fleet import KEY
 from tests.fakes.listener import Listener
 
@@ -27,12 +28,13 @@ class Asked:
         fields = [f"{OUTCOME}: {outcome}", f"{ANSWER}: {self.sealed.mac(str(status), outcome, part)}", *said, *lines]
         return "\r\n".join([f"HTTP/1.1 {status} OK", *fields, "", ""]).encode()
 
-    def bytes_of(self, blob: bytes, size: int | None = None) -> bytes:
-        """Write an answer that has the bytes of *blob* that are asked for, said to be *size* bytes long."""
+    def bytes_of(self, blob: bytes, size: int | None = None, trailer: bytes = b"") -> bytes:
+        """Write an answer that has the bytes of *blob* that are asked for, said to be *size* bytes long, and a *trailer*."""
         size = len(blob) if size is None else size
         stop = min(self.stop, size)
         body = blob[self.start : stop]
-        return self.head(BYTES, 206, f"bytes {self.start}-{stop - 1}/{size}", f"Content-Length: {stop - self.start}") + body
+        lines = [f"Content-Length: {stop - self.start + len(trailer)}", *([f"{FIELD}: 1"] if trailer else [])]
+        return self.head(BYTES, 206, f"bytes {self.start}-{stop - 1}/{size}", *lines) + body + trailer
 
     def says(self, text: str, before: bytes = b"") -> bytes:
         """Write an answer that says *text* where others say what comes."""

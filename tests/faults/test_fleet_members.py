@@ -14,9 +14,9 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import FAILED, OUTCOME, PENDING
 from regproxy.peers.keys import ANSWER, FleetKeys
 from regproxy.peers.names import Blob, target_of
+from regproxy.peers.reply import FAILED, OUTCOME, PENDING
 from regproxy.policy.fleet.ring import Ring, start
 from tests.fakes.authority import Authority
 from tests.fakes.deeds import Lie, NoRanges, Paced, Status

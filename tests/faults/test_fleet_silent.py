@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from regproxy.peers.client import BUSY, BYTES, PENDING
+from regproxy.peers.reply import BUSY, BYTES, PENDING
 from regproxy.policy.fleet import pace, suspicion
 from regproxy.policy.fleet.cut import cuts
 from regproxy.policy.fleet.ring import Ring, start

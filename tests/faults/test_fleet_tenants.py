@@ -9,8 +9,8 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import FAILED, OUTCOME
 from regproxy.peers.names import Blob, target_of
+from regproxy.peers.reply import FAILED, OUTCOME
 from regproxy.policy.fleet.ring import Ring, start
 from tests.fakes.deeds import Paced
 from tests.fakes.entry import on

@@ -11,9 +11,10 @@ import pytest
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import BEAT, BYTES, OUTCOME, ZONE, PeerClient, PeerError
+from regproxy.peers.client import PeerClient
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
 from regproxy.peers.names import Blob
+from regproxy.peers.reply import BEAT, BYTES, OUTCOME, ZONE, PeerError
 from tests.fakes.fleet import KEY
 from tests.fakes.listener import Listener
 from tests.fakes.member import Asked, Member

@@ -9,9 +9,10 @@ from urllib.parse import parse_qs
 import pytest
 
 from regproxy.fleet.sealed import MAX_SEALED
-from regproxy.peers.client import BUSY, BYTES, OUTCOME, PENDING, BusyError, PeerClient, PeerError
+from regproxy.peers.client import PeerClient
 from regproxy.peers.key_values import LOCKS, NONE, RemoteKeyValues, Wanted, answered, hash_of, wanted
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, Sealed
+from regproxy.peers.reply import BUSY, BYTES, OUTCOME, PENDING, BusyError, PeerError
 from tests.fakes.fleet import KEY
 from tests.fakes.listener import Listener
 

@@ -3,8 +3,8 @@ from collections import Counter
 
 from regproxy.config import Address
 from regproxy.config.sections.fleet import FleetSettings
-from regproxy.peers.client import PeerError
 from regproxy.peers.membership import Membership
+from regproxy.peers.reply import PeerError
 from regproxy.peers.zones import ZoneFinder
 from regproxy.policy.fleet.suspicion import Suspicions
 from tests.fakes.fleet import KEY

@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, ClassVar
 
 from regproxy.peers.names import Blob, PieceName
+from regproxy.policy.fleet.signed_hash import LENGTH, SignedHash
 
-_HEAD = struct.Struct(">QQ")  # bytes of the blob, and of the piece; then the piece
+_BOUNDS = struct.Struct(">QQ")  # bytes of the blob, and of the piece
+_HEAD = _BOUNDS.size + LENGTH  # bytes; behind the bounds comes the signed hash of the piece, zeros as long as there is none; then the piece
 _MAX_TRIES = 8  # to open a file that others rename and remove
 _PARTIAL = ".part"
 _MIN_AGE_OF_PARTIAL = 60.0  # seconds; a piece that nobody writes for so long is nobody's
@@ -42,21 +44,22 @@ class PieceFile:
     hold: Hold
     size: int | None = None  # of the blob; None before that is known
     length: int = 0  # of the piece, once *size* is known
+    signed: SignedHash | None = None  # what it was known to be, when its *size* was read
     modified: int = 0  # when, in nanoseconds, as it was looked at last
     _writing: Lock = field(default_factory=Lock, repr=False)
     _is_closing: bool = False
 
-    offset: ClassVar = _HEAD.size  # where in the file the piece begins
+    offset: ClassVar = _HEAD  # where in the file the piece begins
 
     def begin(self, size: int, length: int) -> None:
         self.size, self.length = size, length
-        os.pwrite(self.file.fileno(), _HEAD.pack(size, length), 0)
+        os.pwrite(self.file.fileno(), _BOUNDS.pack(size, length) + bytes(LENGTH), 0)
 
     def write(self, at: int, chunk: bytes) -> None:
         """Write behind the first *at* bytes."""
         with self._unclosed() as is_open:
             if is_open:
-                os.pwrite(self.file.fileno(), chunk, _HEAD.size + at)
+                os.pwrite(self.file.fileno(), chunk, _HEAD + at)
 
     def touch(self) -> None:
         """Show other processes that this one is at work on it."""
@@ -69,11 +72,20 @@ class PieceFile:
         status = os.fstat(self.file.fileno())
         self.modified = status.st_mtime_ns
         if self.size is None:
-            head = os.pread(self.file.fileno(), _HEAD.size, 0)
-            if len(head) < _HEAD.size:
+            head = os.pread(self.file.fileno(), _HEAD, 0)
+            if len(head) < _HEAD:
                 return 0
-            self.size, self.length = _HEAD.unpack(head)
-        return max(status.st_size - _HEAD.size, 0)
+            self.size, self.length = _BOUNDS.unpack_from(head)
+            self.signed = SignedHash.decode(head[_BOUNDS.size :])
+        return max(status.st_size - _HEAD, 0)
+
+    def hash(self) -> bytes:
+        """Return the SHA-256 of all of it."""
+        return hash_of(self.file.fileno(), _HEAD, _HEAD + self.length)
+
+    def sign(self, signed: SignedHash) -> None:
+        """Write down what it is known to be, for whoever gives it to others."""
+        os.pwrite(self.file.fileno(), signed.encode(), _BOUNDS.size)
 
     def keep(self) -> None:
         """Give it its name: it is whole."""
@@ -97,6 +109,10 @@ class PieceFile:
     def unlock(self) -> None:
         """Let others see that nobody writes it any more."""
         fcntl.flock(self.file.fileno(), fcntl.LOCK_UN)
+
+    def discard(self) -> None:
+        """Remove what is wrong, whole or not."""
+        self.path.unlink(missing_ok=True)
 
     def drop(self) -> None:
         """Remove what is not whole, if it is ours."""
@@ -179,6 +195,15 @@ class PieceCache:
             left -= size
         self.size = left
         return left
+
+
+def hash_of(descriptor: int, start: int, stop: int) -> bytes:
+    """Hash bytes *start* to *stop* of a file, or those of them that there are."""
+    found = sha256()
+    while start < stop and (chunk := os.pread(descriptor, min(stop - start, 1024 * 1024), start)):
+        found.update(chunk)
+        start += len(chunk)
+    return found.digest()
 
 
 def _prefix(blob: Blob) -> str:

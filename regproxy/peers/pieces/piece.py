@@ -6,7 +6,8 @@ from contextlib import contextmanager, suppress
 
 from regproxy.notify import Notifier
 from regproxy.peers.names import PieceName
-from regproxy.peers.pieces.cache import PieceFile
+from regproxy.peers.pieces.cache import Hold, PieceFile
+from regproxy.policy.fleet.signed_hash import SignedHash
 from regproxy.ports import Extent, StoreError, UpstreamError, detached
 from regproxy.storage.threads import DiskThreads
 
@@ -27,9 +28,12 @@ class UnservedError(Exception):
 class Piece:
     """Bytes of a piece, as far as they have come."""
 
-    def __init__(self, name: PieceName) -> None:
-        """Have nothing yet."""
+    def __init__(self, name: PieceName, *, is_checked: bool = True) -> None:
+        """Have nothing yet; where it is not *checked* as it comes, nobody but members reads it before it is."""
         self.name = name
+        self.is_checked = is_checked
+        self.signed: SignedHash | None = None
+        self.attempt = 0  # how often it was wrong
         self.size: int | None = None  # of the blob
         self.length = 0  # of the piece, once the size is known
         self.written = 0
@@ -97,6 +101,33 @@ class Piece:
         self.readers -= 1
         self._close_unread()
 
+    def reject(self) -> None:
+        """Begin anew: it was wrong, and so may be all that was said of it."""
+        if self._file is not None:
+            self._given_up.append(self._file)
+        self._file, self.size, self.length, self.written = None, None, 0, 0
+        self.attempt += 1
+        self._notifier.tell()
+
+    def approve(self, signed: SignedHash | None) -> None:
+        """Record that it is right, as far as anybody can tell, and by which *signed* hash."""
+        self.is_checked, self.signed = True, signed
+        self._notifier.tell()
+
+    async def checked(self) -> int:
+        """Wait until it was checked, and return the size of the blob; raise as `head`."""
+        while not self.is_checked or self.size is None:
+            self._check()
+            await self._notifier.wait()
+        return self.size
+
+    async def stands(self, attempt: int) -> bool:
+        """Wait until it was checked, and report whether what was read of an *attempt* was right; raise as `head`."""
+        while not self.is_checked and attempt == self.attempt:
+            self._check()
+            await self._notifier.wait()
+        return attempt == self.attempt
+
     async def head(self) -> int:
         """Wait for the size of the blob; raise `UpstreamError`, or `UnservedError`."""
         while self.size is None:
@@ -104,11 +135,16 @@ class Piece:
             await self._notifier.wait()
         return self.size
 
-    async def extent(self, start: int, stop: int) -> Extent:
-        """Wait for bytes of the blob from *start* on, and return where some of those before *stop* lie; raise as `head`."""
+    async def extent(self, start: int, stop: int, attempt: int | None = None) -> Extent:
+        """Wait for bytes of the blob from *start* on, and return where some of those before *stop* lie; raise as `head`.
+
+        Raise `UnservedError` too where what was read of an *attempt* is wrong.
+        """
         begin = start - self.name.cut.start
-        while self.size is None or self.written <= begin:
+        while (is_over := attempt not in {None, self.attempt}) or self.size is None or self.written <= begin:
             self._check()
+            if is_over:
+                raise UnservedError(f"what was sent of {self.name} is wrong")
             await self._notifier.wait()
         if self._file is None:
             raise UnservedError(f"{self.name} is closed")
@@ -137,12 +173,13 @@ class AtWork:
 
     @contextmanager
     def on(self, piece: Piece, file: PieceFile) -> Iterator[None]:
-        """Be at work on *piece*."""
-        self._files[piece] = file
+        """Be at work on *piece*, if the file is ours to write."""
+        if file.hold is Hold.OURS:
+            self._files[piece] = file
         try:
             yield
         finally:
-            del self._files[piece]
+            self._files.pop(piece, None)
 
     async def show(self) -> None:
         """Show it again and again, for ever, of pieces that do not grow."""

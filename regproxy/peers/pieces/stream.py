@@ -28,21 +28,23 @@ class PieceStream:
         self._wanted = stop
         self._pieces: deque[Piece] = deque()
         self._next = start  # what is brought next
+        self._read = 0  # pieces
 
     async def open(self) -> None:
         """Wait for the size; raise `UpstreamError` or `UnservedError`."""
         self._exchange.streams.add(self)
         self._join()
-        self.size = await self._pieces[0].head()
+        self.size = await self._pieces[0].checked()
         self.stop = self.size if self._wanted is None else min(self._wanted, self.size)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yield the bytes; raise as `open`."""
         position = self.start
         while position < self.stop:
-            while self._next < self.stop and len(self._pieces) < max(WINDOW // max(len(self._exchange.streams), 1), _LEAST):
+            while self._next < self.stop and len(self._pieces) < self._most:
                 self._join()
             piece = self._pieces[0]
+            await piece.checked()
             end = min(piece.name.cut.stop, self.stop)
             while position < end:
                 extent = await piece.extent(position, min(end, position + _CHUNK))
@@ -52,6 +54,12 @@ class PieceStream:
                 position += len(chunk)
                 yield chunk
             self._pieces.popleft().leave()
+            self._read += 1
+
+    @property
+    def _most(self) -> int:
+        """How many pieces are brought at once: few at first, for others wait for their first one on the same lines."""
+        return min(max(WINDOW // max(len(self._exchange.streams), 1), _LEAST), _LEAST + self._read)
 
     def close(self) -> None:
         """Read no more; pieces on their way come nevertheless: others may want them."""

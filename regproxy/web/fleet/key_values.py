@@ -6,9 +6,9 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from regproxy.fleet.sealed import MAX_SEALED
-from regproxy.peers.client import BUSY, BYTES, OUTCOME, PENDING
 from regproxy.peers.key_values import ALIVE, BEAT, ENDED, LOCKS, NONE, RELEASED, VALUES, Wanted, hash_of, wanted
 from regproxy.peers.keys import ANSWER, Sealed
+from regproxy.peers.reply import BUSY, BYTES, OUTCOME, PENDING
 from regproxy.ports import KeyValueStore
 from regproxy.web.parameters import path_of
 

@@ -19,12 +19,13 @@ from regproxy.oci import errors
 from regproxy.oci.errors import RegistryError
 from regproxy.oci.http import byterange
 from regproxy.oci.http.byterange import ByteRange
-from regproxy.peers.client import BEAT, BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING, ZONE
 from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.key_values import LOCKS, VALUES
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
 from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
 from regproxy.peers.pieces.piece import EVERY, Piece, UnservedError
+from regproxy.peers.pieces.trailer import FIELD, LENGTH, Trailer, Word
+from regproxy.peers.reply import BEAT, BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING, ZONE
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.cut import piece_at
 from regproxy.policy.fleet.refusals import Refusals
@@ -129,21 +130,28 @@ class Members:
         if content is not None:
             try:
                 part = ByteRange(start, min(stop, content.size), content.size)
-                return _short(sealed, FAILED) if part.length <= 0 else await _content(request, sealed, part, content, count)
+                if part.length <= 0:
+                    return _short(sealed, FAILED)
+                return await _content(request, sealed, part, self._trailer(name), content, count)
             finally:
                 content.release()
         fill = self.fills.find(name.blob.repository, name.blob.digest)
         if fill is not None and fill.has_begun and stop < fill.written:
-            return await _growing(request, sealed, ByteRange(start, stop, fill.size), fill, count)
+            return await _growing(request, sealed, ByteRange(start, stop, fill.size), self._trailer(name), fill, count)
         if self.exchange.upstreams.is_cut_off(name.blob.repository.registry):
             return _short(sealed, FAILED)
         if not self.exchange.has_room(name, most):
             return _short(sealed, BUSY)
         piece = self.exchange.join(name.blob, name.cut, is_for_others=True)
         try:
-            return await _piece(request, sealed, start, piece, count)
+            return await _piece(request, sealed, start, piece, count, has_trailer=self.exchange.hashes.are_stated(name.blob))
         finally:
             piece.leave()
+
+    def _trailer(self, name: PieceName) -> Trailer | None:
+        """Return what is said of a piece that is here, if anything is ever said of such pieces."""
+        hashes = self.exchange.hashes
+        return Trailer.of(hashes.known(name)) if hashes.are_stated(name.blob) else None
 
 
 def _bounds(range_: str) -> tuple[int, int]:
@@ -154,8 +162,10 @@ def _bounds(range_: str) -> tuple[int, int]:
     return start, stop
 
 
-async def _content(request: web.BaseRequest, sealed: Sealed, part: ByteRange, content: Content, count: Count) -> web.StreamResponse:
-    response = _begun(sealed, BYTES, part)
+async def _content(
+    request: web.BaseRequest, sealed: Sealed, part: ByteRange, trailer: Trailer | None, content: Content, count: Count
+) -> web.StreamResponse:
+    response = _begun(sealed, BYTES, part, has_trailer=trailer is not None)
     writer = await response.prepare(request)
     start = part.start
     while writer is not None and start < part.stop:
@@ -163,14 +173,18 @@ async def _content(request: web.BaseRequest, sealed: Sealed, part: ByteRange, co
         await send_extent(request, writer, extent)
         count(extent.length)
         start += extent.length
+    if trailer is not None:
+        await response.write(trailer.encode())
     return response
 
 
-async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fill: Fill, count: Count) -> web.StreamResponse:
+async def _growing(
+    request: web.BaseRequest, sealed: Sealed, part: ByteRange, trailer: Trailer | None, fill: Fill, count: Count
+) -> web.StreamResponse:
     """Send what a fill has written; it is not verified, and who asks knows."""
     follower = fill.follow()
     try:
-        response = _begun(sealed, BYTES, part)
+        response = _begun(sealed, BYTES, part, has_trailer=trailer is not None)
         writer = await response.prepare(request)
         start = part.start
         while writer is not None and start < part.stop:
@@ -179,29 +193,47 @@ async def _growing(request: web.BaseRequest, sealed: Sealed, part: ByteRange, fi
             await send_extent(request, writer, Extent(extent.file, extent.offset, length, extent.is_lasting))
             count(length)
             start += length
+        if trailer is not None:
+            await response.write(trailer.encode())
         return response
     finally:
         follower.release()
 
 
-async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece, count: Count) -> web.StreamResponse:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said of a piece before it is sent: up to where it is, as of one attempt to bring it."""
+
+    text: str
+    stop: int
+    attempt: int
+
+
+async def _piece(
+    request: web.BaseRequest, sealed: Sealed, start: int, piece: Piece, count: Count, *, has_trailer: bool
+) -> web.StreamResponse:
     """Send a piece as it grows; its head goes out at once, and says what it is when there is something to send."""
     if piece.size is not None and start >= piece.stop:
         return _short(sealed, FAILED)
     if piece.size is not None and start < piece.name.cut.start + piece.written:
-        response = _begun(sealed, BYTES, ByteRange(start, piece.stop, piece.size))
+        stop, attempt = piece.stop, piece.attempt
+        response = _begun(sealed, BYTES, ByteRange(start, stop, piece.size), has_trailer=has_trailer)
         writer = await response.prepare(request)
     else:
         response = web.StreamResponse(status=200)
         response.headers[OUTCOME] = PENDING
         response.headers[ANSWER] = sealed.mac("200", PENDING, "")
+        if has_trailer:
+            response.headers[FIELD] = "1"
         response.enable_chunked_encoding()
         writer = await response.prepare(request)
         said = await _said_in_the_end(response, start, piece)
-        await response.write(json.dumps({"said": said, "mac": sealed.mac(said)}).encode() + b"\n")
+        stop, attempt = said.stop, said.attempt
+        await response.write(json.dumps({"said": said.text, "mac": sealed.mac(said.text)}).encode() + b"\n")
+        has_trailer = has_trailer and stop > start
     try:
-        while writer is not None and piece.size is not None and start < piece.stop:
-            extent = await piece.extent(start, piece.stop)
+        while writer is not None and start < stop:
+            extent = await piece.extent(start, stop, attempt)
             if response.chunked:
                 chunk = await asyncio.to_thread(read_whole, extent)
                 await response.write(chunk)
@@ -211,6 +243,9 @@ async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Pi
                 await send_extent(request, writer, extent)
                 start += extent.length
                 count(extent.length)
+        if has_trailer and writer is not None:
+            trailer = Trailer.of(piece.signed) if await piece.stands(attempt) else Trailer(Word.WRONG)
+            await response.write(trailer.encode())
     except (UnservedError, UpstreamError, StoreError):
         response.force_close()  # short of what was promised: who asks goes on elsewhere
         if request.transport is not None:
@@ -218,7 +253,7 @@ async def _piece(request: web.BaseRequest, sealed: Sealed, start: int, piece: Pi
     return response
 
 
-async def _said_in_the_end(response: web.StreamResponse, start: int, piece: Piece) -> str:
+async def _said_in_the_end(response: web.StreamResponse, start: int, piece: Piece) -> _Said:
     """Say that we are at work on a piece, where we are, as long as there is nothing to say of it; then return that."""
     saying, seen = asyncio.create_task(_said(start, piece)), 0
     try:
@@ -232,28 +267,31 @@ async def _said_in_the_end(response: web.StreamResponse, start: int, piece: Piec
         saying.cancel()
 
 
-async def _said(start: int, piece: Piece) -> str:
+async def _said(start: int, piece: Piece) -> _Said:
     """Wait until there is something to send of a piece from *start* on, or until it is known why there is not."""
     try:
-        size = await piece.head()
+        await piece.head()
         if start < piece.stop:
             await piece.extent(start, piece.stop)
     except UpstreamError as error:
-        return json.dumps({"error": encoded_error(error)})
+        return _Said(json.dumps({"error": encoded_error(error)}), start, piece.attempt)
     except (UnservedError, StoreError) as error:
-        return json.dumps({"failed": str(error)})
-    if start >= piece.stop:
-        return json.dumps({"failed": "the blob ends before"})
-    return json.dumps({"range": ByteRange(start, piece.stop, size).content_range()})
+        return _Said(json.dumps({"failed": str(error)}), start, piece.attempt)
+    if piece.size is None or start >= piece.stop:
+        return _Said(json.dumps({"failed": "the blob ends before"}), start, piece.attempt)
+    return _Said(json.dumps({"range": ByteRange(start, piece.stop, piece.size).content_range()}), piece.stop, piece.attempt)
 
 
-def _begun(sealed: Sealed, outcome: str, part: ByteRange) -> web.StreamResponse:
+def _begun(sealed: Sealed, outcome: str, part: ByteRange, *, has_trailer: bool) -> web.StreamResponse:
     response = web.StreamResponse(status=206)
     said = part.content_range()
     response.headers["Content-Range"] = said
     response.headers[OUTCOME] = outcome
     response.headers[ANSWER] = sealed.mac("206", outcome, said)
     response.content_length = part.length
+    if has_trailer:
+        response.headers[FIELD] = "1"
+        response.content_length += LENGTH
     return response
 
 

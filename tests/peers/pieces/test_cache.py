@@ -1,5 +1,7 @@
 import os
+import struct
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from regproxy.oci.reference import Repository
 from regproxy.peers.names import Blob, PieceName
 from regproxy.peers.pieces.cache import Hold, PieceCache, PieceFile
 from regproxy.policy.fleet.cut import MIB, piece_at
+from regproxy.policy.fleet.signed_hash import SignedHash
 
 BLOB = Blob(Repository("docker.io", "library/app"), Digest.of(b"blob"))
 
@@ -83,7 +86,7 @@ def test_n17_02_who_read_along_begins_anew_where_the_writer_gave_up(tmp_path: Pa
 
 
 def test_n17_02_pieces_are_few_and_young(tmp_path: Path) -> None:
-    pieces = cache(tmp_path, max_size=250)
+    pieces = cache(tmp_path, max_size=450)
     for number in range(4):
         keep(pieces, b"x" * 100, number)
         path = max((tmp_path / "pieces").iterdir(), key=lambda each: each.stat().st_mtime_ns)
@@ -140,3 +143,34 @@ def test_n17_02_a_file_is_not_closed_under_a_write(tmp_path: Path) -> None:
     file.write(0, b"what was on its way")
     assert file.file.closed
     file.write(0, b"too late")
+
+
+def test_n17_13_a_piece_that_was_signed_is_so_when_it_is_opened_again(tmp_path: Path) -> None:
+    pieces, signed = cache(tmp_path), SignedHash(b"h" * 32, b"s" * 64)
+    file = pieces.open(name())
+    file.begin(100, 10)
+    file.write(0, b"0123456789")
+    assert file.hash() == sha256(b"0123456789").digest()
+    file.sign(signed)
+    file.keep()
+    file.close()
+    again = pieces.open(name())
+    assert (again.hold, again.signed, again.hash()) == (Hold.WHOLE, signed, sha256(b"0123456789").digest())
+    again.discard()
+    again.close()
+    assert hold(pieces) is Hold.OURS
+
+
+def test_n17_13_a_piece_of_an_earlier_version_is_none(tmp_path: Path) -> None:
+    """It has no room for a signed hash."""
+    pieces = cache(tmp_path)
+    keep(pieces, b"x" * 1000)
+    (path,) = (tmp_path / "pieces").iterdir()
+    path.write_bytes(struct.pack(">QQ", 1000, 1000) + b"x" * 1000)
+    assert hold(pieces) is Hold.OURS
+
+
+def hold(pieces: PieceCache) -> Hold:
+    file = pieces.open(name())
+    file.close()
+    return file.hold

@@ -135,3 +135,44 @@ async def test_n17_03_who_is_at_work_on_a_piece_that_does_not_grow_shows_it_to_t
         each.close()
     file.touch()
     run.close()
+
+
+async def test_n17_13_a_piece_that_was_wrong_is_read_anew_and_not_on(cache: PieceCache) -> None:
+    piece, file = begun(cache)
+    piece.is_checked = False
+    piece.reach(4)
+    first = piece.attempt
+    checking, standing = asyncio.create_task(piece.checked()), asyncio.create_task(piece.stands(first))
+    reading = asyncio.create_task(piece.extent(MIB + 4, MIB + 10, first))
+    piece.reach(10)
+    await reading
+    piece.reject()
+    assert await standing is False
+    assert (piece.size, piece.written, piece.is_whole) == (None, 0, False)
+    with pytest.raises(UnservedError):
+        await piece.extent(MIB, MIB + 10, first)
+    file.discard()
+    again = cache.open(piece.name)
+    again.begin(MIB + 20, 20)
+    piece.begin(again, MIB + 20, 20)
+    again.write(0, bytes(20))
+    piece.reach(20)
+    assert not checking.done()
+    piece.approve(None)
+    assert await checking == MIB + 20
+    assert await piece.stands(piece.attempt)
+    piece.end()
+    assert file.file.closed
+    assert again.file.closed
+
+
+async def test_n17_13_who_waits_for_a_piece_to_be_checked_is_told_why_it_never_is(cache: PieceCache) -> None:
+    piece, _ = begun(cache)
+    piece.is_checked = False
+    waiting = [asyncio.create_task(piece.checked()), asyncio.create_task(piece.stands(piece.attempt))]
+    await asyncio.sleep(0)
+    piece.fail(UnservedError("nobody has it"))
+    piece.end()
+    for each in waiting:
+        with pytest.raises(UnservedError, match="nobody has it"):
+            await each

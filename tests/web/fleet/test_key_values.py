@@ -11,9 +11,9 @@ import pytest
 from yarl import URL
 
 from regproxy.fleet.sealed import MAX_SEALED
-from regproxy.peers.client import BUSY, BYTES, OUTCOME
 from regproxy.peers.key_values import LOCKS, NONE, VALUES, Wanted, hash_of
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys
+from regproxy.peers.reply import BUSY, BYTES, OUTCOME
 from tests.fakes.fleet import KEY
 from tests.fakes.members import Member, members
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from regproxy.oci.reference import Repository
-from regproxy.peers.client import FAILED, MISDIRECTED, OUTCOME
 from regproxy.peers.keys import ANSWER, FleetKeys
 from regproxy.peers.names import PIECES, PING, Blob, target_of
+from regproxy.peers.reply import FAILED, MISDIRECTED, OUTCOME
 from regproxy.telemetry import metrics
 from tests.fakes.deeds import Paced, Status
 from tests.fakes.entry import on
