@@ -76,8 +76,8 @@ async def supervise(settings: Settings, reread: Callable[[], Settings], children
     async with running(systemd.beat()), AsyncExitStack() as stack:
         for each in admin:
             stack.enter_context(each)
-        store, index = await stack.enter_async_context(opened(settings))
-        await stack.enter_async_context(taking_stock(store, index.ledger()))
+        store = await stack.enter_async_context(opened(settings))
+        await stack.enter_async_context(taking_stock(settings, store))
         key_values = MemoryKeyValues()
         fleet = SharedFleet(beyond := fleet_of(settings, key_values), key_values)
         stack.push_async_callback(fleet.close)

@@ -1,5 +1,6 @@
 """A store and its index, opened by whoever has them to itself or joined by others."""
 
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +11,13 @@ from regproxy.index.sqlite import SqliteIndex
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
-from regproxy.ports import BlobStore, Ledger
+from regproxy.ports import BlobStore, StoreError
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.storage.disk import DiskStore
+from regproxy.telemetry.log import fields
 from regproxy.wiring.running import running
+
+_log = logging.getLogger(__name__)
 
 _LISTING_SHARE = 64  # of the store: its size is a promise, and the index is no part of it
 
@@ -22,19 +26,19 @@ _LISTING_SHARE = 64  # of the store: its size is a promise, and the index is no 
 async def kept(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
     """Open the store and its index, for this process alone; raise `StoreError`."""
     with claimed(settings.store.root, require_mount=settings.store.require_mount):
-        async with opened(settings, clock) as both:
-            yield both
+        async with opened(settings, clock) as store, indexed(settings, clock) as index:
+            yield store, index
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[tuple[DiskStore, SqliteIndex]]:
-    """Open a store that is claimed, put it in order, and count what it holds; raise `StoreError`."""
+async def opened(settings: Settings, clock: WallClock = time.time) -> AsyncIterator[DiskStore]:
+    """Open a store that is claimed, put it and its index in order, and count what it holds; raise `StoreError`."""
     store = DiskStore(settings.store.root, settings.store.limits())
     try:
         await store.prepare()
         async with _closing(await _index(settings, clock)) as index:
             store.count((await index.ledger().census()).size)
-            yield store, index
+        yield store
     finally:
         store.close()
 
@@ -59,9 +63,17 @@ async def indexed(settings: Settings, clock: WallClock = time.time) -> AsyncIter
 
 
 @asynccontextmanager
-async def taking_stock(store: BlobStore, ledger: Ledger) -> AsyncIterator[None]:
-    """Compare the index with the files, behind everything else."""
-    async with running(Reconciler(store, ledger).run()):
+async def taking_stock(settings: Settings, store: BlobStore, clock: WallClock = time.time) -> AsyncIterator[None]:
+    """Compare the index with the files, behind everything else, over connections of its own: they take 0.7 MiB until that is done."""
+
+    async def compare() -> None:
+        try:
+            async with indexed(settings, clock) as index:
+                await Reconciler(store, index.ledger()).run()
+        except StoreError as error:
+            _log.error("reconciliation stopped", extra=fields(reason=str(error)))
+
+    async with running(compare()):
         yield
 
 

@@ -45,7 +45,7 @@ async def assembled(settings: Settings, clock: WallClock = time.time) -> AsyncIt
         await stack.enter_async_context(sharing(settings, fleet, served))
         behind = await stack.enter_async_context(uploading(settings, served.remote, store, index, clock))
         evictor = await stack.enter_async_context(tending(settings, store, ledger, served, clock))
-        await stack.enter_async_context(taking_stock(store, ledger))
+        await stack.enter_async_context(taking_stock(settings, store, clock))
         watched = served.registries
         warm = await stack.enter_async_context(warming(settings, store, index, fleet, served, watched, served.fills.downloads, clock))
         hooks = await stack.enter_async_context(hooking(settings, index, served, watched, warm.jobs))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ async def test_one_process_answers_and_counts_everything_once(upstream: FakeRegi
         program.tell(signal.SIGTERM)
         assert await program.ended() == 0
     assert [line for line in program.lines() if line["level"] in ("warning", "error")] == []
+
+
+async def test_connections_to_the_index_end_with_the_comparison_that_they_were_for(program: Program) -> None:
+    """What serves has one to read and one to write, and so has what keeps the store in order."""
+
+    def opened() -> int:
+        assert program.process is not None
+        return sum(each.name == "index.db-wal" for each in _files(program.process.pid))
+
+    async with program.running():
+        await program.until(lambda: opened() == 4)
 
 
 async def test_a_reload_cuts_no_pull_and_counts_for_the_next_one(upstream: FakeRegistry, program: Program) -> None:
@@ -240,6 +252,15 @@ def _used(program: Program) -> tuple[int, int]:
     """Count the descriptors and the threads of the program."""
     assert program.process is not None
     return processes.descriptors(program.process.pid), len(list(Path(f"/proc/{program.process.pid}/task").iterdir()))
+
+
+def _files(pid: int) -> list[Path]:
+    """List the files that a process has open; one that is closed meanwhile is left out."""
+    found = []
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(each.readlink())
+    return found
 
 
 def _wakes(pid: int) -> int:
