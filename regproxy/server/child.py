@@ -38,6 +38,7 @@ def forked(count: int, serve: Callable[[socket], None], held: Sequence[int]) -> 
 
     They close the descriptors *held*. Garbage is collected from then on, but not among what there is already; also where *count* is 0.
     """
+    gc.collect()  # dataclasses with slots, above all: each has another class before it
     gc.freeze()  # pages of objects that nobody looks at stay shared
     children: list[Child] = []
     for name in map(str, range(count)):

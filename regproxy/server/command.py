@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regproxy.config import ConfigError, Settings, load, overlooked
 from regproxy.ports import StoreError
-from regproxy.server.limits import cores, fill_standard_streams
+from regproxy.server.limits import cores, fill_standard_streams, share_arenas
 from regproxy.server.loop import new_loop
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.telemetry import log
@@ -43,6 +43,7 @@ def serve(config: Path | None) -> int:
 def _run(settings: Settings, reread: Callable[[], Settings]) -> None:
     """Serve until SIGTERM or SIGINT; at SIGHUP go by what *reread* gives. Raise `StoreError` or `OSError` where that cannot begin."""
     fill_standard_streams()
+    share_arenas()
     log.configure(settings.log_level, settings.log_format)
     root = settings.store.root
     with claimed(root, require_mount=settings.store.require_mount) as claim, counting_together(root, "supervisor"):

@@ -1,11 +1,13 @@
 """What the machine lets us have: cores and descriptors."""
 
+import ctypes
 import math
 import os
 import resource
 from pathlib import Path
 
 _STANDARD_ERROR = 2
+_M_ARENA_MAX = -8  # malloc.h
 _USER_TIME = 11  # of the fields behind the name; the system's time follows
 _FEW_FILES = 4096  # each client is one, and each open blob; a cluster's restart is a few thousand
 
@@ -25,6 +27,15 @@ def take_all_files() -> str | None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     few = most != resource.RLIM_INFINITY and most < _FEW_FILES
     return f"only {most} open files are allowed: many clients at once will be turned away; raise the limit on nofile" if few else None
+
+
+def share_arenas() -> None:
+    """Have all threads but the first, of those that are begun later, allocate from one arena: glibc would begin one for each (mallopt(3)).
+
+    Few of them allocate at a time, as Python's lock has it, and what each leaves free in an arena of its own is free for nobody else.
+    """
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:  # musl has neither
+        mallopt(_M_ARENA_MAX, 2)
 
 
 def processor_seconds(process: int) -> float | None:

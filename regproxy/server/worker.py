@@ -18,7 +18,7 @@ from regproxy.ports import StoreError
 from regproxy.server import gc
 from regproxy.server.answering import answering
 from regproxy.server.child import VERSION, die_with
-from regproxy.server.limits import take_all_files
+from regproxy.server.limits import share_arenas, take_all_files
 from regproxy.server.loop import new_loop
 from regproxy.server.process import SIZE
 from regproxy.server.sockets import Listeners
@@ -48,6 +48,7 @@ def main() -> None:
 
 def serve(line: socket) -> None:
     """Serve until SIGTERM, or until the supervisor is gone; it says over *line* how and where, and closes it where it cannot start."""
+    share_arenas()
     if (told := _told(line)) is None:
         return
     settings, listeners = told

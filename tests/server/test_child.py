@@ -65,6 +65,22 @@ print(len(forked(0, print, [])), gc.isenabled(), gc.get_freeze_count() > 10_000)
     assert _run(script).stdout.split() == ["0", "True", "True"]
 
 
+def test_garbage_of_what_is_imported_is_not_kept_for_ever() -> None:
+    script = """
+import gc, weakref
+gc.disable()
+from regproxy.server.child import forked
+class Knot:
+    pass
+knot = Knot()
+knot.me = knot
+gone = weakref.ref(knot)
+del knot
+print(len(forked(0, print, [])), gone())
+"""
+    assert _run(script).stdout.split() == ["0", "None"]
+
+
 def test_the_requests_of_each_worker_have_ids_of_their_own() -> None:
     script = """
 from regproxy.server.child import forked
