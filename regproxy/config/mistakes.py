@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import NamedTuple, get_args
 
 from pydantic import ValidationError
@@ -97,6 +96,8 @@ def _unknown(model: type[Model], key: str) -> str:
         return "is not supported by this version yet"
     if (now := model.renamed.get(key.lower())) is not None:
         return f"was renamed: it is {now} now"
+    from difflib import get_close_matches  # noqa: PLC0415  most make no mistake
+
     near = get_close_matches(key.lower(), model.model_fields, n=1)
     return f"unknown key; did you mean {near[0]}?" if near else f"unknown key; known here: {', '.join(model.model_fields)}"
 

@@ -1,7 +1,6 @@
 """Images out of the store, as a tar of the OCI image layout: how a cluster without a network is filled. Nothing wrong goes out."""
 
 import json
-import tarfile
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -10,11 +9,12 @@ from regproxy.oci import layout
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.manifest import DOCKER_LIST, OCI_INDEX, Manifest
+from regproxy.oci.tar import BLOCK
 from regproxy.ports import BlobStore, Gone, Image, Ledger
 
 _CHUNK = 1024 * 1024
 _MAX_MANIFESTS = 500  # of one image; each index in an index is a call in a call
-_END = bytes(2 * tarfile.BLOCKSIZE)
+_END = bytes(2 * BLOCK)
 
 
 class NotWhole(Exception):
@@ -96,6 +96,8 @@ async def _check_whole(store: BlobStore, image: Image, digest: Digest, here: Map
 
 
 def _header(name: str, size: int) -> bytes:
+    import tarfile  # noqa: PLC0415  who serves exports hardly ever
+
     member = tarfile.TarInfo(name)
     member.size = size
     member.mode = 0o644
@@ -103,4 +105,4 @@ def _header(name: str, size: int) -> bytes:
 
 
 def _padded(size: int) -> int:
-    return -(-size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    return -(-size // BLOCK) * BLOCK

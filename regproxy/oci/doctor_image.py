@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,6 +76,8 @@ def _made(repository: str, architecture: str) -> DoctorImage:
 
 
 def _tar(repository: str) -> bytes:
+    import tarfile  # noqa: PLC0415  who serves is asked for this image hardly ever
+
     packed = io.BytesIO()
     content = repository.encode()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as written:
