@@ -104,6 +104,17 @@ class Blobs:
         except NotFound as error:
             raise errors.blob_unknown(str(error)) from error
 
+    async def kept(self, route: Route, digest: Digest, wanted: str | None) -> Opened | None:
+        """Open the blob as `open`, for what only a copy tells; None where none is kept: parts of it are passed through."""
+        is_on_its_way = self._fills.find(route.repository, digest) is not None
+        if self._parts.is_all and not is_on_its_way:
+            content = await self.cached(route, digest)
+            return None if content is None else Opened(content, CacheStatus.HIT)
+        opened = await self.open(route, digest, None if self._parts.is_all else wanted)
+        if isinstance(opened, Passing):
+            await opened.close()
+        return opened if isinstance(opened, Opened) else None
+
     async def cached(self, route: Route, digest: Digest) -> Content | None:
         """Open the blob if it is here and may be served, asking upstream for no byte of it; raise as `open`."""
         check_denied(route, digest)

@@ -86,6 +86,11 @@ class PassedParts:
         self._ask = ask
         self._slots = Slots(_MAX_PASSED)
 
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is kept of a blob of which parts are wanted."""
+        return self._uncached_ranges == "pass"
+
     async def passed(self, repository: Repository, digest: Digest, wanted: str) -> Passing | Part | None:
         """Get parts by themselves, where that is sooner than the fill comes to them; None where the fill is the better way."""
         if self._uncached_ranges == "wait" or await self._index.known(Kind.BLOB, digest) is not None:

@@ -6,7 +6,7 @@ from regproxy.oci.digest import Digest
 from regproxy.oci.http.byterange import parse_content_range
 from regproxy.oci.reference import Repository
 from regproxy.policy.fleet.signed_hash import KEY, SignedHash, Statement
-from regproxy.ports import Answer, Unavailable, UnexpectedResponse
+from regproxy.ports import Answer, NotFound, Unavailable, UnexpectedResponse
 from regproxy.upstream.connections import Pool
 from regproxy.upstream.documents import read_document
 from regproxy.upstream.host import HostClient
@@ -39,6 +39,8 @@ async def get_statement(client: HostClient, repository: Repository, digest: Dige
         document = await read_document(client, response, _MAX_STATEMENT, "a hash")
     if document.get("pending") is True:
         return None
+    if document.get("kept") is False:
+        raise NotFound(f"{client.host} keeps no copy of it")
     try:
         signed = SignedHash.decode(bytes.fromhex(document["hash"]))
         size, key = document["size"], bytes.fromhex(document["key"])

@@ -15,8 +15,7 @@ from regproxy.policy.fleet.cut import LARGEST
 from regproxy.policy.fleet.signed_hash import Part, SignedHash
 from regproxy.policy.routing import Route
 from regproxy.ports import Content, Extent
-from regproxy.pull.blobs import Blobs, Opened
-from regproxy.pull.passing import Passing
+from regproxy.pull.blobs import Blobs
 from regproxy.web.buffered import read_whole
 from regproxy.web.clients.entrance import Entrance
 from regproxy.web.context import RequestContext
@@ -48,11 +47,9 @@ class Hashes:
         return web.json_response(said, headers={"Cache-Control": "no-store"})
 
     async def _said(self, request: web.BaseRequest, route: Route, pull: HashPull, context: RequestContext) -> dict[str, object]:
-        opened = await self._blobs.open(route, pull.digest, wanted_parts(request, pull.digest))
-        if isinstance(opened, Passing):
-            await opened.close()
-        if not isinstance(opened, Opened):
-            raise errors.blob_unknown("it is not kept here, and nothing is said of it")
+        opened = await self._blobs.kept(route, pull.digest, wanted_parts(request, pull.digest))
+        if opened is None:
+            return {"kept": False}  # no error: that would be remembered of the blob itself
         context.found(opened.cache_status)
         content = opened.content
         try:

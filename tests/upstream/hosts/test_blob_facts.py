@@ -67,6 +67,7 @@ async def test_n17_13_where_one_cache_does_not_answer_another_one_does(upstream:
         b"[]",
         b"{}",
         b'{"pending": 1}',
+        b'{"kept": false}',
         *(json.dumps(STATED | change).encode() for change in ({"size": -1}, {"size": "6"}, {"key": "00"}, {"key": 5})),
         *(json.dumps(STATED | {"hash": value}).encode() for value in ("", "zz", "00" * 96, "11" * 95, None, ["11" * 96])),
         b" " * 5000 + b"{}",

@@ -72,6 +72,23 @@ async def test_n17_13_a_part_that_is_on_its_way_is_pending(upstream: FakeRegistr
         assert await stated(proxy, blob, MIB, 2 * MIB) == sha256(blob[MIB:]).digest()
 
 
+@pytest.mark.parametrize("uncached_ranges", ["pass", "fill", "wait"])
+async def test_n17_13_who_asks_for_a_hash_keeps_nobody_from_the_blob(upstream: FakeRegistry, tmp_path: Path, uncached_ranges: str) -> None:
+    blob = os.urandom(3 * MIB)
+    digest = upstream.add_blob(NAME, blob)
+    part, downloads = {"Range": f"bytes={MIB}-{2 * MIB - 1}"}, {"uncached_ranges": uncached_ranges}
+    async with rig(tmp_path / "store", {"docker.io": upstream.url}, timeouts=PATIENT, downloads=downloads) as proxy:
+        assert (await proxy.ask(f"/v2/{NAME}/blobs/{digest}", **part)).status == 206
+        asked = len(upstream.ledger)
+        said = json_of((await proxy.ask(path_to(digest), **part)).body)
+        assert (said == {"kept": False}) is (uncached_ranges == "pass")
+        assert uncached_ranges != "pass" or len(upstream.ledger) == asked
+        assert (await proxy.ask(f"/v2/{NAME}/blobs/{digest}", **part)).body == blob[MIB : 2 * MIB]
+        assert (await proxy.ask(f"/v2/{NAME}/blobs/{digest}")).body == blob
+        await proxy.settled()
+        assert await stated(proxy, blob, MIB, 2 * MIB) == sha256(blob[MIB : 2 * MIB]).digest()
+
+
 @pytest.mark.parametrize(("range_", "status"), [("", 416), ("bytes=0-1,4-5", 416), ("bytes=0-", 416), ("bytes=99999999-", 416)])
 async def test_n17_13_a_hash_is_of_one_part_of_limited_size(upstream: FakeRegistry, tmp_path: Path, range_: str, status: int) -> None:
     digest = upstream.add_blob(NAME, os.urandom(17 * MIB))
