@@ -32,6 +32,7 @@ from regproxy.telemetry.log import fields
 
 MAX_PIECES = 512  # that a worker brings at once for other members; of each, some chunks wait in memory
 _PAUSE = 0.25  # seconds before a piece is opened again whose writer, another process, has yet to find out that it is wrong
+_MOST_ATTEMPTS = 8  # to have a right piece from members, or from another process, which may have to wait for the word of a member
 _MOST_DISOWNED = 2  # times that a member takes back what it has sent of a piece
 _MAX_LEVELS = 1000  # blobs for which it is remembered who had room
 _SWEEP = 5.0  # seconds
@@ -209,10 +210,10 @@ class Exchange:
     async def _rejected(self, piece: Piece, file: PieceFile, delivery: Delivery, out: Counter[str]) -> None:
         """Have nothing more of a wrong piece, and leave alone who sent it; raise `UnservedError` where that was no member."""
         self.attribution.acquit(piece.name)
-        if file.hold is Hold.THEIRS:
-            await asyncio.sleep(_PAUSE)
-        else:
-            await self.run(file.discard)
+        if not await self.run(file.discard):
+            if piece.attempt >= _MOST_ATTEMPTS:
+                raise UnservedError(f"another process has a wrong copy of {piece.name}, and stands still")
+            await asyncio.sleep(_PAUSE * min(piece.attempt + 1, _MOST_ATTEMPTS))
         piece.reject()
         if (member := delivery.claimed_by) is not None:
             self._suspicions.sent_corrupt(member, self._clock())
@@ -228,7 +229,7 @@ class Exchange:
         blob = piece.name.blob
 
         def is_out(member: str) -> bool:
-            return out[member] >= _MOST_DISOWNED or self._suspicions.is_suspected(member, self._clock())
+            return piece.attempt >= _MOST_ATTEMPTS or out[member] >= _MOST_DISOWNED or self._suspicions.is_suspected(member, self._clock())
 
         zones, begin, since = self.membership.zones, piece.name.begin, self._clock()
         is_last = self.upstreams.is_cut_off(blob.repository.registry)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +12,10 @@ import pytest
 
 from regproxy.fleet.signing import HashSigner
 from regproxy.oci.digest import Digest
+from regproxy.oci.reference import Repository
+from regproxy.peers.names import Blob, PieceName
+from regproxy.peers.pieces.cache import PieceCache
+from regproxy.policy.fleet.cut import piece_at
 from regproxy.policy.fleet.ring import Ring, start
 from regproxy.policy.fleet.signed_hash import LENGTH, Part
 from regproxy.telemetry import metrics
@@ -43,7 +47,7 @@ class Nodes:
 
 
 @asynccontextmanager
-async def nodes(root: Path, *others: Member, count: int = 3) -> AsyncIterator[Nodes]:
+async def nodes(root: Path, *others: Member, count: int = 3, more: Sequence[str] = ()) -> AsyncIterator[Nodes]:
     async with (
         FakeRegistry() as upstream,
         rig(root / "cluster", {"docker.io": upstream.url}, timeouts=PATIENT) as cluster,
@@ -51,7 +55,7 @@ async def nodes(root: Path, *others: Member, count: int = 3) -> AsyncIterator[No
             root,
             {"docker.io": {"hosts": [{"url": f"http://{LOOPBACK}:{cluster.port}", "kind": "cache"}]}},
             count,
-            more=[each.url for each in others],
+            more=[*more, *(each.url for each in others)],
         ) as rigs,
     ):
         yield Nodes(upstream, cluster, rigs)
@@ -172,3 +176,29 @@ async def test_n17_13_a_cache_that_states_nothing_costs_no_pull(tmp_path: Path) 
         await asyncio.gather(*(each.settled() for each in rigs))
         assert cache.sent_blob_bytes() == SIZE
         assert sum("/_regproxy/hashes/" in each.path for each in cache.ledger) <= 2 * len(rigs)
+
+
+@pytest.mark.parametrize("lives", [False, True])
+async def test_n17_13_what_another_worker_has_left_wrong_is_not_read_again_and_again(tmp_path: Path, lives: bool) -> None:
+    """It was killed, or stands still, between the last byte of a wrong piece and the check."""
+    async with nodes(tmp_path, count=1, more=["http://127.0.0.1:1"]) as found:
+        blob = os.urandom(3 * MIB)
+        digest = found.upstream.add_blob(NAME, blob)
+        await found.cluster.ask(f"/v2/{NAME}/blobs/{digest}")
+        await found.cluster.settled()
+        other = PieceCache(tmp_path / "0" / "store" / "pieces", 10 * MIB, 600.0)
+        file = other.open(PieceName(Blob(Repository("docker.io", NAME), digest), piece_at(0)))
+        file.begin(len(blob), MIB)
+        file.write(0, bytes(1000))
+        before, pulling = stated(), asyncio.create_task(found.pulled(blob))
+        members = found.nodes[0].proxy.handlers.members
+        assert members is not None
+        async with asyncio.timeout(60):
+            while not any(each.written == 1000 for each in members.exchange._pieces.values()):  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.01)
+            file.write(1000, bytes(MIB - 1000))
+            if not lives:
+                file.close()
+            await pulling
+        assert stated() - before < 20
+        file.close()

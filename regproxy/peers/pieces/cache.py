@@ -110,9 +110,14 @@ class PieceFile:
         """Let others see that nobody writes it any more."""
         fcntl.flock(self.file.fileno(), fcntl.LOCK_UN)
 
-    def discard(self) -> None:
-        """Remove what is wrong, whole or not."""
-        self.path.unlink(missing_ok=True)
+    def discard(self) -> bool:
+        """Remove what is wrong, whole or not, and report whether that is done: not as long as another process is at work on it."""
+        if self.hold is Hold.THEIRS and not _is_locked_by_us(self.file):
+            return False
+        with suppress(FileNotFoundError):
+            if self.hold is not Hold.THEIRS or os.path.samestat(self.path.stat(), os.fstat(self.file.fileno())):
+                self.path.unlink()
+        return True
 
     def drop(self) -> None:
         """Remove what is not whole, if it is ours."""

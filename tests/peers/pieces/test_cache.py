@@ -85,6 +85,22 @@ def test_n17_02_who_read_along_begins_anew_where_the_writer_gave_up(tmp_path: Pa
     assert list((tmp_path / "pieces").iterdir()) == []
 
 
+def test_n17_13_a_wrong_piece_is_removed_unless_another_process_is_at_work_on_it(tmp_path: Path) -> None:
+    pieces = cache(tmp_path)
+    ours, theirs = pieces.open(name()), pieces.open(name())
+    assert not theirs.discard()
+    ours.close()  # as the kernel does
+    assert theirs.discard()
+    again = pieces.open(name())
+    assert again.hold is Hold.OURS
+    assert theirs.discard(), "it is gone"
+    assert again.path.exists()
+    assert again.discard()
+    assert list((tmp_path / "pieces").iterdir()) == []
+    for each in (theirs, again):
+        each.close()
+
+
 def test_n17_02_pieces_are_few_and_young(tmp_path: Path) -> None:
     pieces = cache(tmp_path, max_size=450)
     for number in range(4):
