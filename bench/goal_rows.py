@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bench import behind, hits, hosts, hung, kills, lazy, misses, paced, pulls, slow, starts, store
+from bench import behind, hits, hosts, hung, idle, kills, lazy, misses, paced, pulls, slow, starts, store
 from bench.crowd import Asked, crowd
 from bench.figures import Figure, at_least
 from bench.origin import image
@@ -167,6 +167,15 @@ async def _memory(*, is_quick: bool) -> list[Figure]:
     ]
 
 
+async def _idle(*, is_quick: bool) -> list[Figure]:
+    found = await idle.measured(2, 10) if is_quick else await idle.measured(12, 70)
+    return [
+        Figure("cache of a node, idle: resident after the start", found.started, 64, "MiB"),
+        Figure("cache of a node, idle: resident after pulls of 436 MB", found.pulled, 64, "MiB"),
+        Figure("cache of a node, idle: of a core", found.core * 100, 1, "%"),
+    ]
+
+
 async def _behind(*, is_quick: bool) -> list[Figure]:
     megabytes = 32 if is_quick else 256
     found = await behind.measured(megabytes, 5, 1 if is_quick else 2)
@@ -186,5 +195,6 @@ ROWS: Mapping[str, Row] = {
     "crowd": _crowd,
     "store": _store,
     "memory": _memory,
+    "idle": _idle,
     "behind": _behind,
 }

@@ -21,6 +21,11 @@ def memory(pid: int) -> float:
     return sum(_kibibytes(Path(f"/proc/{each}/smaps_rollup"), "Pss:") for each in tree(pid)) / 1024
 
 
+def resident(pid: int) -> float:
+    """MiB that are resident in a process and in its children, also what they share with each other or with anybody."""
+    return sum(_kibibytes(Path(f"/proc/{each}/status"), "VmRSS:") for each in tree(pid)) / 1024
+
+
 def peak(pid: int) -> float:
     """MiB that the largest of a process and its children ever held."""
     return max(_kibibytes(Path(f"/proc/{each}/status"), "VmHWM:") for each in tree(pid)) / 1024
