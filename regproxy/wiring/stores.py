@@ -1,6 +1,6 @@
 """A store and its index, opened by whoever has them to itself or joined by others."""
 
-import logging
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,13 +11,9 @@ from regproxy.index.sqlite import SqliteIndex
 from regproxy.maintenance.reconciler import Reconciler
 from regproxy.policy.clock import WallClock
 from regproxy.policy.freezing import Freeze
-from regproxy.ports import BlobStore, StoreError
+from regproxy.ports import BlobStore
 from regproxy.storage.directory.store_lock import claimed
 from regproxy.storage.disk import DiskStore
-from regproxy.telemetry.log import fields
-from regproxy.wiring.running import running
-
-_log = logging.getLogger(__name__)
 
 _LISTING_SHARE = 64  # of the store: its size is a promise, and the index is no part of it
 
@@ -64,17 +60,23 @@ async def indexed(settings: Settings, clock: WallClock = time.time) -> AsyncIter
 
 @asynccontextmanager
 async def taking_stock(settings: Settings, store: BlobStore, clock: WallClock = time.time) -> AsyncIterator[None]:
-    """Compare the index with the files, behind everything else, over connections of its own: they take 0.7 MiB until that is done."""
+    """Compare the index with the files, behind everything else; raise `StoreError`.
 
-    async def compare() -> None:
-        try:
-            async with indexed(settings, clock) as index:
-                await Reconciler(store, index.ledger()).run()
-        except StoreError as error:
-            _log.error("reconciliation stopped", extra=fields(reason=str(error)))
+    That has connections of its own, which take 0.7 MiB until it is done.
+    """
+    index = await _index(settings, clock, is_joining=True)
+    comparing = asyncio.create_task(Reconciler(store, index.ledger()).run())
 
-    async with running(compare()):
+    async def close() -> None:
+        await asyncio.wait({comparing})
+        await index.close()
+
+    closing = asyncio.create_task(close())  # which is not cancelled: a connection that is half open or half closed would stay
+    try:
         yield
+    finally:
+        comparing.cancel()
+        await closing
 
 
 async def _index(settings: Settings, clock: WallClock, *, is_joining: bool = False) -> SqliteIndex:
