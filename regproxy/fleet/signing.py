@@ -14,11 +14,15 @@ _MAX_KEYS = 8  # of a cluster's caches: of two while a key is changed, or of som
 
 
 class HashSigner:
-    """Signs hashes, by a key that never leaves the process."""
+    """Signs hashes of what one upstream sends, by a key that never leaves the process.
 
-    def __init__(self, keys: str) -> None:
-        """Derive the key from *keys*: one text, or the first of two separated by a comma."""
+    Each upstream has another key: of one that sends wrong bytes they are signed before anybody knows, which says nothing of another one.
+    """
+
+    def __init__(self, keys: str, upstream: str) -> None:
+        """Derive the key of *upstream* from *keys*: one text, or the first of two separated by a comma."""
         self._secret = keys.partition(",")[0].strip()
+        self._purpose = f"piece hashes of {upstream}"
         self._key: Ed25519PrivateKey | None = None
 
     @property
@@ -32,7 +36,7 @@ class HashSigner:
         if self._key is None:
             from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  most are never asked to sign
 
-            self._key = Ed25519PrivateKey.from_private_bytes(derived(self._secret, "piece hashes"))
+            self._key = Ed25519PrivateKey.from_private_bytes(derived(self._secret, self._purpose))
         return self._key
 
 

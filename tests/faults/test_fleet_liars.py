@@ -114,7 +114,7 @@ def stated() -> float:
 @pytest.mark.parametrize("word", [b"\0", b"\1", b"\2", b"\3"])
 async def test_n17_13_what_a_member_says_of_its_lies_counts_for_nothing(tmp_path: Path, word: bytes) -> None:
     """It has a signature of its own, takes its bytes back each time, or says nothing."""
-    stranger = HashSigner("canary-stranger-0123456789abcdef")
+    stranger = HashSigner("canary-stranger-0123456789abcdef", "docker.io")
     digests = list[Digest]()
 
     def answered(asked: Asked) -> bytes:

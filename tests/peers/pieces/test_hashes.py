@@ -16,7 +16,7 @@ from tests.peers.parts import REPOSITORY, Given
 BODY = b"b" * (MIB + 5)
 BLOB = Blob(REPOSITORY, Digest.of(BODY))
 FIRST, LAST = PieceName(BLOB, piece_at(0)), PieceName(BLOB, piece_at(MIB))
-SIGNER, STRANGER = HashSigner("canary-of-the-cluster"), HashSigner("canary-of-a-stranger")
+SIGNER, STRANGER = (HashSigner(f"canary-of-{each}", "docker.io") for each in ("the-cluster", "a-stranger"))
 RIGHT, WRONG = sha256(BODY[:MIB]).digest(), b"w" * 32
 
 
