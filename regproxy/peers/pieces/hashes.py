@@ -97,7 +97,7 @@ class PieceHashes:
                 break
             self._known[name] = stated, statement.signed
             return Finding.RIGHT if (stated, statement.signed.hash) == (part, hash_) else Finding.WRONG
-        return Finding.UNKNOWN
+        return Finding.WRONG if name in self._known else Finding.UNKNOWN  # what is known is another hash, and nobody takes it back
 
 
 def _part(name: PieceName, size: int) -> Part:

@@ -108,6 +108,15 @@ async def test_n17_13_a_cache_that_has_not_got_there_yet_is_asked_again() -> Non
     assert upstream.stated == 3
 
 
+async def test_n17_13_what_is_known_counts_while_the_cache_says_nothing() -> None:
+    found = hashes(upstream := Stating(BODY))
+    await found.check(FIRST, len(BODY), RIGHT, None)
+    upstream.blobs.clear()
+    assert await found.check(FIRST, len(BODY), WRONG, None) is Finding.WRONG
+    assert await found.check(LAST, len(BODY), WRONG, None) is Finding.UNKNOWN
+    assert await found.check(FIRST, len(BODY), RIGHT, None) is Finding.RIGHT
+
+
 async def test_n17_13_what_was_said_of_a_blob_that_is_wrong_is_forgotten() -> None:
     found = hashes(Stating(BODY))
     await found.check(FIRST, len(BODY), RIGHT, None)
