@@ -43,7 +43,7 @@ class Nodes:
         digest = Digest.of(blob)
         answers = await asyncio.gather(*(each.ask(f"/v2/{NAME}/blobs/{digest}") for each in self.nodes))
         assert [(each.status, each.is_whole, each.body == blob) for each in answers] == [(200, True, True)] * len(answers)
-        await asyncio.gather(*(each.settled() for each in self.nodes))
+        await asyncio.gather(*(each.settled() for each in [*self.nodes, self.cluster]))
 
 
 @asynccontextmanager
