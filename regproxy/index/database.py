@@ -96,7 +96,7 @@ class Database:
                 finally:
                     self._whose_turn = None
 
-    async def execute(self, statement: str, *values: Value) -> None:
+    async def execute(self, statement: str, *values: Value | None) -> None:
         """Do a part of a transaction."""
         with self._translated():
             await self._writer.execute(statement, values)

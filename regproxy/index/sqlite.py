@@ -103,6 +103,10 @@ class SqliteIndex:
         """Open the books in the same database."""
         return SqliteLedger(self._db, self._generation)
 
+    def decisions(self) -> retention.SqliteDecisions:
+        """Open what operators decided, in the same database."""
+        return retention.SqliteDecisions(self._db, self._generation)
+
     def uploads(self) -> SqliteUploads:
         """Open the queue of what is to be written to an object store."""
         return SqliteUploads(self._db, self._generation)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,9 +18,10 @@ from yarl import URL
 from regproxy.config.sections.fleet import is_zone
 from regproxy.fleet.waiting import is_done
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
-from regproxy.peers.names import PING, Blob, target_of
-from regproxy.peers.reply import BUSY, BYTES, MISDIRECTED, OUTCOME, PENDING, ZONE, BusyError, PeerError, Reply
+from regproxy.peers.names import DECIDED, PING, Blob, target_of
+from regproxy.peers.reply import BUSY, BYTES, DECISIONS, MISDIRECTED, OUTCOME, PENDING, ZONE, BusyError, PeerError, Reply
 from regproxy.policy.clock import WallClock
+from regproxy.policy.fleet.decisions import MAX_ENCODED, Decision, decoded
 from regproxy.upstream.aiohttp_parts import broken_off, no_connection
 from regproxy.upstream.hosts.authorities import system_context
 
@@ -45,6 +47,25 @@ async def _dropped(task: asyncio.Future[aiohttp.ClientResponse]) -> None:
     (found,) = await asyncio.gather(task, return_exceptions=True)
     if isinstance(found, aiohttp.ClientResponse):
         found.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Why a member cannot be reached, if it cannot, and the version of what operators decided there, if it tells."""
+
+    trouble: str | None
+    decisions: str = ""
+
+
+def _sealed(response: aiohttp.ClientResponse, sealed: Sealed, field: str) -> str:
+    """Return what a *field* says before its MAC; raise `PeerError` where that is none."""
+    said, _, mac = response.headers.get(field, "").partition(" ")
+    try:
+        if said:
+            sealed.check(mac, field, said)
+    except NotOursError as error:
+        raise PeerError(str(error)) from error
+    return said
 
 
 class PeerClient:
@@ -74,23 +95,33 @@ class PeerClient:
                 case _:
                     raise PeerError("it cannot", is_suspect=False)
 
-    async def trouble(self, member: str) -> str | None:
-        """Ask a member whether it lives, and return why it cannot be reached, if it cannot."""
+    async def ping(self, member: str) -> Pong:
+        """Ask a member whether it lives."""
         try:
-            async with self.asked(member, PING):
-                return None
+            async with self.asked(member, PING) as (response, sealed):
+                return Pong(None, _sealed(response, sealed, DECISIONS))
         except PeerError as error:
-            return str(error)
+            return Pong(str(error))
+
+    async def decisions(self, member: str) -> list[Decision]:
+        """Ask a member for what operators decided; raise `PeerError`."""
+        async with self.asked(member, DECIDED) as (response, sealed):
+            try:
+                body = bytearray()
+                async with asyncio.timeout(_HEAD_TIMEOUTS * self.timeout):
+                    async for chunk in response.content.iter_any():
+                        body += chunk
+                        if len(body) > MAX_ENCODED:
+                            raise PeerError("it tells of too many freezes and pins")
+                sealed.check(response.headers.get(DECISIONS), DECISIONS, sha256(body).hexdigest())
+                return decoded(bytes(body))
+            except (aiohttp.ClientError, OSError, ValueError, NotOursError) as error:
+                raise PeerError(f"what it tells of freezes and pins cannot be read: {error}") from error
 
     async def zone(self, member: str) -> str:
         """Ask a member which zone it is in; empty where it has none. Raise `PeerError`."""
         async with self.asked(member, PING) as (response, sealed):
-            zone, _, mac = response.headers.get(ZONE, "").partition(" ")
-            try:
-                if zone:
-                    sealed.check(mac, ZONE, zone)
-            except NotOursError as error:
-                raise PeerError(str(error)) from error
+            zone = _sealed(response, sealed, ZONE)
             return zone if is_zone(zone) else ""
 
     async def close(self) -> None:

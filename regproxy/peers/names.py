@@ -11,6 +11,7 @@ from regproxy.policy.fleet.cut import Cut
 
 PIECES = "/fleet/v1/pieces"
 PING = "/fleet/v1/ping"
+DECIDED = "/fleet/v1/decisions"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from regproxy.ports import decoded_error
 from regproxy.upstream.body_protocol import BodyProtocol, flow_of
 
 OUTCOME = "Regproxy-Peer"  # a field of answers: one of those below
+DECISIONS = "Regproxy-Decisions"  # likewise: the version of what operators decided; where that is asked for, the MAC of its hash
 ZONE = "Regproxy-Zone"  # a field of answers to who asks whether we live: the zone, and its MAC
 BYTES = "bytes"  # they come, and Content-Range says which
 PENDING = "pending"  # they come after a line that says which, as JSON, or what upstream said instead

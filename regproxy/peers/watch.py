@@ -10,11 +10,14 @@ from typing import Literal, Protocol, TypeAlias
 
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
+from regproxy.peers.client import Pong
+from regproxy.peers.decisions import SharedDecisions
 from regproxy.peers.membership import Membership
 from regproxy.peers.pieces.cache import PieceCache
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.checks import Checks
 from regproxy.policy.fleet.cut import cuts
+from regproxy.policy.fleet.decisions import Decision
 from regproxy.policy.fleet.ring import Ring, start
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.telemetry import metrics
@@ -48,10 +51,11 @@ class MemberStatus:
 
 
 class Pinger(Protocol):
-    """Asks members whether they live."""
+    """Asks members whether they live, and for what operators decided there."""
 
-    async def trouble(self, member: str) -> str | None:
-        """Return why *member* cannot be reached, if it cannot."""
+    async def ping(self, member: str) -> Pong: ...
+
+    async def decisions(self, member: str) -> list[Decision]: ...
 
 
 class FleetWatch:
@@ -66,6 +70,7 @@ class FleetWatch:
         ours: Traffic,
         total: Traffic,
         suspected: Suspected,
+        decisions: SharedDecisions,
         clock: WallClock = time.time,
     ) -> None:
         """Add what this process counts, *ours*, to the *total* of all; members exchange blobs of the upstreams *exchanged*."""
@@ -76,6 +81,7 @@ class FleetWatch:
         self._ours = ours
         self._total = total
         self._suspected = suspected
+        self._decisions = decisions
         self._clock = clock
         self._known: frozenset[str] = frozenset()
         self._checks = Checks(membership.ring.us)
@@ -92,7 +98,9 @@ class FleetWatch:
         self._note(frozenset(ring.members) - {ring.us})
         self._total.add(self._ours.take())
         for member in self._checks.due(sorted(self._known), self._clock()):
-            reason = await self._pinger.trouble(member)
+            pong = await self._pinger.ping(member)
+            await self._decisions.learn(member, pong.decisions, self._pinger.decisions)
+            reason = pong.trouble
             if not self._checks.found(member, reason, self._clock()):
                 continue
             if reason is None:

@@ -37,7 +37,7 @@ from regproxy.ports.ingest import (
     Spool,
     StoredBytes,
 )
-from regproxy.ports.ledger import Census, Image, ImageTags, Ledger, Meaning, OperatorDecisions, Part, Record
+from regproxy.ports.ledger import Census, Decisions, Image, ImageTags, Ledger, Meaning, OperatorDecisions, Part, Record
 from regproxy.ports.objects import ObjectStore, StoredObject
 from regproxy.ports.store import BlobStore, ContentStore, Space, StoredBlob, StoreMaintenance
 from regproxy.ports.uploads import Pending, Upload, UploadKind, UploadQueue
@@ -54,6 +54,7 @@ __all__ = [
     "ContentReader",
     "ContentStore",
     "Corrupt",
+    "Decisions",
     "DownloadStatus",
     "Extent",
     "Fleet",

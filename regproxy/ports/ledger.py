@@ -1,12 +1,13 @@
 """What the store holds, and what may go."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference
+from regproxy.policy.fleet.decisions import Decision
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.freshness import TagRecord
 from regproxy.policy.store.eviction import Candidate, RecentHistory, Shares
@@ -73,6 +74,15 @@ class OperatorDecisions:
     pins: tuple[Digest, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     tags: tuple[tuple[Reference, TagRecord], ...] = ()
+
+
+class Decisions(Protocol):
+    """What operators decided, here or at another member of the fleet, with when. Raises `StoreError`."""
+
+    async def all(self) -> list[Decision]: ...
+
+    async def adopt(self, decisions: Sequence[Decision]) -> None:
+        """Record what was decided elsewhere, and have it count here, unless something later is on record."""
 
 
 @dataclass(frozen=True, slots=True)

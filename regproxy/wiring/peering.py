@@ -18,6 +18,7 @@ from regproxy.fill.fills import Fills
 from regproxy.oci.endpoint import BlobPull
 from regproxy.peers.attribution import Attribution
 from regproxy.peers.client import PeerClient
+from regproxy.peers.decisions import SharedDecisions
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.keys import FleetKeys
 from regproxy.peers.membership import Membership, Resolve, members_here, resolved
@@ -33,7 +34,7 @@ from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from regproxy.policy.permitted import check_denied
 from regproxy.policy.routing import Route, Routes
-from regproxy.ports import Content, ContentStore, Index, KeyValueStore, Kind, Registry
+from regproxy.ports import Content, ContentStore, Decisions, Index, KeyValueStore, Kind, Registry
 from regproxy.pull.blobs import Blobs
 from regproxy.shm import Flag
 from regproxy.storage.threads import DiskThreads
@@ -41,6 +42,7 @@ from regproxy.telemetry.log import fields
 from regproxy.web.clients.entrance import Entrance
 from regproxy.web.fleet.key_values import KeyValueEndpoint
 from regproxy.web.fleet.pieces import Members
+from regproxy.web.fleet.watching import WatchEndpoint
 from regproxy.wiring.running import running
 
 _DISK = 10.0  # seconds for a call
@@ -61,6 +63,7 @@ class Peering:
     client: PeerClient
     cache: PieceCache
     suspicions: Suspicions
+    decisions: SharedDecisions
 
     @property
     def traffic(self) -> Traffic:
@@ -129,6 +132,7 @@ async def exchanging(
     routes: Routes,
     store: ContentStore,
     index: Index,
+    decisions: Decisions,
     clock: WallClock = time.time,
 ) -> AsyncIterator[Peering | None]:
     """Exchange pieces of blobs of *registries* with the other members: what everybody may have whom we let in."""
@@ -169,7 +173,7 @@ async def exchanging(
             _log.warning("members of the fleet are not known yet", extra=fields(peers=str(fleet.peers)))
         finder = ZoneFinder(membership, client.zone)
         await stack.enter_async_context(running(membership.run(), finder.run(), exchange.keep(), exchange.at_work.show()))
-        yield Peering(exchange, client, cache, suspicions)
+        yield Peering(exchange, client, cache, suspicions, SharedDecisions(decisions, clock))
 
 
 @asynccontextmanager
@@ -186,7 +190,9 @@ async def watching(
 
     membership = peering.exchange.membership
     exchanged, total = peering.exchange.upstreams.registries, total or Traffic()
-    watch = FleetWatch(membership, peering.client, peering.cache, exchanged, peering.traffic, total, all_suspected, clock)
+    watch = FleetWatch(
+        membership, peering.client, peering.cache, exchanged, peering.traffic, total, all_suspected, peering.decisions, clock
+    )
     async with running(watch.run()):
         yield watch
 
@@ -204,7 +210,7 @@ def peered(registries: Mapping[str, Registry], exchange: Exchange) -> Mapping[st
 def members_of(
     settings: Settings,
     routes: Routes,
-    exchange: Exchange,
+    peering: Peering,
     blobs: Blobs,
     fills: Fills,
     entrance: Entrance,
@@ -213,6 +219,7 @@ def members_of(
 ) -> Members:
     """Return what answers the other members; of what clients have to prove they get what *entrance* lets nobody in particular have."""
     assert settings.fleet is not None  # noqa: S101 -- there is an exchange
+    exchange = peering.exchange
 
     async def cached(blob: Blob) -> Content | None:
         upstream = routes.called(blob.repository.registry)
@@ -226,7 +233,8 @@ def members_of(
         return await blobs.cached(route, blob.digest)
 
     endpoint = None if key_values is None else KeyValueEndpoint(key_values)
-    return Members(FleetKeys(settings.fleet.key, clock), exchange, cached, fills, clock, key_values=endpoint)
+    watching = WatchEndpoint(exchange.membership, peering.decisions)
+    return Members(FleetKeys(settings.fleet.key, clock), exchange, cached, fills, clock, watching, key_values=endpoint)
 
 
 def _tls(settings: Settings, fleet: FleetSettings) -> tuple[ssl.SSLContext | None, str]:

@@ -117,7 +117,7 @@ async def serving(
             return backed.registry(RecordingRegistry(registry, registry.upstream, recorder, clock))
 
         recorded = Derived(asked, recording)
-        peering = await stack.enter_async_context(exchanging(settings, recorded, routes, here, local, clock))
+        peering = await stack.enter_async_context(exchanging(settings, recorded, routes, here, local, index.decisions(), clock))
         exchange = None if peering is None else peering.exchange
         registries: Mapping[str, Registry] = recorded if exchange is None else peered(recorded, exchange)
         fills = Fills(registries, content, known, settings.downloads)
@@ -131,10 +131,10 @@ async def serving(
         )
         stack.push_async_callback(blobs.close)
         members = None
-        if exchange is not None:
+        if peering is not None:
             on_disk = Blobs(registries, here, local, fills, usage, settings.downloads.uncached_ranges, access, clock)
             stack.push_async_callback(on_disk.close)
-            members = members_of(settings, routes, exchange, on_disk, fills, entrance, clock, key_values)
+            members = members_of(settings, routes, peering, on_disk, fills, entrance, clock, key_values)
         name = pseudonym(socket.gethostname(), str(settings.listen), str(settings.store.root))
         listings = Listings(registries, known, manifests)
         stack.push_async_callback(listings.close)

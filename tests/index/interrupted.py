@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -105,13 +106,16 @@ def _die_before(step: int) -> None:
     sys.setprofile(look)
 
 
+_MOMENT = re.compile(r"(?<=,)1\d{12}(?=\);)")  # when a decision was made: at each try
+
+
 def _contents(folder: Path) -> dict[str, list[str]]:
     """Read both databases, and which copies lie beside them."""
     found = {}
     for name in ("index.db", "operators.db"):
         with contextlib.closing(sqlite3.connect(folder / name)) as connection:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
-            found[name] = [f"version {version}", *sorted(connection.iterdump())]
+            found[name] = [f"version {version}", *sorted(_MOMENT.sub("NOW", line) for line in connection.iterdump())]
     beside = {path.name.partition("damaged-")[0] for path in folder.iterdir() if path.suffix not in {".db-wal", ".db-shm"}}
     return {**found, "beside": sorted(beside)}
 

@@ -1,8 +1,13 @@
 """What is pinned or frozen stays, whatever else goes."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from regproxy.index.sqlite import SqliteIndex
+from regproxy.oci.digest import Digest
+from regproxy.policy.fleet.decisions import Decision
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.store.eviction import RecentHistory
 from tests.index.books import Books, digest, tagged
@@ -81,3 +86,48 @@ async def test_n18_06_an_index_goes_no_sooner_than_a_platform_of_it_that_a_tag_m
     await tagged(books, "1-amd64", "amd64-2", 200.0)
     assert await books.idlest(spared=RecentHistory(250.0, 100.0)) == []
     assert set(await books.idlest(spared=RecentHistory(350.0, 100.0))) == {digest("v1"), digest("amd64-2")}
+
+
+async def test_n17_14_what_is_pinned_and_frozen_is_on_record_with_when_and_so_is_its_end(books: Books) -> None:
+    decisions, pattern, last = books.index.decisions(), "docker.io/library/nginx:1", 0
+    for act, value in (
+        (books.index.put_freeze(Freeze(pattern)), ""),
+        (books.index.put_freeze(Freeze(pattern, digest("a"))), str(digest("a"))),
+        (books.index.drop_freeze(pattern), None),
+        (books.index.put_freeze(Freeze(pattern)), ""),
+    ):
+        await act
+        (found,) = await decisions.all()
+        assert (found.kind, found.name, found.value, found.at > last) == ("freeze", pattern, value, True)
+        last = found.at
+
+
+@pytest.mark.parametrize("value", [None, "", str(digest("b"))])
+async def test_n17_14_what_was_decided_elsewhere_later_counts_here_and_is_told_as_it_was(books: Books, value: str | None) -> None:
+    decisions, pattern = books.index.decisions(), "docker.io/library/nginx:1"
+    await books.index.put_freeze(Freeze(pattern, digest("a")))
+    (ours,) = await decisions.all()
+    before = books.index.generation
+    await decisions.adopt([replace(ours, value="", at=ours.at - 1)])
+    assert await books.index.freezes() == [Freeze(pattern, digest("a"))], "what was decided before counts for nothing"
+    theirs = replace(ours, value=value, at=ours.at + 1)
+    await decisions.adopt([theirs])
+    assert await decisions.all() == [theirs]
+    frozen = [] if value is None else [Freeze(pattern, Digest.parse(value) if value else None)]
+    assert await books.index.freezes() == frozen
+    assert books.index.generation != before
+
+
+async def test_n17_14_a_pin_of_another_member_holds_here_until_it_ends(books: Books) -> None:
+    decisions, pin = books.index.decisions(), Decision("pin", str(digest("a")), "", 17)
+    await books.put("a")
+    await decisions.adopt([pin])
+    assert (await decisions.all(), await books.idlest()) == ([pin], [])
+    await books.ledger.pin(digest("a"), pinned=False)
+    (ended,) = await decisions.all()
+    assert (ended.value, ended.at > pin.at) == (None, True)
+    await decisions.adopt([pin])
+    assert await books.idlest() == [digest("a")], "an older pin does not come back"
+    await decisions.adopt([replace(ended, value="", at=ended.at + 1)])
+    await decisions.adopt([replace(ended, at=ended.at + 2)])
+    assert await books.idlest() == [digest("a")]

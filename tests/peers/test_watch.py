@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,13 @@ from regproxy.config import Address
 from regproxy.config.sections.fleet import FleetSettings
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Repository
+from regproxy.peers.client import Pong
+from regproxy.peers.decisions import SharedDecisions
 from regproxy.peers.membership import Membership
 from regproxy.peers.pieces.cache import PieceCache
 from regproxy.peers.watch import FleetWatch
 from regproxy.policy.fleet.cut import MIB
+from regproxy.policy.fleet.decisions import Decision
 from regproxy.policy.fleet.suspicion import Suspicions
 from regproxy.policy.fleet.traffic import Traffic
 from tests.fakes.fleet import KEY
@@ -26,9 +30,22 @@ class Wire:
         self.asked: list[str] = []
         self.broken: dict[str, str] = {}
 
-    async def trouble(self, member: str) -> str | None:
+    async def ping(self, member: str) -> Pong:
         self.asked.append(member)
-        return self.broken.get(member)
+        return Pong(self.broken.get(member))
+
+    async def decisions(self, member: str) -> list[Decision]:
+        raise AssertionError(member)
+
+
+class Nothing:
+    """Nobody decided anything."""
+
+    async def all(self) -> list[Decision]:
+        return []
+
+    async def adopt(self, decisions: Sequence[Decision]) -> None:
+        raise AssertionError(decisions)
 
 
 class Place:
@@ -43,7 +60,15 @@ class Place:
         self.membership = Membership(settings, Address("0.0.0.0", 5000), is_tls=False, suspicions=Suspicions(), resolve=self._resolve)
         cache = PieceCache(root, 1000, 60.0)
         self.watch = FleetWatch(
-            self.membership, self.wire, cache, {"docker.io"}, self.ours, self.total, lambda: self.suspected, lambda: self.now
+            self.membership,
+            self.wire,
+            cache,
+            {"docker.io"},
+            self.ours,
+            self.total,
+            lambda: self.suspected,
+            SharedDecisions(Nothing()),
+            lambda: self.now,
         )
 
     async def look(self) -> None:

@@ -22,10 +22,10 @@ from regproxy.oci.http.byterange import ByteRange
 from regproxy.peers.exchange import MAX_PIECES, Exchange
 from regproxy.peers.key_values import LOCKS, VALUES
 from regproxy.peers.keys import ANSWER, REQUEST, FleetKeys, NotOursError, Sealed
-from regproxy.peers.names import PIECES, PING, Blob, PieceName, parsed
+from regproxy.peers.names import DECIDED, PIECES, PING, Blob, PieceName, parsed
 from regproxy.peers.pieces.piece import EVERY, Piece, UnservedError
 from regproxy.peers.pieces.trailer import FIELD, LENGTH, Trailer, Word
-from regproxy.peers.reply import BEAT, BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING, ZONE
+from regproxy.peers.reply import BEAT, BUSY, BYTES, FAILED, MISDIRECTED, OUTCOME, PENDING
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.cut import piece_at
 from regproxy.policy.fleet.refusals import Refusals
@@ -35,6 +35,7 @@ from regproxy.telemetry.log import fields
 from regproxy.web.buffered import read_whole
 from regproxy.web.context import RequestContext
 from regproxy.web.fleet.key_values import KeyValueEndpoint
+from regproxy.web.fleet.watching import WatchEndpoint
 from regproxy.web.parameters import path_of
 from regproxy.web.sendfile import send_extent
 
@@ -57,6 +58,7 @@ class Members:
     cached: Cached  # opens a blob that may be served to whoever asks for it under its repository; raises as `Blobs.open`
     fills: Fills
     clock: WallClock
+    watching: WatchEndpoint
     key_values: KeyValueEndpoint | None = None  # what is kept for members
     refusals: Refusals = field(default_factory=Refusals)
     sending: Counter[PieceName] = field(default_factory=Counter)  # how many members each piece is sent to now
@@ -75,12 +77,9 @@ class Members:
             # Whoever was asked in our place may show it to us, and who is asked under two names would wait for itself.
             self._refused(request, context, f"it is made for another member than {self.exchange.membership.authority}")
             return _short(sealed, MISDIRECTED)
-        if path_of(request) == PING:
+        if path_of(request) in {PING, DECIDED}:
             context.is_routine = True
-            response = _short(sealed, BYTES)
-            if (zone := self.exchange.membership.zone) is not None:
-                response.headers[ZONE] = f"{zone} {sealed.mac(ZONE, zone)}"
-            return response
+            return await self.watching.answer(path_of(request), sealed)
         if self.key_values is not None and path_of(request) in {VALUES, LOCKS}:
             context.is_routine = True  # each pull makes some
             return await self.key_values.answer(request, sealed)

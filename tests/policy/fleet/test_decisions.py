@@ -1,0 +1,89 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regproxy.oci.digest import Digest
+from regproxy.policy.fleet.decisions import MAX, REMEMBERED_FOR, Decision, decoded, encoded, newer, told, version
+
+DIGEST = str(Digest.of(b"an image"))
+NOW = 1_800_000_000_000
+FREEZE = Decision("freeze", "docker.io/library/*", "", NOW - 5000)
+PIN = Decision("pin", DIGEST, "", NOW - 5000)
+ENDED = replace(FREEZE, value=None, at=NOW - 4000)
+VALUES, TIMES = st.sampled_from([None, "", DIGEST]), st.integers(NOW - 3, NOW)
+DECISIONS = st.lists(st.builds(Decision, st.just("freeze"), st.sampled_from("abc"), VALUES, TIMES), max_size=8)
+
+
+def known(decisions: list[Decision]) -> dict[str, Decision]:
+    """Keep what counts of each thing, as an index does."""
+    found: dict[str, Decision] = {}
+    for each in sorted(decisions, key=lambda each: each.weight):
+        found[each.name] = each
+    return found
+
+
+@given(DECISIONS, DECISIONS)
+def test_n17_14_members_that_tell_each_other_what_they_know_know_the_same(ours: list[Decision], theirs: list[Decision]) -> None:
+    here, there = known(ours), known(theirs)
+    learnt = {each.name: each for each in newer(here.values(), there.values(), NOW)}
+    taught = {each.name: each for each in newer(there.values(), here.values(), NOW)}
+    assert version(told((here | learnt).values(), NOW)) == version(told((there | taught).values(), NOW))
+
+
+def test_n17_14_the_last_decision_about_a_thing_counts() -> None:
+    assert newer([FREEZE, PIN], [ENDED, PIN], NOW) == [ENDED]
+    assert newer([ENDED, PIN], [FREEZE, PIN], NOW) == []
+    assert newer([], [FREEZE], NOW) == [FREEZE]
+
+
+def test_n17_14_what_is_from_the_future_does_not_count_yet() -> None:
+    late = replace(FREEZE, at=NOW + 61_000)
+    assert newer([], [late], NOW) == []
+    assert newer([], [late], NOW + 1000) == [late]
+
+
+def test_n17_14_what_was_ended_is_told_for_a_while() -> None:
+    old = replace(ENDED, at=NOW - REMEMBERED_FOR - 1)
+    assert told([FREEZE, replace(PIN, value=None), old], NOW) == [FREEZE, replace(PIN, value=None)]
+
+
+def test_n17_14_the_newest_are_told_where_there_are_too_many() -> None:
+    many = [Decision("freeze", f"docker.io/library/{number}:1", "", number) for number in range(MAX + 5)]
+    assert {each.at for each in told(many, NOW)} == set(range(5, MAX + 5))
+
+
+def test_n17_14_decisions_are_read_as_they_were_written() -> None:
+    some = [FREEZE, ENDED, PIN, replace(PIN, value=None), replace(FREEZE, value=DIGEST)]
+    assert decoded(encoded(some)) == some
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        5,
+        [],
+        ["freeze", "docker.io/*", "", 1, 1],
+        ["thaw", "docker.io/*", "", 1],
+        ["freeze", "", "", 1],
+        ["freeze", "a\nb", "", 1],
+        ["freeze", 5, "", 1],
+        ["freeze", "docker.io/*", 5, 1],
+        ["freeze", "docker.io/*", "sha256:00", 1],
+        ["freeze", "docker.io/*", "", -1],
+        ["freeze", "docker.io/*", "", 1.5],
+        ["pin", "docker.io/*", "", 1],
+        ["pin", DIGEST, DIGEST, 1],
+    ],
+)
+def test_n17_14_what_is_no_decision_is_refused(row: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 -- JSON's own is one
+        decoded(json.dumps([row]).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, json.dumps([list(range(4))] * (MAX + 1)).encode()])
+def test_n17_14_what_is_no_list_of_them_is_refused(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 -- as above
+        decoded(body)
