@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from regproxy.config import load
 from tests.fakes.authority import Authority
+from tests.fakes.fleet import KEY
 from tests.fakes.program import Program
 from tests.fakes.registry import FakeRegistry
 from tests.rig import LOOPBACK, rig
@@ -127,7 +128,10 @@ async def test_n13_17_a_proxy_is_told_who_we_are_and_nobody_else_is(tmp_path: Pa
     assert "authorization" not in between.ledger[0].headers
 
 
-@pytest.mark.parametrize("name", ["china.yaml", "docker.yaml", "node.yaml", "regproxy.yaml"])
+@pytest.mark.parametrize("name", ["china.yaml", "cluster.yaml", "docker.yaml", "node.yaml", "regproxy.yaml"])
 def test_the_examples_are_valid(name: str) -> None:
-    upstreams = {upstream.name for upstream in load(Path("config") / name, {"TCR_USER": "u", "TCR_PASSWORD": "p"}).upstreams}
+    upstreams = {
+        upstream.name
+        for upstream in load(Path("config") / name, {"TCR_USER": "u", "TCR_PASSWORD": "p", "REGPROXY_FLEET_KEY": KEY}).upstreams
+    }
     assert {"docker.io", "registry.k8s.io", "gcr.io", "quay.io", "ghcr.io"} <= upstreams
