@@ -14,7 +14,7 @@ from regproxy.peers.membership import Membership
 from regproxy.peers.names import Blob, PieceName
 from regproxy.peers.pieces.cache import Hold, PieceCache, PieceFile
 from regproxy.peers.pieces.hashes import Finding, PieceHashes
-from regproxy.peers.pieces.piece import AtWork, Piece, UnservedError
+from regproxy.peers.pieces.piece import AtWork, OtherSizeError, Piece, UnservedError
 from regproxy.peers.pieces.receiver import Delivery, PieceWriter, Receiver
 from regproxy.peers.pieces.trailer import Word
 from regproxy.peers.reply import BusyError, LateError, PeerError, StalledError
@@ -155,8 +155,9 @@ class Exchange:
                 metrics.FLEET_PIECES.labels("disk").inc()
             delivery = Delivery(is_continued=piece.written > 0)
             with self.at_work.on(piece, file):
-                if file.hold is Hold.OURS:
-                    await self._fetched(PieceWriter(piece, file, self.run), delivery, out)
+                if file.hold is Hold.OURS and not await self._is_fetched(PieceWriter(piece, file, self.run), delivery, out):
+                    await self._rejected(piece, file, delivery, out)
+                    return False
                 if not piece.is_checked and not await self._is_right(piece, file, delivery):
                     await self._rejected(piece, file, delivery, out)
                     return False
@@ -222,6 +223,18 @@ class Exchange:
             raise UnservedError(f"{piece.name} is another one than upstream says that it is")
         is_disowned = delivery.trailer is not None and delivery.trailer.word is Word.WRONG
         out.update(dict.fromkeys(delivery.members, 1 if is_disowned else _MOST_DISOWNED))
+
+    async def _is_fetched(self, writer: PieceWriter, delivery: Delivery, out: Counter[str]) -> bool:
+        """Fetch what is missing of a piece; False where it will be checked, and who sent it does not even say one size."""
+        try:
+            await self._fetched(writer, delivery, out)
+        except OtherSizeError:
+            if writer.piece.is_checked:
+                raise
+            delivery.members |= delivery.heads
+            delivery.trailer = None
+            return False
+        return True
 
     async def _fetched(self, writer: PieceWriter, delivery: Delivery, out: Counter[str]) -> None:
         """Fetch what is missing of a piece from members, or from upstream where none of them gives it."""

@@ -90,6 +90,21 @@ async def test_n17_13_a_member_that_lies_from_the_start_fails_no_pull(
     assert corrupt(caplog) == {liar.url}
 
 
+@pytest.mark.parametrize("more", [MIB, -2 * MIB])
+async def test_n17_13_a_member_that_says_another_size_and_breaks_off_leaves_the_others_a_fleet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, more: int
+) -> None:
+    async with (
+        Member(lambda asked: asked.bytes_of(bytes(SIZE + more))[: -MIB // 2], hangs_up=True) as liar,
+        nodes(tmp_path, liar) as found,
+    ):
+        blob = os.urandom(SIZE)
+        found.upstream.add_blob(NAME, blob)
+        await found.pulled(blob)
+        assert liar.asked
+    assert [vars(each)["fields"] for each in caplog.records if each.message == "the fleet does not bring a blob"] == []
+
+
 async def test_n17_13_members_pass_on_what_the_cluster_has_said_of_a_piece(tmp_path: Path) -> None:
     async with nodes(tmp_path) as found:
         blob = os.urandom(SIZE)

@@ -25,6 +25,10 @@ class UnservedError(Exception):
         self.is_cut_off = is_cut_off
 
 
+class OtherSizeError(UnservedError):
+    """Two of those who sent a piece say that the blob has different sizes: one of them is wrong."""
+
+
 class Piece:
     """Bytes of a piece, as far as they have come."""
 
@@ -60,10 +64,10 @@ class Piece:
     def begin(self, file: PieceFile, size: int, length: int) -> None:
         """Record how long the blob and this piece of it are; it is read from *file*.
 
-        Raise `UnservedError` where another size was said before: readers know that one.
+        Raise `OtherSizeError` where another size was said before: readers know that one.
         """
         if self.size not in {None, size}:
-            raise UnservedError(f"two sizes are said of {self.name.blob.digest}: {self.size} and {size}")
+            raise OtherSizeError(f"two sizes are said of {self.name.blob.digest}: {self.size} and {size}")
         if self._file is file:
             return
         if self._file is not None:

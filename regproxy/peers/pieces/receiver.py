@@ -27,6 +27,7 @@ class Delivery:
     """Who sent a piece, and what the last one of them said of it in the end."""
 
     members: set[str] = field(default_factory=set)
+    heads: set[str] = field(default_factory=set)  # who said how long the blob is
     is_continued: bool = False  # somebody else has sent the beginning
     trailer: Trailer | None = None  # none where somebody else than a member sent the end, or that member broke off
 
@@ -89,6 +90,7 @@ class Receiver:
                 size, end = head.result()
                 if end != min(piece.name.cut.stop, size):
                     raise PeerError("it sent another part than was asked for")
+                delivery.heads.add(ask.member)
                 await writer.begin(size)
                 await self._received(reply, ask, walk, transfer, writer, delivery)
             finally:
