@@ -33,6 +33,11 @@ def test_n17_14_members_that_tell_each_other_what_they_know_know_the_same(ours: 
     assert version(told((here | learnt).values(), NOW)) == version(told((there | taught).values(), NOW))
 
 
+def test_n17_14_a_version_is_of_what_is_told_in_whichever_order_it_came() -> None:
+    assert version(told([FREEZE, PIN], NOW)) == version(told([PIN, FREEZE], NOW))
+    assert len({version(told(each, NOW)) for each in ([], [FREEZE], [ENDED], [FREEZE, PIN])}) == 4
+
+
 def test_n17_14_the_last_decision_about_a_thing_counts() -> None:
     assert newer([FREEZE, PIN], [ENDED, PIN], NOW) == [ENDED]
     assert newer([ENDED, PIN], [FREEZE, PIN], NOW) == []
