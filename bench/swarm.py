@@ -29,7 +29,7 @@ from regproxy.policy.fleet.zones import Zones
 RESULTS = Path(__file__).parent / "results" / "swarm.md"
 DIGEST = "sha256:" + "5a" * 32
 GB, MB, GBIT = 1e9, 1e6, 125e6
-WINDOW = 12  # pieces: regproxy.peers.pieces.stream.WINDOW
+WINDOW = 12  # pieces: regproxy.policy.fleet.ahead.WINDOW, where pieces come fast
 CPU = 400 * MB  # bytes per second, in and out together, that a node's processor passes on: assumed
 QUESTION = 0.001  # seconds
 TIMEOUT = 1.0  # seconds until a dead member is noticed

@@ -19,7 +19,7 @@ from regproxy.policy.fleet.cut import piece_at
 from regproxy.policy.fleet.ring import Ring, start
 from regproxy.policy.fleet.signed_hash import LENGTH, Part
 from regproxy.telemetry import metrics
-from tests.fakes.deeds import Hold, Status
+from tests.fakes.deeds import Hold, Paced, Status
 from tests.fakes.fleet import fleet
 from tests.fakes.member import Asked, Member
 from tests.fakes.registry import FakeRegistry
@@ -47,7 +47,7 @@ class Nodes:
 
 
 @asynccontextmanager
-async def nodes(root: Path, *others: Member, count: int = 3, more: Sequence[str] = ()) -> AsyncIterator[Nodes]:
+async def nodes(root: Path, *others: Member, count: int = 3, more: Sequence[str] = (), **timeouts: str) -> AsyncIterator[Nodes]:
     async with (
         FakeRegistry() as upstream,
         rig(root / "cluster", {"docker.io": upstream.url}, timeouts=PATIENT) as cluster,
@@ -56,6 +56,7 @@ async def nodes(root: Path, *others: Member, count: int = 3, more: Sequence[str]
             {"docker.io": {"hosts": [{"url": f"http://{LOOPBACK}:{cluster.port}", "kind": "cache"}]}},
             count,
             more=[*more, *(each.url for each in others)],
+            timeouts={**PATIENT, **timeouts},
         ) as rigs,
     ):
         yield Nodes(upstream, cluster, rigs)
@@ -162,6 +163,16 @@ async def test_n17_13_nobody_believes_a_member_that_has_bytes_before_the_cluster
         held.event.set()
         await pulling
         assert found.upstream.sent_blob_bytes() == SIZE
+
+
+async def test_n17_13_a_piece_that_takes_longer_than_a_client_waits_for_a_byte_fails_no_pull(tmp_path: Path) -> None:
+    """On a slow line pieces come late, for nothing of one is passed on before it is checked; but they come."""
+    async with nodes(tmp_path, count=2, progress="5s") as found:
+        blob = os.urandom(2 * MIB)
+        found.upstream.add_blob(NAME, blob)
+        found.upstream.misbehave("/blobs/", Paced(MIB / 8))
+        await found.pulled(blob)
+        assert found.upstream.sent_blob_bytes() == len(blob)
 
 
 async def test_n17_13_members_go_on_without_the_cluster_once_one_of_them_has_a_blob(tmp_path: Path) -> None:

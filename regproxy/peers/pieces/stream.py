@@ -1,17 +1,20 @@
 """A blob, or a part of one, read from its pieces in order, some of which are brought ahead of the reader."""
 
+import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.names import Blob
 from regproxy.peers.pieces.piece import Piece
+from regproxy.policy.fleet.ahead import LEAST, adapted
 from regproxy.policy.fleet.cut import piece_at
 
-WINDOW = 12  # pieces ahead of all readers of a process: on the line that they share, many pieces at once all come late
-_LEAST = 3  # ahead of each
+_SIGN = 1.0  # seconds between two signs of life
 _CHUNK = 512 * 1024  # bytes read at once
 
 
@@ -28,7 +31,7 @@ class PieceStream:
         self._wanted = stop
         self._pieces: deque[Piece] = deque()
         self._next = start  # what is brought next
-        self._read = 0  # pieces
+        self._most = LEAST  # pieces that are brought at once
 
     async def open(self) -> None:
         """Wait for the size; raise `UpstreamError` or `UnservedError`."""
@@ -38,13 +41,15 @@ class PieceStream:
         self.stop = self.size if self._wanted is None else min(self._wanted, self.size)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes; raise as `open`."""
+        """Yield the bytes, and nothing at all as a sign of life while a piece grows that may not be read yet; raise as `open`."""
         position = self.start
         while position < self.stop:
             while self._next < self.stop and len(self._pieces) < self._most:
                 self._join()
             piece = self._pieces[0]
-            await piece.checked()
+            async with aclosing(self._checked(piece)) as signs:
+                async for sign in signs:
+                    yield sign
             end = min(piece.name.cut.stop, self.stop)
             while position < end:
                 extent = await piece.extent(position, min(end, position + _CHUNK))
@@ -54,12 +59,20 @@ class PieceStream:
                 position += len(chunk)
                 yield chunk
             self._pieces.popleft().leave()
-            self._read += 1
 
-    @property
-    def _most(self) -> int:
-        """How many pieces are brought at once: few at first, for others wait for their first one on the same lines."""
-        return min(max(WINDOW // max(len(self._exchange.streams), 1), _LEAST), _LEAST + self._read)
+    async def _checked(self, piece: Piece) -> AsyncGenerator[bytes, None]:
+        """Wait for a piece that may be read, and yield the signs of life."""
+        asked, written = time.monotonic(), piece.written
+        checking = asyncio.ensure_future(piece.checked())
+        try:
+            while not (await asyncio.wait({checking}, timeout=_SIGN))[0]:
+                if piece.written != written:
+                    written = piece.written
+                    yield b""
+            await checking
+        finally:
+            checking.cancel()
+        self._most = adapted(self._most, time.monotonic() - asked, len(self._exchange.streams))
 
     def close(self) -> None:
         """Read no more; pieces on their way come nevertheless: others may want them."""

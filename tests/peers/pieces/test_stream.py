@@ -6,7 +6,8 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.peers.exchange import Exchange
 from regproxy.peers.names import Blob
-from regproxy.peers.pieces.stream import WINDOW, PieceStream
+from regproxy.peers.pieces.stream import PieceStream
+from regproxy.policy.fleet.ahead import WINDOW
 from regproxy.policy.fleet.cut import MIB
 from regproxy.ports import NotFound
 from tests.peers.parts import REPOSITORY, Given, exchange
