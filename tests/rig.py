@@ -77,8 +77,12 @@ class Rig:
     @property
     def ledger(self) -> Ledger:
         """What the store holds, as the index says."""
+        return self.index.ledger()
+
+    @property
+    def index(self) -> SqliteIndex:
         assert isinstance(self.proxy.index, SqliteIndex)
-        return self.proxy.index.ledger()
+        return self.proxy.index
 
     async def metrics(self) -> str:
         async with self.session.get(f"http://{LOOPBACK}:{self.admin_port}/metrics") as response:

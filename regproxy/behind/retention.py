@@ -150,9 +150,9 @@ class Decisions:
         if document is None or document["signed_at"] < seen.signed_at:  # an older one was put back
             return False
         if (pinned := documents.pinned_of(document)) is not None and there.path == objects.pin(pinned.digest):
-            is_done = await self._queue.adopt_pin(pinned.digest, pinned=not pinned.is_lifted)
+            is_done = await self._queue.adopt_pin(pinned.digest, pinned=not pinned.is_lifted, at=document["signed_at"])
         elif (frozen := documents.frozen_of(document)) is not None:
-            is_done = await self._queue.adopt_freeze(frozen.pattern, frozen.freeze)
+            is_done = await self._queue.adopt_freeze(frozen.pattern, frozen.freeze, document["signed_at"])
         else:
             return False
         if is_done:

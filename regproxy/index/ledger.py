@@ -175,7 +175,11 @@ class SqliteLedger:
         return before.size - after.size
 
     async def pin(self, digest: Digest, *, pinned: bool) -> None:
-        await self._db.write("INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE digest = ?", str(digest))
+        async with self._db.transaction():
+            # Also where it is so already: it is decided now, and counts before what another member of the fleet decided earlier.
+            await self._db.execute("INSERT OR REPLACE INTO pins VALUES (?)", str(digest))
+            if not pinned:
+                await self._db.execute("DELETE FROM pins WHERE digest = ?", str(digest))
 
     async def decisions(self) -> OperatorDecisions:
         async with self._db.transaction():  # else another process may change them in between

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import aiosqlite
 
-from regproxy.index.database import Database
+from regproxy.index.database import Database, Value
 from regproxy.index.generation import Generation
-from regproxy.policy.fleet.decisions import Decision
+from regproxy.policy.fleet.decisions import REMEMBERED_FOR, Decision
 from regproxy.policy.freezing import Freeze, covers
 
 # What the configuration freezes is written down for this connection only: another start may be with another configuration.
@@ -34,14 +34,29 @@ def row_of(freeze: Freeze) -> tuple[str, str]:
     return freeze.pattern, str(freeze.digest) if freeze.digest else ""
 
 
+# A freeze that is there already is no new decision, and nothing to be written to an object store once more.
+PUT_FREEZE = "INSERT OR REPLACE INTO freezes SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM freezes WHERE (pattern, digest) = (?1, ?2))"
+_FORGET = "DELETE FROM decisions WHERE value IS NULL AND decided_at <= (SELECT now FROM milliseconds) - ?"
+_AT_ONCE = 100  # decisions in a transaction
+
+
 class SqliteDecisions:
     """Pins, and freezes that were set at run time, with when (port Decisions); triggers of the tables write that down."""
 
     def __init__(self, db: Database, generation: Generation) -> None:
         self._db = db
         self._generation = generation
+        self._version: Value | None = None
+        self._all: list[Decision] = []
 
     async def all(self) -> list[Decision]:
+        [(version,)] = await self._db.rows("PRAGMA operators.data_version")  # what others commit changes it, also those in this process
+        if version != self._version:
+            self._all = await self._read()
+            self._version = version
+        return self._all
+
+    async def _read(self) -> list[Decision]:
         rows = await self._db.rows("SELECT kind, name, value, decided_at FROM decisions")
         return [
             Decision("pin" if kind == "pin" else "freeze", str(name), None if value is None else str(value), int(str(at)))
@@ -49,10 +64,13 @@ class SqliteDecisions:
         ]
 
     async def adopt(self, decisions: Sequence[Decision]) -> None:
-        with self._generation.ending():
-            async with self._db.transaction():
-                for each in decisions:
-                    await self._adopt(each)
+        # Not in one transaction: others wait for it, and it may take no longer than one of theirs.
+        for begin in range(0, len(decisions), _AT_ONCE):
+            with self._generation.ending():
+                async with self._db.transaction():
+                    for each in decisions[begin : begin + _AT_ONCE]:
+                        await self._adopt(each)
+                    await self._db.execute(_FORGET, REMEMBERED_FOR)
 
     async def _adopt(self, decision: Decision) -> None:
         row = (decision.kind, decision.name, decision.value, decision.at)
@@ -67,8 +85,8 @@ class SqliteDecisions:
             case Decision(value=None):
                 await self._db.execute("DELETE FROM freezes WHERE pattern = ?", decision.name)
             case Decision(value=str(value)):
-                await self._db.execute("INSERT OR REPLACE INTO freezes VALUES (?, ?)", decision.name, value)
-        # The triggers take it for a decision of this moment.
+                await self._db.execute(PUT_FREEZE, decision.name, value)
+        # Where that changed anything, the triggers take it for a decision of this moment.
         await self._db.execute("UPDATE decisions SET decided_at = ? WHERE (kind, name) = (?, ?)", decision.at, *row[:2])
 
 

@@ -110,6 +110,7 @@ CREATE TRIGGER IF NOT EXISTS freeze_ended AFTER DELETE ON freezes BEGIN
     WHERE kind = 'freeze' AND name = old.pattern;
     INSERT INTO decisions SELECT 'freeze', old.pattern, NULL, now FROM milliseconds
     WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = 'freeze' AND name = old.pattern);
+    DELETE FROM decisions WHERE value IS NULL AND decided_at <= (SELECT now FROM milliseconds) - 30 * 86400000;
 END;
 CREATE TRIGGER IF NOT EXISTS pin_made AFTER INSERT ON pins BEGIN
     UPDATE decisions SET value = '', decided_at = max(decided_at + 1, (SELECT now FROM milliseconds))
@@ -122,6 +123,7 @@ CREATE TRIGGER IF NOT EXISTS pin_ended AFTER DELETE ON pins BEGIN
     WHERE kind = 'pin' AND name = old.digest;
     INSERT INTO decisions SELECT 'pin', old.digest, NULL, now FROM milliseconds
     WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = 'pin' AND name = old.digest);
+    DELETE FROM decisions WHERE value IS NULL AND decided_at <= (SELECT now FROM milliseconds) - 30 * 86400000;
 END;
 CREATE TABLE IF NOT EXISTS meanings (
     number INTEGER PRIMARY KEY, reference TEXT NOT NULL, digest TEXT NOT NULL, since REAL NOT NULL

@@ -7,7 +7,7 @@ whenever that ends. They belong to a connection, and only those of a server with
 from regproxy.index import meanings
 from regproxy.index.database import Database, Row
 from regproxy.index.generation import Generation
-from regproxy.index.retention import row_of
+from regproxy.index.retention import PUT_FREEZE, row_of
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
 from regproxy.oci.reference import Reference, Repository
@@ -40,6 +40,7 @@ _IS = "number = ? AND what = ? AND name = ?"  # the number of one that is gone i
 _OTHERS = {"tag": "reference FROM tags", "pin": "digest FROM pins", "freeze": "pattern FROM freezes", "access": "repository FROM access"}
 # Not OR REPLACE: a statement that sets a trigger off overrides that by its own OR IGNORE (SQLite, CREATE TRIGGER).
 _ANEW = "ON CONFLICT (what, name) DO UPDATE SET number = (SELECT max(number) + 1 FROM uploads), size = excluded.size, tries = 0, due_at = 0"
+_DECIDED = "UPDATE decisions SET decided_at = min(decided_at, max(?, ?)) WHERE (kind, name) = (?, ?)"
 _PUT_ALL = "INSERT INTO uploads (what, name) SELECT 'all', '' WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE what = 'all' AND name = '')"
 
 
@@ -162,25 +163,34 @@ class SqliteUploads:
         row = await self._db.row("SELECT digest FROM freezes WHERE pattern = ?", pattern)
         return str(row[0]) if row else None
 
-    async def adopt_pin(self, digest: Digest, *, pinned: bool) -> bool:
+    async def adopt_pin(self, digest: Digest, *, pinned: bool, at: float) -> bool:
         statement = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE digest = ?"
-        return await self._adopt("pin", str(digest), statement, str(digest))
+        return await self._adopt("pin", str(digest), at, statement, str(digest))
 
-    async def adopt_freeze(self, pattern: str, freeze: Freeze | None) -> bool:
+    async def adopt_freeze(self, pattern: str, freeze: Freeze | None, at: float) -> bool:
         if freeze is None:
-            return await self._adopt("freeze", pattern, "DELETE FROM freezes WHERE pattern = ?", pattern)
-        return await self._adopt("freeze", pattern, "INSERT OR REPLACE INTO freezes VALUES (?, ?)", *row_of(freeze))
+            return await self._adopt("freeze", pattern, at, "DELETE FROM freezes WHERE pattern = ?", pattern)
+        return await self._adopt("freeze", pattern, at, PUT_FREEZE, *row_of(freeze))
 
-    async def _adopt(self, what: str, name: str, statement: str, *values: str) -> bool:
+    async def _adopt(self, what: str, name: str, at: float, statement: str, *values: str) -> bool:
         """Change what is on record, and take what that puts into the queue out again: it is written there."""
         waiting = f"uploads WHERE what = '{what}' AND name = ?"
         with self._generation.ending():
             async with self._db.transaction():
                 if await self._db.rows(f"SELECT 1 FROM {waiting}", name):  # noqa: S608  of ours
                     return False
+                before = await self._decided_at(what, name)
                 await self._db.execute(statement, *values)
                 await self._db.execute(f"DELETE FROM {waiting}", name)  # noqa: S608  of ours
+                if await self._decided_at(what, name) != before:
+                    # Not now, as triggers say: another member of the fleet may have decided something else since.
+                    decided_at = (int(at * 1000), (before or 0) + 1)
+                    await self._db.execute(_DECIDED, *decided_at, what, name)
         return True
+
+    async def _decided_at(self, what: str, name: str) -> int | None:
+        row = await self._db.row("SELECT decided_at FROM decisions WHERE (kind, name) = (?, ?)", what, name)
+        return int(row[0]) if row else None
 
     async def used(self, since: float, most: int) -> list[tuple[Digest, float]]:
         rows = await self._db.rows(

@@ -93,11 +93,11 @@ class UploadQueue(Protocol):
     async def frozen_to(self, pattern: str) -> str | None:
         """Return the digest that a pattern is frozen to, empty where none is named; None where it is not frozen."""
 
-    async def adopt_pin(self, digest: Digest, *, pinned: bool) -> bool:
-        """Do as another replica decided, and report True, unless it was decided here and that is yet to be written."""
+    async def adopt_pin(self, digest: Digest, *, pinned: bool, at: float) -> bool:
+        """Do as another replica wrote *at* epoch seconds, and report True, unless it was decided here and that is yet to be written."""
 
-    async def adopt_freeze(self, pattern: str, freeze: Freeze | None) -> bool:
-        """Do as another replica decided of *pattern*, None: that it is lifted; report as `adopt_pin`."""
+    async def adopt_freeze(self, pattern: str, freeze: Freeze | None, at: float) -> bool:
+        """Do as another replica wrote of *pattern*, None: that it is lifted; *at* and the report are as those of `adopt_pin`."""
 
     async def used(self, since: float, most: int) -> list[tuple[Digest, float]]:
         """List content and when it was used, where that is later than what `put_used` said by *since* seconds."""

@@ -1,5 +1,7 @@
 """What stays in an object store is read from what is signed there, each time anew."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +13,7 @@ from regproxy.behind import retention
 from regproxy.behind.retention import Decisions, Retention, TooMuch
 from regproxy.objects.bucket import Bucket
 from regproxy.oci.digest import Digest
+from regproxy.policy.fleet.decisions import newer
 from regproxy.policy.freezing import Freeze
 from regproxy.policy.store import objects
 from regproxy.ports import StoreError
@@ -150,3 +153,57 @@ async def test_n17_04_an_older_decision_that_is_put_back_is_not_adopted(operator
     assert await two.adopt() == []
     await remote.put(objects.pin(DIGESTS[0]), older)
     assert await two.adopt() == []
+
+
+async def share(*operators: Operator) -> None:
+    """Have members of a fleet tell each other what they know."""
+    for here in operators:
+        for there in operators:
+            ours, theirs = here.replica.index.decisions(), there.replica.index.decisions()
+            await ours.adopt(newer(await ours.all(), await theirs.all(), time.time_ns() // 1_000_000))
+
+
+async def test_n17_14_members_that_have_an_object_store_too_do_not_decide_again_what_they_read_there(operators: list[Operator]) -> None:
+    one, _ = operators
+    await one.pin(DIGESTS[0])
+    await one.replica.index.put_freeze(Freeze("docker.io/a:*", DIGESTS[1]))
+    decided = await one.replica.index.decisions().all()
+    for _ in range(3):
+        for each in operators:
+            each.replica.now += 60
+            await each.replica.write()
+        for each in operators:
+            await each.adopt()
+        await share(*operators)
+        assert [await each.replica.index.decisions().all() for each in operators] == [decided] * 2
+    assert [await each.replica.write() for each in operators] == [[], []], "and write it there no more"
+
+
+async def test_n17_14_a_member_that_reads_an_older_decision_in_the_object_store_brings_it_back_nowhere(operators: list[Operator]) -> None:
+    one, two = operators
+    for each in operators:
+        each.replica.now = time.time()
+    await one.replica.index.put_freeze(Freeze("docker.io/a:*", None))
+    await one.pin(DIGESTS[0])
+    await one.replica.write()
+    await asyncio.sleep(0.01)  # by the clock of the database
+    await one.replica.index.drop_freeze("docker.io/a:*")
+    await one.pin(DIGESTS[0], pinned=False)
+    assert len(await two.adopt()) == 2, "the end is not written there yet"
+    await share(*operators)
+    assert [await each.adopt() for each in operators] == [[], []]
+    await one.replica.write()
+    await two.replica.write()
+    assert [await each.adopt() for each in operators] == [[], []]
+
+
+async def test_n17_14_what_was_written_last_to_the_object_store_counts_whatever_the_clocks_say(operators: list[Operator]) -> None:
+    one, two = operators
+    await two.replica.index.put_freeze(Freeze("docker.io/a:*", None))
+    await two.replica.write()
+    one.replica.now = two.replica.now = 1.0  # seconds since 1970
+    await one.replica.index.put_freeze(Freeze("docker.io/a:*", DIGESTS[1]))
+    await one.replica.write()
+    assert await two.adopt() == [f"docker.io/a:* {DIGESTS[1]}"]
+    await share(*operators)
+    assert await one.adopt() == await two.adopt() == [f"docker.io/a:* {DIGESTS[1]}"]

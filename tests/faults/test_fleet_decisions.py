@@ -1,10 +1,12 @@
 """What an operator freezes, thaws, pins or unpins at one member holds at all of them, also at those that were away."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from regproxy.oci.digest import Digest
+from regproxy.policy.fleet.decisions import Decision
 from tests.fakes.fleet import fleet
 from tests.fakes.registry import FakeRegistry
 from tests.rig import Rig
@@ -73,3 +75,12 @@ async def test_n17_14_a_pin_holds_at_every_member_and_so_does_its_end(tmp_path: 
         await holds(rigs, pins, {two})
         await rigs[2].ledger.pin(one, pinned=True)
         await holds(rigs, pins, {one, two})
+
+
+async def test_n17_14_what_a_clock_an_hour_ahead_decided_holds_at_once_and_so_does_its_end_by_another(tmp_path: Path) -> None:
+    async with fleet(tmp_path, {"docker.io": "http://127.0.0.1:1"}) as rigs:
+        late = Decision("freeze", FREEZE, "", time.time_ns() // 1_000_000 + 3_600_000)
+        await rigs[0].index.decisions().adopt([late])
+        await holds(rigs, frozen, {FREEZE: None})
+        assert (await rigs[1].admin(f"freezes?pattern={FREEZE}", "DELETE"))[0] == 204
+        await holds(rigs, frozen, {})

@@ -1,5 +1,6 @@
 """What is pinned or frozen stays, whatever else goes."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,3 +132,54 @@ async def test_n17_14_a_pin_of_another_member_holds_here_until_it_ends(books: Bo
     await decisions.adopt([replace(ended, value="", at=ended.at + 1)])
     await decisions.adopt([replace(ended, at=ended.at + 2)])
     assert await books.idlest() == [digest("a")]
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+async def test_n17_14_a_pin_that_is_set_or_ended_once_more_is_decided_once_more(books: Books, pinned: bool) -> None:
+    decisions, pin = books.index.decisions(), Decision("pin", str(digest("a")), "", 0)
+    await books.ledger.pin(digest("a"), pinned=pinned)
+    (first,) = await decisions.all()
+    await books.ledger.pin(digest("a"), pinned=pinned)
+    (again,) = await decisions.all()
+    assert again == replace(pin, value="" if pinned else None, at=again.at)
+    assert again.at > first.at
+
+
+async def test_n17_14_what_was_decided_long_ago_elsewhere_and_ended_is_forgotten(books: Books) -> None:
+    decisions = books.index.decisions()
+    old = Decision("freeze", "docker.io/library/old:1", None, 17)
+    await decisions.adopt([old])
+    assert await decisions.all() == []
+    await decisions.adopt([replace(old, value="")])
+    await books.index.drop_freeze(old.name)
+    (ended,) = await decisions.all()
+    long_ago = replace(ended, name="docker.io/library/other:1", at=ended.at - 30 * 86_400_000)
+    await decisions.adopt([replace(long_ago, at=long_ago.at + 60_000), long_ago])
+    assert sorted(each.name for each in await decisions.all()) == [old.name, long_ago.name]
+
+
+async def test_n17_14_as_much_as_members_tell_is_adopted_while_others_write(books: Books) -> None:
+    decisions = books.index.decisions()
+    many = [Decision("freeze", f"docker.io/team{number}/*", "", 17) for number in range(1000)]
+    learning = asyncio.ensure_future(decisions.adopt(many))
+    while not await decisions.all():  # noqa: ASYNC110 -- it comes by and by
+        await asyncio.sleep(0)
+    await books.ledger.pin(digest("a"), pinned=True)
+    found = await decisions.all()
+    assert any(each.kind == "pin" for each in found)
+    assert len(found) < len(many), "who writes need not wait for all of it"
+    await learning
+    assert len(await decisions.all()) == len(many) + 1
+
+
+async def test_n17_14_what_is_so_already_is_adopted_as_it_was_decided_and_written_nowhere(tmp_path: Path) -> None:
+    pattern = "docker.io/library/nginx:1"
+    index = await SqliteIndex.open(tmp_path / "index.db", is_backed=True)
+    await index.put_freeze(Freeze(pattern))
+    (ours,) = await index.decisions().all()
+    (entry,) = await index.uploads().due(1e12, 10)
+    await index.uploads().done(entry)
+    theirs = replace(ours, at=ours.at + 1)
+    await index.decisions().adopt([theirs])
+    assert (await index.decisions().all(), await index.uploads().due(1e12, 10)) == ([theirs], [])
+    await index.close()

@@ -1,15 +1,18 @@
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from regproxy.oci.digest import Digest
 from regproxy.peers.decisions import SharedDecisions
 from regproxy.peers.reply import PeerError
-from regproxy.policy.fleet.decisions import Decision
+from regproxy.policy.fleet.decisions import Decision, version
 from regproxy.ports import StoreError
 
 NOW = 1_800_000_000_000
 FREEZE = Decision("freeze", "docker.io/library/*", "", NOW)
+PIN = Decision("pin", str(Digest.of(b"an image")), "", NOW)
 MEMBER = "http://192.0.2.2:5000"
 
 
@@ -61,3 +64,55 @@ async def test_n17_14_what_cannot_be_learnt_now_stops_nothing(caplog: pytest.Log
         assert await shared(here).version() == ""
         await shared(here).learn(MEMBER, "another", nobody)
     assert [vars(each)["fields"]["reason"] for each in caplog.records] == ["it cannot", "the index does not answer"]
+
+
+class Member:
+    """Counts how often it is asked for what it tells."""
+
+    def __init__(self, *told: Decision, error: str = "") -> None:
+        self.told, self.error, self.asked = list(told), error, 0
+
+    async def ask(self, _: str) -> list[Decision]:
+        self.asked += 1
+        if self.error:
+            raise PeerError(self.error)
+        return self.told
+
+    @property
+    def version(self) -> str:
+        return version(self.told)
+
+
+@pytest.mark.parametrize("error", ["", "it broke off"])
+async def test_n17_14_who_tells_nothing_that_counts_is_asked_ever_less_until_it_tells_something_else(
+    caplog: pytest.LogCaptureFixture, error: str
+) -> None:
+    here, there = Kept(), Member(replace(FREEZE, at=2 * NOW), error=error)
+    subject = shared(here)
+    for _ in range(1000):
+        await subject.learn(MEMBER, there.version, there.ask)
+    assert 5 < there.asked < 30
+    assert len(caplog.records) <= there.asked
+    there.told, there.error, there.asked = [FREEZE], "", 0
+    await subject.learn(MEMBER, there.version, there.ask)
+    assert (here.found, there.asked) == ([FREEZE], 1)
+
+
+async def test_n17_14_who_told_nothing_that_counts_is_asked_again_when_we_know_something_else() -> None:
+    here, there = Kept(), Member(replace(FREEZE, at=2 * NOW))
+    subject = shared(here)
+    for _ in range(100):
+        await subject.learn(MEMBER, there.version, there.ask)
+    asked = there.asked
+    here.found.append(PIN)
+    await subject.learn(MEMBER, there.version, there.ask)
+    assert there.asked == asked + 1
+
+
+async def test_n17_14_who_fails_once_is_asked_again_at_the_next_look() -> None:
+    here, there = Kept(), Member(FREEZE, error="it broke off")
+    subject = shared(here)
+    await subject.learn(MEMBER, there.version, there.ask)
+    there.error = ""
+    await subject.learn(MEMBER, there.version, there.ask)
+    assert here.found == [FREEZE]

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from hashlib import sha256
+from itertools import accumulate
 from typing import Literal, TypeAlias
 
 from regproxy.oci.digest import Digest, InvalidDigest
@@ -18,7 +19,8 @@ Kind: TypeAlias = Literal["freeze", "pin"]
 MAX = 10_000  # decisions that members tell each other
 MAX_ENCODED = 16 * 1024 * 1024  # bytes of them
 REMEMBERED_FOR = 30 * 86_400_000  # milliseconds, of what was ended
-_AHEAD = 60_000  # milliseconds by which another member's clock may be ahead of ours
+_AHEAD = 366 * 86_400_000  # milliseconds by which another member's clock may be ahead of ours
+_MAX_OTHERS = 200  # bytes of JSON for all of a decision but its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ class Decision:
 
 def told(decisions: Iterable[Decision], now: int) -> list[Decision]:
     """Return what a member tells others, the newest if there is too much, in an order that is the same at all."""
-    lasting = [each for each in decisions if each.value is not None or each.at > now - REMEMBERED_FOR]
+    lasting = [each for each in decisions if not _is_over(each, now)]
     newest = sorted(lasting, key=lambda each: each.weight, reverse=True)[:MAX]
-    return sorted(newest, key=lambda each: (each.kind, each.name))
+    sizes = accumulate(_MAX_OTHERS + len(json.dumps(each.name)) for each in newest)
+    fitting = [each for each, size in zip(newest, sizes, strict=True) if size <= MAX_ENCODED]
+    return sorted(fitting, key=lambda each: (each.kind, each.name))
 
 
 def version(decisions: Sequence[Decision]) -> str:
@@ -52,14 +56,27 @@ def version(decisions: Sequence[Decision]) -> str:
 
 
 def newer(ours: Iterable[Decision], theirs: Iterable[Decision], now: int) -> list[Decision]:
-    """Return what of *theirs* we did not know; what is from the future was not decided yet."""
+    """Return what of *theirs* counts here, and we did not know, the newest of it where we would know too much.
+
+    A clock that is ahead makes what counts until something else is decided, anywhere: that is later than all that was known there. One
+    that is ahead by more than a year counts for nothing, or there would be no later moment.
+    """
     known: Mapping[tuple[str, str], Decision] = {(each.kind, each.name): each for each in ours}
-    found = []
+    changed, unknown = [], []
     for each in theirs:
+        if each.at > now + _AHEAD or _is_over(each, now):
+            continue
         before = known.get((each.kind, each.name))
-        if each.at <= now + _AHEAD and (before is None or each.weight > before.weight):
-            found.append(each)
-    return found
+        if before is None:
+            unknown.append(each)
+        elif each.weight > before.weight:
+            changed.append(each)
+    unknown.sort(key=lambda each: each.weight, reverse=True)
+    return changed + unknown[: max(0, MAX - len(known))]
+
+
+def _is_over(decision: Decision, now: int) -> bool:
+    return decision.value is None and decision.at <= now - REMEMBERED_FOR
 
 
 def encoded(decisions: Sequence[Decision]) -> bytes:

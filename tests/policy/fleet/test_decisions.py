@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regproxy.oci.digest import Digest
-from regproxy.policy.fleet.decisions import MAX, REMEMBERED_FOR, Decision, decoded, encoded, newer, told, version
+from regproxy.policy.fleet.decisions import MAX, MAX_ENCODED, REMEMBERED_FOR, Decision, decoded, encoded, newer, told, version
 
 DIGEST = str(Digest.of(b"an image"))
 NOW = 1_800_000_000_000
@@ -44,10 +44,34 @@ def test_n17_14_the_last_decision_about_a_thing_counts() -> None:
     assert newer([], [FREEZE], NOW) == [FREEZE]
 
 
-def test_n17_14_what_is_from_the_future_does_not_count_yet() -> None:
-    late = replace(FREEZE, at=NOW + 61_000)
-    assert newer([], [late], NOW) == []
-    assert newer([], [late], NOW + 1000) == [late]
+def test_n17_14_what_a_clock_that_is_ahead_decided_counts_at_once_and_at_most_for_a_year() -> None:
+    year = 366 * 86_400_000
+    assert newer([FREEZE], [replace(ENDED, at=NOW + 3_600_000)], NOW) == [replace(ENDED, at=NOW + 3_600_000)]
+    assert newer([], [replace(FREEZE, at=NOW + year)], NOW) == [replace(FREEZE, at=NOW + year)]
+    assert newer([], [replace(FREEZE, at=NOW + year + 1)], NOW) == []
+
+
+def test_n17_14_what_was_ended_long_ago_is_not_learnt_again() -> None:
+    old = replace(ENDED, at=NOW - REMEMBERED_FOR)
+    assert newer([], [old], NOW) == []
+    assert newer([], [replace(old, at=old.at + 1)], NOW) == [replace(old, at=old.at + 1)]
+
+
+def test_n17_14_who_knows_as_much_as_members_tell_learns_no_more_but_what_changes() -> None:
+    ours = [Decision("freeze", f"docker.io/library/{number}:1", "", NOW) for number in range(MAX - 1)]
+    ended = replace(ours[0], value=None, at=NOW + 1)
+    theirs = [replace(FREEZE, name="docker.io/older:1"), replace(FREEZE, name="docker.io/newer:1", at=NOW + 1), ended]
+    assert newer(ours, theirs, NOW) == [ended, theirs[1]]
+    assert newer([*ours, PIN, FREEZE], theirs, NOW) == [ended]
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\N{ROCKET}", "\\"])
+def test_n17_14_what_is_told_is_no_longer_than_what_is_read(character: str) -> None:
+    names = [f"{number:05}{character * 1019}" for number in range(MAX)]
+    many = told((Decision("freeze", name, str(Digest.of(b"", "sha512")), NOW) for name in names), NOW)
+    assert many
+    assert len(encoded(many)) <= MAX_ENCODED
+    assert decoded(encoded(many)) == many
 
 
 def test_n17_14_what_was_ended_is_told_for_a_while() -> None:
