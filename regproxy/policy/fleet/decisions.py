@@ -20,6 +20,7 @@ MAX = 10_000  # decisions that members tell each other
 MAX_ENCODED = 16 * 1024 * 1024  # bytes of them
 REMEMBERED_FOR = 30 * 86_400_000  # milliseconds, of what was ended
 _AHEAD = 366 * 86_400_000  # milliseconds by which another member's clock may be ahead of ours
+_MAX_LINE = 16 * 1024  # bytes of one of them: a name of a thousand characters is twelve thousand bytes at most
 _MAX_OTHERS = 200  # bytes of JSON for all of a decision but its name
 
 
@@ -80,16 +81,17 @@ def _is_over(decision: Decision, now: int) -> bool:
 
 
 def encoded(decisions: Sequence[Decision]) -> bytes:
-    return json.dumps([astuple(each) for each in decisions], separators=(",", ":")).encode()
+    """Write each as a line of JSON."""
+    return b"".join(json.dumps(astuple(each), separators=(",", ":")).encode() + b"\n" for each in decisions)
 
 
 def decoded(body: bytes) -> list[Decision]:
-    """Read what `encoded` wrote; raise `ValueError` for anything else."""
+    """Read what `encoded` wrote; raise `ValueError` for anything else. What is parsed at once is as long as one of them."""
+    *lines, rest = body.split(b"\n", MAX)
+    if rest or any(len(line) > _MAX_LINE for line in lines):
+        raise ValueError("not decisions, or more than members tell")
     try:
-        rows = json.loads(body)
-        if not isinstance(rows, list) or len(rows) > MAX:
-            raise ValueError("not as many decisions as members tell")
-        return [_checked(*row) for row in rows]
+        return [_checked(*json.loads(line)) for line in lines]
     except (TypeError, RecursionError, InvalidDigest) as error:
         raise ValueError("not a list of decisions") from error
 

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -109,10 +110,38 @@ def test_n17_14_decisions_are_read_as_they_were_written() -> None:
 )
 def test_n17_14_what_is_no_decision_is_refused(row: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 -- JSON's own is one
-        decoded(json.dumps([row]).encode())
+        decoded(json.dumps(row).encode() + b"\n")
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, json.dumps([list(range(4))] * (MAX + 1)).encode()])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"x",
+        b"{}\n",
+        b"\n",
+        b"[" * 1000 + b"\n",
+        encoded([FREEZE])[:-1],
+        encoded([FREEZE]) * (MAX + 1),
+        b'["freeze","' + b"a" * 20_000 + b'","",1]\n',
+    ],
+    ids=["text", "object", "line", "deep", "cut", "many", "long"],
+)
 def test_n17_14_what_is_no_list_of_them_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 -- as above
         decoded(body)
+
+
+@pytest.mark.parametrize("body", [b"[" + b"[]," * 5_000_000 + b"[]]\n", b"[],[]," * 2_500_000 + b"\n", b"\n" * 16_000_000])
+def test_n17_14_what_takes_much_memory_to_parse_is_refused(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):  # noqa: PT011 -- as above
+            decoded(body)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000, "some copies of what came"
+    finally:
+        tracemalloc.stop()
+
+
+def test_n17_14_as_many_as_are_told_are_read() -> None:
+    assert decoded(b"") == []
+    assert len(decoded(encoded([FREEZE]) * MAX)) == MAX
