@@ -6,7 +6,7 @@ from dataclasses import asdict
 from regproxy.maintenance import backup
 from regproxy.maintenance.catalogue import Catalogue
 from regproxy.maintenance.evictor import Evictor
-from regproxy.maintenance.images import image_named
+from regproxy.maintenance.images import UnknownImage, image_named
 from regproxy.maintenance.jobs import MaintenanceJobs
 from regproxy.policy.routing import Routes
 from regproxy.ports import Image, Ledger
@@ -53,10 +53,21 @@ class Inventory:
         return {"names": found.names, "digest": str(found.digest), "bytes": freed}
 
     async def pin(self, image: str, *, pinned: bool) -> dict[str, object]:
-        """Keep an image whatever else goes, or no longer; raise `UnknownImage`."""
-        found = await image_named(self._ledger, self._routes, image)
-        await self._ledger.pin(found.digest, pinned=pinned)
-        return {"names": found.names, "digest": str(found.digest), "pinned": pinned}
+        """Keep an image whatever else goes, or no longer; raise `UnknownImage`.
+
+        What is pinned and not here, as another replica pinned it, is unpinned by its digest.
+        """
+        names: tuple[str, ...] = ()
+        try:
+            found = await image_named(self._ledger, self._routes, image)
+            names, digest = found.names, found.digest
+        except UnknownImage:
+            pins = {str(each): each for each in (await self._ledger.decisions()).pins}
+            if pinned or image not in pins:
+                raise
+            digest = pins[image]
+        await self._ledger.pin(digest, pinned=pinned)
+        return {"names": names, "digest": str(digest), "pinned": pinned}
 
     async def backup(self) -> dict[str, object]:
         """Write what operators decided into a document; `restore` reads it."""

@@ -3,6 +3,7 @@
 import pytest
 
 from regproxy.maintenance.evictor import Evictor
+from regproxy.maintenance.images import UnknownImage
 from regproxy.maintenance.inventory import Inventory, Staying
 from regproxy.oci.descriptor import Descriptor
 from regproxy.oci.digest import Digest
@@ -67,3 +68,18 @@ async def test_what_was_backed_up_is_restored_and_counted(inventory: Inventory, 
     await inventory.pin("app:1", pinned=False)
     assert await inventory.restore(document) == {"pins": 1, "freezes": 0, "tags": 0}
     assert [image.is_pinned for image in await kept.ledger.images()] == [True]
+
+
+async def test_n17_14_what_another_member_pinned_is_unpinned_by_its_digest_where_the_store_does_not_hold_it(
+    inventory: Inventory, kept: Kept
+) -> None:
+    elsewhere = Digest.of(b"an image of another member")
+    await kept.ledger.pin(elsewhere, pinned=True)
+    answer = await inventory.pin(str(elsewhere), pinned=False)
+    assert answer == {"names": (), "digest": str(elsewhere), "pinned": False}
+    assert (await kept.ledger.decisions()).pins == ()
+    for pinned in (True, False):
+        with pytest.raises(UnknownImage):
+            await inventory.pin(str(elsewhere), pinned=pinned)
+    with pytest.raises(UnknownImage):
+        await inventory.pin("app:2", pinned=False)
