@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from regproxy.peers.reply import PeerError
 from regproxy.policy.clock import WallClock
-from regproxy.policy.fleet.decisions import Decision, newer, told, version
+from regproxy.policy.fleet.decisions import MAX, Decision, newer, told, version
 from regproxy.ports import Decisions, StoreError
 from regproxy.telemetry.log import fields
 
@@ -56,6 +56,7 @@ class SharedDecisions:
         """Keep *decisions* as those of all."""
         self._decisions = decisions
         self._clock = clock
+        self._is_too_much = False
         self._known = _Known([], -1, [], "")
         self._vain: LRUCache[str, _Vain] = LRUCache(_MAX_MEMBERS)
 
@@ -75,6 +76,9 @@ class SharedDecisions:
         found, minute = await self._decisions.all(), self._now // 60_000
         if (self._known.found, self._known.minute) != (found, minute):
             some = told(found, self._now)
+            if len(some) >= MAX and len(found) > len(some) and not self._is_too_much:
+                self._is_too_much = True
+                _log.warning("more freezes and pins than members of the fleet tell each other", extra=fields(known=len(found), told=MAX))
             self._known = _Known(list(found), minute, some, version(some))
         return self._known
 

@@ -7,7 +7,7 @@ import pytest
 from regproxy.oci.digest import Digest
 from regproxy.peers.decisions import SharedDecisions
 from regproxy.peers.reply import PeerError
-from regproxy.policy.fleet.decisions import Decision, version
+from regproxy.policy.fleet.decisions import MAX, Decision, version
 from regproxy.ports import StoreError
 
 NOW = 1_800_000_000_000
@@ -116,3 +116,14 @@ async def test_n17_14_who_fails_once_is_asked_again_at_the_next_look() -> None:
     there.error = ""
     await subject.learn(MEMBER, there.version, there.ask)
     assert here.found == [FREEZE]
+
+
+async def test_n17_14_that_there_are_more_than_are_told_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    here = Kept(*(replace(FREEZE, name=f"docker.io/library/{number}:1") for number in range(MAX)))
+    subject = shared(here)
+    await subject.version()
+    assert caplog.records == []
+    for number in range(3):
+        here.found.append(replace(FREEZE, name=f"quay.io/{number}"))
+        await subject.version()
+    assert [each.message for each in caplog.records] == ["more freezes and pins than members of the fleet tell each other"]
