@@ -7,13 +7,13 @@ from aiohttp import web
 
 from regproxy.fleet.sealed import MAX_SEALED
 from regproxy.peers.key_values import ALIVE, BEAT, ENDED, LOCKS, NONE, RELEASED, VALUES, Wanted, hash_of, wanted
-from regproxy.peers.keys import ANSWER, Sealed
-from regproxy.peers.reply import BUSY, BYTES, OUTCOME, PENDING
+from regproxy.peers.keys import Sealed
+from regproxy.peers.reply import BUSY, BYTES, PENDING
 from regproxy.ports import KeyValueStore
+from regproxy.web.fleet.answers import headed, short
 from regproxy.web.parameters import path_of
 
 _BODY = 5.0  # seconds in which a value is to be here
-_STATUSES = {BYTES: 200, PENDING: 200, NONE: 404, BUSY: 503}
 
 
 class KeyValueEndpoint:
@@ -27,22 +27,22 @@ class KeyValueEndpoint:
         try:
             asked = wanted(parse_qs(request.raw_path.partition("?")[2], strict_parsing=True))
         except ValueError:
-            return _short(sealed, BUSY)
+            return short(sealed, BUSY)
         match request.method, path_of(request):
             case "GET", path if path == VALUES:
                 value = await self._values.get(asked.name)
-                return _short(sealed, NONE) if value is None else _short(sealed, BYTES, value)
+                return short(sealed, NONE) if value is None else short(sealed, BYTES, value)
             case "PUT", path if path == VALUES:
-                return _short(sealed, BYTES if await self._is_put(request, asked) else BUSY)
+                return short(sealed, BYTES if await self._is_put(request, asked) else BUSY)
             case "PUT", path if path == LOCKS:
                 is_taken = await self._values.take(asked.name, asked.ticket, asked.seconds, asked.member)
-                return _short(sealed, BYTES if is_taken else NONE)
+                return short(sealed, BYTES if is_taken else NONE)
             case "GET", path if path == LOCKS:
                 return await self._waited(request, sealed, asked)
             case "DELETE", path if path == LOCKS:
                 await self._values.release(asked.name, asked.ticket)
-                return _short(sealed, BYTES)
-        return _short(sealed, BUSY)
+                return short(sealed, BYTES)
+        return short(sealed, BUSY)
 
     async def _is_put(self, request: web.BaseRequest, asked: Wanted) -> bool:
         if not 0 < (request.content_length or 0) <= MAX_SEALED:
@@ -59,7 +59,7 @@ class KeyValueEndpoint:
 
     async def _waited(self, request: web.BaseRequest, sealed: Sealed, asked: Wanted) -> web.StreamResponse:
         """Say that we live until a lock ends, and then how; whoever leaves waits no more."""
-        response = _head(web.StreamResponse(), sealed, PENDING)
+        response = headed(web.StreamResponse(), sealed, PENDING)
         response.enable_chunked_encoding()
         waiting = asyncio.create_task(self._values.wait(asked.name, asked.seconds, asked.member))
         try:
@@ -71,16 +71,3 @@ class KeyValueEndpoint:
         finally:
             waiting.cancel()
         return response
-
-
-def _short(sealed: Sealed, outcome: str, body: bytes = b"") -> web.Response:
-    response = web.Response(body=body)
-    _head(response, sealed, outcome)
-    return response
-
-
-def _head(response: web.StreamResponse, sealed: Sealed, outcome: str) -> web.StreamResponse:
-    response.set_status(_STATUSES[outcome])
-    response.headers[OUTCOME] = outcome
-    response.headers[ANSWER] = sealed.mac(str(response.status), outcome, "")
-    return response

@@ -34,13 +34,13 @@ from regproxy.telemetry import metrics
 from regproxy.telemetry.log import fields
 from regproxy.web.buffered import read_whole
 from regproxy.web.context import RequestContext
+from regproxy.web.fleet.answers import headed, short
 from regproxy.web.fleet.key_values import KeyValueEndpoint
 from regproxy.web.fleet.watching import WatchEndpoint
 from regproxy.web.parameters import path_of
 from regproxy.web.sendfile import send_extent
 
 PREFIX = "/fleet/v1/"
-_STATUSES = {BYTES: 200, MISDIRECTED: 421}
 _MAX_HOST = 200  # characters, in the log
 
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Members:
         if request.headers.get("Host") != self.exchange.membership.authority:
             # Whoever was asked in our place may show it to us, and who is asked under two names would wait for itself.
             self._refused(request, context, f"it is made for another member than {self.exchange.membership.authority}")
-            return _short(sealed, MISDIRECTED)
+            return short(sealed, MISDIRECTED)
         if path_of(request) in {PING, DECIDED}:
             context.is_routine = True
             return await self.watching.answer(path_of(request), sealed)
@@ -93,11 +93,11 @@ class Members:
         context.is_quiet = True  # an image is thousands of them
         name = PieceName(blob, piece_at(start))
         if stop > name.cut.stop or blob.repository.registry not in self.exchange.upstreams.registries:
-            return _short(sealed, FAILED)
+            return short(sealed, FAILED)
         # What we ask upstream for waits for no other member, whatever all of them have to do: of that, there is always some room.
         most = MAX_PIECES * (1 if self.exchange.membership.ring.rank(name.begin) else 2)
         if self.sending.total() >= most or (not is_final and self.sending[name] >= self.exchange.membership.ring.fan_out):
-            return _short(sealed, BUSY)
+            return short(sealed, BUSY)
         self.sending[name] += 1
         try:
             return await self._sent(request, sealed, name, most, start, stop, partial(self._count, whose))
@@ -125,12 +125,12 @@ class Members:
         try:
             content = await self.cached(name.blob)
         except (RegistryError, UpstreamError, StoreError):
-            return _short(sealed, FAILED)  # who asks has rules of its own, and finds out the same way
+            return short(sealed, FAILED)  # who asks has rules of its own, and finds out the same way
         if content is not None:
             try:
                 part = ByteRange(start, min(stop, content.size), content.size)
                 if part.length <= 0:
-                    return _short(sealed, FAILED)
+                    return short(sealed, FAILED)
                 return await _content(request, sealed, part, self._trailer(name), content, count)
             finally:
                 content.release()
@@ -138,9 +138,9 @@ class Members:
         if fill is not None and fill.has_begun and stop < fill.written:
             return await _growing(request, sealed, ByteRange(start, stop, fill.size), self._trailer(name), fill, count)
         if self.exchange.upstreams.is_cut_off(name.blob.repository.registry):
-            return _short(sealed, FAILED)
+            return short(sealed, FAILED)
         if not self.exchange.has_room(name, most):
-            return _short(sealed, BUSY)
+            return short(sealed, BUSY)
         piece = self.exchange.join(name.blob, name.cut, is_for_others=True)
         try:
             return await _piece(request, sealed, start, piece, count, has_trailer=self.exchange.hashes.are_stated(name.blob))
@@ -213,15 +213,13 @@ async def _piece(
 ) -> web.StreamResponse:
     """Send a piece as it grows; its head goes out at once, and says what it is when there is something to send."""
     if piece.size is not None and start >= piece.stop:
-        return _short(sealed, FAILED)
+        return short(sealed, FAILED)
     if piece.size is not None and start < piece.name.cut.start + piece.written:
         stop, attempt = piece.stop, piece.attempt
         response = _begun(sealed, BYTES, ByteRange(start, stop, piece.size), has_trailer=has_trailer)
         writer = await response.prepare(request)
     else:
-        response = web.StreamResponse(status=200)
-        response.headers[OUTCOME] = PENDING
-        response.headers[ANSWER] = sealed.mac("200", PENDING, "")
+        response = headed(web.StreamResponse(), sealed, PENDING)
         if has_trailer:
             response.headers[FIELD] = "1"
         response.enable_chunked_encoding()
@@ -292,8 +290,3 @@ def _begun(sealed: Sealed, outcome: str, part: ByteRange, *, has_trailer: bool) 
         response.headers[FIELD] = "1"
         response.content_length += LENGTH
     return response
-
-
-def _short(sealed: Sealed, outcome: str) -> web.Response:
-    status = _STATUSES.get(outcome, 503)
-    return web.Response(status=status, headers={OUTCOME: outcome, ANSWER: sealed.mac(str(status), outcome, "")})

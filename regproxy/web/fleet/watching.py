@@ -5,12 +5,13 @@ from hashlib import sha256
 from aiohttp import web
 
 from regproxy.peers.decisions import SharedDecisions
-from regproxy.peers.keys import ANSWER, Sealed
+from regproxy.peers.keys import Sealed
 from regproxy.peers.membership import Membership
 from regproxy.peers.names import PING
-from regproxy.peers.reply import BYTES, DECISIONS, FAILED, OUTCOME, ZONE
+from regproxy.peers.reply import BYTES, DECISIONS, FAILED, ZONE
 from regproxy.policy.fleet.decisions import encoded
 from regproxy.ports import StoreError
+from regproxy.web.fleet.answers import short
 
 
 class WatchEndpoint:
@@ -23,7 +24,7 @@ class WatchEndpoint:
     async def answer(self, path: str, sealed: Sealed) -> web.Response:
         """Answer a request that a member made."""
         if path == PING:
-            response = _answer(sealed, BYTES)
+            response = short(sealed, BYTES)
             if (zone := self._membership.zone) is not None:
                 response.headers[ZONE] = f"{zone} {sealed.mac(ZONE, zone)}"
             if version := await self._decisions.version():
@@ -32,12 +33,7 @@ class WatchEndpoint:
         try:
             body = encoded(await self._decisions.told())
         except StoreError:
-            return _answer(sealed, FAILED)
-        response = _answer(sealed, BYTES, body)
+            return short(sealed, FAILED)
+        response = short(sealed, BYTES, body)
         response.headers[DECISIONS] = sealed.mac(DECISIONS, sha256(body).hexdigest())
         return response
-
-
-def _answer(sealed: Sealed, outcome: str, body: bytes = b"") -> web.Response:
-    status = 200 if outcome == BYTES else 503
-    return web.Response(status=status, body=body, headers={OUTCOME: outcome, ANSWER: sealed.mac(str(status), outcome, "")})
