@@ -22,7 +22,9 @@ from regproxy.peers.names import DECIDED, PING, Blob, target_of
 from regproxy.peers.reply import BUSY, BYTES, DECISIONS, MISDIRECTED, OUTCOME, PENDING, ZONE, BusyError, PeerError, Reply
 from regproxy.policy.clock import WallClock
 from regproxy.policy.fleet.decisions import MAX_ENCODED, Decision, decoded
+from regproxy.ports import UpstreamError
 from regproxy.upstream.aiohttp_parts import broken_off, no_connection
+from regproxy.upstream.connections import read_at_most
 from regproxy.upstream.hosts.authorities import system_context
 
 _HEAD_TIMEOUTS = 3  # for a head: who takes connections lives, and has much to do where all clients of a fleet come at once
@@ -107,15 +109,11 @@ class PeerClient:
         """Ask a member for what operators decided; raise `PeerError`."""
         async with self.asked(member, DECIDED) as (response, sealed):
             try:
-                body = bytearray()
                 async with asyncio.timeout(_HEAD_TIMEOUTS * self.timeout):
-                    async for chunk in response.content.iter_any():
-                        body += chunk
-                        if len(body) > MAX_ENCODED:
-                            raise PeerError("it tells of too many freezes and pins")
+                    body = await read_at_most(response, MAX_ENCODED, "freezes and pins")
                 sealed.check(response.headers.get(DECISIONS), DECISIONS, sha256(body).hexdigest())
-                return decoded(bytes(body))
-            except (aiohttp.ClientError, OSError, ValueError, NotOursError) as error:
+                return decoded(body)
+            except (UpstreamError, aiohttp.ClientError, OSError, ValueError, NotOursError) as error:
                 raise PeerError(f"what it tells of freezes and pins cannot be read: {error}") from error
 
     async def zone(self, member: str) -> str:
