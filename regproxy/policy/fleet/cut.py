@@ -8,7 +8,7 @@ FIRST = MIB  # bytes of the first piece: what a member asks for before it knows 
 MAX_COUNTED = 2000  # pieces of a blob that are shown to people: 16 GiB
 # Up to where, pieces of which size: small ones at the front are spread over more members, and reach the last one sooner.
 _SIZES = ((64 * MIB, MIB), (4096 * MIB, 4 * MIB))
-LARGEST = 16 * MIB
+_LARGEST = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def piece_at(offset: int) -> Cut:
             return _cut(number, begin, size, offset)
         number += (end - begin) // size
         begin = end
-    return _cut(number, begin, LARGEST, offset)
+    return _cut(number, begin, _LARGEST, offset)
 
 
 def _cut(number: int, begin: int, size: int, offset: int) -> Cut:
