@@ -46,6 +46,11 @@ class Nodes:
         await asyncio.gather(*(each.settled() for each in [*self.nodes, self.cluster]))
 
 
+def below(cache: str) -> dict[str, object]:
+    """Have the cache at that URL as the only host."""
+    return {"docker.io": {"hosts": [{"url": cache, "kind": "cache"}]}}
+
+
 @asynccontextmanager
 async def nodes(root: Path, *others: Member, count: int = 3, more: Sequence[str] = (), **timeouts: str) -> AsyncIterator[Nodes]:
     async with (
@@ -53,7 +58,7 @@ async def nodes(root: Path, *others: Member, count: int = 3, more: Sequence[str]
         rig(root / "cluster", {"docker.io": upstream.url}, timeouts=PATIENT) as cluster,
         fleet(
             root,
-            {"docker.io": {"hosts": [{"url": f"http://{LOOPBACK}:{cluster.port}", "kind": "cache"}]}},
+            below(f"http://{LOOPBACK}:{cluster.port}"),
             count,
             more=[*more, *(each.url for each in others)],
             timeouts={**PATIENT, **timeouts},
@@ -176,10 +181,7 @@ async def test_n17_13_a_piece_that_takes_longer_than_a_client_waits_for_a_byte_f
 
 
 async def test_n17_13_members_go_on_without_the_cluster_once_one_of_them_has_a_blob(tmp_path: Path) -> None:
-    async with (
-        FakeRegistry() as cache,
-        fleet(tmp_path, {"docker.io": {"hosts": [{"url": cache.url, "kind": "cache"}]}}) as rigs,
-    ):
+    async with FakeRegistry() as cache, fleet(tmp_path, below(cache.url)) as rigs:
         blob = os.urandom(SIZE)
         digest = cache.add_blob(NAME, blob)
         for each in rigs:
@@ -191,10 +193,7 @@ async def test_n17_13_members_go_on_without_the_cluster_once_one_of_them_has_a_b
 
 async def test_n17_13_a_cache_that_states_nothing_costs_no_pull(tmp_path: Path) -> None:
     """As one of an earlier version, or of another make."""
-    async with (
-        FakeRegistry() as cache,
-        fleet(tmp_path, {"docker.io": {"hosts": [{"url": cache.url, "kind": "cache"}]}}) as rigs,
-    ):
+    async with FakeRegistry() as cache, fleet(tmp_path, below(cache.url)) as rigs:
         blob = os.urandom(SIZE)
         digest = cache.add_blob(NAME, blob)
         answers = await asyncio.gather(*(each.ask(f"/v2/{NAME}/blobs/{digest}") for each in rigs))
