@@ -99,31 +99,26 @@ CREATE TABLE IF NOT EXISTS decisions (
 ) WITHOUT ROWID;
 INSERT OR IGNORE INTO decisions SELECT 'freeze', pattern, digest, 0 FROM freezes UNION ALL SELECT 'pin', digest, '', 0 FROM pins;
 CREATE VIEW IF NOT EXISTS milliseconds AS SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now;
+CREATE VIEW IF NOT EXISTS decided AS SELECT kind, name, value FROM decisions;
+CREATE TRIGGER IF NOT EXISTS decided_now INSTEAD OF INSERT ON decided BEGIN
+    UPDATE decisions SET value = new.value, decided_at = max(decided_at + 1, (SELECT now FROM milliseconds))
+    WHERE kind = new.kind AND name = new.name;
+    INSERT INTO decisions SELECT new.kind, new.name, new.value, now FROM milliseconds
+    WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = new.kind AND name = new.name);
+    DELETE FROM decisions
+    WHERE new.value IS NULL AND value IS NULL AND decided_at <= (SELECT now FROM milliseconds) - 30 * 86400000;
+END;
 CREATE TRIGGER IF NOT EXISTS freeze_made AFTER INSERT ON freezes BEGIN
-    UPDATE decisions SET value = new.digest, decided_at = max(decided_at + 1, (SELECT now FROM milliseconds))
-    WHERE kind = 'freeze' AND name = new.pattern;
-    INSERT INTO decisions SELECT 'freeze', new.pattern, new.digest, now FROM milliseconds
-    WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = 'freeze' AND name = new.pattern);
+    INSERT INTO decided VALUES ('freeze', new.pattern, new.digest);
 END;
 CREATE TRIGGER IF NOT EXISTS freeze_ended AFTER DELETE ON freezes BEGIN
-    UPDATE decisions SET value = NULL, decided_at = max(decided_at + 1, (SELECT now FROM milliseconds))
-    WHERE kind = 'freeze' AND name = old.pattern;
-    INSERT INTO decisions SELECT 'freeze', old.pattern, NULL, now FROM milliseconds
-    WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = 'freeze' AND name = old.pattern);
-    DELETE FROM decisions WHERE value IS NULL AND decided_at <= (SELECT now FROM milliseconds) - 30 * 86400000;
+    INSERT INTO decided VALUES ('freeze', old.pattern, NULL);
 END;
 CREATE TRIGGER IF NOT EXISTS pin_made AFTER INSERT ON pins BEGIN
-    UPDATE decisions SET value = '', decided_at = max(decided_at + 1, (SELECT now FROM milliseconds))
-    WHERE kind = 'pin' AND name = new.digest;
-    INSERT INTO decisions SELECT 'pin', new.digest, '', now FROM milliseconds
-    WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = 'pin' AND name = new.digest);
+    INSERT INTO decided VALUES ('pin', new.digest, '');
 END;
 CREATE TRIGGER IF NOT EXISTS pin_ended AFTER DELETE ON pins BEGIN
-    UPDATE decisions SET value = NULL, decided_at = max(decided_at + 1, (SELECT now FROM milliseconds))
-    WHERE kind = 'pin' AND name = old.digest;
-    INSERT INTO decisions SELECT 'pin', old.digest, NULL, now FROM milliseconds
-    WHERE NOT EXISTS (SELECT 1 FROM decisions WHERE kind = 'pin' AND name = old.digest);
-    DELETE FROM decisions WHERE value IS NULL AND decided_at <= (SELECT now FROM milliseconds) - 30 * 86400000;
+    INSERT INTO decided VALUES ('pin', old.digest, NULL);
 END;
 CREATE TABLE IF NOT EXISTS meanings (
     number INTEGER PRIMARY KEY, reference TEXT NOT NULL, digest TEXT NOT NULL, since REAL NOT NULL
